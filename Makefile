@@ -1,0 +1,40 @@
+# Everything that is done with this repository. `make demo` and `make test` are the two to know.
+
+SWIFT = swift
+# Tests and programs share one release build: `swift test` would otherwise compile for @testable
+# imports, which nothing here uses, and `swift build` would compile everything again.
+TEST_FLAGS = -c release --disable-testable-imports
+SOURCES = Package.swift Sources Tests
+
+.PHONY: help demo test lint build bench format install-packages clean
+
+help:
+	@echo "make demo    a model bigger than its memory answers over a Unix socket"
+	@echo "make test    check the format and run every test"
+	@echo "make build   sluiced and sluice, without needing Swift where they run"
+	@echo "make bench   measure the bundled model's speed"
+	@echo "make lint, format, clean"
+
+demo: build
+	@scripts/demo.sh
+
+test: install-packages lint
+	$(SWIFT) test $(TEST_FLAGS)
+
+lint:
+	$(SWIFT) format lint --strict --recursive $(SOURCES)
+
+format:
+	$(SWIFT) format --in-place --recursive $(SOURCES)
+
+build: install-packages
+	$(SWIFT) build -c release
+
+bench: build
+	@"$$($(SWIFT) build -c release --show-bin-path)/sluice" bench Models/shell-moe-q4_0.gguf
+
+install-packages:
+	@scripts/install-packages.sh
+
+clean:
+	rm -rf .build .build-*

@@ -1,0 +1,68 @@
+// swift-tools-version: 6.2
+// Sluice: language models bigger than the memory they are given. docs/ARCHITECTURE.md explains the
+// targets.
+
+import PackageDescription
+
+/// Every Swift target is built in Swift 6 mode with strict memory safety, and a warning is an
+/// error.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    // Spans returned from our own types; confined to LinuxSystem, WeightStore and Kernels.
+    .enableExperimentalFeature("Lifetimes")
+]
+
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let arguments: Target.Dependency = .product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+
+/// The programs carry Swift's runtime with them: they start in a third less memory, and run on
+/// machines without Swift. (The same as --static-swift-stdlib, which would compile everything a
+/// second time.)
+let standalone: [LinkerSetting] = [
+    .unsafeFlags([
+        "-static-stdlib", "-l_FoundationCollections", "-l_FoundationCShims",
+        "-lswiftSynchronization"
+    ])
+]
+
+func layer(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: dependencies + ["TestSupport"], swiftSettings: strict)
+}
+
+let package = Package(
+    name: "sluice",
+    targets: [
+        // C: what Swift cannot reach.
+        .systemLibrary(
+            name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .target(name: "CLinux"),
+        .target(name: "CChecksum"),
+
+        // Bottom: the machine, the file formats, text.
+        layer("LinuxSystem", ["CLinux", "CURing"]),
+        layer("ModelFormat", ["CChecksum"]),
+        layer("ModelFiles", ["LinuxSystem", "ModelFormat"]),
+
+        .target(
+            name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
+            path: "Tests/TestSupport", swiftSettings: strict),
+
+        tests("LinuxSystem", ["LinuxSystem"]),
+        tests("ModelFormat", ["ModelFormat"]),
+        tests("Tidy", [])
+    ]
+)

@@ -1,0 +1,42 @@
+// What Glibc's Swift overlay lacks: constants whose value depends on the architecture, and system
+// calls without a wrapper.
+#ifndef CLINUX_H
+#define CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/// O_DIRECT: its value differs between architectures.
+int clinux_o_direct(void);
+
+/// Writes a range's dirty pages out and waits for them (sync_file_range(2)). Advisory: errors are
+/// ignored.
+void clinux_write_out(int fd, int64_t offset, int64_t length);
+
+/// Pins the calling thread to one processor. Returns 0 or an errno value (sched_setaffinity(2)).
+int clinux_pin_thread(int processor);
+
+/// Processors that the calling thread may run on, in ascending order; returns how many were
+/// written.
+int clinux_allowed_processors(int *processors, int processorsMax);
+
+/// Sleeps while *word == expected (futex(2), private). Returns 0 or an errno value; EAGAIN and
+/// EINTR are normal.
+int clinux_futex_wait(const uint32_t *word, uint32_t expected);
+
+/// Wakes up to `count` sleepers on `word`.
+void clinux_futex_wake(const uint32_t *word, int count);
+
+/// Reads a futex word, sequentially consistent.
+uint32_t clinux_word_load(const uint32_t *word);
+
+/// Adds one to a futex word, sequentially consistent.
+void clinux_word_increment(uint32_t *word);
+
+/// Reads `length` bytes, a multiple of 64, and returns a sum so that the reads are not left out.
+uint64_t clinux_read_through(const void *bytes, size_t length);
+
+/// A hint to the processor that the caller is spinning.
+void clinux_spin_hint(void);
+
+#endif

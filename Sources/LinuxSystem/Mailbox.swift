@@ -1,0 +1,47 @@
+// A bounded queue between threads: any thread posts, one thread takes.
+
+internal import Glibc
+
+/// Messages for one thread. Posting never blocks; a full box refuses.
+@safe
+package final class Mailbox<Message: Sendable>: @unchecked Sendable {
+    private let capacity: Int
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let arrival = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var messages: [Message] = []
+
+    package init(capacity: Int) {
+        self.capacity = capacity
+        unsafe pthread_mutex_init(mutex, nil)
+        unsafe pthread_cond_init(arrival, nil)
+    }
+
+    deinit {
+        unsafe pthread_mutex_destroy(mutex)
+        unsafe pthread_cond_destroy(arrival)
+        unsafe mutex.deallocate()
+        unsafe arrival.deallocate()
+    }
+
+    /// Posts a message.
+    ///
+    /// - Returns: false when the box is full.
+    package func post(_ message: Message) -> Bool {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        guard messages.count < capacity else { return false }
+        messages.append(message)
+        unsafe pthread_cond_signal(arrival)
+        return true
+    }
+
+    /// Everything posted since the last call, in order; with `waiting`, at least one message.
+    package func take(waiting: Bool) -> [Message] {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        while waiting && messages.isEmpty { unsafe pthread_cond_wait(arrival, mutex) }
+        let taken = messages
+        messages.removeAll(keepingCapacity: true)
+        return taken
+    }
+}

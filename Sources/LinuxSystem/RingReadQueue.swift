@@ -1,0 +1,128 @@
+// io_uring behind the ReadQueue face: single issuer, registered file and buffers where the kernel
+// and RLIMIT_MEMLOCK allow them. Made, used and freed on one thread (IORING_SETUP_SINGLE_ISSUER).
+
+internal import CURing
+internal import Glibc
+
+/// Reads through one io_uring (io_uring(7)).
+@safe
+package final class RingReadQueue: ReadQueue {
+    /// The kernel's limit for one registered buffer is 1 GiB; larger arenas are registered in
+    /// pieces.
+    private static let registeredPieceBytes = 512 << 20
+
+    package let kind = "io_uring"
+    package let depth: Int
+    /// False when RLIMIT_MEMLOCK is too small; reads then name plain addresses.
+    package private(set) var hasRegisteredBuffers = false
+    private var ring = unsafe io_uring()
+    private let file: FileDescriptor
+    private let arena: MemoryArena
+    private var inFlight = 0
+    /// A ring that the kernel refused must not be torn down: its descriptor would be 0.
+    private var isSetUp = false
+
+    /// Sets up a ring of `depth` entries for `file` and registers `arena` with it.
+    ///
+    /// - Throws: `SystemError` when the kernel refuses io_uring (ENOSYS, EPERM, ENOMEM): use
+    /// threads.
+    package init(file: consuming FileDescriptor, arena: MemoryArena, depth: Int) throws(SystemError)
+    {
+        self.file = file
+        self.arena = arena
+        self.depth = depth
+        let fast: UInt32 =
+            IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN
+        var status = unsafe io_uring_queue_init(UInt32(depth), &ring, fast)
+        if status == -EINVAL { status = unsafe io_uring_queue_init(UInt32(depth), &ring, 0) }
+        guard status == 0 else { throw SystemError("io_uring_setup", errorNumber: -status) }
+        isSetUp = true
+        registerFile()
+        registerBuffers()
+    }
+
+    deinit {
+        guard isSetUp else { return }
+        // Completions still under way write into the arena: collect them before it can be freed.
+        while inFlight > 0, (try? next(waiting: true)) != nil {}
+        unsafe io_uring_queue_exit(&ring)
+    }
+
+    package func push(_ command: ReadCommand) {
+        precondition(inFlight < depth, "more reads than the queue is deep")
+        guard let entry = unsafe io_uring_get_sqe(&ring) else {
+            preconditionFailure("the ring has an entry for every read in flight")
+        }
+        let destination = unsafe arena.address(command.arenaOffset, byteCount: command.byteCount)
+        let first = command.arenaOffset / Self.registeredPieceBytes
+        let last = (command.arenaOffset + command.byteCount - 1) / Self.registeredPieceBytes
+        if hasRegisteredBuffers && first == last {
+            unsafe io_uring_prep_read_fixed(
+                entry, 0, destination, UInt32(command.byteCount), command.fileOffset, Int32(first))
+        } else {
+            unsafe io_uring_prep_read(
+                entry, 0, destination, UInt32(command.byteCount), command.fileOffset)
+        }
+        unsafe entry.pointee.flags |= 1  // IOSQE_FIXED_FILE, a macro over an enum: not imported
+        unsafe io_uring_sqe_set_data64(entry, command.tag)
+        inFlight += 1
+    }
+
+    package func flush() throws(SystemError) {
+        while unsafe io_uring_sq_ready(&ring) > 0 {
+            let status = unsafe io_uring_submit(&ring)
+            if status >= 0 || status == -EINTR { continue }
+            guard status == -EAGAIN || status == -EBUSY else {
+                throw SystemError("io_uring_enter", errorNumber: -status, subject: file.path)
+            }
+            // The kernel is short of memory for requests: let completions free some.
+            _ = unsafe io_uring_get_events(&ring)
+        }
+    }
+
+    package func next(waiting: Bool) throws(SystemError) -> ReadResult? {
+        var entry: UnsafeMutablePointer<io_uring_cqe>?
+        if unsafe io_uring_peek_cqe(&ring, &entry) != 0 {
+            guard waiting else {
+                _ = unsafe io_uring_get_events(&ring)
+                return unsafe io_uring_peek_cqe(&ring, &entry) == 0 ? take(entry) : nil
+            }
+            precondition(inFlight > 0, "waiting for a read that was never issued")
+            var status: Int32
+            repeat { status = unsafe io_uring_wait_cqe(&ring, &entry) } while status == -EINTR
+            guard status == 0 else {
+                throw SystemError("io_uring_enter", errorNumber: -status, subject: file.path)
+            }
+        }
+        return unsafe take(entry)
+    }
+
+    private func take(_ entry: UnsafeMutablePointer<io_uring_cqe>?) -> ReadResult? {
+        guard let entry = unsafe entry else { return nil }
+        let tag = unsafe entry.pointee.user_data
+        let result = unsafe entry.pointee.res
+        unsafe io_uring_cqe_seen(&ring, entry)
+        inFlight -= 1
+        return ReadResult(
+            tag: tag, outcome: result >= 0 ? .bytes(Int(result)) : .failed(errorNumber: -result))
+    }
+
+    private func registerFile() {
+        var descriptor = file.rawValue
+        let status = unsafe io_uring_register_files(&ring, &descriptor, 1)
+        precondition(status == 0, "a fresh ring takes one file")
+    }
+
+    private func registerBuffers() {
+        var pieces: [iovec] = unsafe []
+        var start = 0
+        while start < arena.byteCount {
+            let count = min(Self.registeredPieceBytes, arena.byteCount - start)
+            let address = unsafe arena.address(start, byteCount: count)
+            unsafe pieces.append(iovec(iov_base: address, iov_len: count))
+            start += count
+        }
+        let status = unsafe io_uring_register_buffers(&ring, &pieces, UInt32(pieces.count))
+        hasRegisteredBuffers = status == 0
+    }
+}

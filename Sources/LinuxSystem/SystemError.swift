@@ -1,0 +1,30 @@
+internal import Glibc
+
+/// A system call that failed: which one, why, and on what.
+package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
+    package let call: String
+    package let errorNumber: Int32
+    /// The path or object the call was about, for the message.
+    package let subject: String?
+
+    package init(_ call: String, errorNumber: Int32, subject: String? = nil) {
+        self.call = call
+        self.errorNumber = errorNumber
+        self.subject = subject
+    }
+
+    package var description: String {
+        let reason = unsafe String(cString: strerror(errorNumber))
+        return subject.map { "\($0): \(call): \(reason)" } ?? "\(call): \(reason)"
+    }
+}
+
+extension SystemError {
+    /// Whether a read that failed with this errno should simply be repeated.
+    package static func isTransient(_ errorNumber: Int32) -> Bool {
+        errorNumber == EINTR || errorNumber == EAGAIN
+    }
+
+    /// EIO, for devices that misbehave without saying so.
+    package static var inputOutputError: Int32 { EIO }
+}

@@ -1,0 +1,115 @@
+// The twin of RingReadQueue for kernels and containers that refuse io_uring: a few threads call
+// pread(2).
+
+internal import Glibc
+
+/// Reads through threads. Same face, same order guarantees (none), more processor time per byte.
+package final class ThreadReadQueue: ReadQueue {
+    private static let threadsMax = 16
+
+    package let kind = "pread"
+    package let depth: Int
+    private let exchange: Exchange
+    private let threads: [Thread]
+
+    /// Starts at most `depth` threads for `file`.
+    ///
+    /// - Throws: `SystemError` when not even one thread can be started.
+    package init(file: consuming FileDescriptor, arena: MemoryArena, depth: Int) throws(SystemError)
+    {
+        self.depth = depth
+        let exchange = Exchange(file: file, arena: arena)
+        self.exchange = exchange
+        var threads: [Thread] = []
+        for _ in 0..<min(depth, Self.threadsMax) {
+            guard let thread = try? Thread({ exchange.serve() }) else { break }
+            threads.append(thread)
+        }
+        self.threads = threads
+        if threads.isEmpty { throw SystemError("pthread_create", errorNumber: EAGAIN) }
+    }
+
+    deinit {
+        exchange.stop()
+        for thread in threads { thread.join() }
+    }
+
+    package func push(_ command: ReadCommand) { exchange.push(command) }
+
+    package func flush() throws(SystemError) {}
+
+    package func next(waiting: Bool) throws(SystemError) -> ReadResult? {
+        exchange.next(waiting: waiting)
+    }
+}
+
+/// Commands and results between the issuing thread and the readers.
+@safe
+private final class Exchange: @unchecked Sendable {
+    private let file: FileDescriptor
+    private let arena: MemoryArena
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let commandArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let resultArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var commands: [ReadCommand] = []
+    private var results: [ReadResult] = []
+    private var isStopped = false
+
+    init(file: consuming FileDescriptor, arena: MemoryArena) {
+        self.file = file
+        self.arena = arena
+        unsafe pthread_mutex_init(mutex, nil)
+        unsafe pthread_cond_init(commandArrived, nil)
+        unsafe pthread_cond_init(resultArrived, nil)
+    }
+
+    deinit {
+        unsafe mutex.deallocate()
+        unsafe commandArrived.deallocate()
+        unsafe resultArrived.deallocate()
+    }
+
+    func push(_ command: ReadCommand) {
+        locked { commands.append(command) }
+        unsafe pthread_cond_signal(commandArrived)
+    }
+
+    func next(waiting: Bool) -> ReadResult? {
+        locked {
+            while results.isEmpty && waiting { unsafe pthread_cond_wait(resultArrived, mutex) }
+            return results.isEmpty ? nil : results.removeFirst()
+        }
+    }
+
+    func stop() {
+        locked { isStopped = true }
+        unsafe pthread_cond_broadcast(commandArrived)
+    }
+
+    /// A reader thread's life.
+    func serve() {
+        while let command = take() {
+            let destination = unsafe arena.address(
+                command.arenaOffset, byteCount: command.byteCount)
+            let count = unsafe pread(
+                file.rawValue, destination, command.byteCount, off_t(command.fileOffset))
+            let outcome: ReadResult.Outcome =
+                count >= 0 ? .bytes(count) : .failed(errorNumber: errno)
+            locked { results.append(ReadResult(tag: command.tag, outcome: outcome)) }
+            unsafe pthread_cond_signal(resultArrived)
+        }
+    }
+
+    private func take() -> ReadCommand? {
+        locked {
+            while commands.isEmpty && !isStopped { unsafe pthread_cond_wait(commandArrived, mutex) }
+            return commands.isEmpty ? nil : commands.removeFirst()
+        }
+    }
+
+    private func locked<Result>(_ body: () -> Result) -> Result {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        return body()
+    }
+}

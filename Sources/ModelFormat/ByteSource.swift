@@ -1,0 +1,40 @@
+// Where parsers read from: a file in production, bytes in memory in tests and fuzzing. ModelFormat
+// makes no system calls.
+
+/// Random access to immutable bytes of known length.
+package protocol ByteSource: Sendable {
+    /// What messages call it: a file's name.
+    var name: String { get }
+    var byteCount: UInt64 { get }
+
+    /// Fills `buffer` with the bytes from `offset` on.
+    ///
+    /// - Throws: `FormatError` when the range is not inside the source, or when reading fails.
+    func read(at offset: UInt64, into buffer: inout MutableRawSpan) throws(FormatError)
+}
+
+/// Bytes in memory, for tests, fuzzing and small extents.
+package struct ByteArraySource: ByteSource {
+    package let name: String
+    package let bytes: [UInt8]
+
+    package init(name: String, bytes: [UInt8]) {
+        self.name = name
+        self.bytes = bytes
+    }
+
+    package var byteCount: UInt64 { UInt64(bytes.count) }
+
+    package func read(at offset: UInt64, into buffer: inout MutableRawSpan) throws(FormatError) {
+        let length = buffer.byteCount
+        guard offset <= byteCount, UInt64(length) <= byteCount - offset else {
+            throw FormatError(
+                file: name, offset: offset, expected: "\(length) bytes",
+                found: "end of file at \(byteCount)")
+        }
+        for index in 0..<length {
+            buffer.storeBytes(
+                of: bytes[Int(offset) + index], toByteOffset: index, as: UInt8.self)
+        }
+    }
+}

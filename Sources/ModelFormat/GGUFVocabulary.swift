@@ -1,0 +1,198 @@
+// A vocabulary out of GGUF metadata (`tokenizer.*`), also from files that hold no tensors. Owns the
+// checks that a tokenizer relies on: as many kinds and scores as tokens, special tokens inside the
+// vocabulary, merges of two pieces, byte tokens that name a byte. Refuses tokenizer kinds other
+// than byte-level BPE and SentencePiece by name.
+
+extension GGUFFile {
+    /// The vocabulary, decoded.
+    ///
+    /// - Throws: `FormatError` when it is missing, malformed, or of an unsupported kind.
+    package func vocabulary() throws(FormatError) -> Vocabulary {
+        try GGUFVocabularyReader(metadata: metadata).vocabulary()
+    }
+}
+
+private struct GGUFVocabularyReader {
+    let metadata: GGUFMetadata
+
+    func vocabulary() throws(FormatError) -> Vocabulary {
+        var vocabulary = Vocabulary(model: try model())
+        vocabulary.preTokenizer = try metadata.string("tokenizer.ggml.pre")
+        vocabulary.tokens = try strings("tokenizer.ggml.tokens") { _ throws(FormatError) in }
+        let count = vocabulary.tokens.count
+        guard count > 0 else {
+            throw metadata.missing("tokenizer.ggml.tokens")
+        }
+        vocabulary.kinds = try kinds(count: count)
+        switch vocabulary.model {
+        case .bytePairEncoding: vocabulary.merges = try merges()
+        case .sentencePiece:
+            vocabulary.scores = try scores(count: count)
+            try checkByteTokens(vocabulary)
+        }
+        vocabulary.special = try special(vocabulary.model, count: count)
+        vocabulary.chatTemplate = try metadata.string("tokenizer.chat_template")
+        return vocabulary
+    }
+
+    private func model() throws(FormatError) -> Vocabulary.Model {
+        let key = "tokenizer.ggml.model"
+        guard let name = try metadata.string(key) else { throw metadata.missing(key) }
+        guard let model = Vocabulary.Model(rawValue: name) else {
+            throw FormatError(
+                file: metadata.source.name, offset: metadata.entry(key)?.payload.lowerBound,
+                expected: "\(key) to be gpt2 (byte-level BPE) or llama (SentencePiece)",
+                found: shown(name))
+        }
+        return model
+    }
+
+    /// An array of strings, each of which passes `check`.
+    private func strings(
+        _ key: String, check: (ArraySlice<UInt8>) throws(FormatError) -> Void
+    ) throws(FormatError) -> StringTable {
+        guard let entry = metadata.entry(key) else { throw metadata.missing(key) }
+        guard entry.elementType == .string else {
+            throw metadata.mismatch(entry, "an array of string")
+        }
+        guard entry.count <= UInt64(GGUFLimits.tableStrings) else {
+            throw metadata.error(
+                entry, expected: "at most \(GGUFLimits.tableStrings) strings in \(key)",
+                found: "\(entry.count)")
+        }
+        let count = Int(entry.count)
+        // The payload is a length of 8 bytes and the bytes themselves for each string.
+        let bytes = entry.payload.upperBound - entry.payload.lowerBound - 8 * entry.count
+        guard bytes <= UInt64(GGUFLimits.tableBytes) else {
+            throw metadata.error(
+                entry, expected: "at most \(GGUFLimits.tableBytes) bytes in \(key)",
+                found: "\(bytes)")
+        }
+        var table = StringTable()
+        table.reserve(strings: count, bytes: Int(bytes))
+        var reader = metadata.reader(entry)
+        for _ in 0..<count {
+            let length = try reader.length("a string's length", limit: GGUFLimits.tableBytes)
+            let string = try reader.bytes(length, "a string")
+            try check(string)
+            table.append(string)
+        }
+        return table
+    }
+
+    /// An array of `count` numbers of one of `types`, or nil where the key is absent.
+    private func numbers<Number>(
+        _ key: String, count: Int, of types: (GGUFValueType) -> Bool, named typeNames: String,
+        decode: (GGUFValueType, UInt64) -> Number?
+    ) throws(FormatError) -> [Number]? {
+        guard let entry = metadata.entry(key) else { return nil }
+        guard let type = entry.elementType, types(type), let size = type.byteCount else {
+            throw metadata.mismatch(entry, "an array of \(typeNames)")
+        }
+        guard entry.count == UInt64(count) else {
+            throw metadata.error(
+                entry, expected: "\(count) elements in \(key), one for each token",
+                found: "\(entry.count)")
+        }
+        var numbers: [Number] = []
+        numbers.reserveCapacity(count)
+        var reader = metadata.reader(entry)
+        for index in 0..<count {
+            let place = reader.offset
+            let bits = try reader.bits(size)
+            guard let number = decode(type, bits) else {
+                throw reader.error(
+                    at: place, expected: "a valid value for token \(index) in \(key)",
+                    found: "\(type) of bits \(bits)")
+            }
+            numbers.append(number)
+        }
+        return numbers
+    }
+
+    private func kinds(count: Int) throws(FormatError) -> [TokenKind] {
+        try numbers(
+            "tokenizer.ggml.token_type", count: count, of: { $0.isInteger }, named: "integers"
+        ) { type, bits in
+            type.integer(bits).flatMap(UInt8.init(exactly:)).flatMap(TokenKind.init(rawValue:))
+        } ?? []
+    }
+
+    /// Zeros where the file has none, as llama.cpp takes it.
+    private func scores(count: Int) throws(FormatError) -> [Float] {
+        let key = "tokenizer.ggml.scores"
+        return try numbers(key, count: count, of: { $0 == .float32 }, named: "float32") { _, bits in
+            let score = Float(bitPattern: UInt32(truncatingIfNeeded: bits))
+            return score.isNaN ? nil : score
+        } ?? [Float](repeating: 0, count: count)
+    }
+
+    private func merges() throws(FormatError) -> StringTable {
+        let key = "tokenizer.ggml.merges"
+        var index = 0
+        return try strings(key) { merge throws(FormatError) in
+            // A piece may itself begin with a space, so the first byte is never the separator.
+            guard let space = merge.dropFirst().firstIndex(of: UInt8(ascii: " ")),
+                space < merge.endIndex - 1
+            else {
+                throw FormatError(
+                    file: metadata.source.name,
+                    offset: metadata.entry(key)?.payload.lowerBound,
+                    expected: "two pieces in merge \(index)",
+                    found: shown(String(decoding: merge.prefix(64), as: UTF8.self)))
+            }
+            index += 1
+        }
+    }
+
+    /// A token of kind byte is spelt `<0xHH>`; anything else would name no byte.
+    private func checkByteTokens(_ vocabulary: Vocabulary) throws(FormatError) {
+        for (index, kind) in vocabulary.kinds.enumerated() where kind == .byte {
+            let token = vocabulary.tokens[index]
+            let digits = token.dropFirst(3).dropLast()
+            guard token.count == 6, token.starts(with: "<0x".utf8), token.last == UInt8(ascii: ">"),
+                digits.allSatisfy({ Character(UnicodeScalar($0)).isHexDigit })
+            else {
+                throw FormatError(
+                    file: metadata.source.name,
+                    offset: metadata.entry("tokenizer.ggml.tokens")?.payload.lowerBound,
+                    expected: "token \(index), of kind byte, to be like <0x0A>",
+                    found: shown(String(decoding: token.prefix(64), as: UTF8.self)))
+            }
+        }
+    }
+
+    private func special(
+        _ model: Vocabulary.Model, count: Int
+    ) throws(FormatError) -> SpecialTokens {
+        var special = SpecialTokens()
+        // SentencePiece files leave these out where they are the usual ones; llama.cpp's defaults.
+        let usual = model == .sentencePiece
+        special.beginning = try token("bos", count: count, usual: usual ? 1 : nil)
+        special.end = try token("eos", count: count, usual: usual ? 2 : nil)
+        special.unknown = try token("unknown", count: count, usual: usual ? 0 : nil)
+        special.endOfTurn = try token("eot", count: count)
+        special.padding = try token("padding", count: count)
+        special.addsBeginning = try metadata.bool("tokenizer.ggml.add_bos_token")
+        special.addsEnd = try metadata.bool("tokenizer.ggml.add_eos_token")
+        special.addsSpacePrefix = try metadata.bool("tokenizer.ggml.add_space_prefix")
+        return special
+    }
+
+    private func token(
+        _ role: String, count: Int, usual: Int? = nil
+    ) throws(FormatError) -> TokenID? {
+        let key = "tokenizer.ggml.\(role)_token_id"
+        guard let value = try metadata.integer(key) else {
+            return usual.flatMap { $0 < count ? TokenID($0) : nil }
+        }
+        // Writers say "none" as -1, signed or not.
+        if value == -1 || value == Int(UInt32.max) { return nil }
+        guard (0..<count).contains(value) else {
+            throw FormatError(
+                file: metadata.source.name, offset: metadata.entry(key)?.payload.lowerBound,
+                expected: "\(key) below the number of tokens, \(count)", found: "\(value)")
+        }
+        return TokenID(value)
+    }
+}

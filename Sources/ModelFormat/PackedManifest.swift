@@ -1,0 +1,206 @@
+// The packed file's directory as values: what is stored, how it is encoded and where. Geometry
+// only; PackedModel.swift reads it from a file, PackedValidation.swift decides whether to believe
+// it. docs/FORMAT.md defines every name for other implementations.
+
+/// Everything that a packed file says about itself. JSON at the end of the file.
+package struct PackedManifest: Codable, Sendable, Equatable {
+    /// Always ``PackedLayout/formatVersion``; the header says the same.
+    package var formatVersion: Int
+    package var modelName: String
+    package var source: PackedSource
+    package var hyperparameters: Hyperparameters
+    package var vocabulary: PackedExtent
+    package var embeddings: PackedRows
+    package var vectors: PackedVectors
+    /// Matrices that every token needs, in execution order; the output matrix is the last.
+    package var matrices: [PackedMatrix]
+    /// One per layer in layer order for mixtures of experts; empty for dense models.
+    package var experts: [PackedExpertLayer]
+    /// What import changed beyond arrangement, one sentence each; empty when all weights are the
+    /// source's own.
+    package var conversions: [String]
+
+    package init(
+        modelName: String, source: PackedSource, hyperparameters: Hyperparameters,
+        vocabulary: PackedExtent, embeddings: PackedRows, vectors: PackedVectors,
+        matrices: [PackedMatrix], experts: [PackedExpertLayer], conversions: [String] = []
+    ) {
+        formatVersion = PackedLayout.formatVersion
+        self.modelName = modelName
+        self.source = source
+        self.hyperparameters = hyperparameters
+        self.vocabulary = vocabulary
+        self.embeddings = embeddings
+        self.vectors = vectors
+        self.matrices = matrices
+        self.experts = experts
+        self.conversions = conversions
+    }
+
+    /// The matrix with `role` in `layer` (nil: the output matrix), or nil where the model has none.
+    package func matrix(_ role: MatrixRole, layer: Int? = nil) -> PackedMatrix? {
+        matrices.first { $0.role == role && $0.layer == layer }
+    }
+}
+
+/// Which file a model was imported from.
+package struct PackedSource: Codable, Sendable, Equatable {
+    /// Without folders; the first part's name for a file of several parts.
+    package var fileName: String
+    /// All parts together.
+    package var byteCount: UInt64
+    /// Identity, not security: `crc32c:<header>-<tensors>` as docs/FORMAT.md defines it.
+    package var digest: String
+
+    package init(fileName: String, byteCount: UInt64, digest: String) {
+        self.fileName = fileName
+        self.byteCount = byteCount
+        self.digest = digest
+    }
+}
+
+/// A run of bytes that is read and verified as one.
+package struct PackedExtent: Codable, Sendable, Equatable {
+    /// From the start of the file; a multiple of ``PackedLayout/alignment``.
+    package var offset: UInt64
+    /// Without the padding to the next extent.
+    package var byteCount: Int
+    /// CRC-32C of those bytes.
+    package var checksum: UInt32
+
+    package init(offset: UInt64, byteCount: Int, checksum: UInt32) {
+        self.offset = offset
+        self.byteCount = byteCount
+        self.checksum = checksum
+    }
+}
+
+/// CRC-32C values in extent order; in JSON one string of eight hexadecimal digits each, so that a
+/// hundred thousand of them cost a JSON parser one value.
+package struct PackedChecksums: Codable, Sendable, Equatable {
+    package var values: [UInt32]
+
+    package init(_ values: [UInt32]) { self.values = values }
+
+    package var count: Int { values.count }
+    package subscript(index: Int) -> UInt32 {
+        get { values[index] }
+        set { values[index] = newValue }
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self).utf8
+        guard text.count % 8 == 0 else {
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "checksums are eight digits each")
+        }
+        values = []
+        values.reserveCapacity(text.count / 8)
+        var value: UInt32 = 0
+        for (index, character) in text.enumerated() {
+            guard let digit = Self.digit(character) else {
+                throw DecodingError.dataCorruptedError(
+                    in: container, debugDescription: "not a lowercase hexadecimal digit")
+            }
+            value = value << 4 | digit
+            if index % 8 == 7 { values.append(value) }
+        }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var text: [UInt8] = []
+        text.reserveCapacity(values.count * 8)
+        for value in values {
+            for shift in stride(from: UInt32(28), through: 0, by: -4) {
+                text.append(Array("0123456789abcdef".utf8)[Int(value >> shift & 15)])
+            }
+        }
+        var container = encoder.singleValueContainer()
+        try container.encode(String(decoding: text, as: UTF8.self))
+    }
+
+    private static func digit(_ character: UInt8) -> UInt32? {
+        switch character {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"): UInt32(character - UInt8(ascii: "0"))
+        case UInt8(ascii: "a")...UInt8(ascii: "f"): UInt32(character - UInt8(ascii: "a") + 10)
+        default: nil
+        }
+    }
+}
+
+/// The token embeddings: rows in GGUF's own bytes, one after another without padding, looked up one
+/// row at a time and verified by the 4 KiB page.
+package struct PackedRows: Codable, Sendable, Equatable {
+    package var format: WeightFormat
+    package var rows: Int
+    package var columns: Int
+    package var offset: UInt64
+    /// One little-endian CRC-32C per page of the region, the last page padded with zeros.
+    package var pageChecksums: PackedExtent
+
+    package init(
+        format: WeightFormat, rows: Int, columns: Int, offset: UInt64, pageChecksums: PackedExtent
+    ) {
+        self.format = format
+        self.rows = rows
+        self.columns = columns
+        self.offset = offset
+        self.pageChecksums = pageChecksums
+    }
+
+    package var rowBytes: Int { format.rowBytes(columns: columns) }
+    package var byteCount: Int { rows * rowBytes }
+    package var pageCount: Int { PackedLayout.aligned(byteCount) / PackedLayout.alignment }
+
+    /// The pages of the region that hold row `row`; page `p` is at `offset + p * 4096`.
+    package func pages(row: Int) -> Range<Int> {
+        let start = row * rowBytes
+        return start / PackedLayout.alignment..<(start + rowBytes + PackedLayout.alignment - 1)
+            / PackedLayout.alignment
+    }
+}
+
+/// What a vector is for. Raw values are the manifest's names.
+package enum VectorRole: String, Codable, Sendable, CaseIterable {
+    case attentionNorm, feedForwardNorm, outputNorm, queryNorm, keyNorm
+    case queryBias, keyBias, valueBias, attentionOutputBias
+    case feedForwardGateBias, feedForwardUpBias, feedForwardDownBias
+    /// Weights of the gate on the shared expert (GGUF's `ffn_gate_inp_shexp`).
+    case sharedExpertRouter
+    /// Llama 3's divisors of the rotary frequencies (GGUF's `rope_freqs`).
+    case ropeFrequencyFactors
+}
+
+/// One vector of 32-bit floats inside the vectors' extent.
+package struct PackedVector: Codable, Sendable, Equatable {
+    package var role: VectorRole
+    /// Nil for the model's own: `outputNorm` and `ropeFrequencyFactors`.
+    package var layer: Int?
+    package var count: Int
+    /// From the start of the extent; a multiple of ``PackedLayout/partAlignment``.
+    package var byteOffset: Int
+
+    package init(role: VectorRole, layer: Int?, count: Int, byteOffset: Int) {
+        self.role = role
+        self.layer = layer
+        self.count = count
+        self.byteOffset = byteOffset
+    }
+}
+
+/// Every norm, bias and other one-dimensional tensor, in one extent that stays resident.
+package struct PackedVectors: Codable, Sendable, Equatable {
+    package var extent: PackedExtent
+    package var entries: [PackedVector]
+
+    package init(extent: PackedExtent, entries: [PackedVector]) {
+        self.extent = extent
+        self.entries = entries
+    }
+
+    /// The vector with `role` in `layer` (nil: the model's own), or nil where there is none.
+    package func entry(_ role: VectorRole, layer: Int? = nil) -> PackedVector? {
+        entries.first { $0.role == role && $0.layer == layer }
+    }
+}

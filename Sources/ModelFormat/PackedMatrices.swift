@@ -1,0 +1,147 @@
+// Where matrices and experts lie in a packed file: the records that weight streaming turns into
+// reads. Arithmetic on validated records never overflows (PackedValidation.swift bounds it).
+
+/// What a matrix is for. Raw values are the manifest's names.
+package enum MatrixRole: String, Codable, Sendable, CaseIterable {
+    case attentionQuery, attentionKey, attentionValue, attentionOutput
+    /// Scores the experts (GGUF's `ffn_gate_inp`).
+    case router
+    case feedForwardGate, feedForwardUp, feedForwardDown
+    case sharedExpertGate, sharedExpertUp, sharedExpertDown
+    /// Scores the vocabulary; a second copy of the embeddings where the model ties them.
+    case output
+}
+
+/// A matrix in row tiles, cut into extents of whole tiles at a fixed stride.
+package struct PackedMatrix: Codable, Sendable, Equatable {
+    package var role: MatrixRole
+    /// Nil for the output matrix.
+    package var layer: Int?
+    package var format: WeightFormat
+    /// Outputs of the product.
+    package var rows: Int
+    /// Inputs of the product.
+    package var columns: Int
+    /// A multiple of ``WeightFormat/tileRows``.
+    package var rowsPerExtent: Int
+    /// Of the first extent.
+    package var offset: UInt64
+    /// One per extent.
+    package var checksums: PackedChecksums
+
+    package init(
+        role: MatrixRole, layer: Int?, format: WeightFormat, rows: Int, columns: Int,
+        rowsPerExtent: Int, offset: UInt64, checksums: PackedChecksums
+    ) {
+        self.role = role
+        self.layer = layer
+        self.format = format
+        self.rows = rows
+        self.columns = columns
+        self.rowsPerExtent = rowsPerExtent
+        self.offset = offset
+        self.checksums = checksums
+    }
+
+    /// What messages call it.
+    package var name: String {
+        layer.map { "\(role.rawValue) of layer \($0)" } ?? role.rawValue
+    }
+
+    package var extentCount: Int { (rows + rowsPerExtent - 1) / rowsPerExtent }
+
+    /// Bytes from one extent's start to the next's.
+    package var stride: Int {
+        PackedLayout.aligned(format.tiledBytes(rows: rowsPerExtent, columns: columns))
+    }
+
+    /// Bytes of the whole matrix without padding, rows padded to whole tiles.
+    package var byteCount: Int { format.tiledBytes(rows: rows, columns: columns) }
+
+    /// Bytes in the file from the first extent's start to the last extent's end.
+    package var spanBytes: Int {
+        let last = rows - (extentCount - 1) * rowsPerExtent
+        return (extentCount - 1) * stride + format.tiledBytes(rows: last, columns: columns)
+    }
+
+    package func extent(_ index: Int) -> PackedMatrixExtent {
+        let first = index * rowsPerExtent
+        let range = first..<min(first + rowsPerExtent, rows)
+        return PackedMatrixExtent(
+            offset: offset + UInt64(index * stride),
+            byteCount: format.tiledBytes(rows: range.count, columns: columns),
+            checksum: checksums[index], rows: range)
+    }
+}
+
+/// One extent of a matrix.
+package struct PackedMatrixExtent: Sendable, Equatable {
+    package let offset: UInt64
+    /// Without padding to the stride.
+    package let byteCount: Int
+    package let checksum: UInt32
+    /// The matrix's rows that it holds.
+    package let rows: Range<Int>
+
+    package var extent: PackedExtent {
+        PackedExtent(offset: offset, byteCount: byteCount, checksum: checksum)
+    }
+}
+
+/// One of an expert's three matrices, in row tiles, inside the expert's bundle.
+package struct PackedBundlePart: Codable, Sendable, Equatable {
+    package var format: WeightFormat
+    package var rows: Int
+    package var columns: Int
+    /// From the start of the bundle; a multiple of ``PackedLayout/partAlignment``.
+    package var byteOffset: Int
+
+    package init(format: WeightFormat, rows: Int, columns: Int, byteOffset: Int) {
+        self.format = format
+        self.rows = rows
+        self.columns = columns
+        self.byteOffset = byteOffset
+    }
+
+    package var byteCount: Int { format.tiledBytes(rows: rows, columns: columns) }
+}
+
+/// A layer's experts: equal bundles of gate, up and down at a fixed stride, one extent each.
+package struct PackedExpertLayer: Codable, Sendable, Equatable {
+    package var layer: Int
+    package var count: Int
+    package var gate: PackedBundlePart
+    package var up: PackedBundlePart
+    package var down: PackedBundlePart
+    /// Bytes of one bundle without padding to the stride.
+    package var bundleBytes: Int
+    package var stride: Int
+    /// Of expert 0's bundle.
+    package var offset: UInt64
+    /// One per expert.
+    package var checksums: PackedChecksums
+
+    /// Lays out a bundle of three parts for `count` experts from `offset` on.
+    package init(
+        layer: Int, count: Int, gate: PackedBundlePart, up: PackedBundlePart,
+        down: PackedBundlePart, bundleBytes: Int, stride: Int, offset: UInt64,
+        checksums: PackedChecksums
+    ) {
+        self.layer = layer
+        self.count = count
+        self.gate = gate
+        self.up = up
+        self.down = down
+        self.bundleBytes = bundleBytes
+        self.stride = stride
+        self.offset = offset
+        self.checksums = checksums
+    }
+
+    /// Expert `index`'s bundle.
+    package func extent(_ index: Int) -> PackedExtent {
+        PackedExtent(
+            offset: offset + UInt64(index * stride), byteCount: bundleBytes,
+            checksum: checksums[index])
+    }
+}

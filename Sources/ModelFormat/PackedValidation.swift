@@ -1,0 +1,250 @@
+// Decides whether to believe a manifest: every extent inside the file, every size what its shape
+// implies, every shape what the hyperparameters imply, every tensor there once. A manifest that
+// passes can be read with plain arithmetic; one that does not is a FormatError.
+
+extension PackedManifest {
+    /// Checks the whole manifest of the file `file`, whose extents lie in
+    /// `PackedLayout.headerBytes..<dataEnd`.
+    ///
+    /// - Throws: `FormatError` naming the record and what is wrong with it.
+    package func validate(file: String, dataEnd: UInt64) throws(FormatError) {
+        let validator = PackedValidator(
+            file: file, dataEnd: dataEnd, hyperparameters: hyperparameters)
+        guard formatVersion == PackedLayout.formatVersion else {
+            throw validator.error(
+                "manifest format version \(PackedLayout.formatVersion)", "\(formatVersion)")
+        }
+        try validator.checkTexts(
+            [modelName, source.fileName, source.digest]
+                + conversions.prefix(
+                    PackedLimits.conversionsMax + 1))
+        guard conversions.count <= PackedLimits.conversionsMax else {
+            throw validator.error(
+                "at most \(PackedLimits.conversionsMax) conversions", "\(conversions.count)")
+        }
+        try hyperparameters.checkBounds(file: file)
+        try validator.checkVocabulary(vocabulary)
+        try validator.checkEmbeddings(embeddings)
+        try validator.checkVectors(vectors)
+        try validator.checkMatrices(matrices)
+        try validator.checkExperts(experts)
+    }
+}
+
+/// One manifest's checks. Hyperparameters are checked first: the shapes they imply are then small
+/// enough to multiply.
+private struct PackedValidator {
+    let file: String
+    let dataEnd: UInt64
+    let hyperparameters: Hyperparameters
+
+    func error(_ expected: String, _ found: String) -> FormatError {
+        FormatError(file: file, expected: expected, found: found)
+    }
+
+    /// Texts are shown on terminals: short, and on one line.
+    func checkTexts(_ texts: [String]) throws(FormatError) {
+        for text in texts {
+            guard text.utf8.count <= PackedLimits.textBytesMax,
+                !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+            else {
+                throw error(
+                    "texts of at most \(PackedLimits.textBytesMax) bytes, no control characters",
+                    "another")
+            }
+        }
+    }
+
+    /// A run of bytes must start at an aligned offset between the header and the manifest and end
+    /// before the manifest.
+    func checkRange(
+        _ offset: UInt64, _ byteCount: Int, _ what: @autoclosure () -> String
+    ) throws(FormatError) {
+        guard offset >= UInt64(PackedLayout.headerBytes),
+            offset % UInt64(PackedLayout.alignment) == 0,
+            byteCount >= 0, offset <= dataEnd, UInt64(byteCount) <= dataEnd - offset
+        else {
+            throw error(
+                "\(what()) in 4 KiB units between header and manifest (at \(dataEnd))",
+                "\(byteCount) bytes at \(offset)")
+        }
+    }
+
+    func checkShape(
+        _ format: WeightFormat, rows: Int, columns: Int, is shape: MatrixShape,
+        _ what: @autoclosure () -> String
+    ) throws(FormatError) {
+        guard rows == shape.rows, columns == shape.columns else {
+            throw error(
+                "\(what()) of \(shape.rows) x \(shape.columns)", "\(rows) x \(columns)")
+        }
+        guard rows > 0, rows <= PackedLimits.rowsMax, columns > 0,
+            columns <= PackedLimits.columnsMax, columns % format.blockElements == 0
+        else {
+            throw error(
+                "\(what()) of whole \(format.rawValue) blocks and at most "
+                    + "\(PackedLimits.rowsMax) rows", "\(rows) x \(columns)")
+        }
+    }
+
+    func checkVocabulary(_ extent: PackedExtent) throws(FormatError) {
+        guard extent.byteCount <= PackedLimits.vocabularyBytesMax else {
+            throw error(
+                "a vocabulary of at most \(PackedLimits.vocabularyBytesMax) bytes",
+                "\(extent.byteCount)")
+        }
+        try checkRange(extent.offset, extent.byteCount, "the vocabulary")
+    }
+
+    func checkEmbeddings(_ rows: PackedRows) throws(FormatError) {
+        try checkShape(
+            rows.format, rows: rows.rows, columns: rows.columns, is: hyperparameters.outputShape,
+            "embeddings")
+        try checkRange(rows.offset, PackedLayout.aligned(rows.byteCount), "the embeddings")
+        guard rows.pageChecksums.byteCount == rows.pageCount * 4 else {
+            throw error(
+                "embedding checksums of \(rows.pageCount * 4) bytes",
+                "\(rows.pageChecksums.byteCount)")
+        }
+        try checkRange(
+            rows.pageChecksums.offset, rows.pageChecksums.byteCount, "the embedding checksums")
+    }
+
+    func checkVectors(_ vectors: PackedVectors) throws(FormatError) {
+        let extent = vectors.extent
+        try checkRange(extent.offset, extent.byteCount, "the vectors")
+        var bytesExpected = 0
+        var seen = Set<String>()
+        let modelShapes = hyperparameters.modelVectors
+        let layerShapes = hyperparameters.layerVectors
+        for entry in vectors.entries {
+            let name = Self.name(entry.role.rawValue, layer: entry.layer)
+            try checkLayer(entry.layer, name)
+            let shapes = entry.layer == nil ? modelShapes : layerShapes
+            guard let shape = shapes.first(where: { $0.role == entry.role }) else {
+                throw error("vectors of \(hyperparameters.architecture.rawValue)", name)
+            }
+            guard seen.insert(name).inserted else { throw error("\(name) once", "it twice") }
+            guard entry.count == shape.count, entry.count > 0 else {
+                throw error("\(name) of \(shape.count) numbers", "\(entry.count)")
+            }
+            let aligned = PackedLayout.aligned(bytesExpected, to: PackedLayout.partAlignment)
+            guard entry.byteOffset == aligned else {
+                throw error("\(name) at \(aligned) of the vectors", "\(entry.byteOffset)")
+            }
+            bytesExpected = aligned + entry.count * 4
+        }
+        guard extent.byteCount == bytesExpected else {
+            throw error("vectors of \(bytesExpected) bytes", "\(extent.byteCount)")
+        }
+        for shape in modelShapes where shape.required {
+            try require(shape.role.rawValue, layer: nil, in: seen)
+        }
+        for layer in 0..<hyperparameters.layerCount {
+            for shape in layerShapes where shape.required {
+                try require(shape.role.rawValue, layer: layer, in: seen)
+            }
+        }
+    }
+
+    func checkMatrices(_ matrices: [PackedMatrix]) throws(FormatError) {
+        let layerMatrices = hyperparameters.layerMatrices
+        let countExpected = layerMatrices.count * hyperparameters.layerCount + 1
+        guard matrices.count == countExpected else {
+            throw error("\(countExpected) matrices", "\(matrices.count)")
+        }
+        for (index, matrix) in matrices.enumerated() {
+            let name = Self.name(matrix.role.rawValue, layer: matrix.layer)
+            let layer = index / layerMatrices.count
+            let isOutput = index == matrices.count - 1
+            let (role, shape) =
+                isOutput
+                ? (.output, hyperparameters.outputShape)
+                : layerMatrices[index % layerMatrices.count]
+            guard matrix.role == role, matrix.layer == (isOutput ? nil : layer) else {
+                throw error(
+                    "\(Self.name(role.rawValue, layer: isOutput ? nil : layer)) as matrix \(index)",
+                    name)
+            }
+            try checkMatrix(matrix, is: shape, name)
+        }
+    }
+
+    private func checkMatrix(
+        _ matrix: PackedMatrix, is shape: MatrixShape, _ name: String
+    ) throws(FormatError) {
+        try checkShape(
+            matrix.format, rows: matrix.rows, columns: matrix.columns, is: shape, name)
+        let tileRows = WeightFormat.tileRows
+        let rowsMax = PackedLayout.aligned(matrix.rows, to: tileRows)
+        guard (tileRows...rowsMax).contains(matrix.rowsPerExtent),
+            matrix.rowsPerExtent % tileRows == 0
+        else {
+            throw error(
+                "\(name) in extents of \(tileRows) to \(rowsMax) rows in steps of \(tileRows)",
+                "\(matrix.rowsPerExtent)")
+        }
+        guard matrix.checksums.count == matrix.extentCount else {
+            throw error(
+                "\(matrix.extentCount) checksums of \(name)", "\(matrix.checksums.count)")
+        }
+        try checkRange(matrix.offset, matrix.spanBytes, name)
+    }
+
+    func checkExperts(_ layers: [PackedExpertLayer]) throws(FormatError) {
+        guard let experts = hyperparameters.experts, let shapes = hyperparameters.expertMatrices
+        else {
+            guard layers.isEmpty else { throw error("no experts", "\(layers.count) layers") }
+            return
+        }
+        guard layers.count == hyperparameters.layerCount else {
+            throw error("experts of \(hyperparameters.layerCount) layers", "\(layers.count)")
+        }
+        for (index, layer) in layers.enumerated() {
+            let name = "experts of layer \(index)"
+            guard layer.layer == index, layer.count == experts.count else {
+                throw error("\(experts.count) \(name)", "\(layer.count) of layer \(layer.layer)")
+            }
+            var end = 0
+            for (part, shape) in [
+                (layer.gate, shapes.gate), (layer.up, shapes.up), (layer.down, shapes.down)
+            ] {
+                try checkShape(
+                    part.format, rows: part.rows, columns: part.columns, is: shape, name)
+                let aligned = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
+                guard part.byteOffset == aligned else {
+                    throw error("\(name): a part at \(aligned)", "it at \(part.byteOffset)")
+                }
+                end = aligned + part.byteCount
+            }
+            guard layer.bundleBytes == end, layer.stride == PackedLayout.aligned(end) else {
+                throw error(
+                    "\(name) of \(end) bytes every \(PackedLayout.aligned(end))",
+                    "\(layer.bundleBytes) every \(layer.stride)")
+            }
+            guard layer.checksums.count == layer.count else {
+                throw error("\(layer.count) checksums of \(name)", "\(layer.checksums.count)")
+            }
+            try checkRange(layer.offset, (layer.count - 1) * layer.stride + end, name)
+        }
+    }
+
+    private func checkLayer(_ layer: Int?, _ name: String) throws(FormatError) {
+        guard let layer else { return }
+        guard (0..<hyperparameters.layerCount).contains(layer) else {
+            throw error("layers below \(hyperparameters.layerCount)", name)
+        }
+    }
+
+    private func require(
+        _ role: String, layer: Int?, in seen: Set<String>
+    ) throws(FormatError) {
+        let name = Self.name(role, layer: layer)
+        guard seen.contains(name) else { throw error(name, "none") }
+    }
+
+    /// What messages call a tensor.
+    static func name(_ role: String, layer: Int?) -> String {
+        layer.map { "\(role) of layer \($0)" } ?? role
+    }
+}

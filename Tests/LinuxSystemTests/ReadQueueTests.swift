@@ -1,0 +1,95 @@
+// Both queues bring the bytes that are in the file, and say what became of each command.
+
+import Glibc
+import LinuxSystem
+import TestSupport
+import Testing
+
+@Suite struct ReadQueueTests {
+    private static let fileBytes = 300_000
+
+    @Test(arguments: ["io_uring", "pread"], [1, 4, 33])
+    func randomReadsBringTheFilesBytes(kind: String, depth: Int) throws {
+        let seed: UInt64 = 20_264
+        print("seed \(seed)")
+        var generator = SplitMix(seed: seed)
+        let contents = (0..<Self.fileBytes).map { _ in UInt8.random(in: 0...255, using: &generator)
+        }
+        let file = try TemporaryFile(contents)
+        let arena = try MemoryArena(byteCount: depth * 8192)
+        guard let queue = try makeQueue(kind, file.path, arena, depth) else { return }
+        for _ in 0..<20 {
+            let commands = (0..<depth).map { slot in
+                ReadCommand(
+                    tag: UInt64(slot),
+                    fileOffset: UInt64.random(in: 0..<320_000, using: &generator),
+                    byteCount: Int.random(in: 1...8192, using: &generator),
+                    arenaOffset: slot * 8192)
+            }
+            for command in commands { queue.push(command) }
+            try queue.flush()
+            for _ in commands {
+                let result = try #require(try queue.next(waiting: true))
+                let command = commands[Int(result.tag)]
+                let start = min(Int(command.fileOffset), Self.fileBytes)
+                let expected = contents[start..<min(start + command.byteCount, Self.fileBytes)]
+                #expect(result.outcome == .bytes(expected.count))
+                let bytes = arena.bytes(at: command.arenaOffset, byteCount: expected.count)
+                let found = (0..<expected.count).map {
+                    unsafe bytes.unsafeLoad(fromByteOffset: $0, as: UInt8.self)
+                }
+                #expect(found == Array(expected))
+            }
+            #expect(try queue.next(waiting: false) == nil)
+        }
+    }
+
+    @Test(arguments: ["io_uring", "pread"]) func failedReadNamesItsCommand(kind: String) throws {
+        let arena = try MemoryArena(byteCount: 4096)
+        // A directory opens for reading and gives EISDIR.
+        guard let queue = try makeQueue(kind, "/", arena, 2) else { return }
+        queue.push(ReadCommand(tag: 42, fileOffset: 0, byteCount: 4096, arenaOffset: 0))
+        try queue.flush()
+        let result = try #require(try queue.next(waiting: true))
+        #expect(result == ReadResult(tag: 42, outcome: .failed(errorNumber: EISDIR)))
+    }
+
+    /// A ring of no entries is refused; what was open stays open.
+    @Test func refusedRingClosesNothing() throws {
+        let arena = try MemoryArena(byteCount: 4096)
+        let isOpen = fcntl(0, F_GETFD) >= 0
+        #expect(throws: SystemError.self) {
+            _ = try RingReadQueue(
+                file: FileDescriptor(path: "/", mode: .read), arena: arena, depth: 0)
+        }
+        #expect((fcntl(0, F_GETFD) >= 0) == isOpen)
+    }
+
+    /// Nil, and said, where the kernel refuses io_uring.
+    private func makeQueue(
+        _ kind: String, _ path: String, _ arena: MemoryArena, _ depth: Int
+    ) throws -> (any ReadQueue)? {
+        let file = try FileDescriptor(path: path, mode: .read)
+        guard kind == "io_uring" else {
+            return try ThreadReadQueue(file: file, arena: arena, depth: depth)
+        }
+        do {
+            return try RingReadQueue(file: file, arena: arena, depth: depth)
+        } catch {
+            print("skipped: \(error)")
+            return nil
+        }
+    }
+}
+
+/// A file for as long as this lives.
+final class TemporaryFile {
+    let path = "/tmp/sluice-system-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+
+    init(_ contents: [UInt8]) throws {
+        let file = try FileDescriptor(path: path, mode: .createNew)
+        try unsafe file.write(contents.span.bytes, at: 0)
+    }
+
+    deinit { _ = unsafe unlink(path) }
+}

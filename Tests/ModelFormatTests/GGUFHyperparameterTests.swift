@@ -1,0 +1,288 @@
+// A model's shape from its metadata: llama.cpp's keys, defaults and derived values per family, and
+// the refusal of what makes no sense or is not computed here.
+
+import ModelFormat
+import TestSupport
+import Testing
+
+@Suite struct GGUFHyperparameterTests {
+    /// The least that a family needs, for tests to change.
+    private func builder(
+        _ architecture: String, without missing: String? = nil,
+        _ change: (inout GGUFBuilder) -> Void
+    ) -> GGUFBuilder {
+        var builder = GGUFBuilder()
+        builder.add("general.architecture", architecture)
+        let numbers: [(String, UInt32)] = [
+            ("context_length", 4_096), ("block_count", 4), ("embedding_length", 256),
+            ("attention.head_count", 8), ("feed_forward_length", 768), ("vocab_size", 1_000)
+        ]
+        for (name, value) in numbers where name != missing {
+            builder.add("\(architecture).\(name)", value)
+        }
+        builder.add("\(architecture).attention.layer_norm_rms_epsilon", Float(1e-6))
+        change(&builder)
+        return builder
+    }
+
+    private func shape(
+        _ architecture: String, without missing: String? = nil,
+        _ change: (inout GGUFBuilder) -> Void = { _ in }
+    ) throws -> Hyperparameters {
+        try GGUFTestFiles.open(builder(architecture, without: missing, change)).hyperparameters()
+    }
+
+    @Test(arguments: ["llama", "qwen2", "qwen3", "arcee"])
+    func denseDefaults(architecture: String) throws {
+        let shape = try shape(architecture)
+        #expect(
+            shape
+                == Hyperparameters(
+                    architecture: try #require(Architecture(rawValue: architecture)),
+                    contextLength: 4_096, layerCount: 4, width: 256, headCount: 8,
+                    keyValueHeadCount: 8, keyHeadWidth: 32, valueHeadWidth: 32,
+                    feedForwardWidth: 768, vocabularySize: 1_000, normEpsilon: 1e-6,
+                    rope: RotaryEmbedding(base: 10_000, rotatedWidth: 32)))
+    }
+
+    @Test func unknownArchitecturesAreNamed() {
+        for name in ["gpt2", "LLAMA", "", "mamba"] {
+            expectRefused(
+                "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee, found '\(name)'"
+            ) {
+                try shape(name)
+            }
+        }
+    }
+
+    @Test func givenValuesWin() throws {
+        let shape = try shape("qwen3") {
+            $0.add("qwen3.attention.head_count_kv", UInt32(2))
+            $0.add("qwen3.attention.key_length", UInt32(64))
+            $0.add("qwen3.attention.value_length", UInt32(48))
+            $0.add("qwen3.rope.dimension_count", UInt32(16))
+            $0.add("qwen3.rope.freq_base", Float(1_000_000))
+        }
+        #expect((shape.keyValueHeadCount, shape.keyHeadWidth, shape.valueHeadWidth) == (2, 64, 48))
+        #expect(shape.rope == RotaryEmbedding(base: 1_000_000, rotatedWidth: 16))
+    }
+
+    @Test func perLayerValuesMustBeEqual() throws {
+        let shape = try shape("llama") {
+            $0.add("llama.attention.head_count_kv", [Int32(4), 4, 4, 4])
+        }
+        #expect(shape.keyValueHeadCount == 4)
+        expectRefused("head_count_kv to be the same in every layer, found 2 in layer 3") {
+            try self.shape("llama") {
+                $0.add("llama.attention.head_count_kv", [Int32(4), 4, 4, 2])
+            }
+        }
+    }
+
+    @Test func mixtral() throws {
+        let shape = try shape("llama") {
+            $0.add("llama.expert_count", UInt32(8))
+            $0.add("llama.expert_used_count", UInt32(2))
+        }
+        #expect(shape.feedForwardWidth == 0)
+        #expect(shape.experts == Experts(count: 8, usedCount: 2, feedForwardWidth: 768))
+    }
+
+    @Test func olmoe() throws {
+        let shape = try shape("olmoe") {
+            $0.add("olmoe.expert_count", UInt32(64))
+            $0.add("olmoe.expert_used_count", UInt32(8))
+        }
+        #expect(shape.experts == Experts(count: 64, usedCount: 8, feedForwardWidth: 768))
+    }
+
+    @Test func qwenExperts() throws {
+        let given = try shape("qwen2moe") {
+            $0.add("qwen2moe.expert_count", UInt32(60))
+            $0.add("qwen2moe.expert_used_count", UInt32(4))
+            $0.add("qwen2moe.expert_feed_forward_length", UInt32(96))
+            $0.add("qwen2moe.expert_shared_feed_forward_length", UInt32(384))
+            $0.add("qwen2moe.expert_weights_norm", false)
+            $0.add("qwen2moe.expert_weights_scale", Float(2.5))
+            $0.add("qwen2moe.expert_gating_func", UInt32(2))
+        }
+        #expect(
+            given.experts
+                == Experts(
+                    count: 60, usedCount: 4, feedForwardWidth: 96, sharedFeedForwardWidth: 384,
+                    gating: .sigmoid, normalizesWeights: false, weightsScale: 2.5))
+        let derived = try shape("qwen2moe") {
+            $0.add("qwen2moe.expert_count", UInt32(60))
+            $0.add("qwen2moe.expert_used_count", UInt32(4))
+        }
+        #expect(
+            derived.experts
+                == Experts(
+                    count: 60, usedCount: 4, feedForwardWidth: 192, sharedFeedForwardWidth: 768))
+        let unshared = try shape("qwen3moe", without: "feed_forward_length") {
+            $0.add("qwen3moe.expert_count", UInt32(16))
+            $0.add("qwen3moe.expert_used_count", UInt32(16))
+            $0.add("qwen3moe.expert_feed_forward_length", UInt32(96))
+            $0.add("qwen3moe.expert_weights_scale", Float(0))
+        }
+        #expect(unshared.experts == Experts(count: 16, usedCount: 16, feedForwardWidth: 96))
+    }
+
+    @Test func expertsThatMakeNoSense() {
+        expectRefused("the metadata key 'qwen3moe.expert_count'") { try shape("qwen3moe") }
+        expectRefused("no experts in this family, found 8") {
+            try shape("qwen3") { $0.add("qwen3.expert_count", UInt32(8)) }
+        }
+        func mixtral(_ change: (inout GGUFBuilder) -> Void) throws -> Hyperparameters {
+            try shape("llama") {
+                $0.add("llama.expert_count", UInt32(8))
+                change(&$0)
+            }
+        }
+        expectRefused("the metadata key 'llama.expert_used_count'") { try mixtral { _ in } }
+        expectRefused("expert_used_count in 1...8, found 9") {
+            try mixtral { $0.add("llama.expert_used_count", UInt32(9)) }
+        }
+        expectRefused("1 (softmax) or 2 (sigmoid), found 3 (softmax over") {
+            try mixtral {
+                $0.add("llama.expert_used_count", UInt32(2))
+                $0.add("llama.expert_gating_func", UInt32(3))
+            }
+        }
+    }
+
+    @Test func ropeScaling() throws {
+        func scaling(
+            _ change: (inout GGUFBuilder) -> Void
+        ) throws -> RotaryEmbedding.Scaling {
+            try shape("llama", change).rope.scaling
+        }
+        let linear = try scaling { $0.add("llama.rope.scaling.factor", Float(4)) }
+        #expect(linear == .linear(factor: 4))
+        let old = try scaling { $0.add("llama.rope.scale_linear", Float(2)) }
+        #expect(old == .linear(factor: 2))
+        let none = try scaling {
+            $0.add("llama.rope.scaling.type", "none")
+            $0.add("llama.rope.scaling.factor", Float(4))
+        }
+        #expect(none == .none)
+        let zero = try scaling { $0.add("llama.rope.scaling.factor", Float(0)) }
+        #expect(zero == .none)
+        let yarn = try scaling {
+            $0.add("llama.rope.scaling.type", "yarn")
+            $0.add("llama.rope.scaling.factor", Float(4))
+            $0.add("llama.rope.scaling.original_context_length", UInt32(1_024))
+            $0.add("llama.rope.scaling.attn_factor", Float(0.5))
+            $0.add("llama.rope.scaling.yarn_ext_factor", Float(0.75))
+            $0.add("llama.rope.scaling.yarn_beta_fast", Float(16))
+            $0.add("llama.rope.scaling.yarn_beta_slow", Float(2))
+        }
+        #expect(
+            yarn
+                == .yarn(
+                    .init(
+                        factor: 4, originalContextLength: 1_024, extrapolationFactor: 0.75,
+                        attentionFactor: 0.5, betaFast: 16, betaSlow: 2)))
+        let plain = try scaling {
+            $0.add("llama.rope.scaling.type", "yarn")
+            $0.add("llama.rope.scaling.factor", Float(2))
+            $0.add("llama.rope.scaling.yarn_ext_factor", Float(-1))
+        }
+        #expect(plain == .yarn(.init(factor: 2, originalContextLength: 4_096)))
+        let attention = try scaling { $0.add("llama.rope.scaling.attn_factor", Float(2)) }
+        #expect(
+            attention
+                == .yarn(
+                    .init(
+                        factor: 1, originalContextLength: 4_096, extrapolationFactor: 0,
+                        attentionFactor: 2)))
+        expectRefused("none, linear or yarn, found 'longrope'") {
+            try scaling { $0.add("llama.rope.scaling.type", "longrope") }
+        }
+        expectRefused("rope.scaling.factor in 0.0...1000000.0, found -1.0") {
+            try scaling { $0.add("llama.rope.scaling.factor", Float(-1)) }
+        }
+    }
+
+    @Test func slidingWindowLimitsTheContext() throws {
+        for (window, context) in [(UInt32(0), 4_096), (1_024, 1_024), (8_192, 4_096)] {
+            let shape = try shape("llama") { $0.add("llama.attention.sliding_window", window) }
+            #expect(shape.contextLength == context)
+        }
+    }
+
+    @Test func valuesThatMakeNoSense() {
+        func refuse(_ words: String, _ name: String, _ value: UInt32) {
+            expectRefused(words) { try shape("llama") { $0.add("llama.\(name)", value) } }
+        }
+        refuse("a divisor of the 8 heads, found 3", "attention.head_count_kv", 3)
+        refuse("head_count_kv in 1...8, found 16", "attention.head_count_kv", 16)
+        refuse("in 1...32, found 64", "rope.dimension_count", 64)
+        refuse("32, the width of a head, found 16", "rope.dimension_count", 16)
+        expectRefused("an even number, found 31") {
+            try shape("qwen2") { $0.add("qwen2.rope.dimension_count", UInt32(31)) }
+        }
+        refuse("key_length in 1...16384", "attention.key_length", 1 << 20)
+        for base in [Float(0), -1, .nan, .infinity] {
+            expectRefused("llama.rope.freq_base in") {
+                try shape("llama") { $0.add("llama.rope.freq_base", base) }
+            }
+        }
+        expectRefused("a value, as 7 heads do not divide the width 256") {
+            try shape("llama", without: "attention.head_count") {
+                $0.add("llama.attention.head_count", UInt32(7))
+            }
+        }
+    }
+
+    @Test(arguments: [
+        "context_length", "block_count", "embedding_length", "attention.head_count",
+        "feed_forward_length", "vocab_size"
+    ])
+    func missingKeysAreNamed(name: String) {
+        expectRefused("the metadata key 'llama.\(name)', found none") {
+            try shape("llama", without: name)
+        }
+    }
+
+    @Test func epsilonIsThereAndPositive() {
+        for epsilon in [Float(0), -1, .nan, 2] {
+            expectRefused("layer_norm_rms_epsilon in") {
+                var builder = GGUFBuilder()
+                builder.add("general.architecture", "llama")
+                let numbers: [(String, UInt32)] = [
+                    ("context_length", 64), ("block_count", 1), ("embedding_length", 32),
+                    ("attention.head_count", 2), ("feed_forward_length", 64), ("vocab_size", 8)
+                ]
+                for (name, value) in numbers { builder.add("llama.\(name)", value) }
+                builder.add("llama.attention.layer_norm_rms_epsilon", epsilon)
+                return try GGUFTestFiles.open(builder).hyperparameters()
+            }
+        }
+    }
+
+    @Test func vocabularySizeComesFromTheEmbedding() throws {
+        func size(rows: UInt64, columns: UInt64, tokens: Int?) throws -> Int {
+            var builder = builder("llama", without: "vocab_size") {
+                if let tokens {
+                    $0.add("tokenizer.ggml.tokens", (0..<tokens).map { "t\($0)" })
+                }
+                $0.addTensor("token_embd.weight", [columns, rows], type: 1)
+            }
+            builder.data = [UInt8](repeating: 0, count: Int(2 * rows * columns))
+            return try GGUFTestFiles.open(builder).hyperparameters().vocabularySize
+        }
+        #expect(try size(rows: 12, columns: 256, tokens: nil) == 12)
+        #expect(try size(rows: 12, columns: 256, tokens: 12) == 12)
+        expectRefused("12 tokens, as token_embd.weight has rows, found 13") {
+            try size(rows: 12, columns: 256, tokens: 13)
+        }
+        expectRefused("token_embd.weight of 256 columns") {
+            try size(rows: 12, columns: 128, tokens: nil)
+        }
+        let listed = try shape("llama", without: "vocab_size") {
+            $0.add("tokenizer.ggml.tokens", ["a", "b", "c"])
+        }
+        #expect(listed.vocabularySize == 3)
+    }
+}

@@ -1,0 +1,143 @@
+// The packed format's small parts by themselves: header, checksums, geometry, vocabulary.
+
+import ModelFormat
+import TestSupport
+import Testing
+
+@Suite struct PackedFormatTests {
+    @Test func checksumIsCastagnoli() {
+        #expect(Checksum.of(Array("123456789".utf8)[...]) == 0xE306_9283)
+        var pieces = Checksum()
+        pieces.add(Array("1234".utf8)[...])
+        pieces.add(Array("56789".utf8)[...])
+        #expect(pieces.value == 0xE306_9283)
+    }
+
+    @Test func headerIsWhereTheDocumentSays() throws {
+        let manifest = PackedExtent(offset: 8192, byteCount: 100, checksum: 0x1234_5678)
+        let header = PackedHeader(manifest: manifest, fileByteCount: 8292)
+        let bytes = header.encoded
+        #expect(bytes.count == 4096)
+        #expect(Array(bytes[..<8]) == Array("SLUICEPK".utf8))
+        #expect(Array(bytes[8..<16]) == [1, 0, 0, 0, 0, 0, 0, 0])
+        #expect(Array(bytes[16..<24]) == [0, 0x20, 0, 0, 0, 0, 0, 0])
+        #expect(Array(bytes[24..<32]) == [100, 0, 0, 0, 0, 0, 0, 0])
+        #expect(Array(bytes[32..<36]) == [0x78, 0x56, 0x34, 0x12])
+        #expect(Array(bytes[40..<48]) == [0x64, 0x20, 0, 0, 0, 0, 0, 0])
+        let file = bytes + [UInt8](repeating: 0, count: 8292 - 4096)
+        let source = ByteArraySource(name: "a.sluice", bytes: file)
+        #expect(try PackedHeader(source: source) == header)
+    }
+
+    @Test func geometryOfAMatrixOfSeveralExtents() {
+        let rows = PackedLayout.rowsPerExtent(format: .q8_0, rows: 1000, columns: 4096)
+        #expect(rows == 240)  // 4352 bytes a row: 15 tiles fit a MiB.
+        let matrix = PackedMatrix(
+            role: .output, layer: nil, format: .q8_0, rows: 1000, columns: 4096,
+            rowsPerExtent: rows, offset: 4096, checksums: PackedChecksums([1, 2, 3, 4, 5]))
+        #expect(matrix.extentCount == 5)
+        #expect(matrix.stride == 1_044_480)
+        #expect(matrix.extent(4).rows == 960..<1000)
+        #expect(matrix.extent(4).byteCount == 48 * 4352)
+        #expect(matrix.extent(4).offset == 4096 + 4 * 1_044_480)
+        #expect(matrix.extent(4).checksum == 5)
+        #expect(matrix.byteCount == 1008 * 4352)
+        #expect(matrix.spanBytes == 4 * 1_044_480 + 48 * 4352)
+        // A tile that is longer than an extent should be is an extent.
+        #expect(PackedLayout.rowsPerExtent(format: .f32, rows: 99, columns: 262_144) == 16)
+    }
+
+    @Test func pagesOfARow() {
+        let rows = PackedRows(
+            format: .q8_0, rows: 100, columns: 512, offset: 8192,
+            pageChecksums: PackedExtent(offset: 65536, byteCount: 56, checksum: 0))
+        #expect(rows.pageCount == 14)
+        #expect(rows.pages(row: 0) == 0..<1)
+        #expect(rows.pages(row: 7) == 0..<2)  // Bytes 3808 to 4351.
+        #expect(rows.pages(row: 99) == 13..<14)
+    }
+
+    // MARK: Vocabulary
+
+    /// Every field set, and a table longer than the writer's window.
+    private func vocabulary(tokens: Int) -> Vocabulary {
+        var vocabulary = Vocabulary(model: .sentencePiece)
+        vocabulary.preTokenizer = "default"
+        vocabulary.chatTemplate = "{% for message in messages %}\u{1F600}"
+        vocabulary.tokens = StringTable((0..<tokens).map { "token \($0)".utf8 })
+        vocabulary.kinds = (0..<tokens).compactMap { TokenKind(rawValue: UInt8($0 % 7)) }
+        vocabulary.scores = (0..<tokens).map { -Float($0) / 3 }
+        vocabulary.merges = StringTable([[0xFF, 0xFE], [], Array("a b".utf8)])
+        vocabulary.special.beginning = TokenID(0)
+        vocabulary.special.padding = TokenID(tokens - 1)
+        vocabulary.special.addsBeginning = true
+        vocabulary.special.addsEnd = false
+        return vocabulary
+    }
+
+    private func encoded(_ vocabulary: Vocabulary) -> [UInt8] {
+        var bytes: [UInt8] = []
+        vocabulary.encodePacked { bytes += $0 }
+        return bytes
+    }
+
+    private func decoded(_ bytes: [UInt8]) throws(FormatError) -> Vocabulary {
+        let extent = PackedExtent(
+            offset: 0, byteCount: bytes.count, checksum: Checksum.of(bytes[...]))
+        return try Vocabulary(
+            packed: extent, source: ByteArraySource(name: "a.sluice", bytes: bytes))
+    }
+
+    @Test(arguments: [1, 30, 60_000])
+    func vocabularyRoundTrips(_ tokens: Int) throws {
+        let vocabulary = vocabulary(tokens: tokens)
+        #expect(try decoded(encoded(vocabulary)) == vocabulary)
+    }
+
+    @Test func emptyVocabularyRoundTrips() throws {
+        let vocabulary = Vocabulary(model: .bytePairEncoding)
+        #expect(try decoded(encoded(vocabulary)) == vocabulary)
+    }
+
+    @Test func vocabularyCutShortOrGrown() throws {
+        let bytes = encoded(vocabulary(tokens: 5))
+        for length in 0..<bytes.count {
+            #expect(throws: FormatError.self) { _ = try decoded(Array(bytes.prefix(length))) }
+        }
+        #expect(throws: FormatError.self) { try decoded(bytes + [0]) }
+    }
+
+    @Test func damagedVocabularyIsRefusedByItsChecksum() throws {
+        var bytes = encoded(vocabulary(tokens: 5))
+        let extent = PackedExtent(
+            offset: 0, byteCount: bytes.count, checksum: Checksum.of(bytes[...]))
+        for index in bytes.indices {
+            bytes[index] ^= 0x10
+            let source = ByteArraySource(name: "a.sluice", bytes: bytes)
+            #expect(throws: FormatError.self) { try Vocabulary(packed: extent, source: source) }
+            bytes[index] ^= 0x10
+        }
+    }
+
+    @Test func hostileVocabulariesWithCorrectChecksums() throws {
+        let seed: UInt64 = 4711
+        print("seed \(seed)")
+        let bytes = encoded(vocabulary(tokens: 5))
+        let mutations = FileMutator.mutations(of: bytes, seed: seed, count: 2000)
+        var refused = 0
+        for mutation in mutations {
+            do throws(FormatError) {
+                let vocabulary = try decoded(mutation.bytes)
+                // What is accepted keeps the promises that a tokenizer relies on.
+                let count = vocabulary.tokens.count
+                #expect(vocabulary.kinds.isEmpty || vocabulary.kinds.count == count)
+                #expect(vocabulary.scores.isEmpty || vocabulary.scores.count == count)
+            } catch {
+                refused += 1
+                let isOneLine = !error.description.contains(where: \.isNewline)
+                #expect(isOneLine, "\(error)")
+            }
+        }
+        #expect(refused > 1000)
+    }
+}

@@ -1,0 +1,24 @@
+#!/bin/bash
+# Install the Debian packages that building needs, if any is missing. Asks apt only then, through
+# sudo when not root.
+set -euo pipefail
+
+packages=(libopenblas-dev liburing-dev pkg-config curl)
+
+missing=()
+for package in "${packages[@]}"; do
+    state=$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$state" = installed ] || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+
+echo "Installing ${missing[*]}" >&2
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    as_root=(sudo)
+fi
+"${as_root[@]}" apt-get update --quiet
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install --quiet --yes --no-install-recommends "${missing[@]}"
