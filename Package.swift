@@ -56,6 +56,7 @@ let package = Package(
         layer("LinuxSystem", ["CLinux", "CURing"]),
         layer("ModelFormat", ["CChecksum"]),
         layer("ModelFiles", ["LinuxSystem", "ModelFormat"]),
+        layer("Tokenization", ["ModelFormat"]),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -63,6 +64,7 @@ let package = Package(
 
         tests("LinuxSystem", ["LinuxSystem"]),
         tests("ModelFormat", ["ModelFormat"]),
+        tests("Tokenization", ["Tokenization", "ModelFiles", "LinuxSystem", "ModelFormat"]),
         tests("Tidy", [])
     ]
 )

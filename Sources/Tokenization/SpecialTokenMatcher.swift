@@ -1,0 +1,148 @@
+// Finds the tokens that are recognised in text before it is split: control tokens where the caller
+// allows them, user-defined ones everywhere.
+
+internal import ModelFormat
+
+/// A piece of text to tokenize, or a token found in it.
+enum Fragment: Equatable {
+    case text(Range<Int>)
+    case token(TokenID)
+}
+
+/// Cuts text at special tokens: the longest token first, then from left to right, as llama.cpp
+/// does. (A search from left to right that prefers the longest at each place is another thing: it
+/// would let a short token take the beginning of a longer one.)
+struct SpecialTokenMatcher: Sendable {
+    /// Special tokens in the order of their bytes.
+    private let tokens: [Int32]
+    /// Lengths that occur, longest first.
+    private let lengths: [Int]
+    private let texts: StringTable
+    /// For tokens that are only recognised where the caller allows it.
+    private let isControl: [Bool]
+
+    /// A place where some special token is.
+    private struct Place {
+        let start: Int
+        /// Length of the longest token here.
+        let longest: Int
+        /// Where the allowed range around this place ends; the place itself outside of any.
+        let allowedEnd: Int
+    }
+
+    init(texts: StringTable, kinds: [TokenKind]) {
+        self.texts = texts
+        var tokens: [Int32] = []
+        for (index, kind) in kinds.enumerated() where !texts.range(index).isEmpty {
+            switch kind {
+            case .control, .unknown, .userDefined: tokens.append(Int32(index))
+            case .normal, .unused, .byte, .undefined: break
+            }
+        }
+        tokens.sort { texts[Int($0)].lexicographicallyPrecedes(texts[Int($1)]) }
+        self.tokens = tokens
+        isControl = tokens.map { kinds[Int($0)] != .userDefined }
+        lengths = Set(tokens.map { texts.range(Int($0)).count }).sorted(by: >)
+    }
+
+    var residentBytes: Int { tokens.count * 5 + lengths.count * 8 }
+
+    /// The special token with exactly this text.
+    func token(_ text: [UInt8]) -> TokenID? {
+        find(text, 0..<text.count).map { TokenID(rawValue: tokens[$0]) }
+    }
+
+    /// Cuts `bytes` at user-defined tokens, and at control tokens that lie whole in one of
+    /// `controlRanges` (ascending, not overlapping).
+    func fragments(_ bytes: [UInt8], controlRanges: [Range<Int>]) -> [Fragment] {
+        let places = places(bytes, controlRanges)
+        if places.isEmpty { return bytes.isEmpty ? [] : [.text(0..<bytes.count)] }
+        var isTaken = [Bool](repeating: false, count: bytes.count)
+        var found: [(start: Int, end: Int, token: Int32)] = []
+        for length in lengths {
+            for place in places where place.longest >= length {
+                let end = place.start + length
+                // Tokens found so far are no shorter: they cover an end of any that they overlap.
+                if isTaken[place.start] || isTaken[end - 1] { continue }
+                guard let index = find(bytes, place.start..<end) else { continue }
+                if isControl[index], place.allowedEnd < end { continue }
+                for taken in place.start..<end { isTaken[taken] = true }
+                found.append((place.start, end, tokens[index]))
+            }
+        }
+        found.sort { $0.start < $1.start }
+        var fragments: [Fragment] = []
+        var start = 0
+        for match in found {
+            if start < match.start { fragments.append(.text(start..<match.start)) }
+            fragments.append(.token(TokenID(rawValue: match.token)))
+            start = match.end
+        }
+        if start < bytes.count { fragments.append(.text(start..<bytes.count)) }
+        return fragments
+    }
+
+    private func places(_ bytes: [UInt8], _ controlRanges: [Range<Int>]) -> [Place] {
+        if tokens.isEmpty { return [] }
+        var places: [Place] = []
+        var isFirstByte = [Bool](repeating: false, count: 256)
+        for token in tokens { isFirstByte[Int(texts[Int(token)].first ?? 0)] = true }
+        var ranges = controlRanges[...]
+        for start in 0..<bytes.count where isFirstByte[Int(bytes[start])] {
+            while let range = ranges.first, range.upperBound <= start { ranges.removeFirst() }
+            let longest = longestMatch(bytes, start)
+            if longest == 0 { continue }
+            let range = ranges.first.flatMap { $0.contains(start) ? $0 : nil }
+            places.append(
+                Place(start: start, longest: longest, allowedEnd: range?.upperBound ?? start))
+        }
+        return places
+    }
+
+    /// Length of the longest special token at `start`, or 0.
+    private func longestMatch(_ bytes: [UInt8], _ start: Int) -> Int {
+        var candidates = 0..<tokens.count
+        var depth = 0
+        var longest = 0
+        while start + depth < bytes.count {
+            // All candidates share the first `depth` bytes; a token of just those comes first.
+            let byte = Int(bytes[start + depth])
+            let low = firstIndex(in: candidates) { self.byte($0, depth) >= byte }
+            let high = firstIndex(in: low..<candidates.upperBound) { self.byte($0, depth) > byte }
+            if low == high { break }
+            candidates = low..<high
+            depth += 1
+            if texts.range(Int(tokens[low])).count == depth { longest = depth }
+        }
+        return longest
+    }
+
+    /// Byte `depth` of special token `index`, or -1 after its end.
+    private func byte(_ index: Int, _ depth: Int) -> Int {
+        let range = texts.range(Int(tokens[index]))
+        return depth < range.count ? Int(texts.bytes[range.lowerBound + depth]) : -1
+    }
+
+    /// The index among `tokens` of the one with the text `bytes[range]`.
+    private func find(_ bytes: [UInt8], _ range: Range<Int>) -> Int? {
+        let text = bytes[range]
+        let index = firstIndex(in: 0..<tokens.count) {
+            !texts[Int(tokens[$0])].lexicographicallyPrecedes(text)
+        }
+        guard index < tokens.count, texts[Int(tokens[index])].elementsEqual(text) else {
+            return nil
+        }
+        return index
+    }
+
+    /// The first index in `range` that satisfies `isAfter`, which all later ones do too.
+    private func firstIndex(in range: Range<Int>, _ isAfter: (Int) -> Bool) -> Int {
+        var low = range.lowerBound
+        var high = range.upperBound
+        while low < high {
+            let middle = (low + high) / 2
+            if isAfter(middle) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}

@@ -1,0 +1,246 @@
+// From text to token ids and back. Owns a vocabulary's tables; holds no state between calls, so one
+// tokenizer serves every session.
+
+package import ModelFormat
+
+/// A piece of a prompt: text of the chat template, where control tokens are meant, or text from
+/// outside, where they are only text.
+package struct PromptSegment: Sendable, Equatable {
+    package var text: String
+    package var isTemplate: Bool
+
+    package init(_ text: String, isTemplate: Bool) {
+        self.text = text
+        self.isTemplate = isTemplate
+    }
+}
+
+/// The tokenizer that a vocabulary describes: byte-level BPE or SentencePiece. Ids are llama.cpp's.
+///
+/// Texts are expected to be shorter than 1 GiB. Memory while encoding is up to 150 bytes for each
+/// byte of the longest word (SentencePiece: of the text); time grows as n log n.
+package struct Tokenizer: Sendable {
+    private enum Model: Sendable {
+        case bytePair(BytePairEncoder)
+        case sentencePiece(SentencePieceEncoder)
+    }
+
+    private let model: Model
+    private let tokens: TokenLookup
+    private let specialTokens: SpecialTokenMatcher
+    private let endings: Set<TokenID>
+    private let addsSpacePrefix: Bool
+
+    /// The vocabulary's special tokens, with SentencePiece's customary ones (beginning 1, end 2,
+    /// unknown 0) where the file names none, and without ids that are no token.
+    package let vocabularySpecial: SpecialTokens
+
+    /// - Throws: `TokenizerError`, where the vocabulary is not sound or not known.
+    package init(_ vocabulary: Vocabulary) throws(TokenizerError) {
+        let tokens = try TokenLookup(vocabulary)
+        var special = Self.specialTokens(vocabulary)
+        switch vocabulary.model {
+        case .bytePairEncoding:
+            let encoder = try BytePairEncoder(vocabulary, tokens: tokens)
+            model = .bytePair(encoder)
+            special.addsBeginning =
+                special.addsBeginning ?? (encoder.addsBeginning && special.beginning != nil)
+            special.addsSpacePrefix = false
+        case .sentencePiece:
+            model = .sentencePiece(
+                SentencePieceEncoder(vocabulary, tokens: tokens, unknown: special.unknown))
+            special.addsBeginning = special.addsBeginning ?? (special.beginning != nil)
+            special.addsSpacePrefix = special.addsSpacePrefix ?? true
+        }
+        special.addsEnd = special.addsEnd ?? false
+        if special.addsBeginning == true, special.beginning == nil {
+            throw .missingSpecialToken(flag: "add_bos_token", token: "bos_token_id")
+        }
+        if special.addsEnd == true, special.end == nil {
+            throw .missingSpecialToken(flag: "add_eos_token", token: "eos_token_id")
+        }
+        self.tokens = tokens
+        vocabularySpecial = special
+        addsSpacePrefix = special.addsSpacePrefix == true
+        specialTokens = SpecialTokenMatcher(texts: tokens.texts, kinds: tokens.kinds)
+        var endings = Set([special.end, special.endOfTurn].compactMap(\.self))
+        for text in WellKnownTokens.endOfGeneration {
+            if let token = tokens.anyToken(Array(text.utf8)) {
+                endings.insert(TokenID(rawValue: token))
+            }
+        }
+        self.endings = endings
+    }
+
+    private static func specialTokens(_ vocabulary: Vocabulary) -> SpecialTokens {
+        let count = vocabulary.tokens.count
+        func known(_ token: TokenID?, else usual: Int?) -> TokenID? {
+            if let token, token.rawValue >= 0, token.index < count { return token }
+            guard vocabulary.model == .sentencePiece, let usual, usual < count else { return nil }
+            return TokenID(usual)
+        }
+        var special = vocabulary.special
+        special.beginning = known(special.beginning, else: 1)
+        special.end = known(special.end, else: 2)
+        special.unknown = known(special.unknown, else: 0)
+        special.endOfTurn = known(special.endOfTurn, else: nil)
+        special.padding = known(special.padding, else: nil)
+        return special
+    }
+
+    package var tokenCount: Int { tokens.count }
+
+    /// Bytes that this tokenizer's tables keep in memory, the vocabulary's texts included.
+    package var residentBytes: Int {
+        let shared = tokens.residentBytes + specialTokens.residentBytes
+        switch model {
+        case .bytePair(let encoder): return shared + encoder.residentBytes
+        case .sentencePiece(let encoder): return shared + encoder.residentBytes
+        }
+    }
+
+    /// Whether generation ends at this token.
+    package func isEndOfGeneration(_ token: TokenID) -> Bool { endings.contains(token) }
+
+    /// The token with exactly this text, of any kind.
+    package func token(_ text: String) -> TokenID? {
+        tokens.anyToken(Array(text.utf8)).map { TokenID(rawValue: $0) }
+    }
+}
+
+// MARK: - Encoding
+
+extension Tokenizer {
+    /// The tokens of `text`.
+    ///
+    /// - Parameters:
+    ///   - addSpecial: Adds the beginning and end tokens that the vocabulary asks for.
+    ///   - parseSpecial: Whether the texts of control tokens become those tokens. User-defined
+    ///     tokens always do.
+    package func encode(_ text: String, addSpecial: Bool, parseSpecial: Bool) -> [TokenID] {
+        encode(utf8: Array(text.utf8), addSpecial: addSpecial, parseSpecial: parseSpecial)
+    }
+
+    /// The tokens of any bytes. What is not UTF-8 is kept by SentencePiece and becomes U+FFFD in
+    /// byte-level BPE, as in llama.cpp.
+    package func encode(
+        utf8 bytes: [UInt8], addSpecial: Bool, parseSpecial: Bool
+    ) -> [TokenID] {
+        encode(
+            bytes, controlRanges: parseSpecial ? [0..<bytes.count] : [], addSpecial: addSpecial)
+    }
+
+    /// The tokens of a prompt made of template text, whose control tokens are meant, and outside
+    /// text, which cannot make any. Words and merges do not stop at the seams: for outside text
+    /// without control tokens, the ids are those of the whole text.
+    package func encode(_ segments: [PromptSegment], addSpecial: Bool) -> [TokenID] {
+        var bytes: [UInt8] = []
+        var controlRanges: [Range<Int>] = []
+        for segment in segments {
+            let start = bytes.count
+            bytes += segment.text.utf8
+            if !segment.isTemplate || start == bytes.count { continue }
+            if let last = controlRanges.last, last.upperBound == start {
+                controlRanges[controlRanges.count - 1] = last.lowerBound..<bytes.count
+            } else {
+                controlRanges.append(start..<bytes.count)
+            }
+        }
+        return encode(bytes, controlRanges: controlRanges, addSpecial: addSpecial)
+    }
+
+    private func encode(
+        _ bytes: [UInt8], controlRanges: [Range<Int>], addSpecial: Bool
+    ) -> [TokenID] {
+        var output: [TokenID] = []
+        if addSpecial, vocabularySpecial.addsBeginning == true,
+            let beginning = vocabularySpecial.beginning
+        {
+            output.append(beginning)
+        }
+        var followsToken = true
+        for fragment in specialTokens.fragments(bytes, controlRanges: controlRanges) {
+            switch fragment {
+            case .token(let token):
+                output.append(token)
+                followsToken = true
+            case .text(let range):
+                switch model {
+                case .bytePair(let encoder):
+                    encoder.encode(bytes[range], into: &output)
+                case .sentencePiece(let encoder):
+                    let addsSpace = addsSpacePrefix && followsToken
+                    encoder.encode(bytes[range], addsSpace: addsSpace, into: &output)
+                }
+                followsToken = false
+            }
+        }
+        if addSpecial, vocabularySpecial.addsEnd == true, let end = vocabularySpecial.end {
+            output.append(end)
+        }
+        return output
+    }
+}
+
+// MARK: - Decoding
+
+extension Tokenizer {
+    /// The bytes that a token stands for, which may be part of a character.
+    package func bytes(of token: TokenID, showsControl: Bool = false) -> [UInt8] {
+        var bytes: [UInt8] = []
+        append(token, showsControl: showsControl, to: &bytes)
+        return bytes
+    }
+
+    /// Appends the bytes that a token stands for: none for control and unknown tokens unless
+    /// `showsControl`, none for ids that are no token.
+    package func append(_ token: TokenID, showsControl: Bool = false, to bytes: inout [UInt8]) {
+        guard token.rawValue >= 0, token.index < tokens.count else { return }
+        let text = tokens.texts[token.index]
+        switch tokens.kinds[token.index] {
+        case .control, .unknown:
+            if showsControl { bytes += text }
+        case .userDefined:
+            bytes += text
+        case .byte:
+            if let byte = ByteToken.byte(text) { bytes.append(byte) }
+        case .normal:
+            switch model {
+            case .bytePair: ByteAlphabet.appendDecoded(text, to: &bytes)
+            case .sentencePiece: Self.appendUnescaped(text, to: &bytes)
+            }
+        case .unused, .undefined:
+            break
+        }
+    }
+
+    /// The bytes of a whole text's tokens: those of each, without the space that SentencePiece
+    /// adds at the beginning. For the continuation of a text use ``bytes(of:showsControl:)``.
+    package func decode(_ tokens: [TokenID], showsControl: Bool = false) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var dropsSpace = addsSpacePrefix
+        for token in tokens {
+            let start = bytes.count
+            append(token, showsControl: showsControl, to: &bytes)
+            if dropsSpace, start < bytes.count {
+                if bytes[start] == 0x20 { bytes.remove(at: start) }
+                dropsSpace = false
+            }
+        }
+        return bytes
+    }
+
+    /// Appends `text` with U+2581 as spaces.
+    private static func appendUnescaped(_ text: ArraySlice<UInt8>, to bytes: inout [UInt8]) {
+        var index = text.startIndex
+        while index < text.endIndex {
+            if text[index...].starts(with: SentencePieceEncoder.space) {
+                bytes.append(0x20)
+                index += 3
+            } else {
+                bytes.append(text[index])
+                index += 1
+            }
+        }
+    }
+}

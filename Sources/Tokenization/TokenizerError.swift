@@ -1,0 +1,56 @@
+// What can be wrong with a vocabulary or a chat template. Every message is one line, shown to users
+// as it is.
+
+/// Why a tokenizer or a chat template cannot be made from what a model file holds.
+package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// `tokenizer.ggml.pre` names a way of splitting text that Sluice does not have.
+    case unknownPreTokenizer(String)
+    /// The vocabulary has no tokens, or more than a token id can number.
+    case tokenCount(Int)
+    /// A per-token list has another length than the token list.
+    case listLength(name: String, count: Int, tokens: Int)
+    /// Two tokens have the same text.
+    case duplicateToken(text: String, first: Int, second: Int)
+    /// A token of the byte kind whose text is not `<0xNN>`.
+    case malformedByteToken(index: Int, text: String)
+    /// The vocabulary asks for a token at the beginning or the end, and names none.
+    case missingSpecialToken(flag: String, token: String)
+    /// The model has no chat template.
+    case noChatTemplate
+    /// The chat template is of a kind that Sluice does not have.
+    case unknownChatTemplate(beginning: String)
+
+    package var description: String {
+        switch self {
+        case .unknownPreTokenizer(let name):
+            let known = PreTokenizer.knownNames.joined(separator: ", ")
+            return "unknown pre-tokenizer '\(printable(name))'; known: \(known)"
+        case .tokenCount(let count):
+            return "vocabulary: expected 1 to \(Int32.max) tokens, found \(count)"
+        case .listLength(let name, let count, let tokens):
+            return "vocabulary: expected \(tokens) \(name), one per token, found \(count)"
+        case .duplicateToken(let text, let first, let second):
+            return "vocabulary: tokens \(first) and \(second) have the same text"
+                + " '\(printable(text))'"
+        case .malformedByteToken(let index, let text):
+            return "vocabulary: byte token \(index): expected <0xNN>, found '\(printable(text))'"
+        case .missingSpecialToken(let flag, let token):
+            return "vocabulary: \(flag) is true, but \(token) is not set"
+        case .noChatTemplate:
+            return "the model has no chat template, so it cannot chat; completion works"
+        case .unknownChatTemplate(let beginning):
+            return "unknown chat template (known: ChatML, Llama 3), beginning"
+                + " '\(printable(beginning))', so the model cannot chat; completion works"
+        }
+    }
+
+    /// The beginning of outside text, with control characters made visible, for one-line messages.
+    private func printable(_ text: String) -> String {
+        var result = ""
+        for scalar in text.unicodeScalars.prefix(40) {
+            let isControl = scalar.properties.generalCategory == .control
+            result += isControl ? scalar.escaped(asASCII: true) : String(scalar)
+        }
+        return text.unicodeScalars.count > 40 ? result + "..." : result
+    }
+}

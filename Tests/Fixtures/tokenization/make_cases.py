@@ -1,0 +1,289 @@
+"""Writes the tokenizer's fixtures: small vocabularies, texts, and the ids that llama.cpp gives
+them; conversations, and what Jinja makes of them.
+
+Needs the Python packages gguf, llama-cpp-python and jinja2. Run from this folder, with any folder
+of vocabulary files `ggml-vocab-*.gguf` for the cases of real vocabularies:
+
+    python3 make_cases.py ../../../../shared/vocabs
+"""
+
+import collections
+import ctypes
+import glob
+import json
+import os
+import random
+import sys
+import tempfile
+
+import gguf
+import jinja2
+import llama_cpp
+
+PRE_TOKENIZERS = ["gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "default"]
+SEED = 20260701
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
+
+POOLS = [
+    "abcXYZ thequickbrown's'T'Re'LL", "  \t\n\r\u3000\u00a0\u2003\u0085\u200b\u2028",
+    "0123456789½²Ⅷ٣", "!?.,;:-_()[]{}<>=+|^~`$#@%&*/\\\"'",
+    "éüßñÄΩαβЖщ한국어中文漢字かなカナ𐐀𐒰ℂKÅΩﬁ１２ＡＢ！～「」。、", "🚀🦙😶\u200d🌫️✅",
+    "\u0301\u0300\u0e49\u17b6\u0000\u0001\u007f\ud7ff\U000323af\U0001e4f0",
+    "<|im_start|><s></s><|eot_id|><0x41><unk>",
+]
+PIECES = [
+    " ", "  ", "a", "the", "'ll", "'D", "\n", "\r\n", "123", "4", ".", "...", "中", "é", " X", "\t",
+    "한", "。", " ！", "\u3000", "\u2028", "<|end|>", "<tag>", "<|im_end|>", "  \n ", "fooé", "== ",
+]
+CORPUS = (
+    "the quick brown fox jumps over the lazy dog 'tis the 'LL and we've they're I'm 12345 2024\n\n"
+    "    for (int i = 0; i < 10; ++i) {\n        sum += values[i];\n    }\n\n\n"
+    "日本語と中文 한국어 по-русски ½ ... !!! ??? --- === <|> the end of the story 1000000 ，。！\r\n"
+)
+
+
+def random_text(source):
+    kind = source.randrange(4)
+    if kind == 0:
+        return "".join(source.choice(source.choice(POOLS)) for _ in range(source.randrange(1, 25)))
+    if kind == 1:
+        return "".join(source.choice(PIECES) for _ in range(source.randrange(1, 15)))
+    if kind == 2:
+        start = source.randrange(len(CORPUS) - 80)
+        return CORPUS[start : start + source.randrange(1, 80)]
+    scalars = [source.randrange(0x3100) for _ in range(source.randrange(1, 12))]
+    return "".join(map(chr, scalars))
+
+
+def texts(source, count):
+    result = [b"", b" ", b"\n", b"\xff", b"\xc0\x80", b"a\x00b", b"\xed\xa0\x80\xe2\x82", b"   x  "]
+    return result + [random_text(source).encode() for _ in range(count - len(result))]
+
+
+def training_text():
+    """Text in which any two kinds of characters are neighbours, so that merges cross them."""
+    source = random.Random(SEED + 2)
+    pieces = [random_text(source) for _ in range(400)]
+    runs = [str(source.randrange(10**6)) + source.choice(PIECES) for _ in range(200)]
+    # Special tokens' texts are not learned; llama.cpp cannot read tokens with NUL.
+    return "".join(pieces + runs).replace("<", "").replace("\0", "")
+
+
+def alphabet():
+    """GPT-2's characters for bytes."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {b: chr(b) for b in printable} | {b: chr(256 + i) for i, b in enumerate(others)}
+
+
+def learned_merges(symbols, count):
+    """Merges of the most frequent pairs, whatever they cross, so that a wrong split shows."""
+    merges = []
+    for _ in range(count):
+        pairs = collections.Counter(zip(symbols, symbols[1:]))
+        (left, right), _ = min(pairs.items(), key=lambda item: (-item[1], item[0]))
+        merges.append((left, right))
+        joined, index = [], 0
+        while index < len(symbols):
+            if symbols[index : index + 2] == [left, right]:
+                joined.append(left + right)
+                index += 2
+            else:
+                joined.append(symbols[index])
+                index += 1
+        symbols = joined
+    return merges
+
+
+def byte_pair_vocabulary():
+    characters = alphabet()
+    merges = learned_merges([characters[byte] for byte in training_text().encode()], 420)
+    tokens = [characters[byte] for byte in range(256)]
+    for left, right in merges:
+        if left + right not in tokens:
+            tokens.append(left + right)
+    kinds = [NORMAL] * len(tokens)
+    for text, kind in [
+        ("<|begin|>", CONTROL), ("<|im_start|>", CONTROL), ("<|im_end|>", CONTROL),
+        ("<|eot_id|>", CONTROL), ("<|end|>", NORMAL), ("<tag>", USER_DEFINED), ("  ", USER_DEFINED),
+    ]:
+        tokens.append(text)
+        kinds.append(kind)
+    return {
+        "model": "gpt2", "tokens": tokens, "kinds": kinds, "scores": [],
+        "merges": [f"{left} {right}" for left, right in merges],
+        "beginning": tokens.index("<|begin|>"), "end": tokens.index("<|im_end|>"),
+    }
+
+
+def sentence_piece_vocabulary():
+    escaped = training_text().replace(" ", "\u2581")
+    merges = learned_merges(list(escaped), 300)
+    tokens, kinds, scores = ["<unk>", "<s>", "</s>"], [UNKNOWN, CONTROL, CONTROL], [0.0] * 3
+    for byte in range(256):
+        tokens.append(f"<0x{byte:02X}>")
+        kinds.append(BYTE)
+        scores.append(0.0)
+    pieces = [left + right for left, right in merges] + ["\u2581", *sorted(set(escaped))[:400]]
+    for rank, text in enumerate(dict.fromkeys(pieces)):
+        tokens.append(text)
+        kinds.append(NORMAL)
+        # Pairs of equal scores, so that ties are met.
+        scores.append(-float(rank // 2))
+    for text in ["<tag>", "\u2581\u2581\u2581"]:
+        if text not in tokens:
+            tokens.append(text)
+            kinds.append(USER_DEFINED)
+            scores.append(0.0)
+    return {
+        "model": "llama", "tokens": tokens, "kinds": kinds, "scores": scores, "merges": [],
+        "beginning": 1, "end": 2,
+    }
+
+
+def write_gguf(path, vocabulary, pre):
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_tokenizer_model(vocabulary["model"])
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(vocabulary["tokens"])
+    writer.add_token_types(vocabulary["kinds"])
+    if vocabulary["scores"]:
+        writer.add_token_scores(vocabulary["scores"])
+    if vocabulary["merges"]:
+        writer.add_token_merges(vocabulary["merges"])
+    writer.add_bos_token_id(vocabulary["beginning"])
+    writer.add_eos_token_id(vocabulary["end"])
+    writer.add_context_length(64)
+    writer.add_embedding_length(32)
+    writer.add_block_count(1)
+    writer.add_head_count(1)
+    writer.add_feed_forward_length(32)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+class Reference:
+    """llama.cpp's tokenizer of one file."""
+
+    def __init__(self, path):
+        parameters = llama_cpp.llama_model_default_params()
+        parameters.vocab_only = True
+        self.model = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
+        self.vocabulary = llama_cpp.llama_model_get_vocab(self.model)
+
+    def ids(self, text, add_special, parse_special):
+        room = (llama_cpp.llama_token * (2 * len(text) + 16))()
+        count = llama_cpp.llama_tokenize(
+            self.vocabulary, text, len(text), room, len(room), add_special, parse_special)
+        assert count >= 0
+        return list(room[:count])
+
+    def cases(self, samples):
+        return [
+            {"text": text.hex(), "plain": self.ids(text, False, False),
+             "special": self.ids(text, True, True)}
+            for text in samples
+        ]
+
+
+def small_vocabulary_cases():
+    groups = []
+    for vocabulary, pres in [
+        (byte_pair_vocabulary(), PRE_TOKENIZERS), (sentence_piece_vocabulary(), ["default"])
+    ]:
+        samples = texts(random.Random(SEED), 60)
+        cases = {}
+        for pre in pres:
+            with tempfile.TemporaryDirectory() as folder:
+                path = os.path.join(folder, "vocabulary.gguf")
+                write_gguf(path, vocabulary, pre)
+                cases[pre] = Reference(path).cases(samples)
+        groups.append({"vocabulary": vocabulary, "cases": cases})
+    return groups
+
+
+def real_vocabulary_cases(folder):
+    result = {}
+    for path in sorted(glob.glob(os.path.join(folder, "ggml-vocab-*.gguf"))):
+        result[os.path.basename(path)] = Reference(path).cases(texts(random.Random(SEED + 1), 48))
+    return result
+
+
+CHAT_ML = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' "
+    "+ '\\n' }}{% endfor %}{% if add_generation_prompt %}"
+    "{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+CHAT_ML_SYSTEM = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou answer briefly.<|im_end|>"
+    "\\n' }}{% endif %}" + CHAT_ML
+)
+CHAT_ML_TOOLS = (
+    "{%- if tools %}{{- '<|im_start|>system\\n' }}{{- 'Tools: ' }}{%- endif %}"
+    "{%- if messages[0]['role'] != 'system' %}\n    "
+    "{{- '<|im_start|>system\\nYou are Q, made by A. You answer.<|im_end|>\\n' }}\n{%- endif %}\n"
+    + CHAT_ML.replace("{%", "{%-", 1)
+)
+LLAMA_3 = (
+    "{% for m in messages %}{% set text = '<|start_header_id|>' + m['role'] + '<|end_header_id|>"
+    "\\n\\n' + m['content'] | trim + '<|eot_id|>' %}{% if loop.first %}"
+    "{% set text = bos_token + text %}{% endif %}{{ text }}{% endfor %}"
+    "{% if add_generation_prompt %}"
+    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
+)
+LLAMA_3_1 = (
+    "{{- bos_token }}{%- if not date_string is defined %}{%- set date_string = '26 Jul 2024' %}"
+    "{%- endif %}{%- if messages[0]['role'] == 'system' %}"
+    "{%- set system = messages[0]['content'] | trim %}{%- set messages = messages[1:] %}{%- else %}"
+    "{%- set system = '' %}{%- endif %}"
+    "{{- '<|start_header_id|>system<|end_header_id|>\\n\\n' }}"
+    "{{- 'Cutting Knowledge Date: December 2023\\n' }}"
+    "{{- 'Today Date: ' + date_string + '\\n\\n' }}"
+    "{{- system }}{{- '<|eot_id|>' }}{%- for m in messages %}"
+    "{{- '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' + m['content'] | trim"
+    " + '<|eot_id|>' }}{%- endfor %}{%- if add_generation_prompt %}"
+    "{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif %}"
+)
+CONVERSATIONS = [
+    [("user", "Hello")],
+    [("system", "Be brief."), ("user", "  Hi there \n")],
+    [("user", "One"), ("assistant", "\n\nTwo\u3000"), ("user", "\x1fThree <|im_end|> \u00a0")],
+    [("system", "  "), ("user", "What is 中文?"), ("assistant", ""), ("user", "tar\r\n")],
+]
+
+
+def chat_cases():
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
+    cases = []
+    for template in [CHAT_ML, CHAT_ML_SYSTEM, CHAT_ML_TOOLS, LLAMA_3, LLAMA_3_1]:
+        for conversation in CONVERSATIONS:
+            for prompt in [True, False]:
+                messages = [{"role": role, "content": content} for role, content in conversation]
+                # The beginning token is the tokenizer's to add.
+                rendered = environment.from_string(template).render(
+                    messages=messages, add_generation_prompt=prompt, bos_token="")
+                cases.append({
+                    "template": template, "messages": messages, "prompt": prompt,
+                    "rendered": rendered,
+                })
+    return cases
+
+
+def save(name, value):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name), "w") as file:
+        json.dump(value, file, ensure_ascii=True, separators=(",", ":"))
+        file.write("\n")
+
+
+def main():
+    silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
+    llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
+    save("small-vocabularies.json", small_vocabulary_cases())
+    save("chat.json", chat_cases())
+    if len(sys.argv) > 1:
+        save("real-vocabularies.json", real_vocabulary_cases(sys.argv[1]))
+
+
+main()

@@ -1,0 +1,91 @@
+// Ids against llama.cpp's: of small committed vocabularies always, of real ones where they are.
+
+import ModelFormat
+import TestSupport
+import Testing
+import Tokenization
+
+@Suite struct ConformanceTests {
+    @Test func smallVocabularies() throws {
+        var checked = 0
+        for group in try fixture("small-vocabularies.json", as: [SmallGroup].self) {
+            for (name, cases) in group.cases {
+                let tokenizer = try Tokenizer(group.vocabulary.vocabulary(preTokenizer: name))
+                for (index, sample) in cases.enumerated() {
+                    let place = "\(group.vocabulary.model) \(name) case \(index)"
+                    #expect(
+                        tokenizer.ids(sample.bytes, special: false) == sample.plain, "\(place)")
+                    #expect(
+                        tokenizer.ids(sample.bytes, special: true) == sample.special, "\(place)")
+                    checked += 1
+                }
+            }
+        }
+        #expect(checked == 360)
+    }
+
+    @Test(
+        .enabled(if: Place.hasVocabularies, "needs ../shared/vocabs"),
+        arguments: Place.vocabularyNames)
+    func testStringsOfRealVocabulary(name: String) throws {
+        let path = Place.vocabularies + "ggml-vocab-\(name).gguf"
+        let tokenizer = try tokenizer(file: path)
+        let texts = try split(#require(fileBytes(path + ".inp")))
+        let lines = try #require(fileBytes(path + ".out")).split(
+            separator: 0x0A, omittingEmptySubsequences: false)
+        #expect(texts.count == 46)
+        for (index, text) in texts.enumerated() {
+            let expected = String(decoding: lines[index], as: UTF8.self)
+                .split(separator: " ").compactMap { Int32($0) }
+            #expect(tokenizer.ids(text, special: false) == expected, "case \(index)")
+        }
+    }
+
+    @Test(.enabled(if: Place.hasVocabularies, "needs ../shared/vocabs"))
+    func randomTextsOfRealVocabularies() throws {
+        let groups = try fixture("real-vocabularies.json", as: [String: [Case]].self)
+        #expect(groups.count == Place.vocabularyNames.count)
+        for (file, cases) in groups {
+            let tokenizer = try tokenizer(file: Place.vocabularies + file)
+            for (index, sample) in cases.enumerated() {
+                let place = "\(file) case \(index)"
+                #expect(tokenizer.ids(sample.bytes, special: false) == sample.plain, "\(place)")
+                #expect(tokenizer.ids(sample.bytes, special: true) == sample.special, "\(place)")
+            }
+        }
+    }
+
+    @Test(.enabled(if: Place.hasVocabularies, "needs ../shared/vocabs"))
+    func endOfGenerationOfRealVocabularies() throws {
+        let expected: [String: [Int]] = [
+            "deepseek-llm": [100001], "gpt-2": [50256], "llama-bpe": [128001, 128009],
+            // 128247 is `</s>`.
+            "llama-spm": [2], "qwen2": [128247, 151643, 151645]
+        ]
+        for (name, endings) in expected {
+            let tokenizer = try tokenizer(file: Place.vocabularies + "ggml-vocab-\(name).gguf")
+            let found = (0..<tokenizer.tokenCount).filter {
+                tokenizer.isEndOfGeneration(TokenID($0))
+            }
+            #expect(found == endings, "\(name)")
+        }
+    }
+
+    /// The texts of a `.inp` file, which lines `__ggml_vocab_test__` end.
+    private func split(_ bytes: [UInt8]) -> [[UInt8]] {
+        let separator = Array("\n__ggml_vocab_test__\n".utf8)
+        var texts: [[UInt8]] = []
+        var start = 0
+        var index = 0
+        while index < bytes.count {
+            if bytes[index...].starts(with: separator) {
+                texts.append(Array(bytes[start..<index]))
+                index += separator.count
+                start = index
+            } else {
+                index += 1
+            }
+        }
+        return texts
+    }
+}

@@ -1,0 +1,218 @@
+// What holds for any vocabulary: texts come back, hostile texts and vocabularies are survived.
+
+import ModelFormat
+import TestSupport
+import Testing
+import Tokenization
+
+@Suite struct TokenizerTests {
+    private func randomText(_ generator: inout SplitMix) -> String {
+        var text = String.UnicodeScalarView()
+        for _ in 0..<Int.random(in: 0...60, using: &generator) {
+            let limit: UInt32 = Bool.random(using: &generator) ? 0x80 : 0x110000
+            let value = UInt32.random(in: 0..<limit, using: &generator)
+            text.append(Unicode.Scalar(value) ?? " ")
+        }
+        return String(text)
+    }
+
+    @Test func textsComeBack() throws {
+        let seed = UInt64.random(in: .min ... .max)
+        var generator = SplitMix(seed: seed)
+        for (index, tokenizer) in try smallTokenizers().enumerated() {
+            for _ in 0..<100 {
+                let text = randomText(&generator)
+                let tokens = tokenizer.encode(text, addSpecial: false, parseSpecial: false)
+                #expect(
+                    tokenizer.decode(tokens) == Array(text.utf8), "seed \(seed), \(index): \(text)")
+            }
+        }
+    }
+
+    @Test func bytesComeBackAsTheModelSeesThem() throws {
+        let seed = UInt64.random(in: .min ... .max)
+        var generator = SplitMix(seed: seed)
+        for tokenizer in try smallTokenizers() {
+            for _ in 0..<100 {
+                let bytes = (0..<Int.random(in: 0...40, using: &generator)).map { _ in
+                    UInt8.random(in: .min ... .max, using: &generator)
+                }
+                let back = tokenizer.decode(
+                    tokenizer.encode(utf8: bytes, addSpecial: false, parseSpecial: false))
+                if tokenizer.vocabularySpecial.addsSpacePrefix == true {
+                    #expect(spaced(back) == spaced(bytes), "seed \(seed)")
+                } else {
+                    // What was not UTF-8 became U+FFFD, which is stable.
+                    let again = tokenizer.decode(
+                        tokenizer.encode(utf8: back, addSpecial: false, parseSpecial: false))
+                    #expect(again == back, "seed \(seed)")
+                    #expect(back.isEmpty == bytes.isEmpty, "seed \(seed)")
+                }
+            }
+        }
+    }
+
+    /// `bytes` with U+2581 as spaces. A space that invalid bytes before it take for their own comes
+    /// back as U+2581, in llama.cpp too.
+    private func spaced(_ bytes: [UInt8]) -> [UInt8] {
+        var result: [UInt8] = []
+        for byte in bytes {
+            result.append(byte)
+            if result.suffix(3) == [0xE2, 0x96, 0x81] {
+                result.replaceSubrange((result.count - 3)..., with: [0x20])
+            }
+        }
+        return result
+    }
+
+    @Test func specialTokensAreAddedAndParsedAsAsked() throws {
+        let group = try #require(fixture("small-vocabularies.json", as: [SmallGroup].self).first)
+        var vocabulary = try group.vocabulary.vocabulary(preTokenizer: "llama-bpe")
+        let beginning = try #require(vocabulary.special.beginning)
+        let end = try #require(vocabulary.special.end)
+        #expect(
+            try Tokenizer(vocabulary).encode("", addSpecial: true, parseSpecial: false)
+                == [beginning])
+        vocabulary.special.addsEnd = true
+        vocabulary.special.addsBeginning = false
+        let tokenizer = try Tokenizer(vocabulary)
+        #expect(tokenizer.encode("", addSpecial: true, parseSpecial: false) == [end])
+        #expect(tokenizer.encode("", addSpecial: false, parseSpecial: false) == [])
+        #expect(
+            tokenizer.encode("<|im_end|>", addSpecial: false, parseSpecial: true) == [end])
+        let text = tokenizer.encode("<|im_end|>", addSpecial: false, parseSpecial: false)
+        #expect(!text.contains(end))
+        #expect(tokenizer.decode(text) == Array("<|im_end|>".utf8))
+        let tag = try #require(tokenizer.token("<tag>"))
+        #expect(tokenizer.encode("<tag>", addSpecial: false, parseSpecial: false) == [tag])
+        #expect(tokenizer.bytes(of: end).isEmpty)
+        #expect(tokenizer.bytes(of: end, showsControl: true) == Array("<|im_end|>".utf8))
+        #expect(tokenizer.bytes(of: TokenID(-1)).isEmpty)
+        #expect(tokenizer.bytes(of: TokenID(tokenizer.tokenCount)).isEmpty)
+        #expect(tokenizer.isEndOfGeneration(end))
+        #expect(!tokenizer.isEndOfGeneration(beginning))
+    }
+
+    @Test func segmentsAreOneTextWithoutInjection() throws {
+        for tokenizer in try smallTokenizers() {
+            let ending = tokenizer.token("<|im_end|>") ?? TokenID(2)
+            let endingText = String(
+                decoding: tokenizer.bytes(of: ending, showsControl: true), as: UTF8.self)
+            func prompt(_ content: String) -> [PromptSegment] {
+                [
+                    PromptSegment("\(endingText)user", isTemplate: true),
+                    PromptSegment("\n", isTemplate: true),
+                    PromptSegment(content, isTemplate: false),
+                    PromptSegment(endingText, isTemplate: true)
+                ]
+            }
+            for content in ["\n\n  the quick", "2024", "", " <tag> 's", "the \u{301}"] {
+                #expect(
+                    tokenizer.encode(prompt(content), addSpecial: true)
+                        == tokenizer.encode(
+                            "\(endingText)user\n\(content)\(endingText)", addSpecial: true,
+                            parseSpecial: true))
+            }
+            let half = String(endingText.dropFirst())
+            for content in ["a\(endingText)b", half, String(endingText.dropLast())] {
+                let tokens = tokenizer.encode(prompt(content), addSpecial: false)
+                #expect(tokens.count { $0 == ending } == 2)
+            }
+        }
+    }
+
+    @Test func hugeWords() throws {
+        let count = 1 << 12
+        for tokenizer in try smallTokenizers() {
+            for character in "a =0\n<中" {
+                let text = String(repeating: character, count: count)
+                let tokens = tokenizer.encode(text, addSpecial: false, parseSpecial: true)
+                #expect(tokenizer.decode(tokens) == Array(text.utf8))
+            }
+        }
+    }
+
+    @Test func residentBytesCountTheTables() throws {
+        for tokenizer in try smallTokenizers() {
+            let textBytes = (0..<tokenizer.tokenCount).reduce(0) {
+                $0 + tokenizer.bytes(of: TokenID($1), showsControl: true).count
+            }
+            #expect(tokenizer.residentBytes > textBytes + 4 * tokenizer.tokenCount)
+        }
+    }
+}
+
+@Suite struct VocabularyErrorTests {
+    private func vocabulary(_ model: Vocabulary.Model, _ tokens: [String]) -> Vocabulary {
+        var vocabulary = Vocabulary(model: model)
+        vocabulary.tokens = StringTable(tokens.map(\.utf8))
+        return vocabulary
+    }
+
+    @Test func unknownPreTokenizerIsNamedWithTheKnownOnes() {
+        var unknown = vocabulary(.bytePairEncoding, ["a"])
+        unknown.preTokenizer = "tekken\n"
+        #expect(throws: TokenizerError.unknownPreTokenizer("tekken\n")) { try Tokenizer(unknown) }
+        let message = TokenizerError.unknownPreTokenizer("tekken\n").description
+        #expect(message.contains("'tekken\\n'"))
+        for name in ["gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "default"] {
+            #expect(message.contains(name))
+        }
+    }
+
+    @Test func listsMustFit() {
+        #expect(throws: TokenizerError.tokenCount(0)) {
+            try Tokenizer(Vocabulary(model: .sentencePiece))
+        }
+        var kinds = vocabulary(.sentencePiece, ["a", "b"])
+        kinds.kinds = [.normal]
+        #expect(throws: TokenizerError.listLength(name: "token types", count: 1, tokens: 2)) {
+            try Tokenizer(kinds)
+        }
+        var scores = vocabulary(.sentencePiece, ["a", "b"])
+        scores.scores = [1, 2, 3]
+        #expect(throws: TokenizerError.listLength(name: "scores", count: 3, tokens: 2)) {
+            try Tokenizer(scores)
+        }
+        #expect(throws: TokenizerError.duplicateToken(text: "a", first: 0, second: 2)) {
+            try Tokenizer(vocabulary(.bytePairEncoding, ["a", "b", "a"]))
+        }
+    }
+
+    @Test(arguments: ["<0x-1>", "<0x+1>", "<0x1>", "<0x1G>", "<0x001>", "0x01", "<0x01", "x"])
+    func byteTokensAreBytes(text: String) {
+        var bytes = vocabulary(.sentencePiece, ["a", text])
+        bytes.kinds = [.normal, .byte]
+        #expect(throws: TokenizerError.malformedByteToken(index: 1, text: text)) {
+            try Tokenizer(bytes)
+        }
+    }
+
+    @Test func specialTokensThatAreMissing() throws {
+        var special = vocabulary(.bytePairEncoding, ["a"])
+        special.special.addsBeginning = true
+        #expect(throws: TokenizerError.self) { try Tokenizer(special) }
+        special.special.beginning = TokenID(7)
+        #expect(throws: TokenizerError.self) { try Tokenizer(special) }
+        special.special.beginning = TokenID(0)
+        #expect(try Tokenizer(special).vocabularySpecial.beginning == TokenID(0))
+    }
+
+    /// Tokens that are empty, merges without a space, a vocabulary without most bytes, and scores
+    /// that are no numbers: all are survived.
+    @Test func oddVocabularies() throws {
+        var pairs = vocabulary(.bytePairEncoding, ["a", "", "", "ab", "b", "c"])
+        pairs.merges = StringTable(["a b", "ab", "", " ", "b zz", "zz b", "a b"].map(\.utf8))
+        let pairTokenizer = try Tokenizer(pairs)
+        #expect(
+            pairTokenizer.encode("abczé", addSpecial: false, parseSpecial: true).map(\.index)
+                == [3, 5])
+        var pieces = vocabulary(.sentencePiece, ["a", "b", "ab", "abb", ""])
+        pieces.scores = [.nan, -.infinity, .nan, .infinity, 0]
+        pieces.special.addsBeginning = false
+        let pieceTokenizer = try Tokenizer(pieces)
+        let tokens = pieceTokenizer.encode("abbz", addSpecial: false, parseSpecial: true)
+        // No byte tokens: the space before the text and `z` are unknown, token 0 by custom.
+        #expect(tokens.map(\.index) == [0, 0, 0, 3, 0])
+    }
+}
