@@ -49,14 +49,20 @@ let package = Package(
         // C: what Swift cannot reach.
         .systemLibrary(
             name: "CURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(
+            name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .target(name: "CLinux"),
         .target(name: "CChecksum"),
+        .target(name: "CKernels"),
 
         // Bottom: the machine, the file formats, text.
         layer("LinuxSystem", ["CLinux", "CURing"]),
         layer("ModelFormat", ["CChecksum"]),
         layer("ModelFiles", ["LinuxSystem", "ModelFormat"]),
         layer("Tokenization", ["ModelFormat"]),
+
+        // Middle: computing, streaming, packing.
+        layer("Kernels", ["CKernels", "LinuxSystem", "ModelFormat"]),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -65,6 +71,7 @@ let package = Package(
         tests("LinuxSystem", ["LinuxSystem"]),
         tests("ModelFormat", ["ModelFormat"]),
         tests("Tokenization", ["Tokenization", "ModelFiles", "LinuxSystem", "ModelFormat"]),
+        tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
         tests("Tidy", [])
     ]
 )

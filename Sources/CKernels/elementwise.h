@@ -1,0 +1,122 @@
+// Operations on single elements, as plain loops that the compiler vectorises for whichever set the
+// includer names with TARGET and SET. Without contraction and reassociation the bits are the same.
+
+#include "scalar.h"
+#include "table.h"
+
+#define ELEMENTWISE_INLINE TARGET static inline __attribute__((always_inline))
+#define JOIN_NAMED(a, b) a##b
+#define JOIN(a, b) JOIN_NAMED(a, b)
+#define NAME(operation) JOIN(ckernels_##operation##_, SET)
+
+// A scale as llama.cpp's 8-bit blocks keep it, rounded to half precision, so that the rounding of
+// activations is the same there and here. Scales that half precision keeps badly stay as they are.
+ELEMENTWISE_INLINE float block_scale(float scale) {
+    int is_normal_half = scale >= 0x1p-14f && scale <= 65504.0f;
+    return is_normal_half ? float_from_half(half_from_float(scale)) : scale;
+}
+
+ELEMENTWISE_INLINE void quantize_block(
+    const float *x, int8_t *quants, float *scale, int32_t *sum) {
+    const uint32_t infinity = 0x7f800000;
+    const uint32_t smallest = bits_from_float(0x1p-100f);
+    // As integers magnitudes order like floats, and a NaN is above infinity.
+    uint32_t largest = 0;
+    for (size_t i = 0; i < CKERNELS_QUANT_BLOCK; i++) {
+        uint32_t magnitude = bits_from_float(x[i]) & 0x7fffffff;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    if (largest < smallest || largest >= infinity) {
+        *scale = largest < smallest ? 0.0f : float_from_bits(largest);
+        *sum = 0;
+        memset(quants, 0, CKERNELS_QUANT_BLOCK);
+        return;
+    }
+    float inverse = 127.0f / float_from_bits(largest);
+    int32_t total = 0;
+    for (size_t i = 0; i < CKERNELS_QUANT_BLOCK; i++) {
+        float shifted = x[i] * inverse + ROUNDING_MAGIC;
+        int32_t q = (int32_t)(bits_from_float(shifted) - bits_from_float(ROUNDING_MAGIC));
+        quants[i] = (int8_t)q;
+        total += q;
+    }
+    *scale = block_scale(float_from_bits(largest) / 127.0f);
+    *sum = total;
+}
+
+TARGET void NAME(quantize)(
+    const float *x, size_t blocks, int8_t *quants, float *scales, int32_t *sums) {
+    for (size_t b = 0; b < blocks; b++) {
+        size_t at = b * CKERNELS_QUANT_BLOCK;
+        quantize_block(x + at, quants + at, scales + b, sums + b);
+    }
+}
+
+// One head: pairs are `apart` elements apart and `step` elements from pair to pair.
+ELEMENTWISE_INLINE void rotate_head(
+    float *x, size_t pairs, const size_t step, size_t apart, const float *cosines,
+    const float *sines) {
+    for (size_t i = 0; i < pairs; i++) {
+        float a = x[i * step];
+        float b = x[i * step + apart];
+        x[i * step] = a * cosines[i] - b * sines[i];
+        x[i * step + apart] = a * sines[i] + b * cosines[i];
+    }
+}
+
+TARGET void NAME(rotate)(
+    float *x, size_t tokens, size_t heads, size_t width, size_t rotated, const float *cosines,
+    const float *sines, int halves) {
+    size_t pairs = rotated / 2;
+    for (size_t t = 0; t < tokens; t++) {
+        const float *c = cosines + t * pairs;
+        const float *s = sines + t * pairs;
+        for (size_t h = 0; h < heads; h++) {
+            float *head = x + (t * heads + h) * width;
+            if (halves) {
+                rotate_head(head, pairs, 1, pairs, c, s);
+            } else {
+                rotate_head(head, pairs, 2, 1, c, s);
+            }
+        }
+    }
+}
+
+#define ACTIVATE(function)                                                          \
+    ELEMENTWISE_INLINE void activate_##function(                                    \
+        const float *gate, const float *up, float *y, size_t count) {               \
+        if (up) {                                                                   \
+            for (size_t i = 0; i < count; i++) y[i] = function(gate[i]) * up[i];    \
+        } else {                                                                    \
+            for (size_t i = 0; i < count; i++) y[i] = function(gate[i]);            \
+        }                                                                           \
+    }
+
+ACTIVATE(silu)
+ACTIVATE(gelu)
+ACTIVATE(relu)
+ACTIVATE(squared_relu)
+
+TARGET void NAME(activate)(
+    int activation, const float *gate, const float *up, float *y, size_t count) {
+    switch (activation) {
+    case CKERNELS_SILU: activate_silu(gate, up, y, count); break;
+    case CKERNELS_GELU: activate_gelu(gate, up, y, count); break;
+    case CKERNELS_RELU: activate_relu(gate, up, y, count); break;
+    case CKERNELS_RELU2: activate_squared_relu(gate, up, y, count); break;
+    }
+}
+
+TARGET void NAME(add)(const float *x, float scale, float *y, size_t count) {
+    for (size_t i = 0; i < count; i++) y[i] = __builtin_fmaf(scale, x[i], y[i]);
+}
+
+TARGET void NAME(add_bias)(const float *bias, float *y, size_t rows, size_t columns) {
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t c = 0; c < columns; c++) y[r * columns + c] += bias[c];
+    }
+}
+
+TARGET void NAME(sigmoid)(float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) x[i] = logistic(x[i]);
+}

@@ -1,0 +1,180 @@
+// The kernels' face: what each computes, in which order of floating-point operations, and the table
+// through which one instruction set's implementations are reached. Refuses nothing: sizes and
+// pointers are checked by the Swift target Kernels, its only user.
+//
+// The contract. Every implementation of an operation returns the same bits as the scalar one (a NaN
+// equals any other NaN). That holds because the order of rounding is part of each operation,
+// written down here, and because nothing is contracted or reassociated: a fused multiply-add
+// happens exactly where the text says fma. The result for one token depends neither on how many
+// tokens share a call nor on how rows or tokens are split among threads.
+#ifndef CKERNELS_H
+#define CKERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// Block formats, numbered for tables; names as in the GGUF specification.
+enum {
+    CKERNELS_F32,
+    CKERNELS_F16,
+    CKERNELS_BF16,
+    CKERNELS_Q4_0,
+    CKERNELS_Q4_1,
+    CKERNELS_Q5_0,
+    CKERNELS_Q5_1,
+    CKERNELS_Q8_0,
+    CKERNELS_Q4_K,
+    CKERNELS_Q5_K,
+    CKERNELS_Q6_K,
+    CKERNELS_FORMAT_COUNT
+};
+
+// Nonlinearities.
+enum { CKERNELS_SILU, CKERNELS_GELU, CKERNELS_RELU, CKERNELS_RELU2 };
+
+enum {
+    // Rows that a tile interleaves.
+    CKERNELS_TILE_ROWS = 16,
+    // Activations that share one 8-bit scale.
+    CKERNELS_QUANT_BLOCK = 32,
+    // Tokens in a page of the KV cache.
+    CKERNELS_PAGE_TOKENS = 64
+};
+
+// A product of a tile-interleaved matrix with the rows of a batch of activations:
+// y[t * y_stride + r] = sum over c of W[r][c] * x[t][c].
+//
+// Q4_0 and Q8_0 use the 8-bit activations. Per row and token, over blocks b of 32 in order:
+//     dot = sum of (integer weight * integer activation), exact in int32
+//     acc = fma((float)dot, (float)weight_scale * activation_scale, acc)
+// All other formats use the float activations. Per row and token, over columns c in order:
+//     acc = fma(w, x[c], acc), where w is the decoded weight (see ckernels_dequantize)
+typedef struct {
+    // Whole tiles: for each block of a row, each field, each unit, 16 rows' units side by side.
+    const uint8_t *weights;
+    // Rows wanted; the last tile may hold more.
+    size_t rows;
+    size_t columns;
+    size_t tokens;
+    // [tokens][columns]
+    const float *floats;
+    // [tokens][columns], each in -127...127
+    const int8_t *quants;
+    // [tokens][columns / 32]
+    const float *scales;
+    // [tokens][columns / 32]: sum of the block's quants
+    const int32_t *sums;
+    float *y;
+    size_t y_stride;
+} ckernels_product;
+
+// Causal attention over KV pages of floats or IEEE halves. Token t sees positions
+// 0...first_position + t. The page of position p starts at pool + page_offsets[p / 64]: keys
+// [kv_head][64][key_width], then values [kv_head][64][value_width].
+//
+// Per token and head, over pages in order (L16 is a sum in 16 lanes, see ckernels_lanes below):
+//     score[j] = L16(fma over the key's width) * scale
+//     m' = max(m, max of visible scores)             c = exp(m - m')
+//     p[j] = exp(score[j] - m'), 0 where not visible l = fma(l, c, L16(p))
+//     y[v] = y[v] * c, then for visible j in order y[v] = fma(p[j], value[j][v], y[v])
+// and last y[v] = y[v] / l.
+typedef struct {
+    size_t head_count;
+    size_t kv_head_count;
+    size_t key_width;
+    size_t value_width;
+    float scale;
+    size_t tokens;
+    size_t first_position;
+    // [tokens][head_count][key_width]
+    const float *queries;
+    const uint8_t *pool;
+    const intptr_t *page_offsets;
+    // 4: floats; 2: halves
+    size_t element_bytes;
+    // [tokens][head_count][value_width]
+    float *y;
+} ckernels_attention;
+
+// "Sum in 16 lanes": element i is added to lane i % 16 (by fma where products are summed), in order
+// of i; then lane[i] += lane[i + 8], then 4, 2 and 1.
+
+// One instruction set's implementations.
+typedef struct ckernels_table {
+    const char *name;
+
+    // Tiles first_tile ..< end_tile of a product, for one weight format.
+    void (*multiply[CKERNELS_FORMAT_COUNT])(
+        const ckernels_product *product, size_t first_tile, size_t end_tile);
+
+    // Blocks of 32 floats to 8 bits. With m the largest magnitude: scale = m / 127,
+    // rounded to half precision where that is a normal number, and q = x * (127 / m) rounded to
+    // nearest even. When m < 2^-100 scale and quants are 0. When a
+    // value is infinite or NaN the scale is infinite or NaN and the quants are 0, so that every
+    // product with the block is NaN.
+    void (*quantize)(
+        const float *x, size_t blocks, int8_t *quants, float *scales, int32_t *sums);
+
+    // Root-mean-square norm of each row: s = L16(fma squares), f = 1 / sqrt(s / columns + epsilon),
+    // y = (x * f) * weight. y may be x.
+    void (*normalize)(
+        const float *x, size_t rows, size_t columns, const float *weights, float epsilon, float *y);
+
+    // Rotary position embedding, in place. x: [tokens][heads][width]; cosines and sines:
+    // [tokens][rotated / 2]. Pair i is (2i, 2i + 1), or with `halves` (i, i + rotated / 2).
+    // a' = a * cos - b * sin, b' = a * sin + b * cos, no fma.
+    void (*rotate)(
+        float *x, size_t tokens, size_t heads, size_t width, size_t rotated, const float *cosines,
+        const float *sines, int halves);
+
+    // Float to IEEE half, round to nearest even. `halves` may be unaligned.
+    void (*store_half)(const float *x, size_t count, uint8_t *halves);
+
+    // All heads of one key-value head, for tokens first_token ..< end_token.
+    void (*attend)(
+        const ckernels_attention *attention, size_t kv_head, size_t first_token, size_t end_token);
+
+    // y = act(gate) * up, or y = act(gate) when up is NULL. y may be gate or up.
+    void (*activate)(int activation, const float *gate, const float *up, float *y, size_t count);
+
+    // y = fma(scale, x, y)
+    void (*add)(const float *x, float scale, float *y, size_t count);
+
+    // Each row of y plus bias.
+    void (*add_bias)(const float *bias, float *y, size_t rows, size_t columns);
+
+    // x = exp(x - max) / L16(exp(x - max)). A NaN or +infinity anywhere, or nothing but -infinity,
+    // makes every element NaN.
+    void (*softmax)(float *x, size_t count);
+
+    // x = 1 / (1 + exp(-x))
+    void (*sigmoid)(float *x, size_t count);
+} ckernels_table;
+
+// Tables that this machine can run, scalar first and the fastest last.
+size_t ckernels_table_count(void);
+const ckernels_table *ckernels_table_at(size_t index);
+
+// The table of that name (scalar, avx2, avx512); the fastest when `name` is NULL or is none that
+// this machine can run.
+const ckernels_table *ckernels_choose_table(const char *name);
+
+// ckernels_choose_table for the environment variable SLUICE_KERNELS.
+const ckernels_table *ckernels_best_table(void);
+
+// One row of GGUF block bytes, as stored in GGUF files, to floats. The values are those of the
+// reference decoders in the `gguf` Python package, bit for bit.
+void ckernels_dequantize(int format, const uint8_t *blocks, size_t columns, float *y);
+
+// The exponential that softmax, sigmoid and the activations use; at most 2 units in the last place
+// from the true value.
+float ckernels_exp(float x);
+
+// Calls through a table's array, which Swift sees as a tuple.
+static inline void ckernels_multiply(
+    const ckernels_table *table, int format, const ckernels_product *product, size_t first_tile,
+    size_t end_tile) {
+    table->multiply[format](product, first_tile, end_tile);
+}
+
+#endif

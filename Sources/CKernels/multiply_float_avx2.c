@@ -1,0 +1,8 @@
+// multiply_float_lanes.h for AVX2, FMA and F16C.
+
+#if defined(__x86_64__)
+#define TARGET __attribute__((target("avx2,fma,f16c")))
+#define SET avx2
+#define TOKENS_AT_ONCE 4
+#include "multiply_float_lanes.h"
+#endif

@@ -1,0 +1,72 @@
+// Which instruction sets this machine has, and which of them is used.
+
+#include "table.h"
+
+#include <stdlib.h>
+
+static const ckernels_table scalar_table = {
+    .name = "scalar",
+    .multiply = {FLOAT_PRODUCTS(scalar), INTEGER_PRODUCTS(scalar)},
+    ELEMENTWISE(scalar),
+    REDUCTIONS(scalar),
+};
+
+#if defined(__x86_64__)
+static const ckernels_table avx2_table = {
+    .name = "avx2",
+    .multiply = {FLOAT_PRODUCTS(avx2), INTEGER_PRODUCTS(avx2)},
+    ELEMENTWISE(avx2),
+    REDUCTIONS(avx2),
+};
+
+static const ckernels_table avx512_table = {
+    .name = "avx512",
+    .multiply = {FLOAT_PRODUCTS(avx512), INTEGER_PRODUCTS(avx512)},
+    ELEMENTWISE(avx512),
+    REDUCTIONS(avx512),
+};
+#endif
+
+enum { TABLES_MAX = 4 };
+
+// Fills `tables` with those that can run here, slowest first; returns how many.
+static size_t list_tables(const ckernels_table **tables) {
+    size_t count = 0;
+    tables[count++] = &scalar_table;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+        && __builtin_cpu_supports("f16c")) {
+        tables[count++] = &avx2_table;
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vnni")) {
+            tables[count++] = &avx512_table;
+        }
+    }
+#endif
+    return count;
+}
+
+size_t ckernels_table_count(void) {
+    const ckernels_table *tables[TABLES_MAX];
+    return list_tables(tables);
+}
+
+const ckernels_table *ckernels_table_at(size_t index) {
+    const ckernels_table *tables[TABLES_MAX];
+    return index < list_tables(tables) ? tables[index] : NULL;
+}
+
+const ckernels_table *ckernels_choose_table(const char *name) {
+    const ckernels_table *tables[TABLES_MAX];
+    size_t count = list_tables(tables);
+    for (size_t i = 0; name && i < count; i++) {
+        if (strcmp(tables[i]->name, name) == 0) return tables[i];
+    }
+    return tables[count - 1];
+}
+
+const ckernels_table *ckernels_best_table(void) {
+    return ckernels_choose_table(getenv("SLUICE_KERNELS"));
+}

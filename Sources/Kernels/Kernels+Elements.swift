@@ -1,0 +1,193 @@
+// Norms, rotary embedding, activations and sums: everything between the products. Each runs on the
+// calling thread; definitions are in CKernels/include/ckernels.h.
+
+internal import CKernels
+package import ModelFormat
+
+/// Which elements of a head are rotated together.
+package enum RotaryPairing: Sendable {
+    /// Elements `2i` and `2i + 1`, as GGUF's `llama` family stores them.
+    case adjacent
+    /// Elements `i` and `i + rotatedWidth / 2` (NeoX).
+    case halves
+}
+
+extension Kernels {
+    /// Root-mean-square norm (arXiv 1910.07467) of each row, times `weights`.
+    ///
+    /// - Parameters:
+    ///   - x: `[rows][columns]`.
+    ///   - weights: `columns` elements.
+    ///   - y: `[rows][columns]`.
+    package func normalize(
+        _ x: Span<Float>, rows: Int, columns: Int, weights: Span<Float>, epsilon: Float,
+        into y: inout MutableSpan<Float>
+    ) {
+        guard rows > 0, columns > 0 else { return }
+        precondition(x.count >= rows * columns && y.count >= rows * columns)
+        precondition(weights.count >= columns)
+        unsafe x.withUnsafeBufferPointer { x in
+            unsafe weights.withUnsafeBufferPointer { weights in
+                unsafe y.withUnsafeMutableBufferPointer { y in
+                    unsafe table.pointee.normalize(
+                        x.baseAddress!, rows, columns, weights.baseAddress!, epsilon,
+                        y.baseAddress!)
+                }
+            }
+        }
+    }
+
+    /// ``normalize(_:rows:columns:weights:epsilon:into:)`` in place (query and key heads).
+    package func normalizeInPlace(
+        _ x: inout MutableSpan<Float>, rows: Int, columns: Int, weights: Span<Float>,
+        epsilon: Float
+    ) {
+        guard rows > 0, columns > 0 else { return }
+        precondition(x.count >= rows * columns && weights.count >= columns)
+        unsafe weights.withUnsafeBufferPointer { weights in
+            unsafe x.withUnsafeMutableBufferPointer { x in
+                unsafe table.pointee.normalize(
+                    x.baseAddress!, rows, columns, weights.baseAddress!, epsilon, x.baseAddress!)
+            }
+        }
+    }
+
+    /// Rotary position embedding (arXiv 2104.09864) of the first `rotatedWidth` elements of each
+    /// head, in place.
+    ///
+    /// - Parameters:
+    ///   - x: `[tokens][heads][headWidth]`.
+    ///   - cosines: `[tokens][rotatedWidth / 2]`; `sines` alike.
+    package func rotate(
+        _ x: inout MutableSpan<Float>, tokens: Int, heads: Int, headWidth: Int, rotatedWidth: Int,
+        cosines: Span<Float>, sines: Span<Float>, pairing: RotaryPairing
+    ) {
+        guard tokens > 0, heads > 0, rotatedWidth > 0 else { return }
+        precondition(rotatedWidth % 2 == 0 && rotatedWidth <= headWidth)
+        precondition(x.count >= tokens * heads * headWidth)
+        precondition(min(cosines.count, sines.count) >= tokens * (rotatedWidth / 2))
+        unsafe cosines.withUnsafeBufferPointer { cosines in
+            unsafe sines.withUnsafeBufferPointer { sines in
+                unsafe x.withUnsafeMutableBufferPointer { x in
+                    unsafe table.pointee.rotate(
+                        x.baseAddress!, tokens, heads, headWidth, rotatedWidth,
+                        cosines.baseAddress!, sines.baseAddress!, pairing == .halves ? 1 : 0)
+                }
+            }
+        }
+    }
+
+    /// Stores `x` as IEEE 754 halves from `byteOffset` on, rounding to nearest even; what is too
+    /// large becomes infinite.
+    package func storeHalf(
+        _ x: Span<Float>, into bytes: inout MutableRawSpan, at byteOffset: Int
+    ) {
+        guard !x.isEmpty else { return }
+        precondition(byteOffset >= 0 && byteOffset + 2 * x.count <= bytes.byteCount)
+        unsafe x.withUnsafeBufferPointer { x in
+            unsafe bytes.withUnsafeMutableBytes { bytes in
+                unsafe table.pointee.store_half(
+                    x.baseAddress!, x.count,
+                    (bytes.baseAddress! + byteOffset).assumingMemoryBound(to: UInt8.self))
+            }
+        }
+    }
+
+    /// Stores `x` as the KV cache's elements from `byteOffset` on.
+    package func store(
+        _ x: Span<Float>, as element: KVElement, into bytes: inout MutableRawSpan,
+        at byteOffset: Int
+    ) {
+        guard element == .float else { return storeHalf(x, into: &bytes, at: byteOffset) }
+        for index in 0..<x.count {
+            bytes.storeBytes(of: x[index], toByteOffset: byteOffset + 4 * index, as: Float.self)
+        }
+    }
+
+    /// A gated network's middle: `y[i] = act(gate[i]) * up[i]` for `i < count`.
+    package func activate(
+        _ activation: Activation, gate: Span<Float>, up: Span<Float>,
+        into y: inout MutableSpan<Float>, count: Int
+    ) {
+        guard count > 0 else { return }
+        precondition(min(gate.count, up.count, y.count) >= count)
+        unsafe gate.withUnsafeBufferPointer { gate in
+            unsafe up.withUnsafeBufferPointer { up in
+                unsafe y.withUnsafeMutableBufferPointer { y in
+                    unsafe table.pointee.activate(
+                        activation.kernelNumber, gate.baseAddress!, up.baseAddress!,
+                        y.baseAddress!, count)
+                }
+            }
+        }
+    }
+
+    /// An ungated network's middle: `x[i] = act(x[i])` for `i < count`.
+    package func activate(
+        _ activation: Activation, _ x: inout MutableSpan<Float>, count: Int
+    ) {
+        guard count > 0 else { return }
+        precondition(x.count >= count)
+        unsafe x.withUnsafeMutableBufferPointer { x in
+            unsafe table.pointee.activate(
+                activation.kernelNumber, x.baseAddress!, nil, x.baseAddress!, count)
+        }
+    }
+
+    /// `y[i] = fma(scale, x[i], y[i])` for `i < count`.
+    package func add(
+        _ x: Span<Float>, scale: Float, to y: inout MutableSpan<Float>, count: Int
+    ) {
+        guard count > 0 else { return }
+        precondition(min(x.count, y.count) >= count)
+        unsafe x.withUnsafeBufferPointer { x in
+            unsafe y.withUnsafeMutableBufferPointer { y in
+                unsafe table.pointee.add(x.baseAddress!, scale, y.baseAddress!, count)
+            }
+        }
+    }
+
+    /// Adds `bias` to each of the `rows` rows of `y`, which are `bias.count` wide.
+    package func add(bias: Span<Float>, toRowsOf y: inout MutableSpan<Float>, rows: Int) {
+        guard rows > 0, !bias.isEmpty else { return }
+        precondition(y.count >= rows * bias.count)
+        unsafe bias.withUnsafeBufferPointer { bias in
+            unsafe y.withUnsafeMutableBufferPointer { y in
+                unsafe table.pointee.add_bias(bias.baseAddress!, y.baseAddress!, rows, bias.count)
+            }
+        }
+    }
+
+    /// Probabilities from logits, in place; the largest is subtracted first, so nothing overflows.
+    /// A NaN or +infinity anywhere, or nothing but -infinity, makes every element NaN.
+    package func softmax(_ x: inout MutableSpan<Float>, count: Int) {
+        guard count > 0 else { return }
+        precondition(x.count >= count)
+        unsafe x.withUnsafeMutableBufferPointer { x in
+            unsafe table.pointee.softmax(x.baseAddress!, count)
+        }
+    }
+
+    /// `x[i] = 1 / (1 + exp(-x[i]))` for `i < count`.
+    package func sigmoid(_ x: inout MutableSpan<Float>, count: Int) {
+        guard count > 0 else { return }
+        precondition(x.count >= count)
+        unsafe x.withUnsafeMutableBufferPointer { x in
+            unsafe table.pointee.sigmoid(x.baseAddress!, count)
+        }
+    }
+}
+
+extension Activation {
+    /// The nonlinearity's number in the C kernels.
+    fileprivate var kernelNumber: Int32 {
+        let number =
+            switch self {
+            case .silu: CKERNELS_SILU
+            case .gelu: CKERNELS_GELU
+            case .relu: CKERNELS_RELU
+            case .relu2: CKERNELS_RELU2
+            }
+        return Int32(number)
+    }
+}
