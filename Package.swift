@@ -63,6 +63,7 @@ let package = Package(
 
         // Middle: computing, streaming, packing.
         layer("Kernels", ["CKernels", "LinuxSystem", "ModelFormat"]),
+        layer("Packing", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -72,6 +73,7 @@ let package = Package(
         tests("ModelFormat", ["ModelFormat"]),
         tests("Tokenization", ["Tokenization", "ModelFiles", "LinuxSystem", "ModelFormat"]),
         tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
+        tests("Packing", ["Packing", "LinuxSystem", "ModelFiles", "ModelFormat"]),
         tests("Tidy", [])
     ]
 )

@@ -1,0 +1,144 @@
+// `sluice import` without the terminal: from a path to a model in a library. Owns names and what a
+// failed read was; the packer owns the file.
+
+internal import LinuxSystem
+internal import ModelFiles
+package import ModelFormat
+
+/// One import into a library directory.
+package struct ImportJob: Sendable {
+    /// The GGUF file, the first one where there are several parts.
+    package let sourcePath: String
+    package let libraryDirectory: String
+    /// The model's name in the library: its file's name without `.sluice`.
+    package let name: String
+    package let overwrite: Bool
+    package let activation: Activation?
+
+    /// Names longer than this leave no room for the temporary file's.
+    private static let nameBytesMax = 200
+
+    /// - Parameter name: nil takes the source's file name.
+    /// - Throws: `PackingError.name` for names that cannot be a file's or would hide it.
+    package init(
+        sourcePath: String, libraryDirectory: String, name: String? = nil,
+        overwrite: Bool = false, activation: Activation? = nil
+    ) throws(PackingError) {
+        self.sourcePath = sourcePath
+        self.libraryDirectory = libraryDirectory
+        self.name = try Self.checked(name ?? Self.defaultName(sourcePath))
+        self.overwrite = overwrite
+        self.activation = activation
+    }
+
+    /// Where the packed file goes.
+    package var destination: String { "\(libraryDirectory)/\(name).sluice" }
+
+    /// What an import made.
+    package struct Result: Sendable, Equatable {
+        package let path: String
+        package let modelName: String
+        package let sourceBytes: UInt64
+        package let packedBytes: UInt64
+    }
+
+    /// Imports the model. Creates the library directory where needed and removes what killed
+    /// imports left in it.
+    ///
+    /// - Parameter processID: the caller's; marks the temporary file.
+    /// - Throws: `PackingError`; nothing is left under ``destination`` then that was not there.
+    package func run(
+        processID: Int32, observer: PackingObserver = PackingObserver()
+    ) throws(PackingError) -> Result {
+        // Told before a long read; asked again when the file gets its name.
+        guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
+        var sources: [FileByteSource] = []
+        do {
+            try open(&sources)
+            let packer = try Packer(parts: sources, activation: activation)
+            try fromDestination { () throws(SystemError) in
+                try FileSystem.createDirectory(libraryDirectory)
+                try PartialFile.removeStale(in: libraryDirectory)
+            }
+            let packedBytes = try packer.write(
+                to: destination, overwrite: overwrite, processID: processID, observer: observer
+            ) { () throws(PackingError) in
+                try Self.checkSizes(sources, directory: FileSystem.parent(of: sourcePath))
+            }
+            return Result(
+                path: destination, modelName: packer.modelName,
+                sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
+                packedBytes: packedBytes)
+        } catch {
+            // A byte source can only say in words that a system call failed.
+            for source in sources {
+                if case .format = error, let failure = source.systemError {
+                    throw .source(failure)
+                }
+            }
+            throw error
+        }
+    }
+
+    private func open(_ sources: inout [FileByteSource]) throws(PackingError) {
+        let directory = FileSystem.parent(of: sourcePath)
+        let first = try Self.open(sourcePath)
+        sources.append(first)
+        let names = try fromSource { () throws(FormatError) in
+            try GGUFFile.partNames(of: first)
+        }
+        for name in names { sources.append(try Self.open("\(directory)/\(name)")) }
+    }
+
+    private static func open(_ path: String) throws(PackingError) -> FileByteSource {
+        do { return try FileByteSource(path: path) } catch { throw .source(error) }
+    }
+
+    private static func checkSizes(
+        _ sources: [FileByteSource], directory: String
+    ) throws(PackingError) {
+        for source in sources {
+            let changed: Bool
+            do { changed = try source.hasChangedSize() } catch { throw .source(error) }
+            if changed { throw .sourceChanged("\(directory)/\(source.name)") }
+        }
+    }
+
+    /// The source's file name without its extension and part number; characters that a model's name
+    /// cannot have become dashes.
+    package static func defaultName(_ path: String) -> String {
+        var name = FileSystem.name(of: path)[...]
+        if name.lowercased().hasSuffix(".gguf") { name = name.dropLast(5) }
+        let pieces = name.split(separator: "-", omittingEmptySubsequences: false)
+        if pieces.count > 3, pieces[pieces.count - 2] == "of",
+            [pieces[pieces.count - 1], pieces[pieces.count - 3]].allSatisfy({
+                $0.count == 5 && $0.utf8.allSatisfy { (48...57).contains($0) }
+            })
+        {
+            name = name.dropLast("-00001-of-00001".count)
+        }
+        let tame = name.unicodeScalars.map { isNameScalar($0) ? Character($0) : "-" }
+        let start = tame.firstIndex { $0 != "." && $0 != "-" } ?? tame.endIndex
+        return String(tame[start...].prefix(nameBytesMax))
+    }
+
+    /// Letters, digits and `._-+:@`: safe in paths, URLs and shells alike.
+    private static func isNameScalar(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar {
+        case "a"..."z", "A"..."Z", "0"..."9", ".", "_", "-", "+", ":", "@": true
+        default: false
+        }
+    }
+
+    private static func checked(_ name: String) throws(PackingError) -> String {
+        let name = name.hasSuffix(".sluice") ? String(name.dropLast(7)) : name
+        guard let first = name.first, name.utf8.count <= nameBytesMax, first != ".",
+            first != "-", name.unicodeScalars.allSatisfy(isNameScalar)
+        else {
+            throw .name(
+                "a model's name is 1 to \(nameBytesMax) letters, digits, '.', '_', '-', '+', ':' "
+                    + "and '@', not beginning with '.' or '-'; --name gives another")
+        }
+        return name
+    }
+}

@@ -1,0 +1,82 @@
+// Reads a packed file from front to back and compares every checksum: what `import` can be checked
+// with, and what tells a damaged disk from a wrong program.
+
+package import ModelFormat
+
+/// Verifies whole packed files.
+package enum PackedVerifier {
+    /// Reads and checks every extent of `model`, the vocabulary's contents included, in file order.
+    ///
+    /// - Parameter progress: called with the bytes verified so far and the bytes in all.
+    /// - Throws: `FormatError` naming the first extent that is not as it was written.
+    package static func verify(
+        _ model: PackedModel, source: any ByteSource,
+        progress: (PackingProgress) -> Void = { _ in }
+    ) throws(FormatError) {
+        let manifest = model.manifest
+        var verifier = Verification(model: model, source: source)
+        _ = try model.vocabulary(from: source)
+        try verifier.verifyEmbeddings()
+        try verifier.verify(manifest.vectors.extent, "the vectors")
+        for matrix in manifest.matrices {
+            for index in 0..<matrix.extentCount {
+                let extent = matrix.extent(index).extent
+                try verifier.verify(extent, matrix.name)
+                progress(verifier.progress(at: extent.offset))
+            }
+        }
+        for layer in manifest.experts {
+            for index in 0..<layer.count {
+                let extent = layer.extent(index)
+                try verifier.verify(extent, "expert \(index) of layer \(layer.layer)")
+                progress(verifier.progress(at: extent.offset))
+            }
+        }
+        progress(
+            PackingProgress(bytesDone: model.fileByteCount, bytesTotal: model.fileByteCount))
+    }
+
+    private struct Verification {
+        let model: PackedModel
+        let source: any ByteSource
+        private static let pieceBytes = 1 << 20
+
+        func progress(at offset: UInt64) -> PackingProgress {
+            PackingProgress(bytesDone: offset, bytesTotal: model.fileByteCount)
+        }
+
+        /// In pieces: a bundle may be larger than memory should hold.
+        mutating func verify(_ extent: PackedExtent, _ what: String) throws(FormatError) {
+            var checksum = Checksum()
+            var done = 0
+            while done < extent.byteCount {
+                let count = min(Self.pieceBytes, extent.byteCount - done)
+                let piece = try source.packedBytes(
+                    at: extent.offset + UInt64(done), count: count)
+                checksum.add(piece[...])
+                done += count
+            }
+            try PackedModel.verify(checksum.value, extent, file: model.fileName, what)
+        }
+
+        mutating func verifyEmbeddings() throws(FormatError) {
+            let rows = model.manifest.embeddings
+            let checksums = try model.embeddingChecksums(from: source)
+            let page = PackedLayout.alignment
+            let pages = Self.pieceBytes / page
+            for first in stride(from: 0, to: rows.pageCount, by: pages) {
+                let count = min(pages, rows.pageCount - first)
+                let offset = rows.offset + UInt64(first * page)
+                let piece = try source.packedBytes(at: offset, count: count * page)
+                for index in 0..<count {
+                    let extent = PackedExtent(
+                        offset: offset + UInt64(index * page), byteCount: page,
+                        checksum: checksums[first + index])
+                    try PackedModel.verify(
+                        Checksum.of(piece[(index * page)..<((index + 1) * page)]), extent,
+                        file: model.fileName, "the embeddings")
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+// What can go wrong with an import, told apart by whose fault it is: the command maps each to its
+// exit status.
+
+package import LinuxSystem
+package import ModelFormat
+
+/// Why an import failed. Nothing is left under the destination's name.
+package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// The source is not a model that can be packed (exit status 65).
+    case format(FormatError)
+    /// The source cannot be opened or read (66 when it does not exist, 77 when not permitted).
+    case source(SystemError)
+    /// The destination cannot be written: full, read-only, not permitted (73, 74, 77).
+    case destination(SystemError)
+    /// The destination exists and was not to be replaced (73).
+    case exists(String)
+    /// The model's name cannot be a file's name (64).
+    case name(String)
+    /// The source's size changed while it was read (65).
+    case sourceChanged(String)
+    /// The caller asked to stop (130).
+    case cancelled
+
+    package var description: String {
+        switch self {
+        case .format(let error): error.description
+        case .source(let error), .destination(let error): error.description
+        case .exists(let path): "\(path) exists; --force replaces it"
+        case .name(let reason): reason
+        case .sourceChanged(let path): "\(path): its size changed while it was imported"
+        case .cancelled: "import stopped"
+        }
+    }
+}
+
+/// Runs `body`, whose failure is the source's.
+func fromSource<Result: ~Copyable>(
+    _ body: () throws(FormatError) -> Result
+) throws(PackingError) -> Result {
+    do { return try body() } catch { throw .format(error) }
+}
+
+/// Runs `body`, whose failure is the destination's.
+func fromDestination<Result: ~Copyable>(
+    _ body: () throws(SystemError) -> Result
+) throws(PackingError) -> Result {
+    do { return try body() } catch { throw .destination(error) }
+}

@@ -1,0 +1,243 @@
+// Decides where everything goes before a byte is written: which GGUF tensor fills which record, and
+// every offset. Pure: reads only the GGUF file's directory.
+
+import ModelFormat
+
+/// Rows of one GGUF tensor: a whole matrix, or one expert's share of a merged tensor.
+struct TensorRows {
+    let tensor: GGUFTensor
+    /// Of the first row, from the tensor's start.
+    let byteOffset: Int
+}
+
+/// Where each record's bytes come from, in the order in which they are written.
+struct PackingPlan {
+    /// Complete but for checksums, which are zeros in the right number.
+    var manifest: PackedManifest
+    let embeddings: GGUFTensor
+    /// Parallel to the manifest's vectors.
+    let vectors: [GGUFTensor]
+    /// Parallel to the manifest's matrices.
+    let matrices: [GGUFTensor]
+    /// Parallel to the manifest's expert layers: per expert its gate, up and down.
+    let experts: [[[TensorRows]]]
+    /// Where the manifest goes.
+    let dataEnd: UInt64
+
+    /// Plans a packed file of `gguf`.
+    ///
+    /// - Throws: `FormatError` naming a tensor that is missing, left over or of a wrong shape.
+    init(
+        gguf: GGUFFile, source: PackedSource, hyperparameters: Hyperparameters,
+        vocabularyBytes: Int
+    ) throws(FormatError) {
+        try hyperparameters.checkBounds(file: source.fileName)
+        var catalogue = TensorCatalogue(
+            gguf: gguf, file: source.fileName, architecture: hyperparameters.architecture)
+        var cursor = LayoutCursor()
+        let vocabulary = cursor.place(vocabularyBytes)
+        let width = hyperparameters.width
+        let outputDimensions = [width, hyperparameters.vocabularySize]
+        embeddings = try catalogue.claim(TensorNames.embeddings, dimensions: outputDimensions)
+        let rows = cursor.placeRows(
+            embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0])
+        let vectors = try Self.planVectors(hyperparameters, &catalogue, &cursor)
+        let matrices = try Self.planMatrices(
+            hyperparameters, embeddings: embeddings, &catalogue, &cursor)
+        let experts = try Self.planExperts(hyperparameters, &catalogue, &cursor)
+        try catalogue.finish()
+        manifest = PackedManifest(
+            modelName: Self.oneLine(gguf.modelName() ?? source.fileName), source: source,
+            hyperparameters: hyperparameters, vocabulary: vocabulary, embeddings: rows,
+            vectors: vectors.records, matrices: matrices.records, experts: experts.records)
+        self.vectors = vectors.tensors
+        self.matrices = matrices.tensors
+        self.experts = experts.tensors
+        dataEnd = cursor.offset
+        try manifest.validate(file: source.fileName, dataEnd: dataEnd)
+    }
+
+    /// A model's own name, fit for one line; names say nothing about weights, so none is refused.
+    static func oneLine(_ name: String) -> String {
+        let line = name.unicodeScalars.prefix(PackedLimits.textBytesMax / 4).map { scalar in
+            scalar.properties.generalCategory == .control ? " " : Character(scalar)
+        }
+        return String(line)
+    }
+
+    /// Bytes that hold the biggest piece that is arranged at once: an extent, or a tile of rows too
+    /// long for one.
+    var bufferBytes: Int {
+        var bytes = PackedLayout.extentBytesMax
+        func include(_ format: WeightFormat, columns: Int) {
+            bytes = max(bytes, format.tiledBytes(rows: WeightFormat.tileRows, columns: columns))
+        }
+        for matrix in manifest.matrices { include(matrix.format, columns: matrix.columns) }
+        for layer in manifest.experts {
+            for part in [layer.gate, layer.up, layer.down] {
+                include(part.format, columns: part.columns)
+            }
+        }
+        return bytes
+    }
+
+    private static func planVectors(
+        _ hyperparameters: Hyperparameters, _ catalogue: inout TensorCatalogue,
+        _ cursor: inout LayoutCursor
+    ) throws(FormatError) -> (records: PackedVectors, tensors: [GGUFTensor]) {
+        var entries: [PackedVector] = []
+        var tensors: [GGUFTensor] = []
+        var end = 0
+        func add(_ shape: VectorShape, layer: Int?) throws(FormatError) {
+            let name = TensorNames.vector(shape.role, layer: layer)
+            guard shape.required || catalogue.gguf.tensor(named: name) != nil else { return }
+            let tensor = try catalogue.claim(name, dimensions: [shape.count])
+            guard [.f32, .f16, .bf16].contains(tensor.format) else {
+                throw FormatError(
+                    file: catalogue.file, expected: "\(name) as f32, f16 or bf16",
+                    found: tensor.format.rawValue)
+            }
+            let start = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
+            entries.append(
+                PackedVector(
+                    role: shape.role, layer: layer, count: shape.count, byteOffset: start))
+            tensors.append(tensor)
+            end = start + shape.count * 4
+        }
+        for layer in 0..<hyperparameters.layerCount {
+            for shape in hyperparameters.layerVectors { try add(shape, layer: layer) }
+        }
+        for shape in hyperparameters.modelVectors { try add(shape, layer: nil) }
+        return (PackedVectors(extent: cursor.place(end), entries: entries), tensors)
+    }
+
+    private static func planMatrices(
+        _ hyperparameters: Hyperparameters, embeddings: GGUFTensor,
+        _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
+    ) throws(FormatError) -> (records: [PackedMatrix], tensors: [GGUFTensor]) {
+        var records: [PackedMatrix] = []
+        var tensors: [GGUFTensor] = []
+        for layer in 0..<hyperparameters.layerCount {
+            for (role, shape) in hyperparameters.layerMatrices {
+                let tensor = try catalogue.claim(
+                    TensorNames.matrix(role, layer: layer),
+                    dimensions: [shape.columns, shape.rows])
+                records.append(cursor.placeMatrix(role, layer: layer, tensor.format, shape))
+                tensors.append(tensor)
+            }
+        }
+        // Models that tie embeddings and output have no output tensor.
+        let shape = hyperparameters.outputShape
+        let output =
+            catalogue.claimIfPresent(TensorNames.matrix(.output, layer: nil)) ?? embeddings
+        try catalogue.check(output, dimensions: [shape.columns, shape.rows])
+        records.append(cursor.placeMatrix(.output, layer: nil, output.format, shape))
+        tensors.append(output)
+        return (records, tensors)
+    }
+
+    private static func planExperts(
+        _ hyperparameters: Hyperparameters, _ catalogue: inout TensorCatalogue,
+        _ cursor: inout LayoutCursor
+    ) throws(FormatError) -> (records: [PackedExpertLayer], tensors: [[[TensorRows]]]) {
+        guard let experts = hyperparameters.experts, let shapes = hyperparameters.expertMatrices
+        else { return ([], []) }
+        var records: [PackedExpertLayer] = []
+        var tensors: [[[TensorRows]]] = []
+        for layer in 0..<hyperparameters.layerCount {
+            var parts: [PackedBundlePart] = []
+            var rows = [[TensorRows]](repeating: [], count: experts.count)
+            for (name, shape) in [
+                ("gate", shapes.gate), ("up", shapes.up), ("down", shapes.down)
+            ] {
+                let sources = try claimExperts(
+                    name, layer: layer, count: experts.count, shape, &catalogue)
+                for (expert, source) in sources.enumerated() { rows[expert].append(source) }
+                let end = parts.last.map { $0.byteOffset + $0.byteCount } ?? 0
+                parts.append(
+                    PackedBundlePart(
+                        format: sources[0].tensor.format, rows: shape.rows,
+                        columns: shape.columns,
+                        byteOffset: PackedLayout.aligned(end, to: PackedLayout.partAlignment)))
+            }
+            records.append(cursor.placeExperts(layer: layer, count: experts.count, parts))
+            tensors.append(rows)
+        }
+        return (records, tensors)
+    }
+
+    /// One part of every expert of a layer, from the merged tensor or from one tensor each.
+    private static func claimExperts(
+        _ part: String, layer: Int, count: Int, _ shape: MatrixShape,
+        _ catalogue: inout TensorCatalogue
+    ) throws(FormatError) -> [TensorRows] {
+        let first = TensorNames.expert(0, part, layer: layer)
+        guard catalogue.gguf.tensor(named: first) != nil else {
+            let tensor = try catalogue.claim(
+                TensorNames.experts(part, layer: layer),
+                dimensions: [shape.columns, shape.rows, count])
+            let expertBytes = shape.rows * tensor.format.rowBytes(columns: shape.columns)
+            return (0..<count).map { TensorRows(tensor: tensor, byteOffset: $0 * expertBytes) }
+        }
+        var list: [TensorRows] = []
+        for expert in 0..<count {
+            let name = TensorNames.expert(expert, part, layer: layer)
+            let tensor = try catalogue.claim(name, dimensions: [shape.columns, shape.rows])
+            if let first = list.first, first.tensor.format != tensor.format {
+                throw FormatError(
+                    file: catalogue.file,
+                    expected: "\(name) in its layer's format, \(first.tensor.format.rawValue)",
+                    found: tensor.format.rawValue)
+            }
+            list.append(TensorRows(tensor: tensor, byteOffset: 0))
+        }
+        return list
+    }
+}
+
+/// Hands out aligned offsets, front to back.
+private struct LayoutCursor {
+    var offset = UInt64(PackedLayout.headerBytes)
+
+    private mutating func take(_ byteCount: Int) -> UInt64 {
+        defer { offset += UInt64(PackedLayout.aligned(byteCount)) }
+        return offset
+    }
+
+    mutating func place(_ byteCount: Int) -> PackedExtent {
+        PackedExtent(offset: take(byteCount), byteCount: byteCount, checksum: 0)
+    }
+
+    mutating func placeRows(_ format: WeightFormat, rows: Int, columns: Int) -> PackedRows {
+        var record = PackedRows(
+            format: format, rows: rows, columns: columns, offset: 0,
+            pageChecksums: PackedExtent(offset: 0, byteCount: 0, checksum: 0))
+        record.offset = take(record.byteCount)
+        record.pageChecksums = place(record.pageCount * 4)
+        return record
+    }
+
+    mutating func placeMatrix(
+        _ role: MatrixRole, layer: Int?, _ format: WeightFormat, _ shape: MatrixShape
+    ) -> PackedMatrix {
+        var record = PackedMatrix(
+            role: role, layer: layer, format: format, rows: shape.rows, columns: shape.columns,
+            rowsPerExtent: PackedLayout.rowsPerExtent(
+                format: format, rows: shape.rows, columns: shape.columns),
+            offset: 0, checksums: PackedChecksums([]))
+        record.offset = take(record.spanBytes)
+        record.checksums = PackedChecksums([UInt32](repeating: 0, count: record.extentCount))
+        return record
+    }
+
+    mutating func placeExperts(
+        layer: Int, count: Int, _ parts: [PackedBundlePart]
+    ) -> PackedExpertLayer {
+        let bundleBytes = parts[2].byteOffset + parts[2].byteCount
+        let stride = PackedLayout.aligned(bundleBytes)
+        return PackedExpertLayer(
+            layer: layer, count: count, gate: parts[0], up: parts[1], down: parts[2],
+            bundleBytes: bundleBytes, stride: stride, offset: take(count * stride),
+            checksums: PackedChecksums([UInt32](repeating: 0, count: count)))
+    }
+}

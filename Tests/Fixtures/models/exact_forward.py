@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+"""Run a GGUF model in float64 numpy, from the published definitions: what rounding moves away from.
+
+    pip install gguf numpy
+    python3 Tests/Fixtures/models/exact_forward.py MODEL.gguf --tokens 1,2,3 [--generate 16]
+
+JSON as reference.py writes it, and "margins": the smallest gap between the two likeliest tokens at
+any step ("greedy"), as a fraction of the logit range, and the smallest between a used and an unused
+expert's router logit ("router"). Weights of any block format are decoded exactly; activations,
+attention and sums are float64. Slow on purpose; tiny models.
+Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
+OLMoE (2409.02060), Qwen2 (2407.10671), and the GGUF specification for the names.
+"""
+
+import argparse
+import json
+
+import numpy as np
+from gguf import GGUFReader
+from gguf.quants import dequantize
+
+INTERLEAVED = {"llama", "arcee"}  # RoPE turns elements 2i and 2i+1; the others i and i + half
+RENORMALIZED = {"llama", "qwen3moe"}  # families whose used experts' weights are scaled to sum to 1
+
+
+class Model:
+    def __init__(self, path):
+        reader = GGUFReader(path)
+        self.metadata = {name: field.contents() for name, field in reader.fields.items()}
+        self.arch = self.metadata["general.architecture"]
+        self.tensors = {
+            t.name: dequantize(t.data, t.tensor_type)
+            .astype(np.float64)
+            .reshape([int(n) for n in reversed(t.shape)])
+            for t in reader.tensors
+        }
+        self.layers, self.heads = self.key("block_count"), self.key("attention.head_count")
+        self.kv_heads = self.key("attention.head_count_kv", self.heads)
+        self.width = self.key("embedding_length")
+        self.head_width = self.key("attention.key_length", self.width // self.heads)
+        self.epsilon = self.key("attention.layer_norm_rms_epsilon")
+        self.router_margin = np.inf
+
+    def key(self, name, default=None):
+        return self.metadata.get(f"{self.arch}.{name}", default)
+
+    def norm(self, x, weight):
+        return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.epsilon) * weight
+
+    def linear(self, name, x):
+        y = x @ self.tensors[name + ".weight"].T
+        return y + self.tensors[name + ".bias"] if name + ".bias" in self.tensors else y
+
+    def frequencies(self):
+        """Angles per position for each rotated pair, and the factor on what is rotated (YaRN's)."""
+        width = self.key("rope.dimension_count", self.head_width)
+        base = self.key("rope.freq_base", 10000.0)
+        pairs = np.arange(width // 2)
+        angles = base ** (-2.0 * pairs / width)
+        if "rope_freqs.weight" in self.tensors:
+            angles = angles / self.tensors["rope_freqs.weight"]
+        kind, factor = self.key("rope.scaling.type", "none"), self.key("rope.scaling.factor", 1.0)
+        if kind == "linear":
+            return angles / factor, 1.0
+        if kind != "yarn":
+            return angles, 1.0
+        original = self.key("rope.scaling.original_context_length", self.key("context_length"))
+        fast, slow = self.key("rope.scaling.yarn_beta_fast", 32.0), self.key(
+            "rope.scaling.yarn_beta_slow", 1.0
+        )
+        pair = lambda turns: width * np.log(original / (turns * 2 * np.pi)) / (2 * np.log(base))
+        low, high = max(0, np.floor(pair(fast))), min(width - 1, np.ceil(pair(slow)))
+        extrapolated = 1 - np.clip((pairs - low) / max(0.001, high - low), 0, 1)
+        attention = self.key("rope.scaling.attn_factor", 1.0) * (1 + 0.1 * np.log(factor))
+        return angles / factor * (1 - extrapolated) + angles * extrapolated, attention
+
+    def rotate(self, x, positions):
+        """x: (tokens, heads, head width)"""
+        angles, factor = self.frequencies()
+        phase = positions[:, None, None] * angles
+        cos, sin = np.cos(phase) * factor, np.sin(phase) * factor
+        y, half = x.copy(), len(angles)
+        if self.arch in INTERLEAVED:
+            a, b = x[..., 0 : 2 * half : 2], x[..., 1 : 2 * half : 2]
+            y[..., 0 : 2 * half : 2], y[..., 1 : 2 * half : 2] = (
+                a * cos - b * sin,
+                a * sin + b * cos,
+            )
+        else:
+            a, b = x[..., :half], x[..., half : 2 * half]
+            y[..., :half], y[..., half : 2 * half] = a * cos - b * sin, a * sin + b * cos
+        return y
+
+    def attention(self, prefix, x, positions):
+        count = len(x)
+        q, k, v = (self.linear(prefix + part, x) for part in ("attn_q", "attn_k", "attn_v"))
+        norms = [self.tensors.get(f"{prefix}attn_{part}_norm.weight") for part in "qk"]
+        if norms[0] is not None and self.arch == "olmoe":  # over all heads at once
+            q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
+        q = q.reshape(count, self.heads, -1)
+        k, v = k.reshape(count, self.kv_heads, -1), v.reshape(count, self.kv_heads, -1)
+        if norms[0] is not None and self.arch != "olmoe":
+            q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
+        q, k = self.rotate(q, positions), self.rotate(k, positions)
+        group = self.heads // self.kv_heads
+        k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
+        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(self.head_width)
+        scores = np.where(np.tril(np.ones((count, count), bool)), scores, -np.inf)
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+        return self.linear(
+            prefix + "attn_output", np.einsum("hqk,khd->qhd", weights, v).reshape(count, -1)
+        )
+
+    def feed_forward(self, x, gate, up, down):
+        up_values = x @ up.T
+        if gate is None:
+            return np.maximum(up_values, 0) ** 2 @ down.T
+        gate_values = x @ gate.T
+        return (gate_values / (1 + np.exp(-gate_values)) * up_values) @ down.T
+
+    def dense(self, prefix, suffix, x):
+        part = lambda name: self.tensors.get(f"{prefix}ffn_{name}{suffix}.weight")
+        return self.feed_forward(x, part("gate"), part("up"), part("down"))
+
+    def experts(self, prefix, x):
+        logits = x @ self.tensors[prefix + "ffn_gate_inp.weight"].T
+        used = self.key("expert_used_count")
+        if self.key("expert_gating_func", 1) == 2:
+            probabilities = 1 / (1 + np.exp(-logits))
+        else:
+            probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
+            probabilities /= probabilities.sum(axis=-1, keepdims=True)
+        order = np.argsort(-logits, axis=-1, kind="stable")
+        ranked = np.take_along_axis(logits, order, axis=-1)
+        self.router_margin = min(
+            self.router_margin, float((ranked[:, used - 1] - ranked[:, used]).min())
+        )
+        weights = np.take_along_axis(probabilities, order[:, :used], axis=-1)
+        if self.key("expert_weights_norm", self.arch in RENORMALIZED):
+            weights = weights / weights.sum(axis=-1, keepdims=True)
+        weights = weights * self.key("expert_weights_scale", 1.0)
+        gate, up, down = (
+            self.tensors[f"{prefix}ffn_{part}_exps.weight"] for part in ("gate", "up", "down")
+        )
+        y = np.zeros_like(x)
+        for token in range(len(x)):
+            for slot, expert in enumerate(order[token, :used]):
+                y[token] += weights[token, slot] * self.feed_forward(
+                    x[token], gate[expert], up[expert], down[expert]
+                )
+        if prefix + "ffn_gate_inp_shexp.weight" in self.tensors:
+            open_by = 1 / (
+                1 + np.exp(-(x @ self.tensors[prefix + "ffn_gate_inp_shexp.weight"].reshape(-1, 1)))
+            )
+            y += open_by * self.dense(prefix, "_shexp", x)
+        return y
+
+    def logits(self, tokens):
+        """(tokens, vocabulary)"""
+        x, positions = self.tensors["token_embd.weight"][tokens], np.arange(len(tokens))
+        for layer in range(self.layers):
+            prefix = f"blk.{layer}."
+            x = x + self.attention(
+                prefix, self.norm(x, self.tensors[prefix + "attn_norm.weight"]), positions
+            )
+            normed = self.norm(x, self.tensors[prefix + "ffn_norm.weight"])
+            routed = prefix + "ffn_gate_inp.weight" in self.tensors
+            x = x + (self.experts(prefix, normed) if routed else self.dense(prefix, "", normed))
+        output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])
+        return self.norm(x, self.tensors["output_norm.weight"]) @ output.T
+
+
+def mean_loss(rows, tokens):
+    """Mean negative log-likelihood of each token under the row before it, natural log."""
+    top = rows.max(axis=-1)
+    sums = top + np.log(np.exp(rows - top[:, None]).sum(axis=-1))
+    return float(np.mean([sums[i] - rows[i, tokens[i + 1]] for i in range(len(tokens) - 1)]))
+
+
+def evaluate(path, tokens, generate):
+    model = Model(path)
+    rows = last = model.logits(tokens)
+    greedy, margin = [], np.inf
+    for _ in range(generate):
+        first, second = np.sort(last[-1])[[-1, -2]]
+        margin = min(margin, float((first - second) / (first - last[-1].min())))
+        greedy.append(int(last[-1].argmax()))
+        last = model.logits(tokens + greedy)
+    return {
+        "tokens": tokens,
+        "greedy": greedy,
+        "nll": mean_loss(rows, tokens),
+        "logits": [float(v) for v in rows[-1]],
+        "margins": {"greedy": margin, "router": model.router_margin},
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--tokens", required=True)
+    parser.add_argument("--generate", type=int, default=16)
+    arguments = parser.parse_args()
+    print(
+        json.dumps(
+            evaluate(
+                arguments.model, [int(t) for t in arguments.tokens.split(",")], arguments.generate
+            )
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,362 @@
+#!/usr/bin/env python3
+"""Write this folder's tiny random models: one per family, routing, rotary variant, block format.
+
+    pip install gguf numpy
+    python3 Tests/Fixtures/models/make_models.py [OUT_DIRECTORY] [--only NAME]
+
+Every number comes from a seed in MODELS, so the files are the same bytes each time (README.md says
+with which versions). Weights have a trained model's scale: attention that looks somewhere,
+feed-forward layers that matter, and logits several units apart. Each token also has a successor
+that the output matrix favours, so that the greedy continuation has no near-ties.
+"""
+
+import argparse
+import pathlib
+
+import gguf
+import numpy as np
+from gguf import GGMLQuantizationType as Type
+from gguf.quants import quantize
+
+import k_quants
+
+TEMPLATE = (
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' "
+    "+ message['content'] + '<|im_end|>' + '\\n'}}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+
+# A shape's defaults; MODELS overrides them. "experts" is (count, used, width, shared width).
+DEFAULTS = dict(
+    arch="llama",
+    layers=2,
+    width=64,
+    heads=4,
+    kv_heads=2,
+    head_width=None,
+    ffn=64,
+    experts=None,
+    tied=False,
+    biases=False,
+    norms=None,
+    gate=True,
+    type="F32",
+    vocab="bpe",
+    pre="qwen2",
+    rope={},
+    keys={},
+    base=10000.0,
+    attention=1.6,
+    follow=14,
+    seed=1,
+)
+
+# Rounding activations to eight bits moves these logits by up to 1% of their range, so the
+# successors stand out more.
+QUANTIZED = dict(width=128, layers=1, ffn=96, follow=28, attention=1.2)
+K_QUANTIZED = dict(width=256, layers=1, ffn=256, kv_heads=1, follow=28, attention=1.2)
+
+MODELS = {
+    "llama": dict(ffn=72, pre="gpt-2", seed=3101),
+    "llama-rope-factors": dict(
+        layers=1, width=48, rope=dict(factors=True), base=500000.0, seed=2102
+    ),
+    "llama-rope-linear": dict(
+        layers=1, width=48, tied=True, rope=dict(type="linear", factor=4.0), seed=5103
+    ),
+    "llama-rope-yarn": dict(
+        layers=1,
+        width=48,
+        tied=True,
+        rope=dict(type="yarn", factor=4.0, original=32, attention=0.9),
+        seed=5104,
+    ),
+    "llama-spm": dict(layers=1, width=48, vocab="spm", seed=1106),
+    "mixtral": dict(width=48, experts=(4, 2, 24, 0), seed=7107),
+    "mistral": dict(width=48, head_width=16, ffn=48, seed=4108),
+    "qwen2": dict(arch="qwen2", biases=True, tied=True, seed=5109),
+    "qwen3": dict(arch="qwen3", head_width=24, norms="head", tied=True, ffn=48, seed=6110),
+    "qwen2moe": dict(arch="qwen2moe", width=48, biases=True, experts=(4, 2, 24, 40), seed=5111),
+    "qwen3moe": dict(
+        arch="qwen3moe", head_width=24, norms="head", tied=True, experts=(6, 2, 24, 0), seed=10112
+    ),
+    "olmoe": dict(
+        arch="olmoe", width=48, kv_heads=4, norms="full", experts=(5, 3, 24, 0), seed=4113
+    ),
+    "arcee": dict(arch="arcee", width=48, gate=False, ffn=80, seed=3114),
+    # Metadata that llama.cpp does not read for these families: judged against exact_forward.py.
+    "llama-rope-yarn-betas": dict(
+        layers=1,
+        tied=True,
+        seed=5105,
+        rope=dict(type="yarn", factor=8.0, original=64, beta_fast=16.0, beta_slow=2.0),
+    ),
+    "qwen3moe-sigmoid": dict(
+        arch="qwen3moe",
+        layers=1,
+        width=48,
+        head_width=16,
+        norms="head",
+        tied=True,
+        experts=(4, 2, 24, 0),
+        seed=17115,
+        keys=dict(expert_gating_func=2, expert_weights_scale=1.5),
+    ),
+    "olmoe-normalized": dict(
+        arch="olmoe",
+        layers=1,
+        width=48,
+        kv_heads=4,
+        norms="full",
+        experts=(5, 3, 16, 0),
+        seed=13116,
+        keys=dict(expert_weights_norm=True),
+    ),
+    "llama-f16": dict(type="F16", width=48, layers=1, seed=22201),
+    "llama-bf16": dict(type="BF16", width=48, layers=1, follow=28, attention=1.2, seed=6202),
+    "llama-q8_0": dict(type="Q8_0", **QUANTIZED, seed=203),
+    "llama-q4_0": dict(type="Q4_0", **QUANTIZED, seed=2204),
+    "llama-q4_1": dict(type="Q4_1", **QUANTIZED, seed=6205),
+    "llama-q5_0": dict(type="Q5_0", **QUANTIZED, seed=3206),
+    "llama-q5_1": dict(type="Q5_1", **QUANTIZED, seed=2207),
+    "llama-q4_k": dict(type="Q4_K", **K_QUANTIZED, seed=19208),
+    "llama-q5_k": dict(type="Q5_K", **K_QUANTIZED, seed=46209),
+    "llama-q6_k": dict(type="Q6_K", **K_QUANTIZED, seed=17210),
+}
+
+MERGES = (
+    "Ġ t,Ġ a,h e,i n,r e,o n,Ġt he,e r,Ġ s,a t,Ġ w,Ġ o,e n,Ġ c,i t,i s,a n,o r,e s,Ġ b,e d,Ġ f,"
+    "in g,Ġ p,o u,Ġa n,a l,a r,Ġt o,Ġ m,Ġo f,Ġ in,Ġ d,Ġ h,Ġan d,i c,a s,l e,Ġt h,o m,c u,cu r,cur l"
+).split(",")
+SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+
+
+def byte_characters():
+    """GPT-2's reversible map from bytes to printable characters."""
+    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in kept]
+    return {
+        **{byte: chr(byte) for byte in kept},
+        **{byte: chr(256 + i) for i, byte in enumerate(rest)},
+    }
+
+
+def bpe_vocabulary(writer, pre):
+    characters = byte_characters()
+    tokens = (
+        [characters[byte] for byte in range(256)]
+        + [merge.replace(" ", "") for merge in MERGES]
+        + SPECIAL
+    )
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types([1] * (len(tokens) - len(SPECIAL)) + [3] * len(SPECIAL))
+    writer.add_token_merges(MERGES)
+    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
+    writer.add_eos_token_id(tokens.index("<|im_end|>"))
+    writer.add_add_bos_token(False)
+    writer.add_chat_template(TEMPLATE)
+    return len(tokens), [*range(32, 127), *range(256, 256 + len(MERGES))]
+
+
+def spm_vocabulary(writer):
+    words = ["▁", *"etaoinshrdlucmfwypvbgkjqxz"]
+    words += (
+        "▁t he ▁the in ▁a an ▁an and ▁and er ▁o ▁of ▁c ur ▁cur ▁curl is ▁is ! . , ? é 你".split()
+    )
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + words
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * 259 + [-float(1 + i) for i in range(len(words))])
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(words))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_bos_token(True)
+    return len(tokens), list(range(259, len(tokens)))
+
+
+def write_hyperparameters(writer, model, head_width):
+    writer.add_block_count(model["layers"])
+    writer.add_context_length(512)
+    writer.add_embedding_length(model["width"])
+    writer.add_feed_forward_length(model["experts"][2] if model["experts"] else model["ffn"])
+    writer.add_head_count(model["heads"])
+    writer.add_head_count_kv(model["kv_heads"])
+    if head_width * model["heads"] != model["width"]:
+        writer.add_key_length(head_width)
+        writer.add_value_length(head_width)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(model["base"])
+    writer.add_rope_dimension_count(head_width)
+    if model["experts"]:
+        count, used, width, shared = model["experts"]
+        writer.add_expert_count(count)
+        writer.add_expert_used_count(used)
+        if model["arch"] in ("qwen2moe", "qwen3moe"):
+            writer.add_expert_feed_forward_length(width)
+        if shared:
+            writer.add_expert_shared_feed_forward_length(shared)
+    rope = model["rope"]
+    if "type" in rope:
+        writer.add_rope_scaling_type(gguf.RopeScalingType(rope["type"]))
+        writer.add_rope_scaling_factor(rope["factor"])
+    if "original" in rope:
+        writer.add_rope_scaling_orig_ctx_len(rope["original"])
+    if "attention" in rope:
+        writer.add_rope_scaling_attn_factors(rope["attention"])
+    if "beta_fast" in rope:
+        writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
+        writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    keys = model["keys"]
+    if "expert_gating_func" in keys:
+        writer.add_expert_gating_func(gguf.ExpertGatingFuncType(keys["expert_gating_func"]))
+    if "expert_weights_norm" in keys:
+        writer.add_expert_weights_norm(keys["expert_weights_norm"])
+    if "expert_weights_scale" in keys:
+        writer.add_expert_weights_scale(keys["expert_weights_scale"])
+
+
+class Tensors:
+    """Draws tensors in a fixed order and adds them in the model's block format."""
+
+    def __init__(self, writer, model):
+        self.writer, self.type, self.random = (
+            writer,
+            Type[model["type"]],
+            np.random.default_rng(model["seed"]),
+        )
+
+    def normal(self, *shape):
+        return self.random.standard_normal(shape, dtype=np.float32)
+
+    def vector(self, name, values):
+        self.writer.add_tensor(name, np.ascontiguousarray(values, np.float32))
+
+    def norm(self, name, width, gain=1.0):
+        self.vector(name, gain * (1 + 0.1 * self.normal(width)))
+
+    def matrix(self, name, gain, *shape):
+        """(rows, columns) or (experts, rows, columns), scaled by the number of inputs."""
+        self.add(name, self.normal(*shape) * np.float32(gain / np.sqrt(shape[-1])))
+
+    def add(self, name, values, kind=None):
+        kind = kind or self.type
+        if kind == Type.F32:
+            self.writer.add_tensor(name, values)
+        elif kind == Type.F16:
+            self.writer.add_tensor(name, values.astype(np.float16))
+        else:
+            encode = k_quants.ENCODERS.get(kind.name)
+            data = encode(values) if encode else quantize(values, kind)
+            self.writer.add_tensor(name, data, raw_dtype=kind)
+
+
+def add_attention(tensors, model, prefix, head_width):
+    width, heads, kv_heads = model["width"], model["heads"], model["kv_heads"]
+    tensors.norm(prefix + "attn_norm.weight", width)
+    tensors.matrix(prefix + "attn_q.weight", model["attention"], heads * head_width, width)
+    tensors.matrix(prefix + "attn_k.weight", model["attention"], kv_heads * head_width, width)
+    tensors.matrix(prefix + "attn_v.weight", 1.0, kv_heads * head_width, width)
+    tensors.matrix(prefix + "attn_output.weight", 1.0, width, heads * head_width)
+    if model["biases"]:
+        tensors.vector(prefix + "attn_q.bias", 0.5 * tensors.normal(heads * head_width))
+        tensors.vector(prefix + "attn_k.bias", 0.5 * tensors.normal(kv_heads * head_width))
+        tensors.vector(prefix + "attn_v.bias", 0.5 * tensors.normal(kv_heads * head_width))
+    if model["norms"]:
+        query, key = (
+            (head_width, head_width)
+            if model["norms"] == "head"
+            else (heads * head_width, kv_heads * head_width)
+        )
+        tensors.norm(prefix + "attn_q_norm.weight", query, 1.4)
+        tensors.norm(prefix + "attn_k_norm.weight", key, 1.4)
+
+
+def add_feed_forward(tensors, model, prefix):
+    width = model["width"]
+    tensors.norm(prefix + "ffn_norm.weight", width)
+    if not model["experts"]:
+        if model["gate"]:
+            tensors.matrix(prefix + "ffn_gate.weight", 1.4, model["ffn"], width)
+        tensors.matrix(prefix + "ffn_up.weight", 1.4, model["ffn"], width)
+        tensors.matrix(prefix + "ffn_down.weight", 1.0, width, model["ffn"])
+        return
+    count, _, expert_width, shared = model["experts"]
+    tensors.add(
+        prefix + "ffn_gate_inp.weight",
+        tensors.normal(count, width) * np.float32(2 / np.sqrt(width)),
+        Type.F32,
+    )
+    tensors.matrix(prefix + "ffn_gate_exps.weight", 1.4, count, expert_width, width)
+    tensors.matrix(prefix + "ffn_up_exps.weight", 1.4, count, expert_width, width)
+    tensors.matrix(prefix + "ffn_down_exps.weight", 1.5, count, width, expert_width)
+    if shared:
+        tensors.vector(prefix + "ffn_gate_inp_shexp.weight", tensors.normal(width) / np.sqrt(width))
+        tensors.matrix(prefix + "ffn_gate_shexp.weight", 1.4, shared, width)
+        tensors.matrix(prefix + "ffn_up_shexp.weight", 1.4, shared, width)
+        tensors.matrix(prefix + "ffn_down_shexp.weight", 1.0, width, shared)
+
+
+def add_embeddings(tensors, model, vocabulary, printable):
+    """Output rows favour one successor for each token. Tied rows cannot: they are short, so that a
+    token does not simply predict itself, and the layers decide."""
+    width = model["width"]
+    embeddings = tensors.normal(vocabulary, width)
+    if model["tied"]:
+        tensors.add("token_embd.weight", embeddings * np.float32(0.2))
+        tensors.norm("output_norm.weight", width, 2.0)
+        return
+    successors = tensors.random.permutation(printable)
+    following = np.empty(vocabulary, int)
+    following[successors] = np.roll(successors, -1)
+    output = tensors.normal(vocabulary, width) * np.float32(2.5 / np.sqrt(width))
+    for token in printable:
+        output[following[token]] += embeddings[token] * np.float32(model["follow"] / width)
+    tensors.add("token_embd.weight", embeddings)
+    tensors.add("output.weight", output)
+    tensors.norm("output_norm.weight", width)
+
+
+def write_model(path, name, model):
+    model = {**DEFAULTS, **model}
+    writer = gguf.GGUFWriter(path, model["arch"])
+    writer.add_name("tiny-" + name)
+    head_width = model["head_width"] or model["width"] // model["heads"]
+    write_hyperparameters(writer, model, head_width)
+    count, printable = (
+        spm_vocabulary(writer) if model["vocab"] == "spm" else bpe_vocabulary(writer, model["pre"])
+    )
+    writer.add_vocab_size(count)
+    tensors = Tensors(writer, model)
+    add_embeddings(tensors, model, count, printable)
+    if model["rope"].get("factors"):
+        tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
+    for layer in range(model["layers"]):
+        prefix = f"blk.{layer}."
+        add_attention(tensors, model, prefix, head_width)
+        add_feed_forward(tensors, model, prefix)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", nargs="?", default=pathlib.Path(__file__).parent, type=pathlib.Path)
+    parser.add_argument("--only")
+    parser.add_argument(
+        "--seed", type=int, help="instead of the model's own, to look for a better one"
+    )
+    arguments = parser.parse_args()
+    for name, model in MODELS.items():
+        if arguments.only in (None, name):
+            if arguments.seed is not None:
+                model = {**model, "seed": arguments.seed}
+            write_model(arguments.out / f"{name}.gguf", name, model)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,280 @@
+// What an import refuses, and that no failure leaves anything behind.
+
+import Glibc
+import LinuxSystem
+import ModelFiles
+import ModelFormat
+import Packing
+import Synchronization
+import Testing
+
+@Suite struct ImportTests {
+    /// The error that packing `tiny` ends with.
+    private func refusal(_ tiny: TinyModel) throws -> String {
+        let error = #expect(throws: PackingError.self) { try Packer(parts: [tiny.source()]) }
+        return try #require(error).description
+    }
+
+    @Test func missingTensorsAreNamed() throws {
+        for name in [
+            "blk.1.attn_q.weight", "blk.0.ffn_norm.weight", "output_norm.weight",
+            "blk.1.ffn_down.weight"
+        ] {
+            #expect(try refusal(TinyModel(omitted: [name])).contains(name))
+        }
+        let qwen = TinyModel(architecture: "qwen2", omitted: ["blk.1.attn_k.bias"])
+        #expect(try refusal(qwen).contains("blk.1.attn_k.bias"))
+        let split = TinyModel(
+            experts: 3, splitExperts: true, omitted: ["blk.1.ffn_up.2.weight"])
+        #expect(try refusal(split).contains("blk.1.ffn_up.2.weight"))
+    }
+
+    @Test func unknownAndFusedTensorsAreNamed() throws {
+        for name in ["blk.0.attn_qkv.weight", "blk.1.ssm_a.weight", "blk.2.attn_q.weight"] {
+            let tiny = TinyModel(extraTensors: [(name, [64, 16], .f32)])
+            #expect(try refusal(tiny).contains(name))
+        }
+        // One expert too many in a file of the old kind.
+        let tiny = TinyModel(
+            experts: 2, splitExperts: true,
+            extraTensors: [("blk.0.ffn_up.2.weight", [64, 128], .f32)])
+        #expect(try refusal(tiny).contains("blk.0.ffn_up.2.weight"))
+        let harmless = [
+            (name: "blk.0.attn_rot_embd.weight", dimensions: [10], format: WeightFormat.f32)
+        ]
+        _ = try Packer(parts: [TinyModel(extraTensors: harmless).source()])
+    }
+
+    @Test func wrongShapesAndFormatsAreNamed() throws {
+        let rows = TinyModel(
+            extraTensors: [("blk.0.attn_k.weight", [64, 36], .f32)],
+            omitted: ["blk.0.attn_k.weight"])
+        let error = try refusal(rows)
+        #expect(error.contains("blk.0.attn_k.weight") && error.contains("64 x 40"))
+        let norm = TinyModel(
+            extraTensors: [("blk.0.attn_norm.weight", [64], .q8_0)],
+            omitted: ["blk.0.attn_norm.weight"])
+        #expect(try refusal(norm).contains("blk.0.attn_norm.weight"))
+    }
+
+    // MARK: Jobs
+
+    /// A library with one source in it, outside the library's names.
+    private func library(
+        _ tiny: TinyModel = TinyModel()
+    ) throws -> (directory: TemporaryDirectory, path: String) {
+        let directory = try TemporaryDirectory()
+        try directory.write(tiny.gguf(), to: "tiny.gguf")
+        return (directory, directory.file("tiny.gguf"))
+    }
+
+    @Test func importsUnderItsName() throws {
+        let (directory, path) = try library()
+        let job = try ImportJob(sourcePath: path, libraryDirectory: directory.path)
+        let result = try job.run(processID: getpid())
+        #expect(result.path == directory.file("tiny.sluice"))
+        #expect(result.modelName == "tiny llama")
+        #expect(try directory.names() == ["tiny.gguf", "tiny.sluice"])
+        let packed = try FileByteSource(path: result.path)
+        #expect(result.packedBytes == packed.byteCount)
+        let model = try PackedModel(source: packed)
+        #expect(model.manifest.source.fileName == "tiny.gguf")
+    }
+
+    @Test func activationIsRecorded() throws {
+        let (directory, path) = try library(TinyModel(architecture: "arcee"))
+        let job = try ImportJob(
+            sourcePath: path, libraryDirectory: directory.path, activation: .relu)
+        let packed = try FileByteSource(path: try job.run(processID: getpid()).path)
+        #expect(try PackedModel(source: packed).manifest.hyperparameters.activation == .relu)
+    }
+
+    @Test func existingModelsAreKeptUnlessForced() throws {
+        let (directory, path) = try library()
+        try directory.write([1, 2, 3], to: "tiny.sluice")
+        let job = try ImportJob(sourcePath: path, libraryDirectory: directory.path)
+        #expect(throws: PackingError.exists(job.destination)) { try job.run(processID: getpid()) }
+        #expect(try contents(FileByteSource(path: job.destination)) == [1, 2, 3])
+        let forced = try ImportJob(
+            sourcePath: path, libraryDirectory: directory.path, overwrite: true)
+        _ = try forced.run(processID: getpid())
+        _ = try PackedModel(source: FileByteSource(path: job.destination))
+    }
+
+    @Test func defaultNames() {
+        #expect(ImportJob.defaultName("/a/model.gguf") == "model")
+        #expect(ImportJob.defaultName("Model-Q4_0-00001-of-00003.GGUF") == "Model-Q4_0")
+        #expect(ImportJob.defaultName("a-of-b.gguf") == "a-of-b")
+        #expect(ImportJob.defaultName("dir.gguf/plain") == "plain")
+        #expect(ImportJob.defaultName("..My Model (é).gguf") == "My-Model----")
+    }
+
+    @Test(arguments: [
+        "", "a/b", "../a", ".a", "-a", "a\nb", "a\u{0}b", "a\u{1B}[2J", ".sluice", "a b", "é",
+        String(repeating: "x", count: 201)
+    ])
+    func badNamesAreRefused(_ name: String) throws {
+        let error = #expect(throws: PackingError.self) {
+            try ImportJob(sourcePath: "a.gguf", libraryDirectory: ".", name: name)
+        }
+        guard case .name = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+    }
+
+    @Test func missingAndImproperSources() throws {
+        let directory = try TemporaryDirectory()
+        for (path, number) in [
+            (directory.file("none.gguf"), ENOENT), (directory.path, EISDIR)
+        ] {
+            let job = try ImportJob(
+                sourcePath: path, libraryDirectory: directory.path, name: "a")
+            let error = #expect(throws: PackingError.self) { try job.run(processID: getpid()) }
+            guard case .source(let cause) = error else {
+                Issue.record("\(String(describing: error))")
+                continue
+            }
+            #expect(cause.errorNumber == number)
+        }
+        try directory.write(Array("not a model".utf8), to: "a.gguf")
+        let job = try ImportJob(
+            sourcePath: directory.file("a.gguf"), libraryDirectory: directory.path)
+        #expect(throws: PackingError.self) { try job.run(processID: getpid()) }
+        #expect(try directory.names() == ["a.gguf"])
+    }
+
+    // MARK: Faults
+
+    /// Runs an import that `disturb` disturbs after its first extent, and returns its error.
+    private func disturbed(
+        _ directory: TemporaryDirectory, _ path: String,
+        _ disturb: @escaping @Sendable () -> Void
+    ) throws -> PackingError {
+        let job = try ImportJob(sourcePath: path, libraryDirectory: directory.path)
+        let calls = Atomic<Int>(0)
+        let observer = PackingObserver(progress: { _ in
+            if calls.add(1, ordering: .relaxed).newValue == 3 { disturb() }
+        })
+        let error = #expect(throws: PackingError.self) {
+            try job.run(processID: getpid(), observer: observer)
+        }
+        #expect(try directory.names() == ["tiny.gguf"])
+        return try #require(error)
+    }
+
+    @Test func sourcesThatShrinkOrGrow() throws {
+        for change in [-5000, 5000] {
+            let (directory, path) = try library()
+            let error = try disturbed(directory, path) {
+                let file = try? FileDescriptor(path: path, mode: .readWrite)
+                guard let length = try? file?.byteCount() else { return }
+                try? file?.truncate(byteCount: UInt64(Int(length) + change))
+            }
+            if change > 0 {
+                #expect(error == .sourceChanged(path))
+            } else {
+                #expect(error.description.contains("became shorter"))
+            }
+        }
+    }
+
+    @Test func truncatedSourcesAreRefusedBeforeWriting() throws {
+        let bytes = TinyModel().gguf()
+        for length in [bytes.count - 1, bytes.count / 2, 100] {
+            let directory = try TemporaryDirectory()
+            try directory.write(Array(bytes.prefix(length)), to: "tiny.gguf")
+            let job = try ImportJob(
+                sourcePath: directory.file("tiny.gguf"), libraryDirectory: directory.path)
+            let error = #expect(throws: PackingError.self) { try job.run(processID: getpid()) }
+            guard case .format = error else {
+                Issue.record("\(String(describing: error))")
+                continue
+            }
+            #expect(try directory.names() == ["tiny.gguf"])
+        }
+    }
+
+    @Test func cancelledImportsLeaveNothing() throws {
+        for stop in [1, 2, 10, 20] {
+            let (directory, path) = try library()
+            let job = try ImportJob(sourcePath: path, libraryDirectory: directory.path)
+            let asked = Atomic<Int>(0)
+            let observer = PackingObserver(isCancelled: {
+                asked.add(1, ordering: .relaxed).newValue >= stop
+            })
+            #expect(throws: PackingError.cancelled) {
+                try job.run(processID: getpid(), observer: observer)
+            }
+            #expect(try directory.names() == ["tiny.gguf"])
+        }
+    }
+
+    @Test func progressAscendsToTheEnd() throws {
+        let (directory, path) = try library()
+        let seen = Mutex<[PackingProgress]>([])
+        let observer = PackingObserver(progress: { step in seen.withLock { $0.append(step) } })
+        let job = try ImportJob(sourcePath: path, libraryDirectory: directory.path)
+        _ = try job.run(processID: getpid(), observer: observer)
+        let steps = seen.withLock { $0 }
+        #expect(steps.count > 10)
+        for (before, after) in zip(steps, steps.dropFirst()) {
+            #expect(before.bytesDone <= after.bytesDone && after.bytesDone <= after.bytesTotal)
+        }
+        #expect(steps.last.map { $0.bytesDone == $0.bytesTotal } == true)
+    }
+
+    @Test func leftoversOfKilledImportsAreRemoved() throws {
+        let (directory, path) = try library()
+        // No process has this number: Linux ends at 2^22.
+        try directory.write([1], to: ".old.sluice.partial-99999999")
+        try directory.write([1], to: ".alive.sluice.partial-1")
+        try directory.write([1], to: ".unrelated.partial-99999999")
+        try directory.write([1], to: ".old.sluice.partial-x")
+        let job = try ImportJob(sourcePath: path, libraryDirectory: directory.path)
+        _ = try job.run(processID: getpid())
+        #expect(
+            try directory.names() == [
+                ".alive.sluice.partial-1", ".old.sluice.partial-x",
+                ".unrelated.partial-99999999", "tiny.gguf", "tiny.sluice"
+            ])
+    }
+
+    @Test(
+        "a full disk is an error and leaves nothing",
+        .enabled(if: geteuid() == 0, "mounts a file system: needs root"))
+    func fullDisk() throws {
+        let (directory, path) = try library()
+        let small = directory.file("small")
+        try FileSystem.createDirectory(small)
+        guard unsafe mount("tmpfs", small, "tmpfs", 0, "size=64k") == 0 else {
+            print("skipped: this root may not mount")
+            _ = unsafe rmdir(small)
+            return
+        }
+        defer {
+            _ = unsafe umount(small)
+            _ = unsafe rmdir(small)
+        }
+        let job = try ImportJob(sourcePath: path, libraryDirectory: small)
+        let error = #expect(throws: PackingError.self) { try job.run(processID: getpid()) }
+        guard case .destination(let cause) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(cause.errorNumber == ENOSPC)
+        #expect(try FileSystem.names(in: small).isEmpty)
+    }
+
+    @Test func destinationsThatCannotBeWritten() throws {
+        let (directory, path) = try library()
+        // A file where the library should be.
+        let job = try ImportJob(sourcePath: path, libraryDirectory: path)
+        let error = #expect(throws: PackingError.self) { try job.run(processID: getpid()) }
+        guard case .destination = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
+        #expect(try directory.names() == ["tiny.gguf"])
+    }
+}

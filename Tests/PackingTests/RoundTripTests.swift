@@ -1,0 +1,216 @@
+// Packing only rearranges: what comes back out of a packed file is the GGUF file's own bytes.
+
+import Glibc
+import LinuxSystem
+import ModelFiles
+import ModelFormat
+import Packing
+import Testing
+
+@Suite struct RoundTripTests {
+    /// Compares tensors of `parts` with the packed model, byte for byte: all of them, or every
+    /// `step`th matrix and expert.
+    private func compare(
+        _ parts: [any ByteSource], _ unpacked: Unpacked, step: Int = 1
+    ) throws {
+        let gguf = try GGUFFile(parts: parts)
+        func bytes(_ name: String) throws -> [UInt8] {
+            let tensor = try #require(gguf.tensor(named: name), "\(name)")
+            return try parts[tensor.part].packedBytes(
+                at: tensor.offset, count: tensor.byteCount)
+        }
+        let manifest = unpacked.model.manifest
+        #expect(try unpacked.embeddings() == bytes("token_embd.weight"))
+        var seen = 1
+        for (index, record) in manifest.matrices.enumerated() where index % step == 0 {
+            var name = Self.matrixNames[record.role, default: "?"] + ".weight"
+            if let layer = record.layer { name = "blk.\(layer).\(name)" }
+            if record.role == .output, gguf.tensor(named: name) == nil {
+                name = "token_embd.weight"
+            } else {
+                seen += 1
+            }
+            #expect(try unpacked.matrix(record.role, layer: record.layer) == bytes(name), "\(name)")
+        }
+        for record in manifest.experts {
+            for expert in stride(from: 0, to: record.count, by: step) {
+                let parts = try unpacked.expert(expert, layer: record.layer)
+                for (part, found) in zip(["gate", "up", "down"], parts) {
+                    let split = "blk.\(record.layer).ffn_\(part).\(expert).weight"
+                    if gguf.tensor(named: split) != nil {
+                        seen += 1
+                        #expect(try found == bytes(split), "\(split)")
+                    } else {
+                        seen += expert == 0 ? 1 : 0
+                        let all = try bytes("blk.\(record.layer).ffn_\(part)_exps.weight")
+                        let share = all.count / record.count
+                        #expect(
+                            found == Array(all[expert * share..<(expert + 1) * share]),
+                            "\(part) of expert \(expert) of layer \(record.layer)")
+                    }
+                }
+            }
+        }
+        for record in manifest.vectors.entries {
+            var name = Self.vectorNames[record.role, default: "?"]
+            if let layer = record.layer { name = "blk.\(layer).\(name)" }
+            let tensor = try #require(gguf.tensor(named: name))
+            seen += 1
+            guard tensor.format == .f32 else { continue }
+            #expect(try unpacked.vector(record.role, layer: record.layer) == bytes(name), "\(name)")
+        }
+        #expect(step > 1 || seen == gguf.tensors.count, "every tensor was compared")
+    }
+
+    private func roundTrip(_ tiny: TinyModel) throws {
+        let directory = try TemporaryDirectory()
+        let source = tiny.source()
+        let (model, packed) = try pack([source], in: directory)
+        try compare([source], Unpacked(model: model, source: packed))
+        try PackedVerifier.verify(model, source: packed)
+        #expect(try directory.names() == ["tiny.sluice"])
+        let gguf = try GGUFFile(parts: [source])
+        #expect(try model.vocabulary(from: packed) == gguf.vocabulary())
+        #expect(try model.manifest.hyperparameters == gguf.hyperparameters())
+        #expect(model.manifest.modelName == "tiny \(tiny.architecture)")
+        #expect(model.manifest.source.byteCount == source.byteCount)
+        #expect(model.manifest.conversions.isEmpty)
+    }
+
+    @Test(arguments: WeightFormat.allCases)
+    func everyFormatDenseAndExperts(_ format: WeightFormat) throws {
+        try roundTrip(TinyModel().with(format))
+        try roundTrip(TinyModel(architecture: "qwen3moe", experts: 3).with(format))
+    }
+
+    @Test(arguments: Architecture.allCases)
+    func everyFamily(_ architecture: Architecture) throws {
+        var tiny = TinyModel(architecture: architecture.rawValue, format: .q8_0)
+        if ["qwen2moe", "qwen3moe", "olmoe"].contains(tiny.architecture) { tiny.experts = 4 }
+        if architecture == .qwen2moe { tiny.sharedFeedForward = 64 }
+        try roundTrip(tiny)
+        tiny.tied = true
+        try roundTrip(tiny)
+    }
+
+    @Test func mixtralOfOldAndOfNewFiles() throws {
+        try roundTrip(TinyModel(format: .q4_0, experts: 3, splitExperts: true))
+        try roundTrip(TinyModel(format: .q4_0, experts: 3))
+    }
+
+    @Test func optionalVectors() throws {
+        try roundTrip(TinyModel(biases: true, ropeFactors: true))
+    }
+
+    @Test func matricesOfSeveralExtentsAndBigExperts() throws {
+        var tiny = TinyModel(layers: 1, width: 256, vocabulary: 2101, tied: true)
+        try roundTrip(tiny)
+        tiny.architecture = "olmoe"
+        tiny.experts = 2
+        tiny.feedForward = 1096
+        try roundTrip(tiny)
+        let directory = try TemporaryDirectory()
+        let (model, _) = try pack([tiny.source()], in: directory)
+        let output = try #require(model.manifest.matrix(.output))
+        #expect(output.extentCount == 3)
+        #expect(model.manifest.experts[0].gate.byteCount > PackedLayout.extentBytesMax)
+    }
+
+    @Test(arguments: [WeightFormat.f16, .bf16])
+    func halfPrecisionVectorsAreWidenedExactly(_ format: WeightFormat) throws {
+        // Narrow vectors do not reach every pattern; a wide model with random bits does reach
+        // subnormals, infinities and not-a-numbers of both formats.
+        let tiny = TinyModel(vectorFormat: format, layers: 4, width: 2048, seed: 7)
+        let directory = try TemporaryDirectory()
+        let (model, packed) = try pack([tiny.source()], in: directory)
+        let unpacked = Unpacked(model: model, source: packed)
+        for layer in 0..<tiny.layers {
+            let bytes = try #require(
+                tiny.tensors().first { $0.name == "blk.\(layer).attn_norm.weight" }
+            ).bytes
+            let floats = try unpacked.vector(.attentionNorm, layer: layer)
+            for index in 0..<tiny.width {
+                let bits = UInt16(bytes[index * 2]) | UInt16(bytes[index * 2 + 1]) << 8
+                let found = (0..<4).reduce(UInt32(0)) {
+                    $0 | UInt32(floats[index * 4 + $1]) << UInt32($1 * 8)
+                }
+                if format == .bf16 {
+                    #expect(found == UInt32(bits) << 16)
+                } else {
+                    let expected = Float(Float16(bitPattern: bits))
+                    let value = Float(bitPattern: found)
+                    #expect(
+                        expected.isNaN
+                            ? value.isNaN : expected.bitPattern == value.bitPattern)
+                }
+            }
+        }
+    }
+
+    @Test func packingTwiceGivesTheSameBytes() throws {
+        let directory = try TemporaryDirectory()
+        let tiny = TinyModel(architecture: "qwen3moe", experts: 2).with(.q4_K)
+        let first = try contents(pack([tiny.source()], in: directory, name: "a.sluice").source)
+        let second = try contents(pack([tiny.source()], in: directory, name: "b.sluice").source)
+        #expect(first == second)
+    }
+
+    @Test func anyChangedWeightChangesTheDigest() throws {
+        let directory = try TemporaryDirectory()
+        let first = try pack([TinyModel().source()], in: directory, name: "a.sluice").model
+        let second = try pack([TinyModel(seed: 2).source()], in: directory, name: "b.sluice").model
+        #expect(first.manifest.source.digest != second.manifest.source.digest)
+        #expect(
+            first.manifest.source.digest.wholeMatch(of: /crc32c:[0-9a-f]{8}-[0-9a-f]{8}/) != nil)
+    }
+
+    @Test(
+        "the real models round-trip",
+        .enabled(if: !Fixtures.sharedModels.isEmpty, "needs models in ../shared/models"),
+        arguments: Fixtures.sharedModels)
+    func realModels(_ path: String) throws {
+        let directory = try TemporaryDirectory()
+        let source = try FileByteSource(path: path)
+        let (model, packed) = try pack([source], in: directory)
+        // Debug builds take minutes for all of it.
+        try compare([source], Unpacked(model: model, source: packed), step: 17)
+        try PackedVerifier.verify(model, source: packed)
+    }
+
+    @Test func modelOfSeveralParts() throws {
+        let directory = try TemporaryDirectory()
+        let sources = try (1...3).map {
+            try FileByteSource(
+                path: Fixtures.gguf + "tiny-split-0000\($0)-of-00003.gguf")
+        }
+        let (model, packed) = try pack(sources, in: directory)
+        try compare(sources, Unpacked(model: model, source: packed))
+        try PackedVerifier.verify(model, source: packed)
+    }
+
+    @Test(arguments: ["tiny-v2.gguf", "tiny-v3.gguf", "tiny-experts.gguf"])
+    func fixtureFiles(_ name: String) throws {
+        let directory = try TemporaryDirectory()
+        let source = try FileByteSource(path: Fixtures.gguf + name)
+        let (model, packed) = try pack([source], in: directory)
+        try compare([source], Unpacked(model: model, source: packed))
+        try PackedVerifier.verify(model, source: packed)
+    }
+
+    static let matrixNames: [MatrixRole: String] = [
+        .attentionQuery: "attn_q", .attentionKey: "attn_k", .attentionValue: "attn_v",
+        .attentionOutput: "attn_output", .router: "ffn_gate_inp", .feedForwardGate: "ffn_gate",
+        .feedForwardUp: "ffn_up", .feedForwardDown: "ffn_down",
+        .sharedExpertGate: "ffn_gate_shexp", .sharedExpertUp: "ffn_up_shexp",
+        .sharedExpertDown: "ffn_down_shexp", .output: "output"
+    ]
+
+    static let vectorNames: [VectorRole: String] = [
+        .attentionNorm: "attn_norm.weight", .feedForwardNorm: "ffn_norm.weight",
+        .outputNorm: "output_norm.weight", .queryNorm: "attn_q_norm.weight",
+        .keyNorm: "attn_k_norm.weight", .queryBias: "attn_q.bias", .keyBias: "attn_k.bias",
+        .valueBias: "attn_v.bias", .attentionOutputBias: "attn_output.bias",
+        .sharedExpertRouter: "ffn_gate_inp_shexp.weight",
+        .ropeFrequencyFactors: "rope_freqs.weight"
+    ]
+}

@@ -1,0 +1,170 @@
+// A GGUF model of a few kilobytes, made in memory: any family, any format, random weights, and
+// deliberate mistakes.
+
+import ModelFormat
+import TestSupport
+
+/// What to put into the file.
+struct TinyModel {
+    var architecture = "llama"
+    var format = WeightFormat.f32
+    /// Of norms and biases.
+    var vectorFormat = WeightFormat.f32
+    var layers = 2
+    var width = 64
+    var heads = 4
+    var keyValueHeads = 2
+    /// Not a multiple of 16 rows, so that tiles end in missing rows.
+    var keyWidth = 20
+    var valueWidth = 16
+    var feedForward = 128
+    var experts = 0
+    var sharedFeedForward = 0
+    var vocabulary = 37
+    var tied = false
+    var splitExperts = false
+    var biases = false
+    var ropeFactors = false
+    var extraTensors: [(name: String, dimensions: [Int], format: WeightFormat)] = []
+    var omitted: Set<String> = []
+    var seed: UInt64 = 1
+
+    /// The same model with rows of whole blocks of `format`.
+    func with(_ format: WeightFormat) -> TinyModel {
+        var copy = self
+        copy.format = format
+        guard format.blockElements > 32 else { return copy }
+        copy.width = 256
+        copy.valueWidth = 64
+        copy.feedForward = 256
+        return copy
+    }
+
+    struct Tensor {
+        let name: String
+        let dimensions: [Int]
+        let format: WeightFormat
+        let bytes: [UInt8]
+    }
+
+    /// The tensors in file order with random bytes; every byte pattern is a valid block.
+    func tensors() -> [Tensor] {
+        var random = SplitMix(seed: seed)
+        var list: [Tensor] = []
+        func add(_ name: String, _ dimensions: [Int], _ format: WeightFormat) {
+            guard !omitted.contains(name) else { return }
+            addAnyway(name, dimensions, format)
+        }
+        func addAnyway(_ name: String, _ dimensions: [Int], _ format: WeightFormat) {
+            let rows = dimensions.dropFirst().reduce(1, *)
+            let bytes = random.bytes(rows * format.rowBytes(columns: dimensions[0]))
+            list.append(
+                Tensor(name: name, dimensions: dimensions, format: format, bytes: bytes))
+        }
+        func vector(_ name: String, _ count: Int) { add(name, [count], vectorFormat) }
+        add("token_embd.weight", [width, vocabulary], format)
+        vector("output_norm.weight", width)
+        if !tied { add("output.weight", [width, vocabulary], format) }
+        if ropeFactors { vector("rope_freqs.weight", keyWidth / 2) }
+        for layer in 0..<layers {
+            let block = "blk.\(layer)."
+            vector(block + "attn_norm.weight", width)
+            vector(block + "ffn_norm.weight", width)
+            let shapes = [
+                ("attn_q", width, heads * keyWidth), ("attn_k", width, keyValueHeads * keyWidth),
+                ("attn_v", width, keyValueHeads * valueWidth),
+                ("attn_output", heads * valueWidth, width)
+            ]
+            for (name, columns, rows) in shapes {
+                add(block + name + ".weight", [columns, rows], format)
+                let biased =
+                    architecture.hasPrefix("qwen2") ? name != "attn_output" : biases
+                if biased { vector(block + name + ".bias", rows) }
+            }
+            if architecture.hasPrefix("qwen3") || architecture == "olmoe" {
+                let all = architecture == "olmoe"
+                vector(block + "attn_q_norm.weight", all ? heads * keyWidth : keyWidth)
+                vector(block + "attn_k_norm.weight", all ? keyValueHeads * keyWidth : keyWidth)
+            }
+            addFeedForward(block, add)
+        }
+        for extra in extraTensors { addAnyway(extra.name, extra.dimensions, extra.format) }
+        return list
+    }
+
+    private func addFeedForward(
+        _ block: String, _ add: (String, [Int], WeightFormat) -> Void
+    ) {
+        guard experts > 0 else {
+            if architecture != "arcee" {
+                add(block + "ffn_gate.weight", [width, feedForward], format)
+            }
+            add(block + "ffn_up.weight", [width, feedForward], format)
+            add(block + "ffn_down.weight", [feedForward, width], format)
+            return
+        }
+        add(block + "ffn_gate_inp.weight", [width, experts], .f32)
+        for (part, columns, rows) in [
+            ("gate", width, feedForward), ("up", width, feedForward), ("down", feedForward, width)
+        ] {
+            if splitExperts {
+                for expert in 0..<experts {
+                    add(block + "ffn_\(part).\(expert).weight", [columns, rows], format)
+                }
+            } else {
+                add(block + "ffn_\(part)_exps.weight", [columns, rows, experts], format)
+            }
+        }
+        guard sharedFeedForward > 0 else { return }
+        add(block + "ffn_gate_inp_shexp.weight", [width], vectorFormat)
+        add(block + "ffn_gate_shexp.weight", [width, sharedFeedForward], format)
+        add(block + "ffn_up_shexp.weight", [width, sharedFeedForward], format)
+        add(block + "ffn_down_shexp.weight", [sharedFeedForward, width], format)
+    }
+
+    /// The file's bytes: GGUF version 3.
+    func gguf() -> [UInt8] {
+        var writer = GGUFBuilder()
+        let prefix = architecture + "."
+        writer.add("general.architecture", architecture)
+        writer.add("general.name", "tiny \(architecture)")
+        writer.add(prefix + "block_count", UInt32(layers))
+        writer.add(prefix + "context_length", UInt32(64))
+        writer.add(prefix + "embedding_length", UInt32(width))
+        writer.add(prefix + "feed_forward_length", UInt32(feedForward))
+        writer.add(prefix + "attention.head_count", UInt32(heads))
+        writer.add(prefix + "attention.head_count_kv", UInt32(keyValueHeads))
+        writer.add(prefix + "attention.key_length", UInt32(keyWidth))
+        writer.add(prefix + "attention.value_length", UInt32(valueWidth))
+        writer.add(prefix + "attention.layer_norm_rms_epsilon", Float(1e-6))
+        writer.add(prefix + "rope.freq_base", Float(10_000))
+        if experts > 0 {
+            writer.add(prefix + "expert_count", UInt32(experts))
+            writer.add(prefix + "expert_used_count", UInt32(2))
+            if architecture.hasPrefix("qwen") {
+                writer.add(prefix + "expert_feed_forward_length", UInt32(feedForward))
+            }
+            if sharedFeedForward > 0 {
+                writer.add(prefix + "expert_shared_feed_forward_length", UInt32(sharedFeedForward))
+            }
+        }
+        writer.add("tokenizer.ggml.model", "gpt2")
+        writer.add("tokenizer.ggml.pre", "qwen2")
+        writer.add("tokenizer.ggml.tokens", (0..<vocabulary).map { "t\($0)" })
+        writer.add("tokenizer.ggml.merges", ["t 1", "t 2"])
+        writer.add("tokenizer.chat_template", "{{ messages }}")
+        for tensor in tensors() {
+            writer.addTensor(
+                tensor.name, tensor.dimensions.map(UInt64.init), type: tensor.format.ggufType,
+                offset: UInt64(writer.data.count))
+            writer.data += tensor.bytes
+            while writer.data.count % writer.alignment != 0 { writer.data.append(0) }
+        }
+        return writer.bytes()
+    }
+
+    /// The model as a source in memory.
+    func source(_ name: String = "tiny.gguf") -> ByteArraySource {
+        ByteArraySource(name: name, bytes: gguf())
+    }
+}
