@@ -63,6 +63,7 @@ let package = Package(
 
         // Middle: computing, streaming, packing.
         layer("Kernels", ["CKernels", "LinuxSystem", "ModelFormat"]),
+        layer("WeightStore", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
         layer("Packing", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
 
         .target(
@@ -73,6 +74,7 @@ let package = Package(
         tests("ModelFormat", ["ModelFormat"]),
         tests("Tokenization", ["Tokenization", "ModelFiles", "LinuxSystem", "ModelFormat"]),
         tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
+        tests("WeightStore", ["WeightStore", "LinuxSystem", "ModelFormat"]),
         tests("Packing", ["Packing", "LinuxSystem", "ModelFiles", "ModelFormat"]),
         tests("Tidy", [])
     ]

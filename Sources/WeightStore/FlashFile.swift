@@ -1,0 +1,94 @@
+// Opens a packed file for streaming: finds out whether O_DIRECT really works, and picks io_uring or
+// threads.
+
+package import LinuxSystem
+
+/// How a file is read.
+package struct FlashOptions: Sendable {
+    package enum Reader: String, Sendable, CaseIterable {
+        /// io_uring, or threads where the kernel refuses it.
+        case automatic = "auto"
+        case ring = "io_uring"
+        case threads = "pread"
+    }
+
+    package var reader = Reader.automatic
+    /// Reads in flight at most.
+    package var queueDepth = 32
+    /// Larger reads are split into pieces of this many bytes.
+    package var pieceBytesMax = 1 << 20
+    /// Puts something between the reader and the device: how tests make drives fail. Nil puts
+    /// nothing.
+    package var interposer: (@Sendable (any ReadQueue, MemoryArena) -> any ReadQueue)?
+
+    package init() {}
+}
+
+/// Files opened for streaming.
+package enum FlashFile {
+    /// Opens `path` and makes a reader of it into `arena`.
+    ///
+    /// Must be called on the thread that will read.
+    /// - Throws: `SystemError` when the file cannot be opened or neither kind of queue can be made.
+    package static func reader(
+        path: String, arena: MemoryArena, options: FlashOptions
+    ) throws(SystemError) -> FlashReader {
+        let isDirect = try supportsDirectReads(path: path)
+        let queue = try queue(path: path, isDirect: isDirect, arena: arena, options: options)
+        return FlashReader(
+            queue: options.interposer?(queue, arena) ?? queue, fileName: path,
+            pieceBytesMax: options.pieceBytesMax)
+    }
+
+    /// Whether O_DIRECT reads of `path` work and return what buffered reads return. Opening alone
+    /// proves nothing: file systems accept the flag and fail, or lie, on the first read.
+    package static func supportsDirectReads(path: String) throws(SystemError) -> Bool {
+        let buffered = try FileDescriptor(path: path, mode: .read)
+        guard let direct = try? FileDescriptor(path: path, mode: .readDirect) else { return false }
+        let probeBytes = 4096
+        let blocks = try buffered.byteCount() / UInt64(probeBytes)
+        let arena = try MemoryArena(byteCount: 2 * probeBytes)
+        for block in Set([0, blocks / 2, max(blocks, 1) - 1]) {
+            let offset = block * UInt64(probeBytes)
+            var expected = arena.mutableBytes(at: 0, byteCount: probeBytes)
+            let expectedCount = try buffered.read(at: offset, into: &expected)
+            var found = arena.mutableBytes(at: probeBytes, byteCount: probeBytes)
+            guard let count = try? direct.read(at: offset, into: &found), count == expectedCount,
+                Self.areEqual(
+                    arena.bytes(at: 0, byteCount: count),
+                    arena.bytes(at: probeBytes, byteCount: count))
+            else { return false }
+        }
+        return true
+    }
+
+    private static func queue(
+        path: String, isDirect: Bool, arena: MemoryArena, options: FlashOptions
+    ) throws(SystemError) -> any ReadQueue {
+        func file() throws(SystemError) -> FileDescriptor {
+            try FileDescriptor(path: path, mode: isDirect ? .readDirect : .read)
+        }
+        switch options.reader {
+        case .threads:
+            return try ThreadReadQueue(file: file(), arena: arena, depth: options.queueDepth)
+        case .ring:
+            return try RingReadQueue(file: file(), arena: arena, depth: options.queueDepth)
+        case .automatic:
+            do {
+                return try RingReadQueue(file: file(), arena: arena, depth: options.queueDepth)
+            } catch {
+                return try ThreadReadQueue(file: file(), arena: arena, depth: options.queueDepth)
+            }
+        }
+    }
+
+    private static func areEqual(_ left: RawSpan, _ right: RawSpan) -> Bool {
+        for offset in 0..<left.byteCount
+        where unsafe left.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+            != right.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
+        {
+            return false
+        }
+        return true
+    }
+}

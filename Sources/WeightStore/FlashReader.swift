@@ -1,0 +1,260 @@
+// Reads whole extents through a ReadQueue: splits them into pieces, finishes short reads, repeats
+// interrupted ones, and keeps the number in flight bounded. Knows nothing about what the bytes
+// mean.
+
+package import LinuxSystem
+
+/// What a read is for; comes back with its completion.
+package enum ReadPurpose: Sendable, Equatable {
+    /// An extent into a slot of the dense ring.
+    case dense(slot: Int)
+    /// An extent that stays for good.
+    case pinned(unit: Int)
+    /// An expert's bundle into a slot.
+    case expert(slot: Int)
+    /// A page window of the embeddings.
+    case embedding(row: Int)
+}
+
+/// One extent to read into the arena.
+package struct ReadRequest: Sendable, Equatable {
+    package var purpose: ReadPurpose
+    /// A multiple of 4 KiB.
+    package var fileOffset: UInt64
+    /// A multiple of 4 KiB.
+    package var byteCount: Int
+    package var arenaOffset: Int
+
+    package init(purpose: ReadPurpose, fileOffset: UInt64, byteCount: Int, arenaOffset: Int) {
+        self.purpose = purpose
+        self.fileOffset = fileOffset
+        self.byteCount = byteCount
+        self.arenaOffset = arenaOffset
+    }
+}
+
+/// Why weights could not be had. The request that needed them ends; the cache stays as it was.
+package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Cause: Sendable, Equatable {
+        case system(SystemError)
+        case endOfFile
+        case checksum(expected: UInt32, found: UInt32)
+    }
+
+    package let file: String
+    package let fileOffset: UInt64
+    package let cause: Cause
+
+    package init(file: String, fileOffset: UInt64, cause: Cause) {
+        self.file = file
+        self.fileOffset = fileOffset
+        self.cause = cause
+    }
+
+    /// Whether the bytes came and were wrong, rather than not at all.
+    package var isDamage: Bool {
+        switch cause {
+        case .checksum, .endOfFile: true
+        case .system: false
+        }
+    }
+
+    package var description: String {
+        let place = "\(file) at byte \(fileOffset)"
+        return switch cause {
+        case .system(let error): "\(place): \(error)"
+        case .endOfFile: "\(place): the file ends too early; was it replaced or cut short?"
+        case .checksum(let expected, let found):
+            "\(place): weights are damaged: expected checksum \(expected), found \(found)"
+        }
+    }
+}
+
+/// A request that ended, well or badly.
+package struct ReadCompletion: Sendable, Equatable {
+    package let request: ReadRequest
+    package let failure: ReadFailure?
+}
+
+/// Reads extents of one file. Lives on one thread.
+package final class FlashReader {
+    /// Bytes asked of the device by completed reads.
+    package private(set) var bytesRead: UInt64 = 0
+    /// Time that callers spent waiting in ``next(waiting:)``.
+    package private(set) var waitNanoseconds: UInt64 = 0
+    package var kind: String { queue.kind }
+
+    private let queue: any ReadQueue
+    private let fileName: String
+    private let pieceBytesMax: Int
+    /// Requests under way, by index; nil is a free place.
+    private var active: [ActiveRequest?] = []
+    /// Commands in the queue, by tag; nil is a free tag.
+    private var issued: [IssuedPiece?]
+    private var freeTags: [Int]
+    private var backlog: [IssuedPiece] = []
+    private var backlogStart = 0
+    private var finished: [ReadCompletion] = []
+
+    /// - Parameter pieceBytesMax: reads larger than this are split; a multiple of 4 KiB.
+    package init(queue: any ReadQueue, fileName: String, pieceBytesMax: Int) {
+        precondition(pieceBytesMax % 4096 == 0 && pieceBytesMax > 0, "pieces are whole blocks")
+        self.queue = queue
+        self.fileName = fileName
+        self.pieceBytesMax = pieceBytesMax
+        issued = Array(repeating: nil, count: queue.depth)
+        freeTags = Array(0..<queue.depth)
+    }
+
+    /// Requests not yet handed back by ``next(waiting:)``.
+    package var requestsInFlight: Int { active.count { $0 != nil } + finished.count }
+
+    /// Starts reading. Completions come from ``next(waiting:)``, in any order.
+    ///
+    /// - Throws: `ReadFailure` when the kernel does not take reads at all.
+    package func submit(_ request: ReadRequest) throws(ReadFailure) {
+        precondition(
+            request.byteCount > 0 && request.byteCount % 4096 == 0
+                && request.fileOffset % 4096 == 0,
+            "extents are whole blocks")
+        let index = place(request)
+        var done = 0
+        while done < request.byteCount {
+            let count = min(pieceBytesMax, request.byteCount - done)
+            backlog.append(
+                IssuedPiece(
+                    request: index,
+                    command: ReadCommand(
+                        tag: 0, fileOffset: request.fileOffset + UInt64(done), byteCount: count,
+                        arenaOffset: request.arenaOffset + done)))
+            active[index]?.piecesLeft += 1
+            done += count
+        }
+        try issue()
+    }
+
+    /// A finished request, or nil when none is finished and `waiting` is false.
+    ///
+    /// - Precondition: with `waiting`, at least one request is in flight.
+    package func next(waiting: Bool) throws(ReadFailure) -> ReadCompletion? {
+        if let completion = finished.popLast() { return completion }
+        let start = waiting ? MonotonicClock.nanoseconds : 0
+        defer { if waiting { waitNanoseconds += MonotonicClock.nanoseconds - start } }
+        while true {
+            let result: ReadResult?
+            do { result = try queue.next(waiting: waiting) } catch { throw failure(error) }
+            guard let result else { return nil }
+            finish(result)
+            try issue()
+            if let completion = finished.popLast() { return completion }
+        }
+    }
+
+    private func place(_ request: ReadRequest) -> Int {
+        let new = ActiveRequest(request: request)
+        if let free = active.firstIndex(where: { $0 == nil }) {
+            active[free] = new
+            return free
+        }
+        active.append(new)
+        return active.count - 1
+    }
+
+    /// Moves commands from the backlog into the queue as far as its depth allows.
+    private func issue() throws(ReadFailure) {
+        var pushed = false
+        while backlogStart < backlog.count, let tag = freeTags.popLast() {
+            var piece = backlog[backlogStart]
+            backlogStart += 1
+            piece.command.tag = UInt64(tag)
+            issued[tag] = piece
+            queue.push(piece.command)
+            pushed = true
+        }
+        if backlogStart == backlog.count {
+            backlog.removeAll(keepingCapacity: true)
+            backlogStart = 0
+        }
+        if pushed { do { try queue.flush() } catch { throw failure(error) } }
+    }
+
+    private func finish(_ result: ReadResult) {
+        let tag = Int(result.tag)
+        guard let piece = issued[tag] else { preconditionFailure("a result without a command") }
+        issued[tag] = nil
+        freeTags.append(tag)
+        switch result.outcome {
+        case .bytes(let count) where count == piece.command.byteCount:
+            bytesRead += UInt64(count)
+            endPiece(of: piece.request, failure: nil)
+        case .bytes(let count) where count > 0:
+            bytesRead += UInt64(count)
+            repeatRest(of: piece, after: count / 4096 * 4096, orFail: .endOfFile)
+        case .bytes:
+            let offset = piece.command.fileOffset
+            endPiece(
+                of: piece.request,
+                failure: ReadFailure(file: fileName, fileOffset: offset, cause: .endOfFile))
+        case .failed(let number) where SystemError.isTransient(number):
+            let error = SystemError("read", errorNumber: number)
+            repeatRest(of: piece, after: 0, orFail: .system(error))
+        case .failed(let number):
+            let error = SystemError("read", errorNumber: number)
+            endPiece(
+                of: piece.request,
+                failure: ReadFailure(
+                    file: fileName, fileOffset: piece.command.fileOffset, cause: .system(error)))
+        }
+    }
+
+    /// Reads on after `done` bytes, whole blocks; gives up when no block came for too long.
+    private func repeatRest(
+        of piece: IssuedPiece, after done: Int, orFail cause: ReadFailure.Cause
+    ) {
+        var rest = piece
+        rest.command.fileOffset += UInt64(done)
+        rest.command.arenaOffset += done
+        rest.command.byteCount -= done
+        rest.attempts = done > 0 ? 0 : rest.attempts + 1
+        if rest.attempts > IssuedPiece.attemptsMax {
+            endPiece(
+                of: piece.request,
+                failure: ReadFailure(
+                    file: fileName, fileOffset: rest.command.fileOffset, cause: cause))
+            return
+        }
+        backlog.append(rest)
+    }
+
+    private func endPiece(of index: Int, failure: ReadFailure?) {
+        guard var request = active[index] else { preconditionFailure("a piece without a request") }
+        request.piecesLeft -= 1
+        request.failure = request.failure ?? failure
+        guard request.piecesLeft == 0 else {
+            active[index] = request
+            return
+        }
+        active[index] = nil
+        finished.append(ReadCompletion(request: request.request, failure: request.failure))
+    }
+
+    private func failure(_ error: SystemError) -> ReadFailure {
+        ReadFailure(file: fileName, fileOffset: 0, cause: .system(error))
+    }
+}
+
+private struct ActiveRequest {
+    let request: ReadRequest
+    var piecesLeft = 0
+    var failure: ReadFailure?
+}
+
+private struct IssuedPiece {
+    /// Less than a block, time and again, is a broken drive or a file cut off within a block.
+    static let attemptsMax = 64
+
+    let request: Int
+    var command: ReadCommand
+    /// Since the last block that came.
+    var attempts = 0
+}

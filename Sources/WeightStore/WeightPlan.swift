@@ -1,0 +1,129 @@
+// Decides, before anything is read, which weights stay in memory and which are streamed: pure
+// arithmetic on the manifest and a number of bytes.
+
+package import ModelFormat
+
+/// One extent of an always-needed matrix.
+package struct DenseUnit: Sendable, Equatable {
+    package let matrix: Int
+    package let extent: PackedMatrixExtent
+    /// Where it stays in the arena; nil when it is streamed through the ring.
+    package var pinnedOffset: Int?
+    /// Bytes that it takes in memory: a whole number of blocks.
+    package var footprint: Int { PackedLayout.aligned(extent.byteCount) }
+}
+
+/// How the bytes for weights are used.
+///
+/// Arena layout: pinned extents, the ring's slots, expert slots, embedding windows.
+package struct WeightPlan: Sendable, Equatable {
+    /// Ring slots when dense weights are streamed; two is the least that overlaps reading and
+    /// computing.
+    package static let ringSlotsMin = 2
+    package static let ringSlotsMax = 8
+
+    /// Every always-needed extent in execution order, the output matrix last.
+    package private(set) var units: [DenseUnit]
+    package private(set) var pinnedBytes = 0
+    package private(set) var ringSlotCount = 0
+    package let ringSlotBytes: Int
+    package private(set) var expertSlotCount = 0
+    package let expertSlotBytes: Int
+    /// Windows of the embeddings that can be read at once: one per token of a step.
+    package let embeddingWindowCount: Int
+    package let embeddingWindowBytes: Int
+
+    /// The smallest number of bytes that works for `manifest`.
+    package static func bytesMin(_ manifest: PackedManifest, tokensPerStep: Int) -> Int {
+        let empty = WeightPlan(manifest, tokensPerStep: tokensPerStep)
+        let everything = empty.denseBytes
+        let streamed = Self.ringSlotsMin * empty.ringSlotBytes
+        let floor = empty.expertSlotsMin(manifest) * empty.expertSlotBytes
+        return min(everything, streamed) + floor + empty.embeddingBytes
+    }
+
+    /// The number of bytes with which nothing is read twice.
+    package static func bytesResident(_ manifest: PackedManifest, tokensPerStep: Int) -> Int {
+        let empty = WeightPlan(manifest, tokensPerStep: tokensPerStep)
+        let experts = manifest.experts.reduce(0) { $0 + $1.count } * empty.expertSlotBytes
+        return empty.denseBytes + experts + empty.embeddingBytes
+    }
+
+    /// Divides `bytesMax`: dense weights first, because every token needs them; experts get the
+    /// rest.
+    ///
+    /// - Precondition: `bytesMax` is at least ``bytesMin(_:tokensPerStep:)``.
+    package init(_ manifest: PackedManifest, bytesMax: Int, tokensPerStep: Int) {
+        self.init(manifest, tokensPerStep: tokensPerStep)
+        let expertsFloor = expertSlotsMin(manifest) * expertSlotBytes
+        let denseMax = bytesMax - embeddingBytes - expertsFloor
+        if denseBytes <= denseMax {
+            pin { _ in true }
+        } else {
+            precondition(
+                denseMax >= Self.ringSlotsMin * ringSlotBytes, "callers check the least first")
+            ringSlotCount = max(
+                Self.ringSlotsMin, min(Self.ringSlotsMax, denseMax / 4 / ringSlotBytes))
+            pinEvenly(bytesMax: denseMax - ringSlotCount * ringSlotBytes)
+        }
+        guard expertSlotBytes > 0 else { return }
+        let left = bytesMax - embeddingBytes - pinnedBytes - ringSlotCount * ringSlotBytes
+        let total = manifest.experts.reduce(0) { $0 + $1.count }
+        expertSlotCount = min(total, left / expertSlotBytes)
+    }
+
+    /// The sizes of everything, before anything is decided.
+    package init(_ manifest: PackedManifest, tokensPerStep: Int) {
+        units = manifest.matrices.indices.flatMap { matrix in
+            (0..<manifest.matrices[matrix].extentCount).map { index in
+                DenseUnit(matrix: matrix, extent: manifest.matrices[matrix].extent(index))
+            }
+        }
+        ringSlotBytes = units.map(\.footprint).max() ?? 0
+        expertSlotBytes = manifest.experts.map(\.stride).max() ?? 0
+        embeddingWindowCount = tokensPerStep
+        let rowBytes = manifest.embeddings.rowBytes
+        embeddingWindowBytes = PackedLayout.aligned(rowBytes) + PackedLayout.alignment
+    }
+
+    package var denseBytes: Int { units.reduce(0) { $0 + $1.footprint } }
+    package var embeddingBytes: Int { embeddingWindowCount * embeddingWindowBytes }
+    package var ringBytes: Int { ringSlotCount * ringSlotBytes }
+    package var expertBytes: Int { expertSlotCount * expertSlotBytes }
+    package var arenaBytes: Int { pinnedBytes + ringBytes + expertBytes + embeddingBytes }
+    package var ringOffset: Int { pinnedBytes }
+    package var expertOffset: Int { pinnedBytes + ringBytes }
+    package var embeddingOffset: Int { pinnedBytes + ringBytes + expertBytes }
+    /// Whether dense weights pass through the ring.
+    package var streamsDense: Bool { ringSlotCount > 0 }
+
+    /// One layer's used experts must fit at once, or a token's own experts would evict each other.
+    private func expertSlotsMin(_ manifest: PackedManifest) -> Int {
+        manifest.experts.isEmpty ? 0 : manifest.hyperparameters.experts?.usedCount ?? 0
+    }
+
+    private mutating func pin(where isPinned: (Int) -> Bool) {
+        for index in units.indices where isPinned(index) {
+            units[index].pinnedOffset = pinnedBytes
+            pinnedBytes += units[index].footprint
+        }
+    }
+
+    /// Pins extents evenly over the execution order: while a pinned one computes, the ring fills
+    /// for the next streamed one, so the drive is never idle for long.
+    private mutating func pinEvenly(bytesMax: Int) {
+        let total = denseBytes
+        var walked = 0
+        var chosen = 0
+        var isPinned = [Bool](repeating: false, count: units.count)
+        for index in units.indices {
+            walked += units[index].footprint
+            let share = Int(Double(walked) / Double(total) * Double(bytesMax))
+            if chosen + units[index].footprint <= min(share + ringSlotBytes, bytesMax) {
+                isPinned[index] = true
+                chosen += units[index].footprint
+            }
+        }
+        pin { isPinned[$0] }
+    }
+}

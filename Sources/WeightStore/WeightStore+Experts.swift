@@ -1,0 +1,118 @@
+// Experts: those in memory compute while the missing ones are read, all at once; each missing one
+// computes when its read completes.
+
+internal import LinuxSystem
+internal import ModelFormat
+
+extension WeightStore {
+    /// Calls `body` once for each of `demanded`, in the order in which they become available.
+    ///
+    /// - Parameters:
+    ///   - layer: the model's layer, which has experts.
+    ///   - demanded: expert numbers of that layer, without repeats.
+    ///   - body: gets the expert's number and its bundle: gate, up and down in row tiles.
+    /// - Throws: `ReadFailure` when a bundle cannot be read or is damaged. The cache then holds
+    /// only
+    ///   good bundles.
+    package func withExperts(
+        layer: Int, _ demanded: [Int], _ body: (Int, RawSpan) -> Void
+    ) throws(ReadFailure) {
+        var demand = beginDemand(layer: layer, demanded)
+        do throws(ReadFailure) {
+            while demand.unfinished > 0 {
+                try issueMisses(&demand)
+                if let slot = demand.ready.popLast() {
+                    compute(slot, body)
+                    demand.unfinished -= 1
+                    try collect(waiting: false)
+                } else {
+                    try collect(waiting: true)
+                }
+                if let failure = firstFailure { throw failure }
+                demand.ready += arrivedSlots.filter { experts.isHeld[$0] }
+                arrivedSlots.removeAll(keepingCapacity: true)
+            }
+        } catch {
+            // What is still under way may fail too, and must not fail the next demand.
+            while experts.isLoading, reader.requestsInFlight > 0,
+                (try? collect(waiting: true)) != nil
+            {}
+            experts.releaseAll()
+            firstFailure = nil
+            arrivedSlots.removeAll(keepingCapacity: true)
+            throw error
+        }
+    }
+
+    /// Reads experts in layer order into free slots, until the slots or the experts are used up.
+    package func warmExperts() throws(ReadFailure) {
+        var left = plan.expertSlotCount
+        for layer in manifest.experts where left > 0 {
+            let wanted = Array(0..<min(layer.count, left))
+            left -= wanted.count
+            try withExperts(layer: layer.layer, wanted) { _, _ in }
+        }
+    }
+
+    /// Empties the expert slots, for measurements that begin cold.
+    package func dropExperts() throws(ReadFailure) {
+        while reader.requestsInFlight > 0 { try collect(waiting: true) }
+        experts.removeAll()
+    }
+
+    func expertLayerIndex(of expert: ExpertID) -> Int {
+        // Every layer of the families known has experts, or none has.
+        expert.rawValue / expertsPerLayer
+    }
+
+    private struct Demand {
+        var layer: Int
+        var missing: [ExpertID] = []
+        /// Slots whose bundle is there and not yet computed on.
+        var ready: [Int] = []
+        var unfinished: Int
+    }
+
+    private func beginDemand(layer: Int, _ demanded: [Int]) -> Demand {
+        arrivedSlots.removeAll(keepingCapacity: true)
+        var demand = Demand(layer: layer, unfinished: demanded.count)
+        for number in demanded {
+            let expert = ExpertID(rawValue: layer * expertsPerLayer + number)
+            guard let slot = experts.slot(of: expert) else {
+                demand.missing.append(expert)
+                continue
+            }
+            experts.hold(slot)
+            if experts.isReady(slot) { demand.ready.append(slot) }
+        }
+        hits += demanded.count - demand.missing.count
+        misses += demand.missing.count
+        demand.missing.reverse()
+        return demand
+    }
+
+    private func issueMisses(_ demand: inout Demand) throws(ReadFailure) {
+        while let expert = demand.missing.last, let slot = experts.take(for: expert) {
+            demand.missing.removeLast()
+            let extents = manifest.experts[expertLayerIndex(of: expert)]
+            let extent = extents.extent(expert.rawValue % expertsPerLayer)
+            try reader.submit(
+                ReadRequest(
+                    purpose: .expert(slot: slot), fileOffset: extent.offset,
+                    byteCount: extents.stride,
+                    arenaOffset: plan.expertOffset + slot * plan.expertSlotBytes))
+        }
+    }
+
+    private func compute(_ slot: Int, _ body: (Int, RawSpan) -> Void) {
+        guard case .ready(let expert) = experts.states[slot] else {
+            preconditionFailure("only arrived bundles are computed on")
+        }
+        let bytes = manifest.experts[expertLayerIndex(of: expert)].bundleBytes
+        let arena = arena
+        body(
+            expert.rawValue % expertsPerLayer,
+            arena.bytes(at: plan.expertOffset + slot * plan.expertSlotBytes, byteCount: bytes))
+        experts.release(slot)
+    }
+}

@@ -1,0 +1,209 @@
+// Owns a packed model's weights in memory: the arena, the reader that fills it, and the books of
+// what is where. Hands out bytes, never computes on them. Lives on one thread.
+
+package import LinuxSystem
+internal import ModelFiles
+package import ModelFormat
+
+/// What a generation cost in reads.
+package struct WeightStatistics: Sendable, Equatable {
+    package var flashBytes: UInt64 = 0
+    package var flashWaitNanoseconds: UInt64 = 0
+    /// Acquisitions of streamed bundles that were in memory, and of those that had to be read.
+    /// Weights that stay for good count as neither.
+    package var bundleHits = 0
+    package var bundleMisses = 0
+
+    package init() {}
+
+    /// Hits over all acquisitions; 1 when there were none.
+    package var hitRate: Double {
+        let all = bundleHits + bundleMisses
+        return all == 0 ? 1 : Double(bundleHits) / Double(all)
+    }
+
+    package static func - (left: Self, right: Self) -> Self {
+        var difference = Self()
+        difference.flashBytes = left.flashBytes - right.flashBytes
+        difference.flashWaitNanoseconds = left.flashWaitNanoseconds - right.flashWaitNanoseconds
+        difference.bundleHits = left.bundleHits - right.bundleHits
+        difference.bundleMisses = left.bundleMisses - right.bundleMisses
+        return difference
+    }
+}
+
+/// The weights of one model under one plan.
+package final class WeightStore {
+    package let manifest: PackedManifest
+    package let plan: WeightPlan
+    let arena: MemoryArena
+    let reader: FlashReader
+    var verifier: ExtentVerifier
+    var dense: DenseStream
+    var experts: ExpertSlots
+    var hits = 0
+    var misses = 0
+    /// First unit of each matrix in `plan.units`.
+    let firstUnit: [Int]
+    let embeddingChecksums: [UInt32]
+    let path: String
+    /// Norms, biases and the like, in the manifest's order; always resident.
+    private let vectors: [[Float]]
+    /// Index of an expert's checksum bit: dense units come first.
+    let expertsPerLayer: Int
+    /// Experts whose reads ended since the present demand began, in completion order.
+    var arrivedSlots: [Int] = []
+    var embeddingsLeft = 0
+    var firstFailure: ReadFailure?
+
+    /// Opens the packed file at `path`, reads what stays, and verifies it.
+    ///
+    /// - Throws: `WeightError` when the file cannot be opened or read, or is damaged.
+    package init(
+        path: String, model: PackedModel, plan: WeightPlan, options: FlashOptions,
+        verification: VerificationPolicy = .first
+    ) throws(WeightError) {
+        self.path = path
+        self.plan = plan
+        manifest = model.manifest
+        do {
+            let source = try FileByteSource(path: path, name: path)
+            embeddingChecksums = try model.embeddingChecksums(from: source)
+            vectors = try Self.readVectors(model, from: source)
+            arena = try MemoryArena(byteCount: plan.arenaBytes)
+            reader = try FlashFile.reader(path: path, arena: arena, options: options)
+        } catch let error as FormatError {
+            throw .format(error)
+        } catch let error as SystemError {
+            throw .system(error)
+        } catch {
+            preconditionFailure("opening throws only these")
+        }
+        expertsPerLayer = manifest.hyperparameters.experts?.count ?? 0
+        let expertCount = expertsPerLayer * manifest.hyperparameters.layerCount
+        verifier = ExtentVerifier(
+            file: path, extentCount: plan.units.count + expertCount, policy: verification)
+        experts = ExpertSlots(slotCount: plan.expertSlotCount, expertCount: expertCount)
+        let streamed = plan.units.indices.filter { plan.units[$0].pinnedOffset == nil }
+        let outputMatrix = manifest.matrices.firstIndex { $0.role == .output }
+        dense = DenseStream(
+            order: streamed,
+            layerCount: streamed.count { plan.units[$0].matrix != outputMatrix },
+            slotCount: plan.ringSlotCount)
+        firstUnit = Self.firstUnits(plan.units, matrixCount: manifest.matrices.count)
+        do { try readPinned() } catch { throw .read(error) }
+    }
+
+    package var statistics: WeightStatistics {
+        var statistics = WeightStatistics()
+        statistics.flashBytes = reader.bytesRead
+        statistics.flashWaitNanoseconds = reader.waitNanoseconds
+        statistics.bundleHits = hits
+        statistics.bundleMisses = misses
+        return statistics
+    }
+
+    /// `io_uring` or `pread`.
+    package var readerKind: String { reader.kind }
+
+    /// A resident vector's elements, or nil where the model has none.
+    package func vector(_ role: VectorRole, layer: Int? = nil) -> [Float]? {
+        manifest.vectors.entries.firstIndex { $0.role == role && $0.layer == layer }
+            .map { vectors[$0] }
+    }
+
+    /// Takes completions off the reader: all that are there, or at least one when `waiting`.
+    func collect(waiting: Bool) throws(ReadFailure) {
+        var mustWait = waiting
+        while let completion = try reader.next(waiting: mustWait) {
+            mustWait = false
+            let failure = completion.failure ?? verify(completion.request)
+            switch completion.request.purpose {
+            case .dense(let slot): dense.completed(slot: slot, failure: failure)
+            case .pinned, .embedding:
+                embeddingsLeft -= 1
+                firstFailure = firstFailure ?? failure
+            case .expert(let slot):
+                _ = experts.completed(slot: slot, succeeded: failure == nil)
+                if failure == nil { arrivedSlots.append(slot) }
+                firstFailure = firstFailure ?? failure
+            }
+        }
+    }
+
+    private func verify(_ request: ReadRequest) -> ReadFailure? {
+        switch request.purpose {
+        case .embedding: return nil  // verified by the page, where the row is used
+        case .pinned(let unit): return verifyUnit(unit, at: request.arenaOffset)
+        case .dense(let slot):
+            guard case .loading(let unit) = dense.slots[slot] else { return nil }
+            return verifyUnit(unit, at: request.arenaOffset)
+        case .expert(let slot):
+            guard case .loading(let expert) = experts.states[slot] else { return nil }
+            let layer = manifest.experts[expertLayerIndex(of: expert)]
+            let arena = arena
+            let extent = layer.extent(expert.rawValue % expertsPerLayer)
+            let bytes = arena.bytes(at: request.arenaOffset, byteCount: extent.byteCount)
+            return verifier.check(bytes, extent: plan.units.count + expert.rawValue, extent)
+        }
+    }
+
+    private func verifyUnit(_ unit: Int, at arenaOffset: Int) -> ReadFailure? {
+        let extent = plan.units[unit].extent.extent
+        let arena = arena
+        let bytes = arena.bytes(at: arenaOffset, byteCount: extent.byteCount)
+        return verifier.check(bytes, extent: unit, extent)
+    }
+
+    private func readPinned() throws(ReadFailure) {
+        for (index, unit) in plan.units.enumerated() {
+            guard let offset = unit.pinnedOffset else { continue }
+            embeddingsLeft += 1
+            try reader.submit(
+                ReadRequest(
+                    purpose: .pinned(unit: index), fileOffset: unit.extent.offset,
+                    byteCount: unit.footprint, arenaOffset: offset))
+            try collect(waiting: false)
+        }
+        while embeddingsLeft > 0 { try collect(waiting: true) }
+        if let failure = firstFailure {
+            firstFailure = nil
+            throw failure
+        }
+    }
+
+    private static func readVectors(
+        _ model: PackedModel, from source: FileByteSource
+    ) throws(FormatError) -> [[Float]] {
+        let extent = model.manifest.vectors.extent
+        var all = [Float](repeating: 0, count: extent.byteCount / MemoryLayout<Float>.stride)
+        var span = all.mutableSpan
+        var bytes = unsafe span.mutableBytes
+        try model.read(extent, from: source, into: &bytes, "the vectors")
+        return model.manifest.vectors.entries.map { entry in
+            let first = entry.byteOffset / MemoryLayout<Float>.stride
+            return Array(all[first..<first + entry.count])
+        }
+    }
+
+    private static func firstUnits(_ units: [DenseUnit], matrixCount: Int) -> [Int] {
+        var first = [Int](repeating: 0, count: matrixCount)
+        for index in units.indices.reversed() { first[units[index].matrix] = index }
+        return first
+    }
+}
+
+/// Why a model's weights could not be opened.
+package enum WeightError: Error, Sendable, Equatable, CustomStringConvertible {
+    case format(FormatError)
+    case system(SystemError)
+    case read(ReadFailure)
+
+    package var description: String {
+        switch self {
+        case .format(let error): "\(error)"
+        case .system(let error): "\(error)"
+        case .read(let error): "\(error)"
+        }
+    }
+}
