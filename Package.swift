@@ -65,6 +65,7 @@ let package = Package(
         layer("Kernels", ["CKernels", "LinuxSystem", "ModelFormat"]),
         layer("WeightStore", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
         layer("Packing", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
+        layer("Inference", ["Kernels", "WeightStore", "LinuxSystem", "ModelFormat"]),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -76,6 +77,7 @@ let package = Package(
         tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
         tests("WeightStore", ["WeightStore", "LinuxSystem", "ModelFormat"]),
         tests("Packing", ["Packing", "LinuxSystem", "ModelFiles", "ModelFormat"]),
+        tests("Inference", ["Inference", "Kernels", "WeightStore", "Packing", "ModelFormat"]),
         tests("Tidy", [])
     ]
 )

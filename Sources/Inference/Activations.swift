@@ -1,0 +1,142 @@
+// The memory that a forward pass computes in: allocated once for the largest step, never grown.
+// Every buffer's shape stands beside it; T is the step's tokens.
+
+internal import Kernels
+internal import LinuxSystem
+package import ModelFormat
+
+/// The sizes that decide how much memory a step needs.
+package struct ActivationShape: Sendable, Equatable {
+    package let tokensMax: Int
+    package let logitsRowsMax: Int
+    let width: Int
+    let queryWidth: Int
+    let keyWidth: Int
+    let valueWidth: Int
+    let attendedWidth: Int
+    let denseWidth: Int
+    let expertCount: Int
+    let expertsUsed: Int
+    let expertWidth: Int
+    let rotaryPairs: Int
+    package let vocabularySize: Int
+
+    /// - Parameters:
+    ///   - tokensMax: tokens of one step, all sequences together.
+    ///   - logitsRowsMax: tokens of one step whose logits are wanted.
+    package init(_ shape: Hyperparameters, tokensMax: Int, logitsRowsMax: Int) {
+        self.tokensMax = tokensMax
+        self.logitsRowsMax = logitsRowsMax
+        width = shape.width
+        queryWidth = shape.headCount * shape.keyHeadWidth
+        keyWidth = shape.keyValueHeadCount * shape.keyHeadWidth
+        valueWidth = shape.keyValueHeadCount * shape.valueHeadWidth
+        attendedWidth = shape.headCount * shape.valueHeadWidth
+        denseWidth = max(shape.feedForwardWidth, shape.experts?.sharedFeedForwardWidth ?? 0)
+        expertCount = shape.experts?.count ?? 0
+        expertsUsed = shape.experts?.usedCount ?? 0
+        expertWidth = shape.experts?.feedForwardWidth ?? 0
+        rotaryPairs = shape.rope.rotatedWidth / 2
+        vocabularySize = shape.vocabularySize
+    }
+
+    /// Elements of the float buffers, in the order of `Activations`.
+    var floatCounts: [Int] {
+        let expertTokens = expertCount > 0 ? tokensMax : 0
+        return [
+            tokensMax * width, tokensMax * queryWidth, tokensMax * keyWidth, tokensMax * valueWidth,
+            tokensMax * width, tokensMax * denseWidth, tokensMax * denseWidth,
+            tokensMax * expertCount, expertTokens * expertWidth, expertTokens * expertWidth,
+            expertTokens * width, expertTokens * expertsUsed * width,
+            tokensMax * rotaryPairs, tokensMax * rotaryPairs, logitsRowsMax * vocabularySize
+        ]
+    }
+
+    /// Rows and columns of the product inputs, in the order of `Activations`.
+    var inputShapes: [(tokens: Int, columns: Int)] {
+        let expertTokens = expertCount > 0 ? tokensMax : 0
+        return [
+            (tokensMax, width), (tokensMax, attendedWidth), (tokensMax, denseWidth),
+            (expertTokens, width), (expertTokens, expertWidth), (logitsRowsMax, width)
+        ]
+    }
+
+    /// Bytes of the arena for ``Activations``.
+    package var byteCount: Int {
+        floatCounts.reduce(0) { $0 + Buffer<Float>.footprint(count: $1) }
+            + inputShapes.reduce(0) {
+                $0 + ProductInput.footprint(tokensMax: $1.tokens, columnsMax: $1.columns)
+            }
+    }
+}
+
+/// The buffers of one step.
+struct Activations: ~Copyable {
+    /// The residual stream: T × width.
+    var hidden: Buffer<Float>
+    /// T × heads × head width, each.
+    var query: Buffer<Float>
+    var key: Buffer<Float>
+    var value: Buffer<Float>
+    /// What a block adds to the residual stream: T × width.
+    var projected: Buffer<Float>
+    /// T × feed-forward width, each.
+    var gate: Buffer<Float>
+    var up: Buffer<Float>
+    /// T × experts.
+    var routerLogits: Buffer<Float>
+    /// Tokens of one expert × its width, each.
+    var expertGate: Buffer<Float>
+    var expertUp: Buffer<Float>
+    /// Tokens of one expert × width.
+    var expertOutput: Buffer<Float>
+    /// T × experts used × width, in the order of each token's ranking.
+    var expertOutputs: Buffer<Float>
+    /// T × rotated pairs, each.
+    var cosines: Buffer<Float>
+    var sines: Buffer<Float>
+    /// Logits rows × vocabulary.
+    var logits: Buffer<Float>
+    /// The normed residual stream: T × width.
+    var normed: ProductInput
+    /// T × heads × value head width.
+    var attended: ProductInput
+    /// T × feed-forward width, after the activation.
+    var gated: ProductInput
+    /// Rows of `normed` for one expert, and that expert's activations.
+    var expertNormed: ProductInput
+    var expertGated: ProductInput
+    /// Logits rows × width.
+    var outputNormed: ProductInput
+
+    init(_ shape: ActivationShape) throws(SystemError) {
+        let arena = try MemoryArena(byteCount: shape.byteCount)
+        let counts = shape.floatCounts
+        let inputs = shape.inputShapes
+        hidden = Buffer(count: counts[0], in: arena)
+        query = Buffer(count: counts[1], in: arena)
+        key = Buffer(count: counts[2], in: arena)
+        value = Buffer(count: counts[3], in: arena)
+        projected = Buffer(count: counts[4], in: arena)
+        gate = Buffer(count: counts[5], in: arena)
+        up = Buffer(count: counts[6], in: arena)
+        routerLogits = Buffer(count: counts[7], in: arena)
+        expertGate = Buffer(count: counts[8], in: arena)
+        expertUp = Buffer(count: counts[9], in: arena)
+        expertOutput = Buffer(count: counts[10], in: arena)
+        expertOutputs = Buffer(count: counts[11], in: arena)
+        cosines = Buffer(count: counts[12], in: arena)
+        sines = Buffer(count: counts[13], in: arena)
+        logits = Buffer(count: counts[14], in: arena)
+        func input(_ index: Int) -> ProductInput {
+            ProductInput(
+                tokensMax: inputs[index].tokens, columnsMax: inputs[index].columns, in: arena)
+        }
+        normed = input(0)
+        attended = input(1)
+        gated = input(2)
+        expertNormed = input(3)
+        expertGated = input(4)
+        outputNormed = input(5)
+    }
+}

@@ -1,0 +1,161 @@
+// A model's structure with every weight resolved: what the forward pass walks through. Built once
+// from the packed manifest and the family's description.
+
+package import ModelFormat
+package import WeightStore
+
+/// A model, ready to be computed.
+package struct ModelGraph: Sendable {
+    package let hyperparameters: Hyperparameters
+    package let family: Family
+    package let layers: [LayerGraph]
+    package let outputNorm: [Float]
+    /// Index into the manifest's matrices.
+    package let output: Int
+    package let ropeFrequencyFactors: [Float]?
+
+    /// Resolves every weight of `store`.
+    ///
+    /// - Throws: `FormatError` naming a weight that the architecture needs and the file lacks.
+    package init(_ store: WeightStore) throws(FormatError) {
+        hyperparameters = store.manifest.hyperparameters
+        family = Family.of(hyperparameters.architecture)
+        let weights = WeightLookup(store: store, fileName: store.manifest.modelName)
+        var layers: [LayerGraph] = []
+        for layer in 0..<hyperparameters.layerCount {
+            layers.append(try LayerGraph(layer, weights, hyperparameters, family))
+        }
+        self.layers = layers
+        outputNorm = try weights.vector(.outputNorm, layer: nil)
+        output = try weights.matrix(.output, layer: nil)
+        ropeFrequencyFactors = store.vector(.ropeFrequencyFactors)
+    }
+}
+
+/// One layer's weights. Matrices are indices into the manifest; vectors are resident.
+package struct LayerGraph: Sendable {
+    package struct Attention: Sendable {
+        package let norm: [Float]
+        package let query: Int
+        package let key: Int
+        package let value: Int
+        package let output: Int
+        package let queryBias: [Float]?
+        package let keyBias: [Float]?
+        package let valueBias: [Float]?
+        package let outputBias: [Float]?
+        package let queryNorm: [Float]?
+        package let keyNorm: [Float]?
+    }
+
+    /// A gated or, without `gate`, a plain feed-forward network.
+    package struct Dense: Sendable {
+        package let gate: Int?
+        package let up: Int
+        package let down: Int
+        package let width: Int
+    }
+
+    package struct Mixture: Sendable {
+        package let router: Int
+        package let experts: PackedExpertLayer
+        package let shared: Dense?
+        /// Weights of the sigmoid gate on the shared expert.
+        package let sharedRouter: [Float]?
+    }
+
+    package enum FeedForward: Sendable {
+        case dense(Dense)
+        case mixture(Mixture)
+    }
+
+    package let index: Int
+    package let attention: Attention
+    package let feedForwardNorm: [Float]
+    package let feedForward: FeedForward
+
+    init(
+        _ index: Int, _ weights: WeightLookup, _ shape: Hyperparameters, _ family: Family
+    ) throws(FormatError) {
+        self.index = index
+        attention = try Self.attention(index, weights, family)
+        feedForwardNorm = try weights.vector(.feedForwardNorm, layer: index)
+        if let experts = weights.experts(layer: index) {
+            feedForward = .mixture(try Self.mixture(index, experts, weights, shape))
+        } else {
+            feedForward = .dense(
+                Dense(
+                    gate: weights.optionalMatrix(.feedForwardGate, layer: index),
+                    up: try weights.matrix(.feedForwardUp, layer: index),
+                    down: try weights.matrix(.feedForwardDown, layer: index),
+                    width: shape.feedForwardWidth))
+        }
+    }
+
+    private static func attention(
+        _ layer: Int, _ weights: WeightLookup, _ family: Family
+    ) throws(FormatError) -> Attention {
+        let hasNorm = family.queryKeyNorm != .none
+        return Attention(
+            norm: try weights.vector(.attentionNorm, layer: layer),
+            query: try weights.matrix(.attentionQuery, layer: layer),
+            key: try weights.matrix(.attentionKey, layer: layer),
+            value: try weights.matrix(.attentionValue, layer: layer),
+            output: try weights.matrix(.attentionOutput, layer: layer),
+            queryBias: weights.store.vector(.queryBias, layer: layer),
+            keyBias: weights.store.vector(.keyBias, layer: layer),
+            valueBias: weights.store.vector(.valueBias, layer: layer),
+            outputBias: weights.store.vector(.attentionOutputBias, layer: layer),
+            queryNorm: hasNorm ? try weights.vector(.queryNorm, layer: layer) : nil,
+            keyNorm: hasNorm ? try weights.vector(.keyNorm, layer: layer) : nil)
+    }
+
+    private static func mixture(
+        _ layer: Int, _ experts: PackedExpertLayer, _ weights: WeightLookup,
+        _ shape: Hyperparameters
+    ) throws(FormatError) -> Mixture {
+        var shared: Dense?
+        if let up = weights.optionalMatrix(.sharedExpertUp, layer: layer) {
+            shared = Dense(
+                gate: try weights.matrix(.sharedExpertGate, layer: layer), up: up,
+                down: try weights.matrix(.sharedExpertDown, layer: layer),
+                width: shape.experts?.sharedFeedForwardWidth ?? 0)
+        }
+        return Mixture(
+            router: try weights.matrix(.router, layer: layer), experts: experts, shared: shared,
+            sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer))
+    }
+}
+
+/// Finds weights by role, and says which one is missing.
+struct WeightLookup {
+    let store: WeightStore
+    let fileName: String
+
+    func optionalMatrix(_ role: MatrixRole, layer: Int?) -> Int? {
+        store.manifest.matrices.firstIndex { $0.role == role && $0.layer == layer }
+    }
+
+    func matrix(_ role: MatrixRole, layer: Int?) throws(FormatError) -> Int {
+        guard let index = optionalMatrix(role, layer: layer) else {
+            throw missing(role.rawValue, layer)
+        }
+        return index
+    }
+
+    func vector(_ role: VectorRole, layer: Int?) throws(FormatError) -> [Float] {
+        guard let vector = store.vector(role, layer: layer) else {
+            throw missing(role.rawValue, layer)
+        }
+        return vector
+    }
+
+    func experts(layer: Int) -> PackedExpertLayer? {
+        store.manifest.experts.first { $0.layer == layer }
+    }
+
+    private func missing(_ role: String, _ layer: Int?) -> FormatError {
+        let place = layer.map { " in layer \($0)" } ?? ""
+        return FormatError(file: fileName, expected: "weights \(role)\(place)", found: "none")
+    }
+}

@@ -1,0 +1,149 @@
+// The one forward pass. It walks a model's graph and asks the store for weights, the kernels for
+// sums, the KV cache for pages; what families do differently it reads from their description.
+
+package import Kernels
+package import LinuxSystem
+internal import ModelFormat
+package import WeightStore
+
+/// A model that can compute steps. Lives on one thread, which is member 0 of `team`.
+package final class Transformer {
+    package let graph: ModelGraph
+    package let cache: KVCache
+    package let shape: ActivationShape
+    let store: WeightStore
+    let kernels: Kernels
+    let team: ComputeTeam
+    let rotary: RotaryTable
+    let attentionShape: AttentionShape
+    let activation: Activation
+    /// Time in products and attention, all steps together.
+    package internal(set) var computeNanoseconds: UInt64 = 0
+    var activations: Activations
+
+    /// - Throws: `FormatError` for a weight that is missing.
+    package init(
+        store: WeightStore, graph: ModelGraph, cache: KVCache, shape: ActivationShape,
+        kernels: Kernels, team: ComputeTeam
+    ) throws(SystemError) {
+        self.store = store
+        self.graph = graph
+        self.cache = cache
+        self.shape = shape
+        self.kernels = kernels
+        self.team = team
+        let model = graph.hyperparameters
+        rotary = RotaryTable(model.rope, factors: graph.ropeFrequencyFactors)
+        activation = model.activation ?? graph.family.activation
+        attentionShape = AttentionShape(
+            headCount: model.headCount, keyValueHeadCount: model.keyValueHeadCount,
+            keyHeadWidth: model.keyHeadWidth, valueHeadWidth: model.valueHeadWidth,
+            scale: 1 / Float(model.keyHeadWidth).squareRoot(), element: cache.layout.element)
+        activations = try Activations(shape)
+    }
+
+    /// Computes one step. Logits are then at rows `0..<plan.logitsRowCount`, in the plan's order.
+    ///
+    /// - Precondition: the step fits ``shape``; positions fit the sequences; tokens are in the
+    ///   vocabulary.
+    /// - Throws: `ReadFailure` when weights cannot be had; nothing of the step then counts.
+    package func forward(_ plan: StepPlan) throws(ReadFailure) {
+        precondition(plan.tokenCount <= shape.tokensMax, "the step has too many tokens")
+        precondition(plan.logitsRowCount <= shape.logitsRowsMax, "the step wants too many logits")
+        try store.beginPass(withOutput: plan.logitsRowCount > 0)
+        try embed(plan, &activations)
+        fillRotaryAngles(plan, &activations)
+        for layer in graph.layers {
+            try attend(layer, plan, &activations)
+            try feedForward(layer, tokens: plan.tokenCount, &activations)
+        }
+        if plan.logitsRowCount > 0 { try computeLogits(plan, &activations) }
+    }
+
+    /// Calls `body` with row `row` of the last step's logits: one per token of the vocabulary.
+    package func withLogits<Result>(row: Int, _ body: (Span<Float>) -> Result) -> Result {
+        func call(_ logits: borrowing Buffer<Float>) -> Result {
+            let count = shape.vocabularySize
+            return body(logits.span.extracting(row * count..<(row + 1) * count))
+        }
+        return call(activations.logits)
+    }
+
+    /// A chunk's token ids become rows of the residual stream.
+    private func embed(_ plan: StepPlan, _ activations: inout Activations) throws(ReadFailure) {
+        let tokens = plan.chunks.flatMap(\.tokens)
+        let rows = store.manifest.embeddings
+        try store.withEmbeddings(of: tokens.span) { index, bytes in
+            var row = activations.hidden.mutableSpan(
+                in: index * rows.columns..<(index + 1) * rows.columns)
+            kernels.dequantize(row: bytes, format: rows.format, columns: rows.columns, into: &row)
+        }
+    }
+
+    private func fillRotaryAngles(_ plan: StepPlan, _ activations: inout Activations) {
+        var start = 0
+        for chunk in plan.chunks {
+            for offset in chunk.tokens.indices {
+                rotary.fill(
+                    position: chunk.firstPosition + offset, cosines: &activations.cosines,
+                    sines: &activations.sines, at: start)
+                start += rotary.pairCount
+            }
+        }
+    }
+
+    private func computeLogits(_ plan: StepPlan, _ activations: inout Activations)
+        throws(ReadFailure)
+    {
+        let width = shape.width
+        var firstToken = 0
+        var row = 0
+        for chunk in plan.chunks {
+            let count = chunk.logitsRowCount
+            let first = firstToken + chunk.tokens.count - count
+            if count > 0 {
+                kernels.normalize(
+                    activations.hidden, from: first * width, rows: count,
+                    weights: graph.outputNorm, epsilon: graph.hyperparameters.normEpsilon,
+                    into: &activations.outputNormed.floats, at: row * width)
+            }
+            firstToken += chunk.tokens.count
+            row += count
+        }
+        kernels.prepare(&activations.outputNormed, tokens: row, columns: width, team: team)
+        try multiply(
+            graph.output, by: activations.outputNormed, tokens: row, into: &activations.logits)
+    }
+
+    /// `output[t] = W · input[t]` for an always-needed matrix.
+    func multiply(
+        _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>
+    ) throws(ReadFailure) {
+        let record = store.manifest.matrices[matrix]
+        try store.withMatrix(matrix) { bytes, rows in
+            let start = MonotonicClock.nanoseconds
+            var result = output.mutableSpan
+            kernels.multiply(
+                bytes, format: record.format, rows: rows.count, columns: record.columns, by: input,
+                tokens: tokens, into: &result, rowOffset: rows.lowerBound,
+                outputStride: record.rows, team: team)
+            computeNanoseconds += MonotonicClock.nanoseconds - start
+        }
+    }
+
+    /// Norms the residual stream into `normed`, ready for products.
+    func normalizeHidden(_ weights: [Float], tokens: Int, _ activations: inout Activations) {
+        kernels.normalize(
+            activations.hidden, from: 0, rows: tokens, weights: weights,
+            epsilon: graph.hyperparameters.normEpsilon, into: &activations.normed.floats, at: 0)
+        kernels.prepare(&activations.normed, tokens: tokens, columns: shape.width, team: team)
+    }
+
+    /// `hidden += projected`.
+    func addProjectedToHidden(tokens: Int, _ activations: inout Activations) {
+        kernels.add(
+            activations.projected, from: 0, scale: 1, to: &activations.hidden, at: 0,
+            count: tokens * shape.width)
+    }
+}
