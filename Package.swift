@@ -66,6 +66,12 @@ let package = Package(
         layer("WeightStore", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
         layer("Packing", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
         layer("Inference", ["Kernels", "WeightStore", "LinuxSystem", "ModelFormat"]),
+        layer(
+            "Scheduling",
+            [
+                "Inference", "Kernels", "Tokenization", "WeightStore", "LinuxSystem", "ModelFiles",
+                "ModelFormat"
+            ]),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -78,6 +84,12 @@ let package = Package(
         tests("WeightStore", ["WeightStore", "LinuxSystem", "ModelFormat"]),
         tests("Packing", ["Packing", "LinuxSystem", "ModelFiles", "ModelFormat"]),
         tests("Inference", ["Inference", "Kernels", "WeightStore", "Packing", "ModelFormat"]),
+        tests(
+            "Scheduling",
+            [
+                "Scheduling", "Inference", "Kernels", "WeightStore", "Packing", "Tokenization",
+                "LinuxSystem", "ModelFiles", "ModelFormat"
+            ]),
         tests("Tidy", [])
     ]
 )

@@ -1,0 +1,112 @@
+// Measures a model's speed in this process: prompt and generation, what they read, and which limit
+// they came close to.
+
+internal import Inference
+internal import LinuxSystem
+internal import ModelFormat
+internal import Tokenization
+package import WeightStore
+
+/// What to measure.
+package struct BenchmarkPlan: Sendable {
+    package var promptTokens = 256
+    package var generatedTokens = 32
+    package var runs = 3
+    /// Keep bundles from one run to the next.
+    package var isWarm = false
+
+    package init() {}
+}
+
+/// One run's figures.
+package struct BenchmarkRun: Sendable, Equatable {
+    package var promptSeconds = 0.0
+    package var generateSeconds = 0.0
+    /// In products and attention, during generation.
+    package var computeSeconds = 0.0
+    /// During generation alone.
+    package var generation = WeightStatistics()
+}
+
+/// Runs a benchmark on a loaded model.
+package struct Benchmark {
+    private let model: ModelInstance
+    private let plan: BenchmarkPlan
+
+    package init(model: ModelInstance, plan: BenchmarkPlan) {
+        self.model = model
+        self.plan = plan
+    }
+
+    /// All runs, in order.
+    ///
+    /// - Throws: `ReadFailure` when weights cannot be read.
+    /// - Precondition: prompt and generated tokens fit the context.
+    package func run() throws(ReadFailure) -> [BenchmarkRun] {
+        var runs: [BenchmarkRun] = []
+        for _ in 0..<plan.runs {
+            if !plan.isWarm { try model.store.dropExperts() }
+            runs.append(try runOnce())
+        }
+        return runs
+    }
+
+    /// Bytes of weights that computing one token touches: dense ones, and the used experts.
+    package var weightBytesPerToken: Int {
+        let manifest = model.manifest
+        let used = manifest.hyperparameters.experts?.usedCount ?? 0
+        return manifest.matrices.reduce(0) { $0 + $1.byteCount }
+            + manifest.experts.reduce(0) { $0 + used * $1.bundleBytes }
+    }
+
+    private func runOnce() throws(ReadFailure) -> BenchmarkRun {
+        guard let sequence = model.cache.open(tokensMax: plan.promptTokens + plan.generatedTokens)
+        else { preconditionFailure("callers check the context") }
+        defer { model.cache.close(sequence) }
+        var run = BenchmarkRun()
+        let start = MonotonicClock.nanoseconds
+        try prefill(sequence)
+        let middle = MonotonicClock.nanoseconds
+        let before = model.store.statistics
+        let computedBefore = model.transformer.computeNanoseconds
+        try generate(sequence)
+        run.promptSeconds = Double(middle - start) / 1e9
+        run.generateSeconds = Double(MonotonicClock.nanoseconds - middle) / 1e9
+        run.computeSeconds = Double(model.transformer.computeNanoseconds - computedBefore) / 1e9
+        run.generation = model.store.statistics - before
+        return run
+    }
+
+    private func prefill(_ sequence: SequenceID) throws(ReadFailure) {
+        let vocabulary = model.tokenizer.tokenCount
+        var position = 0
+        while position < plan.promptTokens {
+            let end = min(position + model.prefillChunkTokens, plan.promptTokens)
+            let tokens = (position..<end).map { TokenID($0 * 7919 % vocabulary) }
+            let isLast = end == plan.promptTokens
+            try model.transformer.forward(
+                StepPlan(chunks: [
+                    SequenceChunk(
+                        sequence: sequence, tokens: tokens, firstPosition: position,
+                        logits: isLast ? .last : .none)
+                ]))
+            position = end
+        }
+    }
+
+    /// Feeds pseudo-random tokens: greedy text of random weights may fall into a loop that a cache
+    /// likes too much.
+    private func generate(_ sequence: SequenceID) throws(ReadFailure) {
+        let vocabulary = model.tokenizer.tokenCount
+        var token = 11 % vocabulary
+        for index in 0..<plan.generatedTokens {
+            try model.transformer.forward(
+                StepPlan(chunks: [
+                    SequenceChunk(
+                        sequence: sequence, tokens: [TokenID(token)],
+                        firstPosition: plan.promptTokens + index, logits: .last)
+                ]))
+            token = (token * 7919 + index) % vocabulary
+        }
+    }
+}

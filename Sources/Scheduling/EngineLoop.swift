@@ -1,0 +1,176 @@
+// The engine thread's life: take messages, admit orders, run a step, hand out its results.
+
+internal import Inference
+internal import LinuxSystem
+internal import ModelFormat
+internal import Tokenization
+internal import WeightStore
+
+/// Lives on the engine thread.
+final class EngineLoop {
+    private let mailbox: Mailbox<EngineMessage>
+    private let status: EngineStatus
+    private let catalog: any ModelCatalog
+    private let options: EngineOptions
+    private var queue = FairQueue()
+    private var scheduler: Scheduler
+    private var loaded: (name: String, model: ModelInstance)?
+    private var isStopped = false
+
+    init(
+        mailbox: Mailbox<EngineMessage>, status: EngineStatus, catalog: any ModelCatalog,
+        options: EngineOptions
+    ) {
+        self.mailbox = mailbox
+        self.status = status
+        self.catalog = catalog
+        self.options = options
+        scheduler = Scheduler(tokensPerStep: options.model.prefillChunkTokens)
+    }
+
+    func run() {
+        while !isStopped {
+            let isIdle = scheduler.running.isEmpty && queue.count == 0
+            for message in mailbox.take(waiting: isIdle) { handle(message) }
+            admit()
+            if !scheduler.running.isEmpty { step() }
+            retireFinished()
+        }
+        let cancelled = GenerationError(.draining, "the service is going down")
+        for session in scheduler.running { session.fail(cancelled) }
+        while let order = takeWaiting() { order.onEvent(.failed(cancelled)) }
+        retireFinished()
+    }
+
+    private func handle(_ message: EngineMessage) {
+        switch message {
+        case .generate(let order): queue.append(order)
+        case .cancel(let id): cancel(id)
+        case .stop: isStopped = true
+        }
+    }
+
+    private func cancel(_ id: Int) {
+        let error = GenerationError(.cancelled, "the request was cancelled")
+        if let waiting = queue.remove(id: id) {
+            status.releaseQueuePlace()
+            waiting.onEvent(.failed(error))
+        } else {
+            scheduler.running.first { $0.id == id }?.fail(error)
+        }
+    }
+
+    private func takeWaiting() -> WaitingOrder? {
+        guard let order = queue.next() else { return nil }
+        status.releaseQueuePlace()
+        return order
+    }
+
+    /// Starts waiting orders while there is room.
+    private func admit() {
+        while !isStopped, scheduler.running.count < options.sessionsMax,
+            let waiting = takeWaiting()
+        {
+            do {
+                let (name, model) = try model(for: waiting.order.model)
+                let session = try start(waiting, on: model)
+                waiting.onEvent(
+                    .started(model: name, promptTokens: session.statistics.promptTokens))
+                scheduler.start(session)
+            } catch {
+                waiting.onEvent(.failed(error))
+            }
+        }
+    }
+
+    private func start(
+        _ waiting: WaitingOrder, on model: ModelInstance
+    ) throws(GenerationError) -> Session {
+        let prompt = try PromptBuilder(model: model).tokens(of: waiting.order.prompt)
+        let room = model.contextTokens - prompt.count
+        guard room > 0 else {
+            throw GenerationError(
+                .contextExceeded,
+                "the prompt has \(prompt.count) tokens, the context \(model.contextTokens)",
+                parameter: "messages")
+        }
+        let sampler: Sampler
+        do {
+            sampler = try Sampler(
+                waiting.order.sampling, vocabularySize: model.tokenizer.tokenCount)
+        } catch {
+            throw GenerationError(.invalidRequest, "\(error)", parameter: error.parameter.rawValue)
+        }
+        let tokensMax = min(waiting.order.tokensMax ?? room, room)
+        guard tokensMax > 0 else {
+            throw GenerationError(
+                .invalidRequest, "max_tokens must be at least 1", parameter: "max_tokens")
+        }
+        guard let sequence = model.cache.open(tokensMax: prompt.count + tokensMax) else {
+            throw GenerationError(.overloaded, "no KV pages are free; try again later")
+        }
+        let admission = Admission(
+            order: waiting.order, prompt: prompt, sequence: sequence, sampler: sampler,
+            tokensMax: tokensMax, submittedNanoseconds: waiting.submittedNanoseconds)
+        return Session(
+            id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)
+    }
+
+    /// The loaded model, after loading it if need be.
+    private func model(
+        for name: String?
+    ) throws(GenerationError) -> (name: String, model: ModelInstance) {
+        let (name, path) = try catalog.locate(name)
+        if let loaded, loaded.name == name { return loaded }
+        loaded = nil
+        status.report(.loading(model: name))
+        do throws(LoadError) {
+            let model = try ModelInstance(path: path, options: options.model)
+            loaded = (name, model)
+            scheduler = Scheduler(tokensPerStep: model.prefillChunkTokens)
+            status.report(.ready(model: name))
+            return (name, model)
+        } catch {
+            status.report(.ready(model: nil))
+            throw GenerationError(loading: error)
+        }
+    }
+
+    private func step() {
+        guard let model = loaded?.model else { preconditionFailure("sessions without a model") }
+        let before = model.store.statistics
+        let (plan, sessions) = scheduler.schedule()
+        do throws(ReadFailure) {
+            try model.transformer.forward(plan)
+        } catch {
+            for session in sessions { session.fail(GenerationError(.readFailed, "\(error)")) }
+            return
+        }
+        let spent = model.store.statistics - before
+        var row = 0
+        for (chunk, session) in zip(plan.chunks, sessions) {
+            session.charge(
+                flashBytes: spent.flashBytes, hits: spent.bundleHits, misses: spent.bundleMisses,
+                keyValueBytes: model.cache.byteCount(session.sequence))
+            session.advance(chunk)
+            guard chunk.logits == .last else { continue }
+            model.transformer.withLogits(row: row) { session.sample($0) }
+            row += 1
+        }
+    }
+
+    private func retireFinished() {
+        for session in scheduler.removeFinished() { loaded?.model.cache.close(session.sequence) }
+    }
+}
+
+extension GenerationError {
+    /// What a failed load means to the one who asked.
+    package init(loading error: LoadError) {
+        switch error {
+        case .format, .tokenizer: self.init(.modelInvalid, "\(error)")
+        case .system, .read: self.init(.readFailed, "\(error)")
+        case .budget: self.init(.budgetExceeded, "\(error)")
+        }
+    }
+}

@@ -1,0 +1,147 @@
+// A model opened under a budget: its tokenizer, its weights, its KV pool and its forward pass.
+// Made, used and freed on one thread.
+
+package import Inference
+package import Kernels
+package import LinuxSystem
+internal import ModelFiles
+package import ModelFormat
+package import Tokenization
+package import WeightStore
+
+/// How a model is opened.
+package struct ModelOptions: Sendable {
+    /// Bytes for everything; nil is what the machine and the cgroups allow.
+    package var memoryBytesMax: Int?
+    /// Everything in memory, and no limit.
+    package var isResident = false
+    /// Positions of the KV cache; nil is the model's own context, at most ``contextTokensMax``.
+    package var contextTokens: Int?
+    package var contextTokensMax = 4096
+    package var threads: Int
+    /// Floats are exact; halves save memory and round.
+    package var kvElement = KVElement.float
+    /// Tokens of a prompt that are computed together, at most; less when memory is short.
+    package var prefillChunkTokens = 64
+    /// Tokens of a step whose logits are wanted, at most.
+    package var logitsRowsMax = 1
+    /// Bytes for connections and their buffers.
+    package var connectionBytes = 0
+    package var flash = FlashOptions()
+    package var verification = VerificationPolicy.first
+
+    package init() { threads = max(1, Processors.allowed.count) }
+}
+
+/// Why a model could not be opened.
+package enum LoadError: Error, Sendable, CustomStringConvertible {
+    case format(FormatError)
+    case system(SystemError)
+    case read(ReadFailure)
+    case budget(BudgetError)
+    case tokenizer(TokenizerError)
+
+    package var description: String {
+        switch self {
+        case .format(let error): "\(error)"
+        case .system(let error): "\(error)"
+        case .read(let error): "\(error)"
+        case .budget(let error): "\(error)"
+        case .tokenizer(let error): "\(error)"
+        }
+    }
+
+    package init(_ error: WeightError) {
+        switch error {
+        case .format(let error): self = .format(error)
+        case .system(let error): self = .system(error)
+        case .read(let error): self = .read(error)
+        }
+    }
+}
+
+/// A loaded model.
+package final class ModelInstance {
+    package let path: String
+    package let manifest: PackedManifest
+    package let tokenizer: Tokenizer
+    package let chatTemplate: String?
+    package let budget: MemoryBudget
+    package let plan: WeightPlan
+    package let store: WeightStore
+    package let cache: KVCache
+    package let transformer: Transformer
+    package let contextTokens: Int
+    package let prefillChunkTokens: Int
+    package let isResident: Bool
+
+    /// Opens the packed file at `path`.
+    ///
+    /// - Throws: `LoadError`; `.budget` names every term when the least does not fit.
+    package init(path: String, options: ModelOptions) throws(LoadError) {
+        let parsed = try Self.parse(path)
+        let sizing = try ModelSizing(parsed, options)
+        self.path = path
+        manifest = parsed.model.manifest
+        tokenizer = parsed.tokenizer
+        chatTemplate = parsed.chatTemplate
+        budget = sizing.budget
+        plan = sizing.plan
+        contextTokens = sizing.contextTokens
+        prefillChunkTokens = sizing.tokensPerStep
+        isResident = options.isResident
+        do throws(WeightError) {
+            store = try WeightStore(
+                path: path, model: parsed.model, plan: sizing.plan, options: options.flash,
+                verification: options.verification)
+        } catch {
+            throw LoadError(error)
+        }
+        let graph: ModelGraph
+        do { graph = try ModelGraph(store) } catch { throw .format(error) }
+        do throws(SystemError) {
+            cache = try KVCache(layout: sizing.layout, byteCount: sizing.cacheBytes)
+            transformer = try Transformer(
+                store: store, graph: graph, cache: cache, shape: sizing.activations,
+                kernels: .best, team: ComputeTeam(memberCount: options.threads))
+        } catch {
+            throw .system(error)
+        }
+        if options.isResident {
+            do { try store.warmExperts() } catch { throw .read(error) }
+        }
+    }
+
+    /// What opening `path` would need, without reading weights.
+    package static func sizing(path: String, options: ModelOptions) throws(LoadError) -> ModelSizing
+    {
+        try ModelSizing(try parse(path), options)
+    }
+
+    private static func parse(_ path: String) throws(LoadError) -> ParsedModel {
+        let source: FileByteSource
+        do { source = try FileByteSource(path: path, name: path) } catch { throw .system(error) }
+        let vocabulary: Vocabulary
+        let model: PackedModel
+        do throws(FormatError) {
+            model = try PackedModel(source: source)
+            vocabulary = try model.vocabulary(from: source)
+        } catch {
+            throw .format(error)
+        }
+        do {
+            return ParsedModel(
+                model: model, tokenizer: try Tokenizer(vocabulary),
+                chatTemplate: vocabulary.chatTemplate)
+        } catch {
+            throw .tokenizer(error)
+        }
+    }
+}
+
+/// A packed file's directory and vocabulary, before any weights.
+struct ParsedModel {
+    let model: PackedModel
+    let tokenizer: Tokenizer
+    let chatTemplate: String?
+}

@@ -1,0 +1,115 @@
+// Divides the budget before anything is loaded: every term named, the least that works refused with
+// its sum when it does not fit.
+
+package import Inference
+internal import LinuxSystem
+internal import ModelFormat
+internal import Tokenization
+package import WeightStore
+
+/// How a model will use its memory.
+package struct ModelSizing: Sendable {
+    /// What the process itself takes: code, runtime, thread stacks, allocator.
+    package static let processBytes = 16 << 20
+    private static let tokensPerStepMin = 8
+    /// A context that nobody asked for takes at most this share of the limit, but is never shorter
+    /// than this (or than the model's own).
+    private static let contextShareDivisor = 8
+    private static let contextTokensMin = 512
+
+    package let budget: MemoryBudget
+    package let plan: WeightPlan
+    package let contextTokens: Int
+    package let tokensPerStep: Int
+    package let layout: KVLayout
+    package let cacheBytes: Int
+    package let activations: ActivationShape
+
+    init(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) {
+        let manifest = parsed.model.manifest
+        let shape = manifest.hyperparameters
+        layout = KVLayout(shape, element: options.kvElement)
+        let limit = Self.limitBytes(options)
+        contextTokens =
+            options.contextTokens
+            ?? Self.contextTokens(min(shape.contextLength, options.contextTokensMax), layout, limit)
+        cacheBytes = layout.byteCount(tokens: contextTokens)
+        var tokens = max(Self.tokensPerStepMin, min(options.prefillChunkTokens, contextTokens))
+        while true {
+            let shape = ActivationShape(
+                shape, tokensMax: tokens, logitsRowsMax: min(options.logitsRowsMax, tokens))
+            let fixed = Self.fixedTerms(parsed, options, limit, cacheBytes, shape)
+            let weightsMin = WeightPlan.bytesMin(manifest, tokensPerStep: tokens)
+            let isFrugal =
+                tokens == Self.tokensPerStepMin || Self.isFrugal(shape, manifest, limit)
+            if fixed.leftBytes >= weightsMin && isFrugal || options.isResident {
+                let resident = WeightPlan.bytesResident(manifest, tokensPerStep: tokens)
+                let bytes = options.isResident ? resident : min(resident, fixed.leftBytes)
+                plan = WeightPlan(manifest, bytesMax: bytes, tokensPerStep: tokens)
+                budget = Self.adding(plan, to: fixed)
+                tokensPerStep = tokens
+                activations = shape
+                return
+            }
+            guard tokens > Self.tokensPerStepMin else {
+                var needed = fixed
+                needed.add("least weights", weightsMin)
+                throw .budget(BudgetError(needed: needed))
+            }
+            tokens = max(Self.tokensPerStepMin, tokens / 2)
+        }
+    }
+
+    private static func contextTokens(
+        _ wanted: Int, _ layout: KVLayout, _ limit: Int
+    ) -> Int {
+        let pages = limit / contextShareDivisor / layout.byteCount(tokens: 1)
+        return min(wanted, max(contextTokensMin, pages * KVLayout.pageTokens))
+    }
+
+    private static func limitBytes(_ options: ModelOptions) -> Int {
+        if options.isResident { return Int.max >> 4 }
+        let machine = MemoryLimits.smallestBytes()
+        return min(options.memoryBytesMax ?? MemoryLimits.availableBytes(), machine)
+    }
+
+    /// Whether computing many tokens at once leaves the memory to the weights, which need it more.
+    private static func isFrugal(
+        _ activations: ActivationShape, _ manifest: PackedManifest, _ limit: Int
+    ) -> Bool {
+        let plan = WeightPlan(manifest, tokensPerStep: activations.tokensMax)
+        return activations.byteCount + plan.embeddingBytes <= limit / 16
+    }
+
+    private static func fixedTerms(
+        _ parsed: ParsedModel, _ options: ModelOptions, _ limit: Int, _ cacheBytes: Int,
+        _ activations: ActivationShape
+    ) -> MemoryBudget {
+        let manifest = parsed.model.manifest
+        var budget = MemoryBudget(limitBytes: limit)
+        budget.add("process", processBytes)
+        budget.add("connections", options.connectionBytes)
+        budget.add("vocabulary", parsed.tokenizer.residentBytes)
+        budget.add("vectors", manifest.vectors.extent.byteCount)
+        budget.add("directory", directoryBytes(manifest))
+        budget.add("KV pages", cacheBytes)
+        budget.add("activations", activations.byteCount)
+        return budget
+    }
+
+    /// The books: an entry per extent and expert, a checksum per page of the embeddings.
+    private static func directoryBytes(_ manifest: PackedManifest) -> Int {
+        let extents = manifest.matrices.reduce(0) { $0 + $1.extentCount }
+        let experts = manifest.experts.reduce(0) { $0 + $1.count }
+        return extents * 128 + experts * 64 + manifest.embeddings.pageChecksums.byteCount
+    }
+
+    private static func adding(_ plan: WeightPlan, to fixed: MemoryBudget) -> MemoryBudget {
+        var budget = fixed
+        budget.add("dense weights", plan.pinnedBytes)
+        budget.add("dense ring", plan.ringBytes)
+        budget.add("expert slots", plan.expertBytes)
+        budget.add("embedding windows", plan.embeddingBytes)
+        return budget
+    }
+}
