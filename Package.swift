@@ -45,6 +45,9 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let package = Package(
     name: "sluice",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2")
+    ],
     targets: [
         // C: what Swift cannot reach.
         .systemLibrary(
@@ -73,6 +76,11 @@ let package = Package(
                 "ModelFormat"
             ]),
 
+        // Top: the service and its client.
+        layer(
+            "HTTPInterface",
+            ["Scheduling", "Inference", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
+
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
             path: "Tests/TestSupport", swiftSettings: strict),
@@ -90,6 +98,7 @@ let package = Package(
                 "Scheduling", "Inference", "Kernels", "WeightStore", "Packing", "Tokenization",
                 "LinuxSystem", "ModelFiles", "ModelFormat"
             ]),
+        tests("HTTPInterface", ["HTTPInterface", "Scheduling", nioCore, nioHTTP1, nioPosix]),
         tests("Tidy", [])
     ]
 )

@@ -1,0 +1,294 @@
+// The wire form of an answer: OpenAI's chunks and whole objects for both completion routes, with
+// llama-server's `timings` on the last. Chunk order is llama-server's: role, deltas, finish_reason,
+// usage. Refuses nothing: what arrives here was produced by us.
+
+package import NIOCore
+package import Scheduling
+
+/// A token's probability with its likeliest alternatives.
+package typealias ReportedProbability = (
+    chosen: TokenProbability, alternatives: [TokenProbability]
+)
+
+/// Writes one answer. Its pieces are made in order; `textOffset` counts what went before.
+package struct AnswerWriter {
+    private let options: AnswerOptions
+    /// `{"id":...,"object":...,"created":...,"model":...,`: the same in every chunk.
+    private let prefix: ByteBuffer
+    /// Unicode scalars of the text before the next token (`text_offset` of plain completion).
+    private var textOffset = 0
+
+    /// `created` is in seconds since 1970.
+    package init(options: AnswerOptions, identifier: String, created: Int64, model: String) {
+        self.options = options
+        let object =
+            switch (options.kind, options.streams) {
+            case (.chat, true): "chat.completion.chunk"
+            case (.chat, false): "chat.completion"
+            case (.text, _): "text_completion"
+            }
+        var prefix = ByteBuffer()
+        prefix.writeStaticString("{\"id\":")
+        prefix.writeJSON((options.kind == .chat ? "chatcmpl-" : "cmpl-") + identifier)
+        prefix.writeStaticString(",\"object\":\"")
+        prefix.writeString(object)
+        prefix.writeStaticString("\",\"created\":")
+        prefix.writeString(String(created))
+        prefix.writeStaticString(",\"model\":")
+        prefix.writeJSON(model)
+        prefix.writeStaticString(",")
+        self.prefix = prefix
+    }
+
+    /// The chunk that opens a chat's stream; plain completion has none.
+    package func opening() -> ByteBuffer? {
+        guard options.kind == .chat else { return nil }
+        return chunk { buffer in
+            buffer.writeStaticString("\"delta\":{\"role\":\"assistant\",\"content\":null},")
+            buffer.writeStaticString("\"logprobs\":null,\"finish_reason\":null")
+        }
+    }
+
+    /// The chunk that carries `text`; nil when it would say nothing.
+    package mutating func delta(
+        _ text: String, probabilities: [ReportedProbability]
+    ) -> ByteBuffer? {
+        let reports = options.includesProbabilities && !probabilities.isEmpty
+        guard !text.isEmpty || reports else { return nil }
+        let logProbabilities = self.logProbabilities(reports ? probabilities : nil)
+        let isChat = options.kind == .chat
+        return chunk { buffer in
+            buffer.writeStaticString(isChat ? "\"delta\":{\"content\":" : "\"text\":")
+            buffer.writeJSON(text)
+            if isChat { buffer.writeStaticString("}") }
+            buffer.writeStaticString(",\"logprobs\":")
+            buffer.writeImmutableBuffer(logProbabilities)
+            buffer.writeStaticString(",\"finish_reason\":null")
+        }
+    }
+
+    /// The chunk that carries the finish reason and `timings`.
+    package func closing(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
+        let isChat = options.kind == .chat
+        return chunk(after: { writeAccounts(statistics, into: &$0) }) { buffer in
+            buffer.writeStaticString(isChat ? "\"delta\":{}" : "\"text\":\"\"")
+            buffer.writeStaticString(",\"logprobs\":null,\"finish_reason\":\"")
+            buffer.writeString(reason.rawValue)
+            buffer.writeStaticString("\"")
+        }
+    }
+
+    /// The chunk that carries `usage` and no choice, when it was asked for.
+    package func usage(_ statistics: GenerationStatistics) -> ByteBuffer? {
+        guard options.includesUsage else { return nil }
+        var buffer = Self.event()
+        buffer.writeImmutableBuffer(prefix)
+        buffer.writeStaticString("\"choices\":[],")
+        Self.writeUsage(statistics, into: &buffer)
+        buffer.writeStaticString("}\n\n")
+        return buffer
+    }
+
+    /// The end of a stream.
+    package static var done: ByteBuffer { ByteBuffer(staticString: "data: [DONE]\n\n") }
+
+    /// A comment that keeps a silent stream alive.
+    package static var ping: ByteBuffer { ByteBuffer(staticString: ": ping\n\n") }
+
+    /// The error event that ends a stream.
+    package static func failure(_ failure: HTTPFailure) -> ByteBuffer {
+        var buffer = event()
+        buffer.writeImmutableBuffer(failure.body)
+        buffer.writeStaticString("\n\n")
+        return buffer
+    }
+
+    /// The whole answer as one object.
+    package mutating func whole(
+        _ text: String, probabilities: [ReportedProbability], _ reason: FinishReason,
+        _ statistics: GenerationStatistics
+    ) -> ByteBuffer {
+        let logProbabilities =
+            self.logProbabilities(options.includesProbabilities ? probabilities : nil)
+        var buffer = prefix
+        buffer.writeStaticString("\"choices\":[{\"index\":0,")
+        if options.kind == .chat {
+            buffer.writeStaticString("\"message\":{\"role\":\"assistant\",\"content\":")
+            buffer.writeJSON(text)
+            buffer.writeStaticString(",\"refusal\":null}")
+        } else {
+            buffer.writeStaticString("\"text\":")
+            buffer.writeJSON(text)
+        }
+        buffer.writeStaticString(",\"logprobs\":")
+        buffer.writeImmutableBuffer(logProbabilities)
+        buffer.writeStaticString(",\"finish_reason\":\"")
+        buffer.writeString(reason.rawValue)
+        buffer.writeStaticString("\"}],")
+        Self.writeUsage(statistics, into: &buffer)
+        writeAccounts(statistics, into: &buffer)
+        buffer.writeStaticString("}")
+        return buffer
+    }
+}
+
+// MARK: pieces
+
+extension AnswerWriter {
+    private static func event() -> ByteBuffer { ByteBuffer(staticString: "data: ") }
+
+    /// One chunk with one choice. With `includesUsage` every chunk but the last says `usage: null`.
+    private func chunk(
+        after: (inout ByteBuffer) -> Void = { _ in }, choice: (inout ByteBuffer) -> Void
+    ) -> ByteBuffer {
+        var buffer = Self.event()
+        buffer.writeImmutableBuffer(prefix)
+        buffer.writeStaticString("\"choices\":[{\"index\":0,")
+        choice(&buffer)
+        buffer.writeStaticString("}]")
+        if options.includesUsage { buffer.writeStaticString(",\"usage\":null") }
+        after(&buffer)
+        buffer.writeStaticString("}\n\n")
+        return buffer
+    }
+
+    private static func writeUsage(
+        _ statistics: GenerationStatistics, into buffer: inout ByteBuffer
+    ) {
+        let (prompt, generated) = (statistics.promptTokens, statistics.generatedTokens)
+        buffer.writeStaticString("\"usage\":{\"prompt_tokens\":")
+        buffer.writeString("\(prompt),\"completion_tokens\":\(generated),")
+        buffer.writeString("\"total_tokens\":\(prompt + generated)}")
+    }
+
+    /// `timings`, and `sluice` when asked for, each after a comma.
+    private func writeAccounts(
+        _ statistics: GenerationStatistics, into buffer: inout ByteBuffer
+    ) {
+        buffer.writeStaticString(",\"timings\":{")
+        Self.writeTiming(
+            "prompt", statistics.promptTokens, statistics.promptSeconds, into: &buffer)
+        buffer.writeStaticString(",")
+        Self.writeTiming(
+            "predicted", statistics.generatedTokens, statistics.generateSeconds, into: &buffer)
+        buffer.writeStaticString("}")
+        guard options.includesStatistics else { return }
+        buffer.writeString(",\"sluice\":{\"flash_bytes\":\(statistics.flashBytes),")
+        buffer.writeString("\"bundle_hits\":\(statistics.bundleHits),")
+        buffer.writeString("\"bundle_misses\":\(statistics.bundleMisses),\"bundle_hit_rate\":")
+        buffer.writeJSON(milli: statistics.bundleHitRate)
+        buffer.writeString(",\"kv_bytes\":\(statistics.keyValueBytes),\"queue_ms\":")
+        buffer.writeJSON(milli: statistics.queueSeconds * 1000)
+        buffer.writeStaticString(",\"time_to_first_token_ms\":")
+        buffer.writeJSON(milli: statistics.timeToFirstTokenSeconds * 1000)
+        buffer.writeStaticString("}")
+    }
+
+    private static func writeTiming(
+        _ name: StaticString, _ tokens: Int, _ seconds: Double, into buffer: inout ByteBuffer
+    ) {
+        buffer.writeString("\"\(name)_n\":\(tokens),\"\(name)_ms\":")
+        buffer.writeJSON(milli: seconds * 1000)
+        buffer.writeString(",\"\(name)_per_second\":")
+        buffer.writeJSON(milli: seconds > 0 ? Double(tokens) / seconds : 0)
+    }
+}
+
+// MARK: log-probabilities
+
+extension AnswerWriter {
+    /// The value of `logprobs`; advances `textOffset` over the tokens reported.
+    private mutating func logProbabilities(_ probabilities: [ReportedProbability]?) -> ByteBuffer {
+        guard let probabilities else { return ByteBuffer(staticString: "null") }
+        switch options.kind {
+        case .chat: return Self.chatLogProbabilities(probabilities)
+        case .text: return textLogProbabilities(probabilities)
+        }
+    }
+
+    private static func chatLogProbabilities(
+        _ probabilities: [ReportedProbability]
+    ) -> ByteBuffer {
+        var buffer = ByteBuffer(staticString: "{\"content\":[")
+        for (index, entry) in probabilities.enumerated() {
+            if index > 0 { buffer.writeStaticString(",") }
+            writeToken(entry.chosen, into: &buffer)
+            buffer.writeStaticString(",\"top_logprobs\":[")
+            for (place, alternative) in entry.alternatives.enumerated() {
+                if place > 0 { buffer.writeStaticString(",") }
+                writeToken(alternative, into: &buffer)
+                buffer.writeStaticString("}")
+            }
+            buffer.writeStaticString("]}")
+        }
+        buffer.writeStaticString("],\"refusal\":null}")
+        return buffer
+    }
+
+    /// An object left open for more members.
+    private static func writeToken(_ token: TokenProbability, into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("{\"token\":")
+        buffer.writeJSON(String(decoding: token.bytes, as: UTF8.self))
+        buffer.writeStaticString(",\"logprob\":")
+        buffer.writeJSON(logProbability: token.logProbability)
+        buffer.writeString(",\"bytes\":[\(token.bytes.map(String.init).joined(separator: ","))]")
+    }
+
+    private mutating func textLogProbabilities(
+        _ probabilities: [ReportedProbability]
+    ) -> ByteBuffer {
+        var buffer = ByteBuffer(staticString: "{\"tokens\":[")
+        Self.writeList(probabilities, into: &buffer) { $1.writeJSON(Self.name($0.chosen)) }
+        buffer.writeStaticString("],\"token_logprobs\":[")
+        Self.writeList(probabilities, into: &buffer) {
+            $1.writeJSON(logProbability: $0.chosen.logProbability)
+        }
+        buffer.writeStaticString("],\"top_logprobs\":[")
+        Self.writeList(probabilities, into: &buffer) { Self.writeAlternatives($0, into: &$1) }
+        buffer.writeStaticString("],\"text_offset\":[")
+        var offset = textOffset
+        Self.writeList(probabilities, into: &buffer) { entry, buffer in
+            buffer.writeString(String(offset))
+            offset += String(decoding: entry.chosen.bytes, as: UTF8.self).unicodeScalars.count
+        }
+        textOffset = offset
+        buffer.writeStaticString("]}")
+        return buffer
+    }
+
+    private static func writeList(
+        _ probabilities: [ReportedProbability], into buffer: inout ByteBuffer,
+        _ write: (ReportedProbability, inout ByteBuffer) -> Void
+    ) {
+        for (index, entry) in probabilities.enumerated() {
+            if index > 0 { buffer.writeStaticString(",") }
+            write(entry, &buffer)
+        }
+    }
+
+    /// Token name to log-probability; of tokens with one name the likeliest is kept.
+    private static func writeAlternatives(
+        _ entry: ReportedProbability, into buffer: inout ByteBuffer
+    ) {
+        var named: Set<String> = []
+        buffer.writeStaticString("{")
+        for alternative in entry.alternatives {
+            let name = name(alternative)
+            guard named.insert(name).inserted else { continue }
+            if named.count > 1 { buffer.writeStaticString(",") }
+            buffer.writeJSON(name)
+            buffer.writeStaticString(":")
+            buffer.writeJSON(logProbability: alternative.logProbability)
+        }
+        buffer.writeStaticString("}")
+    }
+
+    /// A token as text; one that is not whole UTF-8 by its bytes, `bytes:\xe2\x80`, as OpenAI does.
+    private static func name(_ token: TokenProbability) -> String {
+        if let text = String(validating: token.bytes, as: UTF8.self) { return text }
+        return "bytes:"
+            + token.bytes.map { byte in
+                "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16)
+            }.joined()
+    }
+}

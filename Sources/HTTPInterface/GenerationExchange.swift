@@ -1,0 +1,109 @@
+// One generation seen from its connection: engine events in, pieces of an HTTP answer out. Knows
+// the order of things and no socket.
+
+internal import NIOCore
+internal import Scheduling
+
+/// What the connection is to do next.
+enum ExchangeAction {
+    /// Send the status line and headers of a stream.
+    case beginStream
+    case send(ByteBuffer)
+    /// Send the whole answer.
+    case answer(ByteBuffer)
+    /// Nothing was sent yet: answer with this error.
+    case refuse(HTTPFailure)
+    /// The stream is complete.
+    case endStream
+}
+
+/// The state of one generation's answer.
+struct GenerationExchange {
+    private enum State {
+        case waiting
+        case started(AnswerWriter)
+        case ended
+    }
+
+    private let answer: AnswerOptions
+    private let identifier: String
+    private let created: Int64
+    private var state = State.waiting
+    private var text = ""
+    private var probabilities: [ReportedProbability] = []
+    private(set) var statistics = GenerationStatistics()
+    /// A finish reason or an error's code, once ended.
+    private(set) var outcome: String?
+
+    init(answer: AnswerOptions, identifier: String, created: Int64) {
+        self.answer = answer
+        self.identifier = identifier
+        self.created = created
+    }
+
+    /// What follows from an event. Events after the last one, or out of order, are dropped.
+    mutating func receive(_ event: GenerationEvent) -> [ExchangeAction] {
+        switch (state, event) {
+        case (.waiting, .started(let model, _)): return start(model: model)
+        case (.waiting, .failed(let error)):
+            end(error.reason.code)
+            return [.refuse(HTTPFailure(error))]
+        case (.waiting, .finished), (.waiting, .text):
+            end("internal_error")
+            let problem = GenerationError(.internalError, "the engine spoke out of order")
+            return [.refuse(HTTPFailure(problem))]
+        case (.started(let writer), .text(let piece, let reported)):
+            return text(piece, reported, writer)
+        case (.started(let writer), .finished(let reason, let statistics)):
+            self.statistics = statistics
+            end(reason.rawValue)
+            return finish(reason, writer)
+        case (.started, .failed(let error)):
+            end(error.reason.code)
+            let failure = HTTPFailure(error)
+            return answer.streams
+                ? [.send(AnswerWriter.failure(failure)), .endStream] : [.refuse(failure)]
+        case (.started, .started), (.ended, _): return []
+        }
+    }
+
+    private mutating func end(_ outcome: String) {
+        self.outcome = outcome
+        state = .ended
+    }
+
+    private mutating func start(model: String) -> [ExchangeAction] {
+        let writer = AnswerWriter(
+            options: answer, identifier: identifier, created: created, model: model)
+        state = .started(writer)
+        guard answer.streams else { return [] }
+        return [.beginStream] + (writer.opening().map { [.send($0)] } ?? [])
+    }
+
+    private mutating func text(
+        _ piece: String, _ reported: [ReportedProbability], _ writer: AnswerWriter
+    ) -> [ExchangeAction] {
+        guard answer.streams else {
+            text += piece
+            if answer.includesProbabilities { probabilities += reported }
+            return []
+        }
+        var writer = writer
+        let chunk = writer.delta(piece, probabilities: reported)
+        state = .started(writer)
+        return chunk.map { [.send($0)] } ?? []
+    }
+
+    private func finish(_ reason: FinishReason, _ writer: AnswerWriter) -> [ExchangeAction] {
+        var writer = writer
+        guard answer.streams else {
+            return [
+                .answer(writer.whole(text, probabilities: probabilities, reason, statistics))
+            ]
+        }
+        var tail = writer.closing(reason, statistics)
+        if let usage = writer.usage(statistics) { tail.writeImmutableBuffer(usage) }
+        tail.writeImmutableBuffer(AnswerWriter.done)
+        return [.send(tail), .endStream]
+    }
+}

@@ -1,0 +1,266 @@
+// The JSON reader: one pass over borrowed bytes, recursion bounded by `depthMax`.
+
+/// Reads one JSON text (RFC 8259). The bytes are passed to each step, not stored.
+package struct JSONParser {
+    /// Deepest nesting of arrays and objects.
+    package static let depthMax = 64
+    /// Most values in one text: bounds the tree's memory to a few megabytes.
+    package static let valuesMax = 1 << 18
+    /// Longest number in characters.
+    package static let numberLengthMax = 128
+
+    private var position = 0
+    private var values = 0
+
+    private init() {}
+
+    /// The value that `bytes` hold, with nothing but white space around it.
+    package static func parse(_ bytes: Span<UInt8>) throws(JSONError) -> JSONValue {
+        var parser = JSONParser()
+        let value = try parser.value(bytes, depth: 0)
+        parser.skipSpace(bytes)
+        guard parser.position == bytes.count else {
+            throw parser.error("unexpected text after the value")
+        }
+        return value
+    }
+
+    /// As `parse(_:)`, for text that is at hand as an array.
+    package static func parse(_ bytes: [UInt8]) throws(JSONError) -> JSONValue {
+        try parse(bytes.span)
+    }
+
+    private func error(_ problem: String) -> JSONError {
+        JSONError(offset: position, problem: problem)
+    }
+
+    private mutating func skipSpace(_ bytes: Span<UInt8>) {
+        while position < bytes.count {
+            switch bytes[position] {
+            case 0x20, 0x09, 0x0A, 0x0D: position += 1
+            default: return
+            }
+        }
+    }
+
+    /// The next byte that is not white space, left in place.
+    private mutating func peek(_ bytes: Span<UInt8>) throws(JSONError) -> UInt8 {
+        skipSpace(bytes)
+        guard position < bytes.count else { throw error("the text ends early") }
+        return bytes[position]
+    }
+
+    private mutating func value(_ bytes: Span<UInt8>, depth: Int) throws(JSONError) -> JSONValue {
+        values += 1
+        guard values <= Self.valuesMax else { throw error("more than \(Self.valuesMax) values") }
+        switch try peek(bytes) {
+        case UInt8(ascii: "{"): return try object(bytes, depth: depth + 1)
+        case UInt8(ascii: "["): return try array(bytes, depth: depth + 1)
+        case UInt8(ascii: "\""): return .string(try string(bytes))
+        case UInt8(ascii: "t"): return try literal(bytes, "true", .boolean(true))
+        case UInt8(ascii: "f"): return try literal(bytes, "false", .boolean(false))
+        case UInt8(ascii: "n"): return try literal(bytes, "null", .null)
+        default: return try number(bytes)
+        }
+    }
+
+    private mutating func literal(
+        _ bytes: Span<UInt8>, _ text: StaticString, _ value: JSONValue
+    ) throws(JSONError) -> JSONValue {
+        for character in text.description.utf8 {
+            guard position < bytes.count, bytes[position] == character else {
+                throw error("unexpected character")
+            }
+            position += 1
+        }
+        return value
+    }
+
+    private mutating func array(_ bytes: Span<UInt8>, depth: Int) throws(JSONError) -> JSONValue {
+        guard depth <= Self.depthMax else { throw error("nested deeper than \(Self.depthMax)") }
+        position += 1
+        var elements: [JSONValue] = []
+        if try peek(bytes) == UInt8(ascii: "]") {
+            position += 1
+            return .array(elements)
+        }
+        while true {
+            elements.append(try value(bytes, depth: depth))
+            switch try peek(bytes) {
+            case UInt8(ascii: ","): position += 1
+            case UInt8(ascii: "]"):
+                position += 1
+                return .array(elements)
+            default: throw error("expected ',' or ']'")
+            }
+        }
+    }
+
+    private mutating func object(_ bytes: Span<UInt8>, depth: Int) throws(JSONError) -> JSONValue {
+        guard depth <= Self.depthMax else { throw error("nested deeper than \(Self.depthMax)") }
+        position += 1
+        var members: [String: JSONValue] = [:]
+        if try peek(bytes) == UInt8(ascii: "}") {
+            position += 1
+            return .object(members)
+        }
+        while true {
+            guard try peek(bytes) == UInt8(ascii: "\"") else { throw error("expected a key") }
+            let keyPosition = position
+            let key = try string(bytes)
+            guard try peek(bytes) == UInt8(ascii: ":") else { throw error("expected ':'") }
+            position += 1
+            let member = try value(bytes, depth: depth)
+            guard members.updateValue(member, forKey: key) == nil else {
+                position = keyPosition
+                throw error("a key appears twice")
+            }
+            switch try peek(bytes) {
+            case UInt8(ascii: ","): position += 1
+            case UInt8(ascii: "}"):
+                position += 1
+                return .object(members)
+            default: throw error("expected ',' or '}'")
+            }
+        }
+    }
+}
+
+// MARK: numbers
+
+extension JSONParser {
+    private mutating func digits(_ bytes: Span<UInt8>, into text: inout String) throws(JSONError) {
+        let start = position
+        while position < bytes.count, case let byte = bytes[position], byte >= 0x30, byte <= 0x39 {
+            guard text.utf8.count < Self.numberLengthMax else { throw error("number too long") }
+            text.unicodeScalars.append(Unicode.Scalar(byte))
+            position += 1
+        }
+        guard position > start else { throw error("expected a digit") }
+    }
+
+    private mutating func take(
+        _ bytes: Span<UInt8>, _ choices: [UInt8], into text: inout String
+    ) -> Bool {
+        guard position < bytes.count, choices.contains(bytes[position]) else { return false }
+        text.unicodeScalars.append(Unicode.Scalar(bytes[position]))
+        position += 1
+        return true
+    }
+
+    private mutating func number(_ bytes: Span<UInt8>) throws(JSONError) -> JSONValue {
+        let start = position
+        var text = ""
+        var isInteger = true
+        let isNegative = take(bytes, [UInt8(ascii: "-")], into: &text)
+        let first = position < bytes.count ? bytes[position] : 0
+        guard first >= 0x30, first <= 0x39 else { throw error("unexpected character") }
+        try digits(bytes, into: &text)
+        guard first != 0x30 || text.utf8.count == (isNegative ? 2 : 1) else {
+            throw error("a number with a leading zero")
+        }
+        if take(bytes, [UInt8(ascii: ".")], into: &text) {
+            isInteger = false
+            try digits(bytes, into: &text)
+        }
+        if take(bytes, [UInt8(ascii: "e"), UInt8(ascii: "E")], into: &text) {
+            isInteger = false
+            _ = take(bytes, [UInt8(ascii: "+"), UInt8(ascii: "-")], into: &text)
+            try digits(bytes, into: &text)
+        }
+        if isInteger, let value = Int64(text) { return .integer(value) }
+        guard let value = Double(text), value.isFinite else {
+            position = start
+            throw error("number out of range")
+        }
+        return .number(value)
+    }
+}
+
+// MARK: strings
+
+extension JSONParser {
+    private mutating func string(_ bytes: Span<UInt8>) throws(JSONError) -> String {
+        let start = position
+        position += 1
+        var text: [UInt8] = []
+        while position < bytes.count {
+            let byte = bytes[position]
+            switch byte {
+            case UInt8(ascii: "\""):
+                position += 1
+                guard let string = String(validating: text, as: UTF8.self) else {
+                    position = start
+                    throw error("a string that is not UTF-8")
+                }
+                return string
+            case UInt8(ascii: "\\"):
+                position += 1
+                try escape(bytes, into: &text)
+            case 0..<0x20: throw error("a control character in a string")
+            default:
+                text.append(byte)
+                position += 1
+            }
+        }
+        throw error("a string without end")
+    }
+
+    private mutating func escape(
+        _ bytes: Span<UInt8>, into text: inout [UInt8]
+    ) throws(JSONError) {
+        guard position < bytes.count else { throw error("a string without end") }
+        let byte = bytes[position]
+        position += 1
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
+        case UInt8(ascii: "b"): text.append(0x08)
+        case UInt8(ascii: "f"): text.append(0x0C)
+        case UInt8(ascii: "n"): text.append(0x0A)
+        case UInt8(ascii: "r"): text.append(0x0D)
+        case UInt8(ascii: "t"): text.append(0x09)
+        case UInt8(ascii: "u"):
+            let scalar = try escapedScalar(bytes)
+            text.append(contentsOf: Array(String(Character(scalar)).utf8))
+        default:
+            position -= 1
+            throw error("an unknown escape")
+        }
+    }
+
+    /// The scalar of `\uXXXX`, or of a surrogate pair of them, after the first `\u`.
+    private mutating func escapedScalar(
+        _ bytes: Span<UInt8>
+    ) throws(JSONError) -> Unicode.Scalar {
+        let start = position
+        let first = try hexadecimal(bytes)
+        if let scalar = Unicode.Scalar(first) { return scalar }
+        guard first < 0xDC00, position + 1 < bytes.count,
+            bytes[position] == UInt8(ascii: "\\"), bytes[position + 1] == UInt8(ascii: "u")
+        else {
+            position = start
+            throw error("a lone surrogate")
+        }
+        position += 2
+        let second = try hexadecimal(bytes)
+        guard (0xDC00...0xDFFF).contains(second),
+            let scalar = Unicode.Scalar(0x10000 + (first - 0xD800) << 10 + (second - 0xDC00))
+        else {
+            position = start
+            throw error("a lone surrogate")
+        }
+        return scalar
+    }
+
+    private mutating func hexadecimal(_ bytes: Span<UInt8>) throws(JSONError) -> UInt32 {
+        var value: UInt32 = 0
+        for _ in 0..<4 {
+            guard position < bytes.count,
+                let digit = Character(Unicode.Scalar(bytes[position])).hexDigitValue
+            else { throw error("expected four hexadecimal digits") }
+            value = value << 4 | UInt32(digit)
+            position += 1
+        }
+        return value
+    }
+}

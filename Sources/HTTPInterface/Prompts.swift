@@ -1,0 +1,117 @@
+// What to continue: a chat's messages or a plain prompt, from their several wire forms.
+
+internal import ModelFormat
+internal import Scheduling
+
+/// The field `messages`.
+enum ChatMessages {
+    /// Reads every message. Roles `developer` and `system` are one. Throws `invalidRequest` naming
+    /// the message, for instance `messages[2].content`.
+    static func read(_ fields: RequestFields) throws(GenerationError) -> [ChatMessage] {
+        guard let value = fields["messages"] else {
+            throw fields.error("messages", "missing")
+        }
+        guard let elements = value.array else {
+            throw fields.error("messages", "expected a list, found \(value.kind)")
+        }
+        guard !elements.isEmpty else { throw fields.error("messages", "empty") }
+        var messages: [ChatMessage] = []
+        for (index, element) in elements.enumerated() {
+            let message = try RequestFields(element, prefix: "messages[\(index)].")
+            messages.append(try read(message: message, index: index))
+        }
+        return messages
+    }
+
+    private static func read(
+        message: RequestFields, index: Int
+    ) throws(GenerationError) -> ChatMessage {
+        guard let role = try message.string("role") else { throw message.error("role", "missing") }
+        for name in ["tool_calls", "function_call", "audio"] {
+            if let value = message[name], value != .array([]) {
+                throw message.error(name, "not supported here")
+            }
+        }
+        switch role {
+        case "system", "developer":
+            return ChatMessage(role: "system", content: try content(message, index: index))
+        case "user", "assistant":
+            return ChatMessage(role: role, content: try content(message, index: index))
+        case "tool", "function":
+            throw message.error("role", "tools are not supported here")
+        default:
+            throw message.error("role", "expected system, developer, user or assistant")
+        }
+    }
+
+    private static func content(
+        _ message: RequestFields, index: Int
+    ) throws(GenerationError) -> String {
+        switch message["content"] {
+        case .string(let text): return text
+        case .array(let parts):
+            var text = ""
+            for (place, part) in parts.enumerated() {
+                let fields = try RequestFields(
+                    part, prefix: "messages[\(index)].content[\(place)].")
+                guard try fields.string("type") == "text" else {
+                    throw fields.error("type", "only text parts are supported here")
+                }
+                guard let piece = try fields.string("text") else {
+                    throw fields.error("text", "missing")
+                }
+                text += piece
+            }
+            return text
+        case nil: throw message.error("content", "missing")
+        case .some(let other):
+            throw message.error("content", "expected a string or text parts, found \(other.kind)")
+        }
+    }
+}
+
+/// The field `prompt`: one text, or one list of token numbers.
+enum TextPrompt {
+    static func read(_ fields: RequestFields) throws(GenerationError) -> GenerationOrder.Prompt {
+        switch fields["prompt"] {
+        case nil: throw fields.error("prompt", "missing")
+        case .string(let text): return .text(text)
+        case .array(let elements):
+            guard let first = elements.first else { throw fields.error("prompt", "empty") }
+            switch first {
+            case .string(let text):
+                try requireSingle(elements, fields)
+                return .text(text)
+            case .array(let tokens):
+                try requireSingle(elements, fields)
+                return .tokens(try read(tokens: tokens, fields))
+            default: return .tokens(try read(tokens: elements, fields))
+            }
+        case .some(let other):
+            throw fields.error("prompt", "expected a string or token numbers, found \(other.kind)")
+        }
+    }
+
+    private static func requireSingle(
+        _ elements: [JSONValue], _ fields: RequestFields
+    ) throws(GenerationError) {
+        guard elements.count == 1 else {
+            throw fields.error("prompt", "one prompt for each request")
+        }
+    }
+
+    private static func read(
+        tokens: [JSONValue], _ fields: RequestFields
+    ) throws(GenerationError) -> [TokenID] {
+        guard !tokens.isEmpty else { throw fields.error("prompt", "empty") }
+        var result: [TokenID] = []
+        result.reserveCapacity(tokens.count)
+        for token in tokens {
+            guard let number = token.integer, let index = Int32(exactly: number), index >= 0 else {
+                throw fields.error("prompt", "expected token numbers")
+            }
+            result.append(TokenID(rawValue: index))
+        }
+        return result
+    }
+}

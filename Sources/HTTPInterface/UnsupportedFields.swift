@@ -1,0 +1,81 @@
+// Fields that would change what a request means and that we do not serve. They are refused by name:
+// an answer that silently ignored them would be wrong.
+
+internal import Scheduling
+
+/// Refuses unsupported fields unless they hold a value under which they do nothing.
+enum UnsupportedFields {
+    /// What a field may hold although we do not serve it.
+    enum Neutral {
+        /// Nothing but absent or null.
+        case absentOnly
+        /// Also an empty array, object or string.
+        case empty
+        /// Also one of these values.
+        case values([JSONValue])
+    }
+
+    /// Of both completion routes (OpenAI's fields, then llama-server's).
+    static let common: [(name: String, neutral: Neutral)] = [
+        ("n", .values([.integer(1)])),
+        ("logit_bias", .empty),
+        ("grammar", .empty),
+        ("json_schema", .empty),
+        ("lora", .empty),
+        ("samplers", .absentOnly),
+        ("ignore_eos", .values([.boolean(false)])),
+        ("mirostat", .values([.integer(0)])),
+        ("typical_p", .values([.integer(1)])),
+        ("dynatemp_range", .values([.integer(0)])),
+        ("xtc_probability", .values([.integer(0)])),
+        ("dry_multiplier", .values([.integer(0)])),
+        ("n_probs", .values([.integer(0)])),
+        ("n_predict", .absentOnly)
+    ]
+
+    static let chat: [(name: String, neutral: Neutral)] = [
+        ("tools", .empty),
+        ("functions", .empty),
+        ("tool_choice", .values([.string("none"), .string("auto")])),
+        ("function_call", .values([.string("none"), .string("auto")])),
+        ("modalities", .values([.array([.string("text")])])),
+        ("audio", .absentOnly),
+        ("web_search_options", .absentOnly),
+        ("chat_template", .absentOnly),
+        ("chat_template_kwargs", .empty)
+    ]
+
+    static let completion: [(name: String, neutral: Neutral)] = [
+        ("echo", .values([.boolean(false)])),
+        ("best_of", .values([.integer(1)])),
+        ("suffix", .empty)
+    ]
+
+    /// Throws `invalidRequest` naming the first field of `list` that asks for something.
+    static func refuse(
+        _ list: [(name: String, neutral: Neutral)], in fields: RequestFields
+    ) throws(GenerationError) {
+        for (name, neutral) in list {
+            guard let value = fields[name], !isNeutral(value, neutral) else { continue }
+            throw fields.error(name, "not supported here")
+        }
+    }
+
+    /// `response_format` may only ask for text.
+    static func refuseResponseFormat(in fields: RequestFields) throws(GenerationError) {
+        guard let format = fields["response_format"] else { return }
+        guard format["type"] == .string("text") else {
+            throw fields.error("response_format", "only {\"type\": \"text\"} is supported here")
+        }
+    }
+
+    private static func isNeutral(_ value: JSONValue, _ neutral: Neutral) -> Bool {
+        switch neutral {
+        case .absentOnly: false
+        case .empty: value == .array([]) || value == .object([:]) || value == .string("")
+        case .values(let values):
+            values.contains(value)
+                || values.contains { $0.double != nil && $0.double == value.double }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+// Requests become orders; every complaint names its field.
+
+import HTTPInterface
+import Inference
+import ModelFormat
+import Scheduling
+import Testing
+
+@Suite struct RequestTests {
+    private func request(
+        _ text: String, _ kind: CompletionKind = .chat
+    ) throws -> CompletionRequest {
+        var defaults = SamplingParameters()
+        defaults.temperature = 0.7
+        return try CompletionRequest(
+            try JSONParser.parse(Array(text.utf8)), kind: kind, client: ClientID(rawValue: 9),
+            defaults: defaults)
+    }
+
+    private let hello = #""messages":[{"role":"user","content":"hi"}]"#
+
+    @Test func readsAFullChatRequest() throws {
+        let request = try request(
+            """
+            {"model":"m","messages":[{"role":"developer","content":"be brief"},
+             {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
+             {"role":"assistant","content":""}],
+             "max_completion_tokens":7,"max_tokens":9,"temperature":0,"top_p":0.5,"top_k":-1,
+             "min_p":0.1,"seed":-2,"presence_penalty":1,"frequency_penalty":-1,
+             "repeat_penalty":1.1,"stop":["x","y"],"stream":true,"logprobs":true,
+             "top_logprobs":3,"stream_options":{"include_usage":true},"user":"u","metadata":{},
+             "store":false,"n":1,"tools":[],"response_format":{"type":"text"},"logit_bias":{},
+             "sluice":{"statistics":true}}
+            """)
+        let order = request.order
+        #expect(order.model == "m")
+        #expect(
+            order.prompt
+                == .chat([
+                    ChatMessage(role: "system", content: "be brief"),
+                    ChatMessage(role: "user", content: "ab"),
+                    ChatMessage(role: "assistant", content: "")
+                ]))
+        #expect(order.tokensMax == 7)
+        #expect(order.sampling.temperature == 0)
+        #expect(order.sampling.topP == 0.5)
+        #expect(order.sampling.topK == 0)
+        #expect(order.sampling.minP == 0.1)
+        #expect(order.sampling.seed == UInt64(bitPattern: -2))
+        #expect(order.sampling.presencePenalty == 1)
+        #expect(order.sampling.frequencyPenalty == -1)
+        #expect(order.sampling.repetitionPenalty == 1.1)
+        #expect(order.stopStrings == ["x", "y"])
+        #expect(order.alternativesReported == 3)
+        #expect(order.client == ClientID(rawValue: 9))
+        #expect(request.answer.streams && request.answer.includesUsage)
+        #expect(request.answer.includesStatistics && request.answer.includesProbabilities)
+    }
+
+    @Test func defaultsAreTheServices() throws {
+        let request = try request("{\(hello),\"temperature\":null,\"model\":\"\"}")
+        #expect(request.order.sampling.temperature == 0.7)
+        #expect(request.order.model == nil)
+        #expect(request.order.tokensMax == nil)
+        #expect(request.order.alternativesReported == nil)
+        #expect(!request.answer.streams)
+    }
+
+    @Test func readsEveryFormOfPrompt() throws {
+        #expect(try request(#"{"prompt":"a"}"#, .text).order.prompt == .text("a"))
+        #expect(try request(#"{"prompt":["a"]}"#, .text).order.prompt == .text("a"))
+        let tokens = GenerationOrder.Prompt.tokens([TokenID(1), TokenID(2)])
+        #expect(try request(#"{"prompt":[1,2]}"#, .text).order.prompt == tokens)
+        #expect(try request(#"{"prompt":[[1,2]],"logprobs":2}"#, .text).order.prompt == tokens)
+    }
+
+    @Test(arguments: [
+        ("{}", "messages"), (#"{"messages":[]}"#, "messages"), (#"{"messages":1}"#, "messages"),
+        (#"{"messages":[1]}"#, "messages[0]"),
+        (#"{"messages":[{}]}"#, "messages[0].role"),
+        (#"{"messages":[{"role":"user"}]}"#, "messages[0].content"),
+        (#"{"messages":[{"role":"x","content":""}]}"#, "messages[0].role"),
+        (#"{"messages":[{"role":"tool","content":""}]}"#, "messages[0].role"),
+        (
+            #"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#,
+            "messages[0].content[0].type"
+        ),
+        (
+            #"{"messages":[{"role":"user","content":[{"type":"text"}]}]}"#,
+            "messages[0].content[0].text"
+        )
+    ])
+    func namesTheMessage(_ text: String, _ parameter: String) {
+        expectError(text, parameter)
+    }
+
+    @Test(arguments: [
+        (#""n":2"#, "n"), (#""n":"1""#, "n"), (#""tools":[{}]"#, "tools"),
+        (#""functions":[{}]"#, "functions"), (#""tool_choice":"required""#, "tool_choice"),
+        (#""response_format":{"type":"json_object"}"#, "response_format"),
+        (#""response_format":"text""#, "response_format"),
+        (#""logit_bias":{"5":1}"#, "logit_bias"), (#""grammar":"root""#, "grammar"),
+        (#""modalities":["audio"]"#, "modalities"), (#""audio":{}"#, "audio"),
+        (#""temperature":-1"#, "temperature"), (#""temperature":1e308"#, "temperature"),
+        (#""temperature":"hot""#, "temperature"), (#""top_p":1.5"#, "top_p"),
+        (#""top_k":-2"#, "top_k"), (#""top_k":1.5"#, "top_k"), (#""min_p":2"#, "min_p"),
+        (#""presence_penalty":3"#, "presence_penalty"),
+        (#""frequency_penalty":-3"#, "frequency_penalty"),
+        (#""repeat_penalty":0"#, "repeat_penalty"), (#""seed":1e30"#, "seed"),
+        (#""seed":18446744073709551616"#, "seed"), (#""max_tokens":0"#, "max_tokens"),
+        (#""max_tokens":-1"#, "max_tokens"), (#""max_tokens":99999999999"#, "max_tokens"),
+        (#""max_completion_tokens":"5""#, "max_completion_tokens"), (#""stop":1"#, "stop"),
+        (#""stop":[1]"#, "stop"), (#""stop":"""#, "stop"), (#""model":5"#, "model"),
+        (#""stream":"yes""#, "stream"), (#""stream_options":{}"#, "stream_options"),
+        (#""stream":true,"stream_options":{"include_usage":1}"#, "stream_options.include_usage"),
+        (#""top_logprobs":2"#, "top_logprobs"),
+        (
+            #""logprobs":true,"top_logprobs":21"#,
+            "top_logprobs"
+        ),
+        (#""logprobs":1"#, "logprobs"), (#""sluice":{"x":1}"#, "sluice.x"),
+        (
+            #""sluice":1"#,
+            "sluice"
+        )
+    ])
+    func namesTheField(_ field: String, _ parameter: String) {
+        expectError("{\(hello),\(field)}", parameter)
+    }
+
+    @Test(arguments: [
+        (#"{}"#, "prompt"), (#"{"prompt":[]}"#, "prompt"), (#"{"prompt":["a","b"]}"#, "prompt"),
+        (#"{"prompt":[[1],[2]]}"#, "prompt"), (#"{"prompt":[[]]}"#, "prompt"),
+        (#"{"prompt":[-1]}"#, "prompt"), (#"{"prompt":[1.5]}"#, "prompt"),
+        (#"{"prompt":[2147483648]}"#, "prompt"), (#"{"prompt":5}"#, "prompt"),
+        (#"{"prompt":"a","echo":true}"#, "echo"), (#"{"prompt":"a","best_of":2}"#, "best_of"),
+        (#"{"prompt":"a","suffix":"b"}"#, "suffix"), (#"{"prompt":"a","logprobs":21}"#, "logprobs")
+    ])
+    func namesTheFieldOfPlainCompletion(_ text: String, _ parameter: String) {
+        expectError(text, parameter, .text)
+    }
+
+    @Test func boundsStopStrings() {
+        let sixteen = Array(repeating: "\"a\"", count: 16).joined(separator: ",")
+        #expect(throws: Never.self) { try request("{\(hello),\"stop\":[\(sixteen)]}") }
+        expectError("{\(hello),\"stop\":[\(sixteen),\"b\"]}", "stop")
+        let long = String(repeating: "a", count: CompletionRequest.stopStringBytesMax + 1)
+        expectError("{\(hello),\"stop\":\"\(long)\"}", "stop")
+    }
+
+    private func expectError(
+        _ text: String, _ parameter: String, _ kind: CompletionKind = .chat
+    ) {
+        do {
+            _ = try request(text, kind)
+            Issue.record("accepted: \(text)")
+        } catch let error as GenerationError {
+            #expect(error.reason == .invalidRequest)
+            #expect(error.parameter == parameter)
+            #expect(!error.message.contains("\n"))
+        } catch {
+            Issue.record("\(error)")
+        }
+    }
+}
