@@ -45,8 +45,12 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 
 let package = Package(
     name: "sluice",
+    products: [
+        .executable(name: "sluiced", targets: ["sluiced"])
+    ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2")
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
     ],
     targets: [
         // C: what Swift cannot reach.
@@ -80,6 +84,16 @@ let package = Package(
         layer(
             "HTTPInterface",
             ["Scheduling", "Inference", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
+        layer(
+            "DaemonCore",
+            [
+                "HTTPInterface", "Scheduling", "Inference", "Tokenization", "WeightStore",
+                "LinuxSystem", "ModelFormat", nioCore, nioPosix, nioHTTP1
+            ]),
+        .executableTarget(
+            name: "sluiced",
+            dependencies: ["DaemonCore", "Scheduling", "LinuxSystem", arguments],
+            swiftSettings: strict, linkerSettings: standalone),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -99,6 +113,7 @@ let package = Package(
                 "LinuxSystem", "ModelFiles", "ModelFormat"
             ]),
         tests("HTTPInterface", ["HTTPInterface", "Scheduling", nioCore, nioHTTP1, nioPosix]),
+        tests("DaemonCore", ["DaemonCore", "Scheduling", nioCore, nioPosix]),
         tests("Tidy", [])
     ]
 )

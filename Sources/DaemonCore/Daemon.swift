@@ -1,0 +1,210 @@
+// The daemon's life: socket, service, serving, reloading, draining, end. One thread, the one that
+// calls `run`, takes signals one by one; nothing here is asynchronous.
+
+internal import Glibc
+internal import HTTPInterface
+internal import LinuxSystem
+internal import NIOCore
+internal import NIOPosix
+package import Scheduling
+
+/// A service that has something to give back before the process ends, such as an engine thread.
+package protocol StoppableService: GenerationService {
+    /// Returns once the service is idle and its threads have ended.
+    func stop()
+}
+
+/// Runs the daemon with the process's signals, service manager and standard error, and returns its
+/// exit status. Call before any other thread is started.
+package func runDaemon(
+    configuration: DaemonConfiguration,
+    makeService: (DaemonConfiguration) throws -> any GenerationService
+) -> Int32 {
+    let log = Log.standardError(level: configuration.profile.service.logLevel)
+    let daemon = Daemon(
+        configuration: configuration, manager: ServiceManager(), log: log,
+        signals: SystemSignals())
+    do {
+        try daemon.run(activatedSockets: ServiceManager.takeSockets(), makeService: makeService)
+        return ExitStatus.success.rawValue
+    } catch {
+        log.log(.error, "\(error)")
+        return ExitStatus(error).rawValue
+    }
+}
+
+/// One run of the daemon, its surroundings given.
+package final class Daemon {
+    /// Where the daemon is in its life, with what is at hand there.
+    private enum State {
+        case serving
+        case draining(deadline: UInt64)
+        case stopped
+    }
+
+    private var configuration: DaemonConfiguration
+    private let manager: ServiceManager
+    private let log: Log
+    private let signals: any SignalSource
+    private let metrics = Metrics()
+    private var state = State.serving
+    private var reportedStatus = ""
+
+    package init(
+        configuration: DaemonConfiguration, manager: ServiceManager, log: Log,
+        signals: any SignalSource
+    ) {
+        self.configuration = configuration
+        self.manager = manager
+        self.log = log
+        self.signals = signals
+    }
+
+    /// Serves until told to stop. Listens on `activatedSockets` or, when there are none, on the
+    /// configured path. Throws what kept it from starting.
+    package func run(
+        activatedSockets: [CInt], makeService: (DaemonConfiguration) throws -> any GenerationService
+    ) throws {
+        let bound = activatedSockets.isEmpty ? try bindSocket() : nil
+        defer { bound?.remove() }
+        let service = try makeService(configuration)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let server = HTTPServer(
+            service: service, configuration: serverConfiguration(), eventLoop: group.next())
+        for descriptor in activatedSockets + (bound.map { [$0.descriptor] } ?? []) {
+            try server.listen(descriptor: descriptor, group: group)
+        }
+        let place = bound?.path ?? "the socket unit's socket"
+        log.log(.info, "serving", ["socket": place, "library": configuration.library.directory])
+        let status = currentStatus(service)
+        reportedStatus = status
+        manager.ready(status)
+        try serve(server, service)
+        try drain(server)
+        (service as? any StoppableService)?.stop()
+        // The event loop's thread ends with the process: shutting it down in order would start
+        // Dispatch's threads for nothing.
+        log.log(.info, "stopped", ["requests": "\(metrics.current.requests)"])
+    }
+
+    private func bindSocket() throws -> BoundSocket {
+        guard let path = configuration.socketPath else {
+            throw ConfigurationError(
+                file: "sluiced", "no place for the socket: use --socket or set XDG_RUNTIME_DIR")
+        }
+        return try BoundSocket(path: path, mode: configuration.profile.service.socketMode)
+    }
+
+    private func serverConfiguration() -> HTTPServerConfiguration {
+        let (log, metrics) = (self.log, self.metrics)
+        var server = HTTPServerConfiguration(
+            now: { SystemCalls.now() }, identify: { PeerIdentity.identify($0) },
+            onRequest: { record in
+                metrics.add(record)
+                log.log(
+                    .debug, "request",
+                    [
+                        "route": record.route, "status": "\(record.status)",
+                        "seconds": "\(record.seconds)", "outcome": record.outcome ?? "-",
+                        "prompt_tokens": "\(record.promptTokens)",
+                        "generated_tokens": "\(record.generatedTokens)"
+                    ])
+            })
+        server.defaults = configuration.profile.generation.sampling
+        server.limits =
+            ConnectionBudget(memoryBytes: configuration.profile.memory.budgetBytes).limits
+        return server
+    }
+
+    // MARK: serving
+
+    /// How often the service manager hears of us, in seconds; nil when there is none, and the
+    /// thread sleeps until a signal.
+    private var period: Double? {
+        guard manager.isPresent else { return nil }
+        let watchdog = manager.watchdogMicroseconds.map { Double($0) / 2e6 }
+        return min(10, watchdog ?? 10)
+    }
+
+    private func serve(_ server: HTTPServer, _ service: any GenerationService) throws {
+        while case .serving = state {
+            switch signals.next(within: period) {
+            case .terminate:
+                let seconds = UInt64(configuration.profile.service.drainSeconds)
+                state = .draining(
+                    deadline: SystemCalls.monotonicMicroseconds() + seconds * 1_000_000)
+            case .reload: reload(server, service)
+            case nil: try beat(server, service)
+            }
+        }
+    }
+
+    /// One sign of life. Asking the event loop and the service proves that both still answer.
+    private func beat(_ server: HTTPServer, _ service: any GenerationService) throws {
+        guard manager.isPresent else { return }
+        _ = try server.activeCount()
+        let status = currentStatus(service)
+        if status != reportedStatus {
+            reportedStatus = status
+            manager.status(status)
+        }
+        if manager.watchdogMicroseconds != nil { manager.alive() }
+    }
+
+    private func currentStatus(_ service: any GenerationService) -> String {
+        let counts = metrics.current
+        let served = "\(counts.requests) requests, \(counts.generatedTokens) tokens generated"
+        switch service.state {
+        case .ready(let model): return "Ready; \(model ?? "no model") loaded; \(served)"
+        case .loading(let model): return "Loading \(model); \(served)"
+        case .draining: return "Draining; \(served)"
+        }
+    }
+
+    /// Takes over what can change without a restart. A broken profile changes nothing.
+    private func reload(_ server: HTTPServer, _ service: any GenerationService) {
+        manager.reloading()
+        do throws(ConfigurationError) {
+            configuration = try configuration.reloaded()
+            let profile = configuration.profile
+            log.set(level: profile.service.logLevel)
+            server.update(defaults: profile.generation.sampling)
+            log.log(.info, "profile read again; memory, flash and compute need a restart")
+        } catch {
+            log.log(.error, "profile kept as it was", ["problem": "\(error)"])
+        }
+        manager.ready(currentStatus(service))
+    }
+
+    // MARK: ending
+
+    /// Lets running answers finish until the deadline or a second signal, then ends them.
+    private func drain(_ server: HTTPServer) throws {
+        guard case .draining(let deadline) = state else { return }
+        manager.stopping(
+            "Finishing running answers", seconds: configuration.profile.service.drainSeconds)
+        log.log(.info, "stopping", ["active": "\(try server.activeCount())"])
+        try server.beginDrain()
+        var aliveAt = SystemCalls.monotonicMicroseconds()
+        while try server.activeCount() > 0, SystemCalls.monotonicMicroseconds() < deadline {
+            if signals.next(within: 0.02) == .terminate { break }
+            let now = SystemCalls.monotonicMicroseconds()
+            if let watchdog = manager.watchdogMicroseconds, now - aliveAt > watchdog / 2 {
+                manager.alive()
+                aliveAt = now
+            }
+        }
+        try cancelRest(server)
+        state = .stopped
+    }
+
+    /// Answers that still run end with an error; each client gets a moment to see it.
+    private func cancelRest(_ server: HTTPServer) throws {
+        server.cancelAll()
+        let deadline = SystemCalls.monotonicMicroseconds() + 2_000_000
+        while try server.connectionCount() > 0, SystemCalls.monotonicMicroseconds() < deadline {
+            if signals.next(within: 0.01) == .terminate { break }
+        }
+        try server.closeAll()
+    }
+}

@@ -1,0 +1,104 @@
+// The real service: the engine over a library of models, as the configuration describes it.
+
+package import LinuxSystem
+package import Scheduling
+internal import WeightStore
+
+/// Orders go to the engine; the daemon's end gives its thread and its memory back.
+extension Engine: StoppableService {}
+
+/// The library as the engine sees it.
+package struct LibraryCatalog: ModelCatalog {
+    private let library: ModelLibrary
+    private let defaultModel: String?
+
+    /// - Parameter defaultModel: for orders that name none; nil is the library's only model.
+    package init(library: ModelLibrary, defaultModel: String?) {
+        self.library = library
+        self.defaultModel = defaultModel
+    }
+
+    package func models() throws(GenerationError) -> [ModelSummary] {
+        try entries().map {
+            ModelSummary(
+                name: $0.name, architecture: "", fileBytes: $0.bytes, modified: $0.modified,
+                isLoaded: false)
+        }
+    }
+
+    package func locate(_ name: String?) throws(GenerationError) -> (name: String, path: String) {
+        guard let wanted = name ?? defaultModel else { return try onlyModel() }
+        do {
+            let entry = try library.find(wanted)
+            return (entry.name, entry.path)
+        } catch {
+            throw GenerationError(.modelNotFound, "\(error)", parameter: "model")
+        }
+    }
+
+    private func onlyModel() throws(GenerationError) -> (name: String, path: String) {
+        let entries = try entries()
+        guard entries.count == 1 else {
+            throw GenerationError(
+                .modelNotFound, "name a model: the library has \(entries.count)",
+                parameter: "model")
+        }
+        return (entries[0].name, entries[0].path)
+    }
+
+    private func entries() throws(GenerationError) -> [LibraryEntry] {
+        do {
+            return try library.list()
+        } catch {
+            throw GenerationError(.internalError, "\(error)")
+        }
+    }
+}
+
+/// One packed file as an engine's only model.
+package struct FileCatalog: ModelCatalog {
+    private let path: String
+
+    package init(path: String) { self.path = path }
+
+    package func models() throws(GenerationError) -> [ModelSummary] { [] }
+
+    /// The file, whatever name is asked for.
+    package func locate(_ name: String?) throws(GenerationError) -> (name: String, path: String) {
+        (path, path)
+    }
+}
+
+extension ModelOptions {
+    /// What a profile says about running models.
+    package init(_ profile: Profile) {
+        self.init()
+        memoryBytesMax = profile.memory.budgetBytes.map { Int(clamping: $0) }
+        if let threads = profile.compute.threads { self.threads = threads }
+        contextTokensMax = profile.generation.contextTokens
+        prefillChunkTokens = profile.generation.prefillChunkTokens
+        flash.queueDepth = profile.flash.queueDepth
+        flash.pieceBytesMax = Int(clamping: profile.flash.readBytesMax) / 4096 * 4096
+        flash.reader =
+            switch profile.flash.reader {
+            case .auto: .automatic
+            case .ioUring: .ring
+            case .pread: .threads
+            }
+    }
+}
+
+/// The engine that a configuration describes.
+///
+/// - Throws: `SystemError` when its thread cannot be started.
+package func makeEngine(_ configuration: DaemonConfiguration) throws(SystemError) -> Engine {
+    let profile = configuration.profile
+    var options = EngineOptions()
+    options.model = ModelOptions(profile)
+    options.model.connectionBytes =
+        ConnectionBudget(memoryBytes: profile.memory.budgetBytes).byteCount
+    options.queueMax = profile.service.queueMax
+    let catalog = LibraryCatalog(
+        library: configuration.library, defaultModel: profile.service.defaultModel)
+    return try Engine(catalog: catalog, options: options)
+}

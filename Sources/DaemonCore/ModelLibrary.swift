@@ -1,0 +1,111 @@
+// A directory of packed models. Names are file names without `.sluice`, so a name can never lead
+// out of the directory.
+
+package import LinuxSystem
+internal import Glibc
+
+/// One packed model in the library.
+package struct LibraryEntry: Sendable, Equatable {
+    package var name: String
+    package var path: String
+    package var bytes: UInt64
+    /// Seconds since 1970.
+    package var modified: Int64
+}
+
+/// Why a name means no model.
+package enum LibraryError: Error, Equatable, Sendable, CustomStringConvertible {
+    case invalidName(String)
+    case notFound(name: String, directory: String)
+    case system(SystemError)
+
+    package var description: String {
+        switch self {
+        case .invalidName(let name):
+            "'\(name)' cannot be a model's name: letters, digits, '.', '_', '-', '+', ':' and '@',"
+                + " not beginning with '.' or '-'"
+        case .notFound(let name, let directory): "no model '\(name)' in \(directory)"
+        case .system(let error): error.description
+        }
+    }
+}
+
+/// The library. Every call looks at the directory anew: files come and go.
+package struct ModelLibrary: Sendable, Equatable {
+    package static let suffix = ".sluice"
+    /// Longest name in bytes: a file name holds 255, a temporary file's suffix included.
+    package static let nameBytesMax = 200
+
+    package let directory: String
+
+    package init(directory: String) { self.directory = directory }
+
+    /// Whether `name` may be a model's.
+    package static func isValid(name: String) -> Bool {
+        guard let first = name.utf8.first, name.utf8.count <= nameBytesMax,
+            first != UInt8(ascii: "."), first != UInt8(ascii: "-")
+        else { return false }
+        return name.unicodeScalars.allSatisfy { scalar in
+            scalar.isASCII
+                && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
+                    || "._-+:@".unicodeScalars.contains(scalar))
+        }
+    }
+
+    /// Where the model `name` is kept, whether or not it exists.
+    package func path(of name: String) throws(LibraryError) -> String {
+        guard Self.isValid(name: name) else { throw .invalidName(name) }
+        return "\(directory)/\(name)\(Self.suffix)"
+    }
+
+    /// Every model, by name. A library whose directory does not exist is empty.
+    package func list() throws(LibraryError) -> [LibraryEntry] {
+        let files: [String]
+        do throws(SystemError) {
+            files = try FileSystem.names(in: directory)
+        } catch {
+            if error.errorNumber == ENOENT { return [] }
+            throw .system(error)
+        }
+        return files.compactMap { file in
+            guard file.hasSuffix(Self.suffix) else { return nil }
+            return entry(String(file.dropLast(Self.suffix.count)))
+        }.sorted { $0.name < $1.name }
+    }
+
+    private func entry(_ name: String) -> LibraryEntry? {
+        guard let path = try? path(of: name), let status = try? SystemCalls.status(path),
+            status.kind == .regular
+        else { return nil }
+        return LibraryEntry(
+            name: name, path: path, bytes: status.bytes, modified: status.modified)
+    }
+
+    /// The model called `name`.
+    package func find(_ name: String) throws(LibraryError) -> LibraryEntry {
+        _ = try path(of: name)
+        guard let entry = entry(name) else {
+            throw .notFound(name: name, directory: directory)
+        }
+        return entry
+    }
+
+    /// The file that `model` means: a path when it has a slash or ends in `.sluice` or `.gguf`, a
+    /// name otherwise. For commands only: what a request names is always a name.
+    package func resolve(_ model: String) throws(LibraryError) -> String {
+        if model.contains("/") || model.hasSuffix(Self.suffix) || model.hasSuffix(".gguf") {
+            return model
+        }
+        return try find(model).path
+    }
+
+    /// Deletes the model called `name`.
+    package func remove(_ name: String) throws(LibraryError) {
+        let entry = try find(name)
+        do throws(SystemError) {
+            try FileSystem.remove(entry.path)
+        } catch {
+            throw .system(error)
+        }
+    }
+}

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""Talks to a running daemon with OpenAI's own Python client over its Unix socket.
+
+    openai_client.py SOCKET [MODEL]
+
+Needs the package openai. Prints a line for each check; the exit status is 1 when one failed. MODEL
+is the library's first when it is not given. Any model will do: what is checked is the wire.
+"""
+
+import sys
+
+import openai
+
+try:
+    import httpx2 as httpx  # What newer versions of the client are built on.
+except ImportError:
+    import httpx
+
+failures = 0
+
+
+def check(name, passed, detail=""):
+    global failures
+    failures += not passed
+    print(f"{'ok  ' if passed else 'FAIL'} {name}{'' if passed else f': {detail}'}")
+
+
+def refusal(name, expected, parameter, call):
+    try:
+        call()
+        check(name, False, "was accepted")
+    except expected as error:
+        check(name, error.param == parameter, f"param is {error.param!r}")
+    except openai.APIError as error:
+        check(name, False, repr(error))
+
+
+def check_chat(client, model):
+    ask = dict(
+        model=model,
+        messages=[
+            {"role": "system", "content": "Answer briefly."},
+            {"role": "user", "content": [{"type": "text", "text": "Name a colour."}]},
+        ],
+        max_tokens=16,
+        temperature=0,
+        seed=1,
+    )
+    whole = client.chat.completions.create(**ask)
+    choice = whole.choices[0]
+    check("chat: object", whole.object == "chat.completion", whole.object)
+    check("chat: role", choice.message.role == "assistant", choice.message.role)
+    check("chat: finish_reason", choice.finish_reason in ("stop", "length"), choice.finish_reason)
+    usage = whole.usage
+    check(
+        "chat: usage adds up",
+        usage.total_tokens == usage.prompt_tokens + usage.completion_tokens > 0,
+        usage,
+    )
+    check("chat: timings", "predicted_per_second" in (whole.timings or {}), whole)
+
+    stream = client.chat.completions.create(
+        **ask, stream=True, stream_options={"include_usage": True}
+    )
+    chunks = list(stream)
+    check("chat stream: one id", len({chunk.id for chunk in chunks}) == 1)
+    check("chat stream: opens with the role", chunks[0].choices[0].delta.role == "assistant")
+    check("chat stream: usage comes last", chunks[-1].usage and not chunks[-1].choices)
+    check("chat stream: usage only there", all(chunk.usage is None for chunk in chunks[:-1]))
+    reasons = [c.finish_reason for chunk in chunks for c in chunk.choices if c.finish_reason]
+    check("chat stream: one finish_reason", reasons == [choice.finish_reason], reasons)
+    text = "".join(c.delta.content or "" for chunk in chunks for c in chunk.choices)
+    check("chat stream: same text", text == choice.message.content, (text, choice.message.content))
+
+    logged = client.chat.completions.create(**ask, logprobs=True, top_logprobs=2)
+    content = logged.choices[0].logprobs.content
+    check("chat: logprobs", content and all(entry.logprob <= 0 for entry in content), content)
+    check("chat: top_logprobs", all(len(entry.top_logprobs) <= 2 for entry in content), content)
+
+    extra = client.chat.completions.create(**ask, extra_body={"sluice": {"statistics": True}})
+    check("chat: sluice statistics", "bundle_hit_rate" in extra.sluice, extra)
+    return ask
+
+
+def check_completion(client, model):
+    ask = dict(model=model, prompt="One, two, three,", max_tokens=16, temperature=0)
+    whole = client.completions.create(**ask)
+    check("completion: object", whole.object == "text_completion", whole.object)
+    chunks = list(client.completions.create(**ask, stream=True))
+    text = "".join(c.text for chunk in chunks for c in chunk.choices)
+    check("completion stream: same text", text == whole.choices[0].text, text)
+    logged = client.completions.create(**ask, logprobs=1)
+    logprobs = logged.choices[0].logprobs
+    lengths = {len(logprobs.tokens), len(logprobs.token_logprobs), len(logprobs.text_offset)}
+    check("completion: logprobs", len(lengths) == 1 and 0 not in lengths, logprobs)
+
+
+def check_refusals(client, ask):
+    create = client.chat.completions.create
+    bad = openai.BadRequestError
+    refusal("refused: n", bad, "n", lambda: create(**ask, n=2))
+    refusal(
+        "refused: tools", bad, "tools",
+        lambda: create(**ask, tools=[{"type": "function", "function": {"name": "f"}}]),
+    )
+    refusal(
+        "refused: response_format", bad, "response_format",
+        lambda: create(**ask, response_format={"type": "json_object"}),
+    )
+    refusal("refused: no messages", bad, "messages", lambda: create(**{**ask, "messages": []}))
+    refusal(
+        "refused: unknown model", openai.NotFoundError, "model",
+        lambda: create(**{**ask, "model": "no-such-model"}),
+    )
+    refusal(
+        "refused before a stream begins", openai.NotFoundError, "model",
+        lambda: list(create(**{**ask, "model": "no-such-model"}, stream=True)),
+    )
+
+
+def main():
+    if len(sys.argv) not in (2, 3):
+        print(__doc__, file=sys.stderr)
+        return 64
+    transport = httpx.HTTPTransport(uds=sys.argv[1])
+    client = openai.OpenAI(
+        base_url="http://localhost/v1",
+        api_key="none",
+        http_client=openai.DefaultHttpxClient(transport=transport),
+        max_retries=0,
+        timeout=600,
+    )
+    models = [model.id for model in client.models.list()]
+    check("models: listed", bool(models), models)
+    model = sys.argv[2] if len(sys.argv) == 3 else models[0]
+    check("models: retrieved", client.models.retrieve(model).id == model)
+    ask = check_chat(client, model)
+    check_completion(client, model)
+    check_refusals(client, ask)
+    # Leaving in the middle of a stream must not disturb the next request.
+    stream = client.chat.completions.create(**ask, stream=True)
+    next(iter(stream))
+    stream.close()
+    again = client.chat.completions.create(**ask)
+    check("after a broken stream: next answer", again.object == "chat.completion")
+    print(f"{failures} failed")
+    return 1 if failures else 0
+
+
+sys.exit(main())

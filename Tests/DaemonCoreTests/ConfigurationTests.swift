@@ -1,0 +1,211 @@
+// Sizes, profiles, places, the library: what users write.
+
+import DaemonCore
+import Glibc
+import Inference
+import Testing
+
+@Suite struct ConfigurationTests {
+    @Test(
+        arguments: [
+            ("0", 0), ("17", 17), ("1K", 1024), ("1536M", 1_610_612_736), ("2G", 2 << 30),
+            ("2g", 2 << 30), ("2GiB", 2 << 30), ("2GB", 2 << 30), ("5B", 5), ("1T", 1 << 40),
+            ("16777215T", 16_777_215 << 40)
+        ] as [(String, UInt64)])
+    func readsSizes(_ text: String, _ bytes: UInt64) { #expect(ByteSize.parse(text) == bytes) }
+
+    @Test(arguments: [
+        "", "M", "1.5G", "-1", "+1", "1 G", "1X", "1iB", "1KK", "16777216T", "1e3", "0x10",
+        "99999999999999999999", "\u{0661}"
+    ])
+    func refusesSizes(_ text: String) { #expect(ByteSize.parse(text) == nil) }
+
+    @Test func formatsSizes() {
+        #expect(ByteSize.format(0) == "0 B")
+        #expect(ByteSize.format(1536) == "1.5 KiB")
+        #expect(ByteSize.format(200 << 20) == "200 MiB")
+        #expect(ByteSize.format(.max) == "16777216 TiB")
+    }
+
+    private func profile(_ text: String) throws(ConfigurationError) -> Profile {
+        try Profile(text: text, file: "p.toml")
+    }
+
+    @Test func theGenericProfileHoldsTheDefaults() throws {
+        let tests = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        #expect(try Profile(path: "/\(tests)/profiles/generic.toml") == Profile())
+        #expect(try profile("") == Profile())
+    }
+
+    @Test func readsEveryKnob() throws {
+        let profile = try profile(
+            """
+            # A comment
+            [memory]
+            budget = "1536M"  # another
+            [flash]
+            queue_depth = 4
+            read_bytes_max = '1M'
+            reader = "pread"
+            [compute]
+            threads = 3
+            [generation]
+            context_tokens = 2_048
+            prefill_chunk_tokens = 64
+            temperature = 0
+            top_k = 10
+            top_p = 0.5
+            min_p = 1e-2
+            repeat_penalty = 1.1
+            presence_penalty = -1.5
+            frequency_penalty = 0.25
+            penalty_window = 32
+            [service]
+            socket = "/run/x\\\\y"
+            socket_mode = "0600"
+            queue_max = 7
+            models_directory = "/m"
+            default_model = "d"
+            drain_seconds = 0
+            log_level = "debug"
+            """)
+        #expect(profile.memory.budgetBytes == 1536 << 20)
+        #expect(profile.flash.queueDepth == 4)
+        #expect(profile.flash.readBytesMax == 1 << 20)
+        #expect(profile.flash.reader == .pread)
+        #expect(profile.compute.threads == 3)
+        #expect(profile.generation.contextTokens == 2048)
+        #expect(profile.generation.prefillChunkTokens == 64)
+        var sampling = SamplingParameters()
+        sampling.temperature = 0
+        sampling.topK = 10
+        sampling.topP = 0.5
+        sampling.minP = 0.01
+        sampling.repetitionPenalty = 1.1
+        sampling.presencePenalty = -1.5
+        sampling.frequencyPenalty = 0.25
+        sampling.penaltyWindow = 32
+        #expect(profile.generation.sampling == sampling)
+        #expect(profile.service.socketPath == "/run/x\\y")
+        #expect(profile.service.socketMode == 0o600)
+        #expect(profile.service.queueMax == 7)
+        #expect(profile.service.modelsDirectory == "/m")
+        #expect(profile.service.defaultModel == "d")
+        #expect(profile.service.drainSeconds == 0)
+        #expect(profile.service.logLevel == .debug)
+    }
+
+    @Test(arguments: [
+        ("x = 1", 1), ("[memory]\nbudget = 5", 2), ("[memory]\n\nbudget = \"x\"", 3),
+        ("[memory]\nbudget = \"1K\"", 2), ("[memory]\nbudgets = \"1G\"", 2),
+        ("[nothing]\na = 1", 2),
+        ("[flash]\nqueue_depth = 0", 2), ("[flash]\nqueue_depth = 1.5", 2),
+        ("[flash]\nreader = \"mmap\"", 2), ("[flash]\nread_bytes_max = \"1G\"", 2),
+        ("[compute]\nthreads = \"many\"", 2), ("[compute]\nthreads = -1", 2),
+        ("[generation]\ntemperature = \"hot\"", 2), ("[generation]\ntop_p = 2", 2),
+        ("[service]\nsocket_mode = \"0999\"", 2), ("[service]\nsocket_mode = 660", 2),
+        ("[service]\nlog_level = \"loud\"", 2), ("[service]\nsocket = 5", 2),
+        ("[service]\nsocket = \"a", 2), ("[service]\nsocket = \"\\q\"", 2),
+        ("[service]\nsocket = 'a", 2), ("[service]\nsocket = \"a\" b", 2), ("[service", 1),
+        ("[service] x", 1), ("[[service]]", 1), ("[a.b]", 1), ("[]", 1), ("= 1", 1), ("a", 1),
+        ("a =", 1), ("a = [1]", 1), ("a = {}", 1), ("a = 1979-05-27", 1), ("a = 01", 1),
+        ("a = 1__0", 1), ("a = _1", 1), ("a = nan", 1), ("a = inf", 1), ("a = 1e999", 1),
+        ("a = 0x1", 1), ("a = tru", 1), ("\"a\" = 1", 1), ("a.b = 1", 1), ("a = 1.", 1),
+        ("[memory]\nbudget = \"1G\"\nbudget = \"1G\"", 3), ("[memory]\n[memory]", 2),
+        ("a = 99999999999999999999e", 1), ("\u{0}", 1)
+    ])
+    func refusesByLine(_ text: String, _ line: Int) {
+        do throws(ConfigurationError) {
+            _ = try profile(text)
+            Issue.record("accepted: \(text)")
+        } catch {
+            #expect(error.line == line)
+            #expect(error.description.hasPrefix("p.toml:\(line): "))
+            #expect(ExitStatus(error) == .badConfiguration)
+        }
+    }
+
+    /// Random edits of the shipped profile: an error or a profile, never a trap.
+    @Test func survivesMutation() throws {
+        let seed = UInt64.random(in: .min ... .max)
+        print("ConfigurationTests.survivesMutation seed \(seed)")
+        var state = seed
+        func random(_ bound: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % UInt64(bound))
+        }
+        let good = Array(
+            "[memory]\nbudget = \"1G\" # x\n[generation]\ntop_p = 0.9\ntop_k = 1_0\n".utf8)
+        for _ in 0..<5000 {
+            var bytes = good
+            for _ in 0...random(3) { bytes[random(bytes.count)] = UInt8(random(256)) }
+            _ = try? Profile(text: String(decoding: bytes, as: UTF8.self), file: "p")
+        }
+    }
+
+    @Test func refusesFilesThatAreNoProfiles() {
+        for path in ["/nonexistent", "/tmp", "/dev/zero"] {
+            #expect(throws: ConfigurationError.self) { try Profile(path: path) }
+        }
+    }
+
+    @Test func findsPlaces() throws {
+        func places(_ variables: [String: String], isRoot: Bool = false) -> Places {
+            Places(isRoot: isRoot) { variables[$0] }
+        }
+        let service = places(["STATE_DIRECTORY": "/s:/t", "RUNTIME_DIRECTORY": "/r"])
+        #expect(service.library == "/s/models")
+        #expect(service.daemonSocket == "/r/sluice.sock")
+        let user = places(["HOME": "/h", "XDG_RUNTIME_DIR": "/x"])
+        #expect(user.library == "/h/.local/share/sluice/models")
+        #expect(user.daemonSocket == "/x/sluice.sock")
+        #expect(try user.clientSockets() == ["/x/sluice.sock", "/run/sluice/sluice.sock"])
+        #expect(places(["XDG_DATA_HOME": "/d"]).library == "/d/sluice/models")
+        #expect(places([:]).daemonSocket == nil)
+        #expect(places([:], isRoot: true).daemonSocket == "/run/sluice/sluice.sock")
+        #expect(try places(["SLUICE_HOST": "unix:///a/b"]).clientSockets() == ["/a/b"])
+        for host in ["/a/b", "unix://a", "http://x", "unix://"] {
+            #expect(throws: ConfigurationError.self) {
+                try places(["SLUICE_HOST": host]).clientSockets()
+            }
+        }
+    }
+}
+
+@Suite struct LibraryTests {
+    @Test func listsFindsAndRemoves() throws {
+        let directory = TemporaryDirectory()
+        _ = directory.write("12345", to: "b.sluice")
+        _ = directory.write("1", to: "a.sluice")
+        _ = directory.write("1", to: "note.txt")
+        _ = directory.write("1", to: ".hidden.sluice")
+        unsafe mkdir(directory.path + "/folder.sluice", 0o700)
+        unsafe symlink("/etc/passwd", directory.path + "/link.sluice")
+        let library = ModelLibrary(directory: directory.path)
+        #expect(try library.list().map(\.name) == ["a", "b"])
+        #expect(try library.find("b").bytes == 5)
+        #expect(try library.resolve("b") == directory.path + "/b.sluice")
+        #expect(try library.resolve("./x.gguf") == "./x.gguf")
+        #expect(throws: LibraryError.self) { try library.find("link") }
+        #expect(throws: LibraryError.self) { try library.find("folder") }
+        try library.remove("b")
+        #expect(throws: LibraryError.notFound(name: "b", directory: directory.path)) {
+            try library.remove("b")
+        }
+        #expect(try library.list().map(\.name) == ["a"])
+        #expect(try ModelLibrary(directory: "/nonexistent").list().isEmpty)
+    }
+
+    @Test(arguments: [
+        "", ".", "..", "../a", "a/b", "/etc/passwd", "-a", ".a", "a b", "a\0b", "a\n", "\u{e9}",
+        String(repeating: "a", count: 201)
+    ])
+    func refusesNames(_ name: String) throws {
+        let library = ModelLibrary(directory: "/tmp")
+        #expect(throws: LibraryError.invalidName(name)) { try library.path(of: name) }
+        #expect(throws: LibraryError.self) { try library.remove(name) }
+    }
+
+    @Test(arguments: ["a", "qwen3-0.6b_q4", "a:b@c+d", "0"])
+    func allowsNames(_ name: String) { #expect(ModelLibrary.isValid(name: name)) }
+}
