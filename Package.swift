@@ -46,7 +46,8 @@ func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 let package = Package(
     name: "sluice",
     products: [
-        .executable(name: "sluiced", targets: ["sluiced"])
+        .executable(name: "sluiced", targets: ["sluiced"]),
+        .executable(name: "sluice", targets: ["sluice"])
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
@@ -94,6 +95,14 @@ let package = Package(
             name: "sluiced",
             dependencies: ["DaemonCore", "Scheduling", "LinuxSystem", arguments],
             swiftSettings: strict, linkerSettings: standalone),
+        .executableTarget(
+            name: "sluice",
+            dependencies: [
+                "DaemonCore", "HTTPInterface", "Packing", "Scheduling", "Tokenization",
+                "WeightStore", "Kernels", "LinuxSystem", "ModelFiles", "ModelFormat", nioCore,
+                arguments
+            ],
+            swiftSettings: strict, linkerSettings: standalone),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -114,6 +123,8 @@ let package = Package(
             ]),
         tests("HTTPInterface", ["HTTPInterface", "Scheduling", nioCore, nioHTTP1, nioPosix]),
         tests("DaemonCore", ["DaemonCore", "Scheduling", nioCore, nioPosix]),
+        // The built programs as users run them, and the source tree's own rules.
+        tests("Command", ["LinuxSystem", "ModelFormat"]),
         tests("Tidy", [])
     ]
 )

@@ -1,0 +1,126 @@
+// `sluice eval`: a model's numbers on given tokens, for comparison with other implementations.
+
+internal import ArgumentParser
+internal import DaemonCore
+internal import FoundationEssentials
+internal import LinuxSystem
+internal import ModelFormat
+internal import Scheduling
+internal import Tokenization
+
+struct EvalCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "eval",
+        abstract: "Scores a text or tokens, and continues them greedily.",
+        discussion: """
+            A text longer than the context is scored in windows of that many tokens, each from \
+            scratch.
+            """)
+
+    @OptionGroup var model: ModelArguments
+    @OptionGroup var input: EvalInput
+
+    @Option(help: ArgumentHelp("Tokens to continue with, greedily.", valueName: "n"))
+    var generate = 0
+
+    @Flag(help: "Print one JSON object: tokens, greedy, nll, logits.")
+    var json = false
+
+    /// Positions that are scored together: logits of a large vocabulary take much memory.
+    private static let rowsPerStep = 16
+
+    func validate() throws {
+        guard generate >= 0 else { throw ValidationError("--generate is at least 0") }
+    }
+
+    func run() throws {
+        let bytes = try input.textBytes()
+        let instance = try model.open {
+            $0.prefillChunkTokens = Self.rowsPerStep
+            $0.logitsRowsMax = Self.rowsPerStep
+        }
+        let tokens =
+            try input.tokenList()
+            ?? instance.tokenizer.encode(utf8: bytes ?? [], addSpecial: true, parseSpecial: true)
+        let evaluation = try Evaluator(model: instance).evaluate(tokens, generate: generate)
+        if json {
+            Terminal.line(try EvaluationReport(evaluation).json())
+        } else {
+            summarize(evaluation, instance)
+        }
+    }
+
+    private func summarize(_ evaluation: Evaluation, _ instance: ModelInstance) {
+        Terminal.line("tokens      \(evaluation.tokens.count)")
+        if evaluation.scoredTokens > 0 {
+            Terminal.line("nll         \(evaluation.meanLoss)")
+            Terminal.line("perplexity  \(Mathematics.exponential(evaluation.meanLoss))")
+        }
+        if !evaluation.greedy.isEmpty {
+            let bytes = instance.tokenizer.decode(evaluation.greedy, showsControl: true)
+            Terminal.line("greedy      \(String(decoding: bytes, as: UTF8.self))")
+        }
+    }
+}
+
+/// What is evaluated: exactly one of three.
+struct EvalInput: ParsableArguments {
+    @Option(help: ArgumentHelp("Token ids, separated by commas.", valueName: "1,2,3"))
+    var tokens: String?
+
+    @Option(help: ArgumentHelp("A text; special tokens in it are parsed.", valueName: "text"))
+    var text: String?
+
+    @Option(help: ArgumentHelp("A file with a text.", valueName: "path"))
+    var file: String?
+
+    func validate() throws {
+        guard [tokens, text, file].count(where: { $0 != nil }) == 1 else {
+            throw ValidationError("give one of --tokens, --text and --file")
+        }
+        _ = try tokenList()
+    }
+
+    /// The tokens of `--tokens`.
+    func tokenList() throws -> [TokenID]? {
+        try tokens.map { list in
+            try list.split(separator: ",", omittingEmptySubsequences: false).map { item in
+                let digits = item.drop { $0 == " " }
+                guard let number = Int32(digits), number >= 0 else {
+                    throw ValidationError("--tokens has '\(item)', which is not a token id")
+                }
+                return TokenID(rawValue: number)
+            }
+        }
+    }
+
+    /// The bytes of `--text` or `--file`.
+    func textBytes() throws -> [UInt8]? {
+        if let text { return Array(text.utf8) }
+        return try file.map { try TextInput.read($0) }
+    }
+}
+
+/// The JSON of an evaluation.
+struct EvaluationReport: Encodable {
+    let tokens: [Int32]
+    let greedy: [Int32]
+    let nll: Double
+    let logits: [Float]
+
+    init(_ evaluation: Evaluation) {
+        tokens = evaluation.tokens.map(\.rawValue)
+        greedy = evaluation.greedy.map(\.rawValue)
+        nll = evaluation.meanLoss
+        // JSON has no infinities; logits of a damaged or overflowing model may be.
+        logits = evaluation.logits.map {
+            $0.isFinite ? $0 : ($0 < 0 ? -1 : 1) * .greatestFiniteMagnitude
+        }
+    }
+
+    func json() throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys]
+        return String(decoding: try encoder.encode(self), as: UTF8.self)
+    }
+}

@@ -1,0 +1,129 @@
+// `sluice import`: a GGUF file into the library, with a bar on a terminal and one line at the end.
+
+internal import ArgumentParser
+internal import DaemonCore
+internal import Glibc
+internal import LinuxSystem
+internal import ModelFormat
+internal import Packing
+internal import Synchronization
+
+struct ImportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "import",
+        abstract: "Packs a GGUF model into the library.",
+        discussion: """
+            A model of several parts is named by its first part. The source is not changed and not \
+            needed afterwards.
+            """)
+
+    @Argument(help: ArgumentHelp("The model.", valueName: "file.gguf"))
+    var file: String
+
+    @Option(help: "The model's name in the library; else the file's name.")
+    var name: String?
+
+    @OptionGroup var library: LibraryOptions
+
+    @Flag(help: "Replace a model of the same name.")
+    var force = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The nonlinearity, where the file's family has another: silu, gelu, relu or relu2.",
+            valueName: "name"))
+    var activation: ActivationArgument?
+
+    func run() throws {
+        try Self.run(
+            ImportJob(
+                sourcePath: file, libraryDirectory: library.value.directory, name: name,
+                overwrite: force, activation: activation?.value))
+    }
+
+    /// Imports with a bar, and ends with one line on standard error.
+    static func run(_ job: ImportJob) throws {
+        let stopped = StopFlag()
+        let bar = ProgressBar()
+        do {
+            let result = try Interrupts.shared.with(action: { stopped.raise() }) {
+                try job.run(
+                    processID: getpid(),
+                    observer: PackingObserver(
+                        progress: { bar.show($0, title: job.name) },
+                        isCancelled: { stopped.isRaised }))
+            }
+            bar.clear()
+            Terminal.write(
+                "\(job.name): imported, \(ByteSize.format(result.packedBytes))\n",
+                to: STDERR_FILENO)
+        } catch {
+            // One line for it, and the status, are the root command's work.
+            bar.clear()
+            throw error
+        }
+    }
+
+    /// The exit status of a failed import (sysexits.h; 130 for Ctrl-C).
+    static func status(_ error: PackingError) -> Int32 {
+        let cannotCreate: Int32 = 73
+        switch error {
+        case .format, .sourceChanged: return ExitStatus.badData.rawValue
+        case .name: return ExitStatus.usage.rawValue
+        case .exists: return cannotCreate
+        case .cancelled: return ExitStatus.interrupted.rawValue
+        case .source(let cause): return ExitStatus(cause).rawValue
+        case .destination(let cause):
+            switch cause.errorNumber {
+            case ENOENT, ENOTDIR, EEXIST, EISDIR, ENAMETOOLONG: return cannotCreate
+            default: return ExitStatus(cause).rawValue
+            }
+        }
+    }
+}
+
+/// `--activation`.
+struct ActivationArgument: ExpressibleByArgument {
+    let value: Activation
+
+    init?(argument: String) {
+        guard let value = Activation(rawValue: argument) else { return nil }
+        self.value = value
+    }
+
+    static var allValueStrings: [String] { Activation.allCases.map(\.rawValue) }
+}
+
+/// Raised once, from another thread.
+private final class StopFlag: Sendable {
+    private let raised = Atomic<Bool>(false)
+
+    var isRaised: Bool { raised.load(ordering: .relaxed) }
+    func raise() { raised.store(true, ordering: .relaxed) }
+}
+
+/// A bar on standard error where that is a terminal, redrawn when its percentage changes. No
+/// colours.
+private final class ProgressBar: Sendable {
+    private let isShown = Terminal.isTerminal(STDERR_FILENO)
+    private let percent = Atomic<Int>(-1)
+    private static let cells = 30
+
+    func show(_ progress: PackingProgress, title: String) {
+        guard isShown, progress.bytesTotal > 0 else { return }
+        let now = Int(Double(progress.bytesDone) / Double(progress.bytesTotal) * 100)
+        guard percent.exchange(now, ordering: .relaxed) != now else { return }
+        let filled = Self.cells * now / 100
+        let bar =
+            String(repeating: "#", count: filled)
+            + String(repeating: ".", count: Self.cells - filled)
+        let total = ByteSize.format(progress.bytesTotal)
+        Terminal.write("\r\(title) [\(bar)] \(now)% of \(total)\u{1B}[K", to: STDERR_FILENO)
+    }
+
+    /// Makes room for the final line.
+    func clear() {
+        guard isShown, percent.load(ordering: .relaxed) >= 0 else { return }
+        Terminal.write("\r\u{1B}[K", to: STDERR_FILENO)
+    }
+}

@@ -1,0 +1,90 @@
+// `sluice ls`, `rm` and `ps`: which models there are, and which of them run.
+
+internal import ArgumentParser
+internal import DaemonCore
+internal import NIOCore
+internal import HTTPInterface
+internal import Scheduling
+
+struct ListCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ls",
+        abstract: "Lists the library: the daemon's, or a directory's with --library.",
+        aliases: ["list"])
+
+    @OptionGroup var daemon: DaemonOptions
+    @OptionGroup var library: LibraryOptions
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() throws {
+        let rows = try rows()
+        if json { return Terminal.line(Self.json(rows)) }
+        let cells = rows.map { row in
+            [row.name, ByteSize.format(row.fileBytes), Terminal.date(row.modified)]
+        }
+        Terminal.write(Terminal.table([["NAME", "SIZE", "MODIFIED"]] + cells))
+    }
+
+    /// Without a daemon, the user's own library; a socket that was named must answer.
+    private func rows() throws -> [ModelSummary] {
+        if library.library == nil {
+            do {
+                return try daemon.connect().models()
+            } catch let error as DaemonClientError {
+                if daemon.socket != nil { throw error }
+            }
+        }
+        return try library.value.list().map { entry in
+            ModelSummary(
+                name: entry.name, architecture: "", fileBytes: entry.bytes,
+                modified: entry.modified, isLoaded: false)
+        }
+    }
+
+    static func json(_ models: [ModelSummary]) -> String {
+        var buffer = ByteBuffer(staticString: "{\"models\":[")
+        for (index, model) in models.enumerated() {
+            buffer.writeStaticString(index > 0 ? ",{\"name\":" : "{\"name\":")
+            buffer.writeJSON(model.name)
+            buffer.writeString(",\"file_bytes\":\(model.fileBytes),")
+            buffer.writeString("\"modified\":\(model.modified),\"loaded\":\(model.isLoaded)}")
+        }
+        buffer.writeStaticString("]}")
+        return String(buffer: buffer)
+    }
+}
+
+struct RemoveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rm", abstract: "Deletes models from the library.")
+
+    @OptionGroup var library: LibraryOptions
+
+    @Argument(help: "Names as `sluice ls` shows them.")
+    var models: [String]
+
+    func run() throws {
+        for model in models { try library.value.remove(model) }
+    }
+}
+
+struct RunningCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "ps", abstract: "Lists the models that the daemon has loaded.")
+
+    @OptionGroup var daemon: DaemonOptions
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() throws {
+        let models = try daemon.connect().models().filter(\.isLoaded)
+        if json { return Terminal.line(ListCommand.json(models)) }
+        let cells = models.map { model in
+            [model.name, model.architecture, ByteSize.format(model.fileBytes)]
+        }
+        Terminal.write(Terminal.table([["NAME", "ARCHITECTURE", "SIZE"]] + cells))
+    }
+}

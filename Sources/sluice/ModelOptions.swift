@@ -1,0 +1,102 @@
+// Options that every command with a model in this process understands, and where MODEL is found.
+
+internal import ArgumentParser
+internal import DaemonCore
+internal import Glibc
+internal import Kernels
+internal import LinuxSystem
+internal import Packing
+internal import Scheduling
+internal import WeightStore
+
+/// Shared by eval, bench, show and `run --local`.
+struct ModelArguments: ParsableArguments {
+    @Argument(help: "A name in the library, a .sluice file, or a .gguf file.")
+    var model: String
+
+    @OptionGroup var engine: EngineArguments
+    @OptionGroup var library: LibraryOptions
+
+    /// The packed file that MODEL means; a GGUF file is packed into the library on first use.
+    func packedPath() throws -> String { try library.packedPath(of: model) }
+
+    /// Opens the model.
+    func open(_ configure: (inout ModelOptions) -> Void = { _ in }) throws -> ModelInstance {
+        let path = try packedPath()
+        var options = try engine.options()
+        configure(&options)
+        return try ModelInstance(path: path, options: options)
+    }
+}
+
+extension LibraryOptions {
+    /// The packed file that `model` means; a GGUF file is packed into the library on first use.
+    func packedPath(of model: String) throws -> String {
+        let path = try value.resolve(model)
+        guard path.hasSuffix(".gguf") else { return path }
+        return try PackedOnFirstUse(source: path, library: value).path()
+    }
+}
+
+extension VerificationPolicy: ExpressibleByArgument {}
+
+/// How a model runs in this process.
+struct EngineArguments: ParsableArguments {
+    @Option(help: ArgumentHelp("Memory for everything, such as 1536M or 2G.", valueName: "size"))
+    var memory: String?
+
+    @Option(help: ArgumentHelp("Threads that compute.", valueName: "n"))
+    var threads: Int?
+
+    @Option(help: ArgumentHelp("Positions of the KV cache.", valueName: "n"))
+    var context: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Bits of a number in the KV cache: 32 is exact, 16 saves memory.", valueName: "32|16"))
+    var kvBits = 32
+
+    @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
+    var profile: String?
+
+    @Option(help: "Compare weights with their checksums on the first read, or always.")
+    var verify = VerificationPolicy.first
+
+    @Flag(help: "Everything in memory, without a limit.")
+    var resident = false
+
+    func validate() throws {
+        if let memory, ByteSize.parse(memory) == nil {
+            throw ValidationError("--memory is a size such as 1536M or 2G, not '\(memory)'")
+        }
+        if let threads, !(1...1024).contains(threads) {
+            throw ValidationError("--threads is between 1 and 1024")
+        }
+        if let context, !(1...1 << 22).contains(context) {
+            throw ValidationError("--context is between 1 and 4194304")
+        }
+        guard kvBits == 32 || kvBits == 16 else {
+            throw ValidationError("--kv-bits is 32 or 16")
+        }
+        if resident && memory != nil {
+            throw ValidationError("--resident has no limit: it does not go with --memory")
+        }
+    }
+
+    /// Whether any of these was given.
+    var isGiven: Bool {
+        memory != nil || threads != nil || context != nil || kvBits != 32 || profile != nil
+            || resident || verify != .first
+    }
+
+    func options() throws -> ModelOptions {
+        var options = ModelOptions(try profile.map { try Profile(path: $0) } ?? Profile())
+        if let memory { options.memoryBytesMax = ByteSize.parse(memory).map(Int.init(clamping:)) }
+        if let threads { options.threads = threads }
+        options.contextTokens = context
+        options.isResident = resident
+        options.verification = verify
+        options.kvElement = kvBits == 16 ? .half : .float
+        return options
+    }
+}

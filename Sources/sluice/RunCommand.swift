@@ -1,0 +1,125 @@
+// `sluice run`: one answer, or a chat.
+
+internal import ArgumentParser
+internal import DaemonCore
+internal import Glibc
+internal import Scheduling
+
+struct RunCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run",
+        abstract: "Answers a prompt; without one, from a terminal, chats.",
+        discussion: "The prompt may also come on standard input.")
+
+    @OptionGroup var daemon: DaemonOptions
+    @OptionGroup var engine: EngineArguments
+    @OptionGroup var library: LibraryOptions
+
+    @Flag(help: "Run the model in this process, without the daemon.")
+    var local = false
+
+    @Argument(help: "A model of the library; with --local also a .sluice or .gguf file.")
+    var model: String
+
+    @Argument(help: "What to answer.")
+    var prompt: String?
+
+    @Option(help: ArgumentHelp("System message.", valueName: "text"))
+    var system: String?
+
+    @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
+    var maxTokens: Int?
+
+    @Option(help: ArgumentHelp("End before this text; may be repeated.", valueName: "text"))
+    var stop: [String] = []
+
+    @Option(help: "0 always takes the likeliest token.")
+    var temperature: Float?
+
+    @Option(name: .customLong("top-k"), help: "Keep this many likeliest tokens.")
+    var topK: Int?
+
+    @Option(name: .customLong("top-p"), help: "Keep tokens up to this summed probability.")
+    var topP: Float?
+
+    @Option(
+        name: .customLong("min-p"), help: "Keep tokens this fraction as likely as the likeliest.")
+    var minP: Float?
+
+    @Option(help: "The same seed gives the same answer.")
+    var seed: UInt64?
+
+    @Flag(help: "Continue the prompt as it is, without the chat template.")
+    var raw = false
+
+    @Flag(help: "Print a line of numbers after each answer, on standard error.")
+    var stats = false
+
+    /// Longest prompt on standard input.
+    private static let inputBytesMax = 4 << 20
+
+    func validate() throws {
+        if let maxTokens, maxTokens < 1 { throw ValidationError("--max-tokens is at least 1") }
+        if !local && (engine.isGiven || library.library != nil) {
+            throw ValidationError("options about running the model go with --local")
+        }
+        if local && daemon.socket != nil {
+            throw ValidationError("--local does not use a --socket")
+        }
+    }
+
+    func run() throws {
+        let interrupts = Interrupts.shared
+        guard local else {
+            let service = try daemon.connect(sampling: sampling)
+            return try Self.run(
+                prompt: prompt,
+                ChatSession(service: service, options: options, interrupts: interrupts))
+        }
+        var engineOptions = EngineOptions()
+        engineOptions.model = try engine.options()
+        let service = try Engine(
+            catalog: FileCatalog(path: try library.packedPath(of: model)), options: engineOptions)
+        defer { service.stop() }
+        try Self.run(
+            prompt: prompt,
+            ChatSession(service: service, options: options, interrupts: interrupts))
+    }
+
+    /// Answers `prompt`, or what standard input holds, or chats.
+    static func run(prompt: String?, _ session: ChatSession) throws {
+        var session = session
+        if let prompt { return try session.answer(prompt) }
+        guard !Terminal.isTerminal(STDIN_FILENO) else { return session.chat() }
+        guard let bytes = Terminal.readInput(bytesMax: inputBytesMax),
+            let text = String(validating: bytes, as: UTF8.self)
+        else {
+            Terminal.complain("standard input: not UTF-8, or longer than 4 MiB")
+            throw ExitCode(ExitStatus.badData.rawValue)
+        }
+        let prompt = text.hasSuffix("\n") ? String(text.dropLast()) : text
+        guard !prompt.isEmpty else { throw ValidationError("standard input holds no prompt") }
+        try session.answer(prompt)
+    }
+
+    var sampling: SamplingOverrides {
+        var sampling = SamplingOverrides()
+        sampling.temperature = temperature
+        sampling.topK = topK
+        sampling.topP = topP
+        sampling.minP = minP
+        sampling.seed = seed
+        return sampling
+    }
+
+    var options: SessionOptions {
+        var options = SessionOptions(model: model)
+        options.system = system
+        options.sampling = sampling
+        options.tokensMax = maxTokens
+        options.stopStrings = stop
+        options.isRaw = raw
+        options.showsStatistics = stats
+        return options
+    }
+}

@@ -1,0 +1,90 @@
+// `sluice show`: what a model is, and how it would use a budget.
+
+internal import ArgumentParser
+internal import DaemonCore
+internal import ModelFiles
+internal import ModelFormat
+internal import Packing
+internal import Scheduling
+internal import WeightStore
+
+struct ShowCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show", abstract: "Shows a model, and what it needs under a memory limit.")
+
+    @OptionGroup var model: ModelArguments
+
+    @Flag(help: "Read every weight and compare it with its checksum.")
+    var check = false
+
+    func run() throws {
+        let path = try model.packedPath()
+        let options = try model.engine.options()
+        let source = try FileByteSource(path: path, name: path)
+        let packed = try PackedModel(source: source)
+        describe(packed)
+        if check {
+            try PackedVerifier.verify(packed, source: source)
+            Terminal.line("weights         all checksums are right")
+        }
+        try describeBudget(try ModelInstance.sizing(path: path, options: options), packed)
+    }
+
+    private func describe(_ packed: PackedModel) {
+        let manifest = packed.manifest
+        let shape = manifest.hyperparameters
+        var rows = [
+            ("name", manifest.modelName),
+            ("architecture", shape.architecture.rawValue),
+            ("source", "\(manifest.source.fileName) (\(manifest.source.digest))"),
+            ("file", ByteSize.format(packed.fileByteCount)),
+            ("context", "\(shape.contextLength) tokens"),
+            ("layers", "\(shape.layerCount), width \(shape.width)"),
+            (
+                "attention",
+                "\(shape.headCount) heads, \(shape.keyValueHeadCount) for keys and values"
+            ),
+            ("vocabulary", "\(shape.vocabularySize) tokens"),
+            ("formats", formats(manifest))
+        ]
+        if let experts = shape.experts {
+            rows.append(("experts", "\(experts.count) per layer, \(experts.usedCount) used"))
+        }
+        rows += manifest.conversions.map { ("converted", $0) }
+        for (name, value) in rows { Terminal.line(Self.row(name, value)) }
+    }
+
+    private func formats(_ manifest: PackedManifest) -> String {
+        let all =
+            manifest.matrices.map(\.format)
+            + manifest.experts.flatMap { [$0.gate.format, $0.up.format, $0.down.format] }
+        return Set(all.map(\.rawValue)).sorted().joined(separator: " ")
+    }
+
+    private func describeBudget(_ sizing: ModelSizing, _ packed: PackedModel) throws {
+        Terminal.line("")
+        for term in sizing.budget.terms where term.bytes > 0 {
+            Terminal.line(Self.row(term.name, MemoryBudget.mebibytes(term.bytes)))
+        }
+        Terminal.line(Self.row("sum", MemoryBudget.mebibytes(sizing.budget.sumBytes)))
+        if !model.engine.resident {
+            Terminal.line(Self.row("limit", MemoryBudget.mebibytes(sizing.budget.limitBytes)))
+        }
+        Terminal.line(Self.row("context", "\(sizing.contextTokens) tokens at once"))
+        let total = sizing.plan.denseBytes
+        let experts = packed.manifest.experts.reduce(0) { $0 + $1.count }
+        let verdict =
+            sizing.plan.streamsDense
+            ? "dense weights streamed: \(sizing.plan.pinnedBytes * 100 / max(total, 1)) % stay"
+            : "dense weights stay in memory"
+        Terminal.line(Self.row("verdict", verdict))
+        if experts > 0 {
+            Terminal.line(
+                Self.row("", "\(sizing.plan.expertSlotCount) of \(experts) experts fit at once"))
+        }
+    }
+
+    private static func row(_ name: String, _ value: String) -> String {
+        name + String(repeating: " ", count: max(1, 20 - name.count)) + value
+    }
+}

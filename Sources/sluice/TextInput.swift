@@ -1,0 +1,25 @@
+// Text files that commands take: read whole, with a limit.
+
+internal import DaemonCore
+internal import Glibc
+internal import LinuxSystem
+
+enum TextInput {
+    private static let bytesMax: UInt64 = 256 << 20
+
+    /// The bytes of a regular file.
+    ///
+    /// - Throws: `SystemError` when it cannot be read, or is larger than 256 MiB (EFBIG).
+    static func read(_ path: String) throws(SystemError) -> [UInt8] {
+        let file = try FileDescriptor(path: path, mode: .read)
+        let count = try file.byteCount()
+        guard count <= bytesMax else {
+            throw SystemError("read", errorNumber: EFBIG, subject: path)
+        }
+        var bytes = [UInt8](repeating: 0, count: Int(count))
+        var span = bytes.mutableSpan
+        var raw = unsafe span.mutableBytes
+        let found = try file.read(at: 0, into: &raw)
+        return Array(bytes.prefix(found))
+    }
+}
