@@ -9,6 +9,7 @@ package final class Mailbox<Message: Sendable>: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let arrival = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var messages: [Message] = []
+    private var isClosed = false
 
     package init(capacity: Int) {
         self.capacity = capacity
@@ -25,14 +26,26 @@ package final class Mailbox<Message: Sendable>: @unchecked Sendable {
 
     /// Posts a message.
     ///
-    /// - Returns: false when the box is full.
+    /// - Returns: false when the box is full or closed.
     package func post(_ message: Message) -> Bool {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }
-        guard messages.count < capacity else { return false }
+        guard messages.count < capacity, !isClosed else { return false }
         messages.append(message)
         unsafe pthread_cond_signal(arrival)
         return true
+    }
+
+    /// Refuses every message from now on.
+    ///
+    /// - Returns: what was posted before and not yet taken.
+    package func close() -> [Message] {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        isClosed = true
+        let taken = messages
+        messages.removeAll()
+        return taken
     }
 
     /// Everything posted since the last call, in order; with `waiting`, at least one message.

@@ -29,7 +29,8 @@ package final class Engine: GenerationService {
     private let mailbox: Mailbox<EngineMessage>
     private let shared: EngineStatus
     private let catalog: any ModelCatalog
-    private let thread: Thread
+    /// Nil once it was joined.
+    private let thread: Mutex<Thread?>
 
     /// Starts the engine thread. No model is loaded until the first order.
     ///
@@ -37,9 +38,10 @@ package final class Engine: GenerationService {
     package init(catalog: any ModelCatalog, options: EngineOptions) throws(SystemError) {
         let mailbox = Mailbox<EngineMessage>(capacity: options.queueMax * 4 + 16)
         let shared = EngineStatus(queueMax: options.queueMax)
-        thread = try Thread(stackBytes: 4 << 20) {
+        let thread = try Thread(stackBytes: 4 << 20) {
             EngineLoop(mailbox: mailbox, status: shared, catalog: catalog, options: options).run()
         }
+        self.thread = Mutex(thread)
         self.mailbox = mailbox
         self.shared = shared
         self.catalog = catalog
@@ -61,9 +63,9 @@ package final class Engine: GenerationService {
         _ order: GenerationOrder, onEvent: @escaping @Sendable (GenerationEvent) -> Void
     ) -> any GenerationTicket {
         let id = shared.nextID.wrappingAdd(1, ordering: .relaxed).newValue
-        let ticket = EngineTicket(id: id, mailbox: mailbox)
+        let ticket = EngineTicket(id: id, mailbox: mailbox, status: shared)
         if state == .draining {
-            onEvent(.failed(GenerationError(.draining, "the service is going down")))
+            onEvent(.failed(Self.goingDown))
             return ticket
         }
         guard shared.reserveQueuePlace() else {
@@ -75,7 +77,8 @@ package final class Engine: GenerationService {
             onEvent: onEvent)
         if !mailbox.post(.generate(waiting)) {
             shared.releaseQueuePlace()
-            onEvent(.failed(Self.queueFull))
+            // A closed mailbox refuses too: the engine stopped since the state was read.
+            onEvent(.failed(state == .draining ? Self.goingDown : Self.queueFull))
         }
         return ticket
     }
@@ -83,12 +86,19 @@ package final class Engine: GenerationService {
     /// Refuses new orders from now on; what was taken goes on.
     package func drain() { shared.state.withLock { $0 = .draining } }
 
-    /// Cancels what is left, frees the model and ends the thread. Returns when it has ended.
+    /// Cancels what is left, frees the model and ends the thread. Returns when it has ended; may be
+    /// called again.
     package func stop() {
         drain()
-        while !mailbox.post(.stop) { Thread.sleep(microseconds: 1000) }
-        thread.join()
+        shared.isStopping.store(true, ordering: .releasing)
+        _ = mailbox.post(.wake)
+        thread.withLock { thread in
+            thread?.join()
+            thread = nil
+        }
     }
+
+    static let goingDown = GenerationError(.draining, "the service is going down")
 
     private static var queueFull: GenerationError {
         GenerationError(.overloaded, "the queue is full; try again later")
@@ -98,14 +108,16 @@ package final class Engine: GenerationService {
 /// What other threads say to the engine.
 enum EngineMessage: Sendable {
     case generate(WaitingOrder)
-    case cancel(id: Int)
-    case stop
+    /// Look at what is shared: a full mailbox does not take this, and needs no waking.
+    case wake
 }
 
 /// What the engine thread and its callers share.
 final class EngineStatus: Sendable {
     let state = Mutex<ServiceState>(.ready(model: nil))
     let nextID = Atomic<Int>(0)
+    let isStopping = Atomic<Bool>(false)
+    private let cancelled = Mutex<Set<Int>>([])
     private let queued = Atomic<Int>(0)
     private let queueMax: Int
 
@@ -116,6 +128,16 @@ final class EngineStatus: Sendable {
         if queued.add(1, ordering: .relaxed).newValue <= queueMax { return true }
         queued.subtract(1, ordering: .relaxed)
         return false
+    }
+
+    func cancel(_ id: Int) { _ = cancelled.withLock { $0.insert(id) } }
+
+    /// The orders cancelled since the last call.
+    func takeCancelled() -> Set<Int> {
+        cancelled.withLock { ids in
+            defer { ids.removeAll() }
+            return ids
+        }
     }
 
     func releaseQueuePlace() { queued.subtract(1, ordering: .relaxed) }
@@ -129,9 +151,11 @@ final class EngineStatus: Sendable {
 private struct EngineTicket: GenerationTicket {
     let id: Int
     let mailbox: Mailbox<EngineMessage>
+    let status: EngineStatus
 
     func cancel() {
-        // A full mailbox empties within a step; a lost cancellation would generate for nobody.
-        while !mailbox.post(.cancel(id: id)) { Thread.sleep(microseconds: 1000) }
+        // Never waits for the engine: this may be the engine's own thread, or after its end.
+        status.cancel(id)
+        _ = mailbox.post(.wake)
     }
 }

@@ -3,6 +3,7 @@
 internal import Inference
 internal import LinuxSystem
 internal import ModelFormat
+internal import Synchronization
 internal import Tokenization
 internal import WeightStore
 
@@ -15,7 +16,7 @@ final class EngineLoop {
     private var queue = FairQueue()
     private var scheduler: Scheduler
     private var loaded: (name: String, model: ModelInstance)?
-    private var isStopped = false
+    private var isStopped: Bool { status.isStopping.load(ordering: .acquiring) }
 
     init(
         mailbox: Mailbox<EngineMessage>, status: EngineStatus, catalog: any ModelCatalog,
@@ -30,24 +31,30 @@ final class EngineLoop {
 
     func run() {
         while !isStopped {
-            let isIdle = scheduler.running.isEmpty && queue.count == 0
-            for message in mailbox.take(waiting: isIdle) { handle(message) }
+            takeMessages(waiting: scheduler.running.isEmpty && queue.count == 0)
             admit()
             if !scheduler.running.isEmpty { step() }
             retireFinished()
         }
-        let cancelled = GenerationError(.draining, "the service is going down")
-        for session in scheduler.running { session.fail(cancelled) }
-        while let order = takeWaiting() { order.onEvent(.failed(cancelled)) }
+        mailbox.close().forEach(handle)
+        for session in scheduler.running { session.fail(Engine.goingDown) }
+        while let order = takeWaiting() { order.onEvent(.failed(Engine.goingDown)) }
+        retireFinished()
+    }
+
+    private func takeMessages(waiting: Bool) {
+        mailbox.take(waiting: waiting).forEach(handle)
+        // An order is posted before it can be cancelled: whoever is cancelled by now is either here
+        // or in the mailbox.
+        let cancelled = status.takeCancelled()
+        guard !cancelled.isEmpty else { return }
+        mailbox.take(waiting: false).forEach(handle)
+        for id in cancelled { cancel(id) }
         retireFinished()
     }
 
     private func handle(_ message: EngineMessage) {
-        switch message {
-        case .generate(let order): queue.append(order)
-        case .cancel(let id): cancel(id)
-        case .stop: isStopped = true
-        }
+        if case .generate(let order) = message { queue.append(order) }
     }
 
     private func cancel(_ id: Int) {
