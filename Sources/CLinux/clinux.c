@@ -20,11 +20,13 @@ void clinux_write_out(int fd, int64_t offset, int64_t length) {
     sync_file_range(fd, offset, length, flags);
 }
 
-int clinux_pin_thread(int processor) {
+int clinux_pin_thread(const int *processors, int count) {
     cpu_set_t set;
-    if (processor < 0 || processor >= CPU_SETSIZE) return EINVAL;
     CPU_ZERO(&set);
-    CPU_SET(processor, &set);
+    for (int i = 0; i < count; i++) {
+        if (processors[i] < 0 || processors[i] >= CPU_SETSIZE) return EINVAL;
+        CPU_SET(processors[i], &set);
+    }
     return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : errno;
 }
 

@@ -13,7 +13,7 @@ package final class Transformer {
     package let shape: ActivationShape
     let store: WeightStore
     let kernels: Kernels
-    let team: ComputeTeam
+    package let team: ComputeTeam
     let rotary: RotaryTable
     let attentionShape: AttentionShape
     let activation: Activation

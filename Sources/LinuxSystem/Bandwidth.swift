@@ -4,15 +4,23 @@ internal import CLinux
 
 /// Measures memory bandwidth.
 package enum MemoryBandwidth {
-    /// Larger than caches, small enough for a small machine.
-    private static let probeBytes = 64 << 20
+    /// Much larger than caches: of 64 MiB a cache of 32 MiB was seen to serve a third.
+    private static let probeBytesMax = 512 << 20
     private static let pieceBytes = 1 << 20
+
+    /// Half of what this process may still take, so that a measurement never hits a limit.
+    private static var probeBytes: Int {
+        let left = MemoryLimits.smallestBytes() - ProcessMemory.current().residentBytes
+        let half = min(left, MemoryLimits.availableBytes()) / 2
+        return max(4, min(half, probeBytesMax) / pieceBytes) * pieceBytes
+    }
 
     /// Bytes per second that all members of `team` together read from memory: the best of a few
     /// passes over a buffer larger than the caches.
     ///
     /// - Throws: `SystemError` when the buffer cannot be mapped.
     package static func bytesPerSecond(team: ComputeTeam) throws(SystemError) -> Double {
+        let probeBytes = probeBytes
         let arena = try MemoryArena(byteCount: probeBytes)
         let region = unsafe arena.allocate(byteCount: probeBytes)
         unsafe region.initializeMemory(as: UInt8.self, repeating: 1)

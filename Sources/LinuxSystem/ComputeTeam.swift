@@ -5,13 +5,20 @@ internal import CLinux
 internal import Glibc
 internal import Synchronization
 
+/// What a team's members call for each piece: a C function on a job's address, so that handing out
+/// an operation allocates nothing.
+package typealias TeamCall = @convention(c) (_ job: UnsafeRawPointer, _ piece: Int) -> Void
+
 /// A fixed group of pinned threads that run the pieces of one operation at a time.
 ///
-/// Only one thread may call ``run(pieces:_:)``; it becomes member 0.
+/// Only one thread may call ``run(pieces:_:)`` and ``run(pieces:job:_:)``; it becomes member 0. A
+/// thread that computes for long calls ``pinCaller()`` once before: left free, it was seen sharing
+/// a processor with a member, each waiting for the other (31 tokens per second instead of 52).
 package final class ComputeTeam: Sendable {
     package let memberCount: Int
     private let state: TeamState
     private let threads: [Thread]
+    private let processors: [Int]
 
     /// Starts `memberCount - 1` threads, pinned to the processors that this process may use.
     package init(memberCount: Int) {
@@ -26,6 +33,7 @@ package final class ComputeTeam: Sendable {
         }
         self.state = state
         self.threads = threads
+        self.processors = processors
         self.memberCount = threads.count + 1
     }
 
@@ -38,21 +46,49 @@ package final class ComputeTeam: Sendable {
     ///
     /// Pieces are claimed one by one, so uneven processors share the work evenly.
     package func run(pieces: Int, _ body: @Sendable (Int) -> Void) {
-        precondition(pieces <= TeamState.piecesMax, "an operation has too many pieces")
-        if pieces <= 1 || threads.isEmpty {
-            for piece in 0..<pieces { body(piece) }
-            return
+        withoutActuallyEscaping(body) { body in
+            unsafe run(pieces: pieces, job: body) { job, piece in
+                unsafe job.assumingMemoryBound(to: (@Sendable (Int) -> Void).self).pointee(piece)
+            }
         }
-        withoutActuallyEscaping(body) { state.run(pieces: pieces, $0) }
+    }
+
+    /// ``run(pieces:_:)`` without allocating: `call` gets the address of `job`, which outlives the
+    /// call and is shared by all members.
+    @unsafe
+    package func run<Job>(pieces: Int, job: Job, _ call: TeamCall) {
+        precondition(pieces <= TeamState.piecesMax, "an operation has too many pieces")
+        unsafe withUnsafePointer(to: job) { job in
+            let job = unsafe UnsafeRawPointer(job)
+            if pieces <= 1 || threads.isEmpty {
+                for piece in 0..<pieces { unsafe call(job, piece) }
+                return
+            }
+            unsafe state.run(pieces: pieces, job: job, call)
+        }
+    }
+
+    /// Pins the calling thread to the processor that member 0 has, for good. Threads that it starts
+    /// later inherit that.
+    package func pinCaller() {
+        Processors.pinThread(to: processors.prefix(1))
     }
 }
 
-/// The processors that the calling thread may run on.
+/// The processors that this process may run on.
 package enum Processors {
-    package static var allowed: [Int] {
+    /// As the first thread that asked was allowed, so before any was pinned.
+    package static let allowed: [Int] = {
         var numbers = [Int32](repeating: 0, count: 1024)
         let count = unsafe clinux_allowed_processors(&numbers, Int32(numbers.count))
         return numbers.prefix(Int(count)).map(Int.init)
+    }()
+
+    /// Lets the calling thread run on `processors` alone. Where the kernel refuses, nothing changes.
+    static func pinThread(to processors: some Collection<Int>) {
+        guard !processors.isEmpty else { return }
+        let numbers = processors.map(Int32.init)
+        _ = unsafe clinux_pin_thread(numbers, Int32(numbers.count))
     }
 }
 
@@ -61,7 +97,11 @@ package enum Processors {
 @safe
 private final class TeamState: @unchecked Sendable {
     static let piecesMax = 1 << 20 - 1
-    private static let spinsMax = 4000
+    /// How long a member looks for work before it sleeps: longer than the pauses between one
+    /// token's operations, short beside a wait for flash or for a client.
+    private static let spinNanosecondsMax: UInt64 = 200_000
+    /// Looks between two readings of the clock.
+    private static let spinsPerClock = 64
 
     private let ticket = Atomic<UInt64>(0)
     private let unfinished = Atomic<Int>(0)
@@ -69,7 +109,9 @@ private final class TeamState: @unchecked Sendable {
     private let sleepers = Atomic<Int>(0)
     /// A futex word; it counts operations.
     private let epoch: UnsafeMutablePointer<UInt32>
-    private var body: (@Sendable (Int) -> Void)?
+    /// The present operation: written before `ticket` is, read after.
+    private var job: UnsafeRawPointer?
+    private var call: TeamCall?
 
     init() {
         unsafe epoch = UnsafeMutablePointer<UInt32>.allocate(capacity: 1)
@@ -78,9 +120,10 @@ private final class TeamState: @unchecked Sendable {
 
     deinit { unsafe epoch.deallocate() }
 
-    func run(pieces: Int, _ body: @escaping @Sendable (Int) -> Void) {
+    func run(pieces: Int, job: UnsafeRawPointer, _ call: @escaping TeamCall) {
         let generation = ((ticket.load(ordering: .relaxed) >> 40) + 1) & 0xFF_FFFF
-        self.body = body
+        unsafe self.job = job
+        unsafe self.call = call
         unfinished.store(pieces, ordering: .relaxed)
         ticket.store(generation << 40 | UInt64(pieces) << 20, ordering: .releasing)
         wakeSleepers()
@@ -88,9 +131,9 @@ private final class TeamState: @unchecked Sendable {
         var spins = 0
         while unfinished.load(ordering: .acquiring) > 0 {
             spins += 1
-            if spins % Self.spinsMax == 0 { sched_yield() } else { clinux_spin_hint() }
+            // A member that has lost its processor cannot finish while this one spins on it.
+            if spins % 4096 == 0 { sched_yield() } else { clinux_spin_hint() }
         }
-        self.body = nil
     }
 
     func stop() {
@@ -99,7 +142,7 @@ private final class TeamState: @unchecked Sendable {
     }
 
     func work(pinnedTo processor: Int?) {
-        if let processor { _ = clinux_pin_thread(Int32(processor)) }
+        if let processor { Processors.pinThread(to: [processor]) }
         var seen: UInt64 = 0
         while let generation = nextGeneration(after: seen) {
             claimPieces(of: generation)
@@ -107,15 +150,19 @@ private final class TeamState: @unchecked Sendable {
         }
     }
 
+    /// Waits for an operation after `seen`; nil when the team ends.
     private func nextGeneration(after seen: UInt64) -> UInt64? {
         while true {
             let before = unsafe clinux_word_load(epoch)
-            for _ in 0..<Self.spinsMax {
-                if isStopped.load(ordering: .relaxed) { return nil }
-                let generation = ticket.load(ordering: .acquiring) >> 40
-                if generation != seen { return generation }
-                clinux_spin_hint()
-            }
+            let deadline = MonotonicClock.nanoseconds + Self.spinNanosecondsMax
+            repeat {
+                for _ in 0..<Self.spinsPerClock {
+                    if isStopped.load(ordering: .relaxed) { return nil }
+                    let generation = ticket.load(ordering: .acquiring) >> 40
+                    if generation != seen { return generation }
+                    clinux_spin_hint()
+                }
+            } while MonotonicClock.nanoseconds < deadline
             sleepers.add(1, ordering: .sequentiallyConsistent)
             _ = unsafe clinux_futex_wait(epoch, before)
             sleepers.subtract(1, ordering: .sequentiallyConsistent)
@@ -130,7 +177,7 @@ private final class TeamState: @unchecked Sendable {
             let (isOurs, _) = ticket.weakCompareExchange(
                 expected: word, desired: word + 1, ordering: .acquiringAndReleasing)
             guard isOurs else { continue }
-            body?(Int(next))
+            if let call = unsafe call, let job = unsafe job { unsafe call(job, Int(next)) }
             unfinished.subtract(1, ordering: .releasing)
         }
     }

@@ -22,7 +22,12 @@ package final class ThreadReadQueue: ReadQueue {
         self.exchange = exchange
         var threads: [Thread] = []
         for _ in 0..<min(depth, Self.threadsMax) {
-            guard let thread = try? Thread({ exchange.serve() }) else { break }
+            // Whoever starts these may be pinned; they serve wherever there is room.
+            let thread = try? Thread {
+                Processors.pinThread(to: Processors.allowed)
+                exchange.serve()
+            }
+            guard let thread else { break }
             threads.append(thread)
         }
         self.threads = threads

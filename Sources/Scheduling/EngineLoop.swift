@@ -133,6 +133,7 @@ final class EngineLoop {
         status.report(.loading(model: name))
         do throws(LoadError) {
             let model = try ModelInstance(path: path, options: options.model)
+            model.pinComputingThread()
             loaded = (name, model)
             scheduler = Scheduler(tokensPerStep: model.prefillChunkTokens)
             status.report(.ready(model: name))

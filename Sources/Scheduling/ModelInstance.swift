@@ -112,6 +112,9 @@ package final class ModelInstance {
         }
     }
 
+    /// Gives the calling thread, which computes from now on, a processor of its own.
+    package func pinComputingThread() { transformer.team.pinCaller() }
+
     /// What opening `path` would need, without reading weights.
     package static func sizing(path: String, options: ModelOptions) throws(LoadError) -> ModelSizing
     {

@@ -49,6 +49,7 @@ struct BenchCommand: ParsableCommand {
             throw ValidationError("--context does not hold --prompt and --generate")
         }
         let instance = try ModelInstance(path: path, options: options)
+        instance.pinComputingThread()
         var plan = BenchmarkPlan()
         plan.promptTokens = prompt
         plan.generatedTokens = generate

@@ -25,7 +25,9 @@ struct ModelArguments: ParsableArguments {
         let path = try packedPath()
         var options = try engine.options()
         configure(&options)
-        return try ModelInstance(path: path, options: options)
+        let model = try ModelInstance(path: path, options: options)
+        model.pinComputingThread()
+        return model
     }
 }
 

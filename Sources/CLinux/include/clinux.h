@@ -13,8 +13,9 @@ int clinux_o_direct(void);
 /// ignored.
 void clinux_write_out(int fd, int64_t offset, int64_t length);
 
-/// Pins the calling thread to one processor. Returns 0 or an errno value (sched_setaffinity(2)).
-int clinux_pin_thread(int processor);
+/// Lets the calling thread run on these processors alone. Returns 0 or an errno value
+/// (sched_setaffinity(2)).
+int clinux_pin_thread(const int *processors, int count);
 
 /// Processors that the calling thread may run on, in ascending order; returns how many were
 /// written.
