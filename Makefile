@@ -4,7 +4,7 @@ SWIFT = swift
 # Tests and programs share one release build: `swift test` would otherwise compile for @testable
 # imports, which nothing here uses, and `swift build` would compile everything again.
 TEST_FLAGS = -c release --disable-testable-imports
-SOURCES = Package.swift Sources Tests
+SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test lint build bench format install-packages clean
 

@@ -104,6 +104,12 @@ let package = Package(
             ],
             swiftSettings: strict, linkerSettings: standalone),
 
+        // Measuring tools for developers; not installed.
+        .executableTarget(
+            name: "kernel-benchmark",
+            dependencies: ["Kernels", "LinuxSystem", "ModelFormat", arguments],
+            path: "Benchmarks/KernelBenchmark", swiftSettings: strict),
+
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
             path: "Tests/TestSupport", swiftSettings: strict),

@@ -26,16 +26,26 @@ package enum MemoryBandwidth {
         unsafe region.initializeMemory(as: UInt8.self, repeating: 1)
         var best = 0.0
         for _ in 0..<5 {
-            let start = MonotonicClock.nanoseconds
-            team.run(pieces: probeBytes / pieceBytes) { piece in
-                let bytes = arena.bytes(at: piece * pieceBytes, byteCount: pieceBytes)
-                unsafe bytes.withUnsafeBytes { buffer in
-                    _ = unsafe clinux_read_through(buffer.baseAddress, buffer.count)
-                }
-            }
-            let seconds = Double(MonotonicClock.nanoseconds - start) / 1e9
+            let seconds = secondsToRead(arena, byteCount: probeBytes, team: team)
             best = max(best, Double(probeBytes) / seconds)
         }
         return best
+    }
+
+    /// Seconds that all members of `team` together take to read the first `byteCount` bytes of
+    /// `arena`, in pieces as products read weights.
+    package static func secondsToRead(
+        _ arena: MemoryArena, byteCount: Int, team: ComputeTeam
+    ) -> Double {
+        let start = MonotonicClock.nanoseconds
+        team.run(pieces: (byteCount + pieceBytes - 1) / pieceBytes) { piece in
+            let first = piece * pieceBytes
+            let count = min(pieceBytes, byteCount - first) / 64 * 64
+            let bytes = arena.bytes(at: first, byteCount: count)
+            unsafe bytes.withUnsafeBytes { buffer in
+                _ = unsafe clinux_read_through(buffer.baseAddress, buffer.count)
+            }
+        }
+        return Double(MonotonicClock.nanoseconds - start) / 1e9
     }
 }

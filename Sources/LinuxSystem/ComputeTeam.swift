@@ -84,7 +84,7 @@ package enum Processors {
         return numbers.prefix(Int(count)).map(Int.init)
     }()
 
-    /// Lets the calling thread run on `processors` alone. Where the kernel refuses, nothing changes.
+    /// Lets the calling thread run on `processors` alone; no change where the kernel refuses.
     static func pinThread(to processors: some Collection<Int>) {
         guard !processors.isEmpty else { return }
         let numbers = processors.map(Int32.init)

@@ -12,7 +12,7 @@ enum ImportRules {
         ["Scheduling"],
         ["HTTPInterface"],
         ["DaemonCore"],
-        ["sluiced", "sluice"]
+        ["sluiced", "sluice", "kernel-benchmark", "cache-simulator"]
     ]
 
     /// Modules that only some targets may import.
