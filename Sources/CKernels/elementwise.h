@@ -17,7 +17,7 @@ ELEMENTWISE_INLINE float block_scale(float scale) {
 }
 
 ELEMENTWISE_INLINE void quantize_block(
-    const float *x, int8_t *quants, float *scale, int32_t *sum) {
+    const float *x, int8_t *quants, float *scale, int32_t *sums) {
     const uint32_t infinity = 0x7f800000;
     const uint32_t smallest = bits_from_float(0x1p-100f);
     // As integers magnitudes order like floats, and a NaN is above infinity.
@@ -28,27 +28,29 @@ ELEMENTWISE_INLINE void quantize_block(
     }
     if (largest < smallest || largest >= infinity) {
         *scale = largest < smallest ? 0.0f : float_from_bits(largest);
-        *sum = 0;
+        sums[0] = sums[1] = 0;
         memset(quants, 0, CKERNELS_QUANT_BLOCK);
         return;
     }
     float inverse = 127.0f / float_from_bits(largest);
-    int32_t total = 0;
     for (size_t i = 0; i < CKERNELS_QUANT_BLOCK; i++) {
         float shifted = x[i] * inverse + ROUNDING_MAGIC;
         int32_t q = (int32_t)(bits_from_float(shifted) - bits_from_float(ROUNDING_MAGIC));
         quants[i] = (int8_t)q;
-        total += q;
+    }
+    for (size_t half = 0; half < 2; half++) {
+        int32_t sum = 0;
+        for (size_t i = 16 * half; i < 16 * half + 16; i++) sum += quants[i];
+        sums[half] = sum;
     }
     *scale = block_scale(float_from_bits(largest) / 127.0f);
-    *sum = total;
 }
 
 TARGET void NAME(quantize)(
     const float *x, size_t blocks, int8_t *quants, float *scales, int32_t *sums) {
     for (size_t b = 0; b < blocks; b++) {
         size_t at = b * CKERNELS_QUANT_BLOCK;
-        quantize_block(x + at, quants + at, scales + b, sums + b);
+        quantize_block(x + at, quants + at, scales + b, sums + 2 * b);
     }
 }
 

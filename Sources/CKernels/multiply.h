@@ -4,43 +4,39 @@
 
 #include "scalar.h"
 
-#define DECLARE_MULTIPLY(name)         \
-    void ckernels_multiply_##name(     \
-        const ckernels_product *product, size_t first_tile, size_t end_tile)
+// The quantised formats as GGUF names them, each with its number.
+#define FOR_EACH_QUANTISED_FORMAT(apply, set) \
+    apply(q4_0, Q4_0, set)                    \
+    apply(q4_1, Q4_1, set)                    \
+    apply(q5_0, Q5_0, set)                    \
+    apply(q5_1, Q5_1, set)                    \
+    apply(q8_0, Q8_0, set)                    \
+    apply(q2_K, Q2_K, set)                    \
+    apply(q3_K, Q3_K, set)                    \
+    apply(q4_K, Q4_K, set)                    \
+    apply(q5_K, Q5_K, set)                    \
+    apply(q6_K, Q6_K, set)                    \
+    apply(iq4_nl, IQ4_NL, set)                \
+    apply(iq4_xs, IQ4_XS, set)                \
+    apply(mxfp4, MXFP4, set)
 
-#define DECLARE_MULTIPLY_FLOAT(set)    \
-    DECLARE_MULTIPLY(f32_##set);       \
-    DECLARE_MULTIPLY(f16_##set);       \
-    DECLARE_MULTIPLY(bf16_##set);      \
-    DECLARE_MULTIPLY(q4_1_##set);      \
-    DECLARE_MULTIPLY(q5_0_##set);      \
-    DECLARE_MULTIPLY(q5_1_##set);      \
-    DECLARE_MULTIPLY(q4_K_##set);      \
-    DECLARE_MULTIPLY(q5_K_##set);      \
-    DECLARE_MULTIPLY(q6_K_##set)
+#define FOR_EACH_FLOAT_FORMAT(apply, set) \
+    apply(f32, F32, set)                  \
+    apply(f16, F16, set)                  \
+    apply(bf16, BF16, set)
 
-#define DECLARE_MULTIPLY_INTEGER(set)  \
-    DECLARE_MULTIPLY(q4_0_##set);      \
-    DECLARE_MULTIPLY(q8_0_##set)
+#define DECLARE_ONE(name, number, set) \
+    void ckernels_multiply_##name##_##set( \
+        const ckernels_product *product, size_t first_tile, size_t end_tile);
+
+#define DECLARE_MULTIPLY_FLOAT(set) FOR_EACH_FLOAT_FORMAT(DECLARE_ONE, set)
+#define DECLARE_MULTIPLY_INTEGER(set) FOR_EACH_QUANTISED_FORMAT(DECLARE_ONE, set)
 
 // A table's products, for its initialiser.
-#define FLOAT_PRODUCTS(set)                            \
-    [CKERNELS_F32] = ckernels_multiply_f32_##set,      \
-    [CKERNELS_F16] = ckernels_multiply_f16_##set,      \
-    [CKERNELS_BF16] = ckernels_multiply_bf16_##set,    \
-    [CKERNELS_Q4_1] = ckernels_multiply_q4_1_##set,    \
-    [CKERNELS_Q5_0] = ckernels_multiply_q5_0_##set,    \
-    [CKERNELS_Q5_1] = ckernels_multiply_q5_1_##set,    \
-    [CKERNELS_Q4_K] = ckernels_multiply_q4_K_##set,    \
-    [CKERNELS_Q5_K] = ckernels_multiply_q5_K_##set,    \
-    [CKERNELS_Q6_K] = ckernels_multiply_q6_K_##set
+#define NAME_ONE(name, number, set) [CKERNELS_##number] = ckernels_multiply_##name##_##set,
 
-#define INTEGER_PRODUCTS(set)                          \
-    [CKERNELS_Q4_0] = ckernels_multiply_q4_0_##set,    \
-    [CKERNELS_Q8_0] = ckernels_multiply_q8_0_##set
-
-// Bytes of one block of 16 rows: 16 fp16 scales, then the quants.
-enum { Q4_0_TILE_BLOCK = 32 + 256, Q8_0_TILE_BLOCK = 32 + 512 };
+#define FLOAT_PRODUCTS(set) FOR_EACH_FLOAT_FORMAT(NAME_ONE, set)
+#define INTEGER_PRODUCTS(set) FOR_EACH_QUANTISED_FORMAT(NAME_ONE, set)
 
 // Writes a tile's results for one token; the last tile may have fewer rows.
 ALWAYS_INLINE void store_rows(

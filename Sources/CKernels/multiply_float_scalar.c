@@ -4,21 +4,6 @@
 #include "dequantize.h"
 #include "multiply.h"
 
-enum { BLOCK_BYTES_MAX = 210, BLOCK_ELEMENTS_MAX = 256 };
-
-// Copies row r's bytes of one interleaved block to their GGUF order.
-static void gather_block(
-    const block_layout *layout, const uint8_t *tile_block, size_t r, uint8_t *bytes) {
-    for (size_t f = 0; f < FIELDS_MAX && layout->fields[f].bytes > 0; f++) {
-        size_t unit = layout->fields[f].unit;
-        for (size_t at = 0; at < layout->fields[f].bytes; at += unit) {
-            memcpy(bytes + at, tile_block + at * CKERNELS_TILE_ROWS + r * unit, unit);
-        }
-        bytes += layout->fields[f].bytes;
-        tile_block += layout->fields[f].bytes * CKERNELS_TILE_ROWS;
-    }
-}
-
 static float dot_row(
     int format, const uint8_t *tile_bytes, size_t r, size_t columns, const float *x) {
     const block_layout *layout = ckernels_block_layout(format);
@@ -26,7 +11,7 @@ static float dot_row(
     float weights[BLOCK_ELEMENTS_MAX];
     float sum = 0;
     for (size_t c = 0; c < columns; c += layout->elements) {
-        gather_block(layout, tile_bytes, r, bytes);
+        ckernels_gather_block(layout, tile_bytes, r, bytes);
         tile_bytes += layout->bytes * CKERNELS_TILE_ROWS;
         ckernels_dequantize_block(format, bytes, weights);
         for (size_t i = 0; i < layout->elements; i++) sum = fmaf(weights[i], x[c + i], sum);
@@ -61,9 +46,3 @@ static void multiply(
 DEFINE(f32, CKERNELS_F32)
 DEFINE(f16, CKERNELS_F16)
 DEFINE(bf16, CKERNELS_BF16)
-DEFINE(q4_1, CKERNELS_Q4_1)
-DEFINE(q5_0, CKERNELS_Q5_0)
-DEFINE(q5_1, CKERNELS_Q5_1)
-DEFINE(q4_K, CKERNELS_Q4_K)
-DEFINE(q5_K, CKERNELS_Q5_K)
-DEFINE(q6_K, CKERNELS_Q6_K)

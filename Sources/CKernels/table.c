@@ -4,9 +4,13 @@
 
 #include <stdlib.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 static const ckernels_table scalar_table = {
     .name = "scalar",
-    .multiply = {FLOAT_PRODUCTS(scalar), INTEGER_PRODUCTS(scalar)},
+    .multiply = {FLOAT_PRODUCTS(scalar) INTEGER_PRODUCTS(scalar)},
     ELEMENTWISE(scalar),
     REDUCTIONS(scalar),
 };
@@ -14,20 +18,37 @@ static const ckernels_table scalar_table = {
 #if defined(__x86_64__)
 static const ckernels_table avx2_table = {
     .name = "avx2",
-    .multiply = {FLOAT_PRODUCTS(avx2), INTEGER_PRODUCTS(avx2)},
+    .multiply = {FLOAT_PRODUCTS(avx2) INTEGER_PRODUCTS(avx2)},
+    ELEMENTWISE(avx2),
+    REDUCTIONS(avx2),
+};
+
+static const ckernels_table avxvnni_table = {
+    .name = "avxvnni",
+    .multiply = {FLOAT_PRODUCTS(avx2) INTEGER_PRODUCTS(avxvnni)},
     ELEMENTWISE(avx2),
     REDUCTIONS(avx2),
 };
 
 static const ckernels_table avx512_table = {
     .name = "avx512",
-    .multiply = {FLOAT_PRODUCTS(avx512), INTEGER_PRODUCTS(avx512)},
+    .multiply = {FLOAT_PRODUCTS(avx512) INTEGER_PRODUCTS(avx512)},
     ELEMENTWISE(avx512),
     REDUCTIONS(avx512),
 };
 #endif
 
 enum { TABLES_MAX = 4 };
+
+#if defined(__x86_64__)
+// AVX-VNNI by its bit in leaf 7, subleaf 1 (Intel's manual, volume 2, CPUID); that the system saves
+// its registers is known from AVX2.
+static int has_avxvnni(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid_max(0, NULL) >= 7 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && a >= 1
+        && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1);
+}
+#endif
 
 // Fills `tables` with those that can run here, slowest first; returns how many.
 static size_t list_tables(const ckernels_table **tables) {
@@ -38,6 +59,7 @@ static size_t list_tables(const ckernels_table **tables) {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
         && __builtin_cpu_supports("f16c")) {
         tables[count++] = &avx2_table;
+        if (has_avxvnni()) tables[count++] = &avxvnni_table;
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
             && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")
             && __builtin_cpu_supports("avx512vnni")) {

@@ -12,8 +12,8 @@ package import ModelFormat
 @safe
 package struct Kernels: @unchecked Sendable {
     /// The fastest set that this machine has, chosen once. The environment variable
-    /// `SLUICE_KERNELS` (`scalar`, `avx2` or `avx512`) asks for a lesser one; a name that this
-    /// machine lacks changes nothing.
+    /// `SLUICE_KERNELS` (`scalar`, `avx2`, `avxvnni` or `avx512`) asks for a lesser one; a name
+    /// that this machine lacks changes nothing.
     package static let best = unsafe Kernels(table: ckernels_best_table())
 
     /// Every set that this machine can run: scalar first, the fastest last.
@@ -34,8 +34,8 @@ package struct Kernels: @unchecked Sendable {
     /// Multiplies a tile-interleaved matrix with each token's activations:
     /// `y[t * outputStride + rowOffset + r] = sum over c of W[r][c] * x[t][c]`.
     ///
-    /// Q4_0 and Q8_0 use the input's 8-bit blocks (``prepare(_:tokens:columns:team:)`` first);
-    /// other formats use its floats.
+    /// F32, F16 and BF16 use the input's floats; all other formats its 8-bit blocks
+    /// (``prepare(_:tokens:columns:team:)`` first).
     ///
     /// - Parameters:
     ///   - weights: whole tiles of `rows` rows, as `WeightFormat.tiledBytes(rows:columns:)` counts.
@@ -120,9 +120,14 @@ extension WeightFormat {
             case .q5_0: CKERNELS_Q5_0
             case .q5_1: CKERNELS_Q5_1
             case .q8_0: CKERNELS_Q8_0
+            case .q2_K: CKERNELS_Q2_K
+            case .q3_K: CKERNELS_Q3_K
             case .q4_K: CKERNELS_Q4_K
             case .q5_K: CKERNELS_Q5_K
             case .q6_K: CKERNELS_Q6_K
+            case .iq4_nl: CKERNELS_IQ4_NL
+            case .iq4_xs: CKERNELS_IQ4_XS
+            case .mxfp4: CKERNELS_MXFP4
             }
         return Int32(number)
     }
@@ -186,6 +191,7 @@ private struct QuantizeJob: @unchecked Sendable {
         let count = min(Self.blocksPerPiece, blockCount - first)
         let element = first * ProductInput.blockElements
         unsafe table.pointee.quantize(
-            floats + element, count, quants + element, scales + first, sums + first)
+            floats + element, count, quants + element, scales + first,
+            sums + 2 * first)
     }
 }

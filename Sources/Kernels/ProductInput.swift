@@ -17,7 +17,7 @@ package struct ProductInput: ~Copyable {
     private var quants: Buffer<Int8>
     /// `[tokens][columns / 32]`: what a quantum is worth.
     private var scales: Buffer<Float>
-    /// `[tokens][columns / 32]`: the sum of the block's quants.
+    /// `[tokens][columns / 16]`: the sum of half a block's quants.
     private var sums: Buffer<Int32>
 
     /// Cuts room for `tokensMax` rows of `columnsMax` from `arena`.
@@ -26,7 +26,7 @@ package struct ProductInput: ~Copyable {
         floats = Buffer(count: sizes.elements, in: arena)
         quants = Buffer(count: sizes.elements, in: arena)
         scales = Buffer(count: sizes.blocks, in: arena)
-        sums = Buffer(count: sizes.blocks, in: arena)
+        sums = Buffer(count: 2 * sizes.blocks, in: arena)
     }
 
     /// Bytes that `init(tokensMax:columnsMax:in:)` takes from an arena.
@@ -35,7 +35,7 @@ package struct ProductInput: ~Copyable {
         return Buffer<Float>.footprint(count: sizes.elements)
             + Buffer<Int8>.footprint(count: sizes.elements)
             + Buffer<Float>.footprint(count: sizes.blocks)
-            + Buffer<Int32>.footprint(count: sizes.blocks)
+            + Buffer<Int32>.footprint(count: 2 * sizes.blocks)
     }
 
     /// Copies rows that are already prepared, both as floats and as 8-bit blocks: row `i` here
@@ -52,7 +52,7 @@ package struct ProductInput: ~Copyable {
             guard blocks > 0 else { continue }
             Self.copyRow(&quants, row, from: other.quants, source, width: columns)
             Self.copyRow(&scales, row, from: other.scales, source, width: blocks)
-            Self.copyRow(&sums, row, from: other.sums, source, width: blocks)
+            Self.copyRow(&sums, row, from: other.sums, source, width: 2 * blocks)
         }
     }
 

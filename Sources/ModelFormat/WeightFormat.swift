@@ -7,7 +7,8 @@
 package enum WeightFormat: String, Sendable, Codable, CaseIterable {
     case f32, f16, bf16
     case q4_0, q4_1, q5_0, q5_1, q8_0
-    case q4_K, q5_K, q6_K
+    case q2_K, q3_K, q4_K, q5_K, q6_K
+    case iq4_nl, iq4_xs, mxfp4
 
     /// One field of a block: `bytes` long, interleaved between rows in pieces of `unit` bytes.
     package struct BlockField: Sendable, Equatable {
@@ -22,8 +23,8 @@ package enum WeightFormat: String, Sendable, Codable, CaseIterable {
     package var blockElements: Int {
         switch self {
         case .f32, .f16, .bf16: 1
-        case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
-        case .q4_K, .q5_K, .q6_K: 256
+        case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl, .mxfp4: 32
+        case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_xs: 256
         }
     }
 
@@ -42,9 +43,14 @@ package enum WeightFormat: String, Sendable, Codable, CaseIterable {
         case .q5_0: [half, words(4), words(16)]  // d, qh, qs
         case .q5_1: [half, half, words(4), words(16)]  // d, m, qh, qs
         case .q8_0: [half, words(32)]  // d, qs
+        case .q2_K: [words(16), words(64), half, half]  // scales, qs, d, dmin
+        case .q3_K: [words(32), words(64), words(12), half]  // hmask, qs, scales, d
         case .q4_K: [half, half, words(12), words(128)]  // d, dmin, scales, qs
         case .q5_K: [half, half, words(12), words(32), words(128)]  // d, dmin, scales, qh, qs
         case .q6_K: [words(128), words(64), words(16), half]  // ql, qh, scales, d
+        case .iq4_nl: [half, words(16)]  // d, qs
+        case .iq4_xs: [half, half, words(4), words(128)]  // d, scales_h, scales_l, qs
+        case .mxfp4: [BlockField(bytes: 1, unit: 1), words(16)]  // e, qs
         }
     }
 
@@ -58,10 +64,15 @@ package enum WeightFormat: String, Sendable, Codable, CaseIterable {
         case .q5_0: 6
         case .q5_1: 7
         case .q8_0: 8
+        case .q2_K: 10
+        case .q3_K: 11
         case .q4_K: 12
         case .q5_K: 13
         case .q6_K: 14
+        case .iq4_nl: 20
+        case .iq4_xs: 23
         case .bf16: 30
+        case .mxfp4: 39
         }
     }
 

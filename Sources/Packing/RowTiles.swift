@@ -50,10 +50,10 @@ package enum RowTiles {
                 var field = unsafe rows + tile * WeightFormat.tileRows * rowBytes
                 for _ in 0..<blocks {
                     for description in fields {
-                        if description.unit == 4 {
-                            unsafe gather(UInt32.self, field, description.bytes, into: out)
-                        } else {
-                            unsafe gather(UInt16.self, field, description.bytes, into: out)
+                        switch description.unit {
+                        case 4: unsafe gather(UInt32.self, field, description.bytes, into: out)
+                        case 2: unsafe gather(UInt16.self, field, description.bytes, into: out)
+                        default: unsafe gather(UInt8.self, field, description.bytes, into: out)
                         }
                         unsafe field += description.bytes
                         unsafe out += description.bytes * WeightFormat.tileRows

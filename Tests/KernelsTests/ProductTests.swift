@@ -69,7 +69,7 @@ struct ProductTests {
         let matrix = random.matrix(format, rows: rows, columns: columns)
         let x = random.floats(tokens * columns, .ordinary)
         let w = matrix.values
-        let isQuantized = format == .q4_0 || format == .q8_0
+        let isQuantized = usesIntegers(format)
         let quanta: [Double] = x.indices.map { index in
             let block = index / 32 * 32
             let largest = x[block..<block + 32].reduce(0) { max($0, abs($1)) }

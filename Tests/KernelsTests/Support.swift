@@ -68,6 +68,19 @@ extension SplitMix {
         if format == .bf16 {
             return Array(littleEndian(floats(1, nature)[0].bitPattern).suffix(2))
         }
+        if field.unit == 1 {
+            // MXFP4's exponent: 128 stands for 1.
+            let ordinary = UInt8(120 + bits % 6)
+            let byte: UInt8 =
+                switch nature {
+                case .ordinary: ordinary
+                case .anyBits: bits % 31 == 0 ? UInt8(bits >> 24) : ordinary
+                case .extreme: 255
+                case .denormal: UInt8(bits >> 24) % 4
+                case .zero: 0
+                }
+            return [byte]
+        }
         guard field.unit == 2 else {
             switch nature {
             case .zero: return [0, 0, 0, 0]
@@ -85,6 +98,14 @@ extension SplitMix {
             case .zero: 0
             }
         return [UInt8(truncatingIfNeeded: half), UInt8(half >> 8)]
+    }
+}
+
+/// Whether products of a format take the 8-bit activations.
+func usesIntegers(_ format: WeightFormat) -> Bool {
+    switch format {
+    case .f32, .f16, .bf16: false
+    default: true
     }
 }
 

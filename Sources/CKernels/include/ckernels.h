@@ -23,9 +23,14 @@ enum {
     CKERNELS_Q5_0,
     CKERNELS_Q5_1,
     CKERNELS_Q8_0,
+    CKERNELS_Q2_K,
+    CKERNELS_Q3_K,
     CKERNELS_Q4_K,
     CKERNELS_Q5_K,
     CKERNELS_Q6_K,
+    CKERNELS_IQ4_NL,
+    CKERNELS_IQ4_XS,
+    CKERNELS_MXFP4,
     CKERNELS_FORMAT_COUNT
 };
 
@@ -44,11 +49,17 @@ enum {
 // A product of a tile-interleaved matrix with the rows of a batch of activations:
 // y[t * y_stride + r] = sum over c of W[r][c] * x[t][c].
 //
-// Q4_0 and Q8_0 use the 8-bit activations. Per row and token, over blocks b of 32 in order:
-//     dot = sum of (integer weight * integer activation), exact in int32
-//     acc = fma((float)dot, (float)weight_scale * activation_scale, acc)
-// All other formats use the float activations. Per row and token, over columns c in order:
+// F32, F16 and BF16 use the float activations. Per row and token, over columns c in order:
 //     acc = fma(w, x[c], acc), where w is the decoded weight (see ckernels_dequantize)
+// All other formats use the 8-bit activations. Per row and token, over blocks of 32 in order, with d0
+// and d1 the exact dot products of integer weights and quants in the block's first and last 16
+// columns, s0 and s1 the sums of those quants, x the activations' scale:
+//     acc = fma((float)(d0 + d1), step * x, acc)
+//         step: d; Q4_K, Q5_K, IQ4_XS: d * (float)scale
+//     acc = fma(m, x * (float)(s0 + s1), acc)       Q4_1, Q5_1: m; Q4_K, Q5_K: -(dmin * (float)min)
+// and where integer scales c0 and c1 hold for 16 columns (Q2_K, Q3_K, Q6_K), all exact in int32:
+//     acc = fma((float)(c0 * d0 + c1 * d1), d * x, acc)
+//     acc = fma(-(dmin * (float)min0), x * (float)s0, acc), then min1 and s1 alike       Q2_K only
 typedef struct {
     // Whole tiles: for each block of a row, each field, each unit, 16 rows' units side by side.
     const uint8_t *weights;
@@ -62,7 +73,7 @@ typedef struct {
     const int8_t *quants;
     // [tokens][columns / 32]
     const float *scales;
-    // [tokens][columns / 32]: sum of the block's quants
+    // [tokens][columns / 16]: sums of a block's first and last 16 quants
     const int32_t *sums;
     float *y;
     size_t y_stride;
@@ -107,11 +118,11 @@ typedef struct ckernels_table {
     void (*multiply[CKERNELS_FORMAT_COUNT])(
         const ckernels_product *product, size_t first_tile, size_t end_tile);
 
-    // Blocks of 32 floats to 8 bits. With m the largest magnitude: scale = m / 127,
-    // rounded to half precision where that is a normal number, and q = x * (127 / m) rounded to
-    // nearest even. When m < 2^-100 scale and quants are 0. When a
-    // value is infinite or NaN the scale is infinite or NaN and the quants are 0, so that every
-    // product with the block is NaN.
+    // Blocks of 32 floats to 8 bits. With m the largest magnitude: scale = m / 127, rounded to half
+    // precision where that is a normal number, and q = x * (127 / m) rounded to nearest even. When
+    // m < 2^-100 scale and quants are 0. When a value is infinite or NaN the scale is infinite or
+    // NaN and the quants are 0, so that every product with the block is NaN. sums: of each block's
+    // first and last 16 quants.
     void (*quantize)(
         const float *x, size_t blocks, int8_t *quants, float *scales, int32_t *sums);
 
@@ -155,8 +166,8 @@ typedef struct ckernels_table {
 size_t ckernels_table_count(void);
 const ckernels_table *ckernels_table_at(size_t index);
 
-// The table of that name (scalar, avx2, avx512); the fastest when `name` is NULL or is none that
-// this machine can run.
+// The table of that name (scalar, avx2, avxvnni, avx512); the fastest when `name` is NULL or is none
+// that this machine can run.
 const ckernels_table *ckernels_choose_table(const char *name);
 
 // ckernels_choose_table for the environment variable SLUICE_KERNELS.

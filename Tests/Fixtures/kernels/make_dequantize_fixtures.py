@@ -14,11 +14,15 @@ import struct
 import gguf
 import numpy as np
 
-FORMATS = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]
+FORMATS = [
+    "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K", "Q2_K",
+    "Q3_K", "IQ4_NL", "IQ4_XS", "MXFP4",
+]  # fmt: skip
 # Where the fp16 scales are in a block.
 SCALES = {
     "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0],
     "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
+    "Q2_K": [80, 82], "Q3_K": [108], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [],
 }  # fmt: skip
 EXTREMES = np.array(
     [
@@ -30,7 +34,7 @@ EXTREMES = np.array(
 
 
 def quantized_blocks(name, block_bytes, random):
-    count = 8 if block_bytes > 100 else 40
+    count = 8 if block_bytes > 80 else 40
     blocks = random.integers(0, 256, size=(count, block_bytes), dtype=np.uint8)
     for index in range(count // 2, count):
         for at in SCALES[name]:
@@ -40,7 +44,7 @@ def quantized_blocks(name, block_bytes, random):
                 scale = np.float16(random.normal() * 0.01).view(np.uint16)
             blocks[index, at : at + 2] = np.frombuffer(struct.pack("<H", int(scale)), np.uint8)
     fixed = [np.zeros(block_bytes, np.uint8), np.full(block_bytes, 255, np.uint8)]
-    for scale in EXTREMES[:: 4 if block_bytes > 100 else 1]:
+    for scale in EXTREMES[:: 4 if block_bytes > 80 else 1]:
         block = random.integers(0, 256, size=block_bytes, dtype=np.uint8)
         for at in SCALES[name]:
             block[at : at + 2] = np.frombuffer(struct.pack("<H", int(scale)), np.uint8)
