@@ -1,10 +1,11 @@
 // Products with 8-bit activations for every quantised format, in 16 lanes, one lane per row of a
-// tile. Blocks are taken apart in registers when there is one token; for more, 256 columns of a
-// tile are taken apart once into the first-level cache and serve all tokens of a group. What one
-// token gets is the same either way: sums run over blocks of 32 columns in order.
+// tile. For a few tokens blocks are taken apart in registers; for many, 256 columns of a tile are
+// taken apart once into the first-level cache and serve all tokens of a group. What one token gets
+// is the same either way: sums run over blocks of 32 columns in order.
 //
 // The includer defines TARGET and SET, includes lanes.h, and defines
-//     TOKENS_AT_ONCE: how many tokens' sums fit into registers (at most 8);
+//     TILES_AT_ONCE (1 or 2), TOKENS_AT_ONCE (4 or 8): how many tiles' and tokens' sums fit into
+//         registers together;
 //     SIGNED_BIAS: what signed weights are offered to dot_words with added, 0 or 128;
 //     int_lanes dot_words(
 //         int_lanes sums, const word_lanes *words, const int count, const int8_t *x,
@@ -22,8 +23,14 @@ enum {
     CHUNK_BLOCKS = 8,
     CHUNK_COLUMNS = CHUNK_BLOCKS * CKERNELS_QUANT_BLOCK,
     // Chunks of activations that are kept at hand: tokens times chunks.
-    RECORDS = 32,
-    TILES_AT_ONCE = 8
+    RECORDS = 64,
+    // Tiles that activations, once at hand, are used for.
+    BATCH_TILES = 16,
+    // From so many tokens on a chunk is taken apart to memory.
+    MANY_TOKENS = 8,
+    // How far ahead of a few tokens' products weights are asked for: processors that read a plain
+    // stream ahead by themselves do so worse between more work or across a block's fields.
+    PREFETCH_BYTES = 32 << 10
 };
 
 // 256 columns of one token, as the products take them.
@@ -74,25 +81,18 @@ LANES_INLINE int_lanes splat_int(int32_t v) {
     return (int_lanes){v, v, v, v, v, v, v, v, v, v, v, v, v, v, v, v};
 }
 
-// Adds one token's products with a sub-block, which stands for columns 32 * s of the chunk.
-LANES_INLINE lanes add_products(
+// What a dot product with columns 16 * half ..< 16 * half + 16 of sub-block s starts from.
+LANES_INLINE int_lanes start_of(
+    const format_traits traits, const activation_chunk *x, size_t s, const int half) {
+    if (!traits.bias) return (int_lanes){0};
+    if (traits.has_scales) return splat_int(x->starts[2 * s + (size_t)half]);
+    return half == 0 ? splat_int(x->starts[s]) : (int_lanes){0};
+}
+
+// Adds a token's products with sub-block s to its sum, where `dot` is that of integers.
+LANES_INLINE lanes add_scaled(
     const format_traits traits, const sub_block *w, const activation_chunk *x, size_t s,
-    lanes sum) {
-    const int8_t *quants = x->quants + CKERNELS_QUANT_BLOCK * s;
-    int_lanes dot = {0};
-    if (traits.has_scales) {
-        int_lanes last = {0};
-        if (traits.bias) {
-            dot = splat_int(x->starts[2 * s]);
-            last = splat_int(x->starts[2 * s + 1]);
-        }
-        dot = dot_words(dot, w->words, 4, quants, traits.weight_max, traits.is_signed);
-        last = dot_words(last, w->words + 4, 4, quants + 16, traits.weight_max, traits.is_signed);
-        dot = dot * w->scales[0] + last * w->scales[1];
-    } else {
-        if (traits.bias) dot = splat_int(x->starts[s]);
-        dot = dot_words(dot, w->words, 8, quants, traits.weight_max, traits.is_signed);
-    }
+    int_lanes dot, lanes sum) {
     lanes scale = w->step * lanes_splat(x->scales[s]);
     sum = lanes_fma(__builtin_convertvector(dot, lanes), scale, sum);
     if (traits.has_offsets && traits.has_scales) {
@@ -104,14 +104,67 @@ LANES_INLINE lanes add_products(
     return sum;
 }
 
-// One token: a chunk's blocks never leave the registers.
-LANES_INLINE lanes multiply_chunk(
-    const int format, const uint8_t *block, size_t blocks, const activation_chunk *x, lanes sum) {
+// Keeps the compiler from loading the operands of what follows before what precedes is done with
+// the registers.
+#define KEEP_ORDER() __asm__ volatile("" ::: "memory")
+
+// Adds the products of sub-block s of a chunk for `tiles` and `tokens` (constants).
+LANES_INLINE void add_products(
+    const format_traits traits, const int tiles, const int tokens, const sub_block *const *w,
+    const activation_chunk *x, size_t s, lanes (*sums)[TOKENS_AT_ONCE]) {
+    int_lanes dots[TILES_AT_ONCE][TOKENS_AT_ONCE] = {0};
+#pragma clang loop unroll(full)
+    for (int half = 0; half < 2; half++) {
+        word_lanes words[TILES_AT_ONCE][4];
+#pragma clang loop unroll(full)
+        for (int i = 0; i < tiles; i++) memcpy(words[i], w[i]->words + 4 * half, sizeof words[i]);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            const int8_t *quants = x[t].quants + CKERNELS_QUANT_BLOCK * s + 16 * half;
+            // One token's two halves need not wait for each other.
+            int is_apart = half > 0 && (traits.has_scales || tokens == 1);
+            if (tokens > 1) KEEP_ORDER();
+#pragma clang loop unroll(full)
+            for (int i = 0; i < tiles; i++) {
+                int_lanes dot = dots[i][t];
+                if (half == 0 || is_apart) dot = start_of(traits, x + t, s, half);
+                dot = dot_words(
+                    dot, words[i], 4, quants, traits.weight_max, traits.is_signed);
+                if (traits.has_scales) dot = dot * w[i]->scales[half];
+                dots[i][t] = is_apart ? dots[i][t] + dot : dot;
+            }
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < tiles; i++) {
+            sums[i][t] = add_scaled(traits, w[i], x + t, s, dots[i][t], sums[i][t]);
+        }
+    }
+}
+
+LANES_INLINE void prefetch(const uint8_t *bytes, size_t count) {
+    for (size_t at = 0; at < count; at += 64) __builtin_prefetch(bytes + at, 0, 2);
+}
+
+// A few tokens (`tokens` is a constant): a chunk's weights never leave the registers.
+LANES_INLINE void multiply_chunk(
+    const int format, const int tokens, const uint8_t *block, size_t blocks,
+    const activation_chunk *x, lanes *sums) {
     const format_traits traits = traits_of(format);
+    const size_t sub_bytes =
+        (size_t)(traits.bytes / (traits.elements / CKERNELS_QUANT_BLOCK));
+    const uint8_t *ahead = block + PREFETCH_BYTES;
+    lanes acc[1][TOKENS_AT_ONCE];
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) acc[0][t] = sums[t];
     block_head head;
     if (traits.elements != CKERNELS_QUANT_BLOCK) read_head(format, block, &head);
-    for (size_t s = 0; s < blocks; s++) {
+    for (size_t s = 0; s < blocks; s++, ahead += sub_bytes) {
         sub_block w;
+        const sub_block *tile = &w;
+        if (tokens > 1 || traits.is_scattered) prefetch(ahead, sub_bytes);
         if (traits.elements == CKERNELS_QUANT_BLOCK) {
             read_head(format, block, &head);
             unpack(format, block, &head, 0, &w);
@@ -119,9 +172,10 @@ LANES_INLINE lanes multiply_chunk(
         } else {
             unpack(format, block, &head, (int)s, &w);
         }
-        sum = add_products(traits, &w, x, s, sum);
+        add_products(traits, 1, tokens, &tile, x, s, acc);
     }
-    return sum;
+#pragma clang loop unroll(full)
+    for (int t = 0; t < tokens; t++) sums[t] = acc[0][t];
 }
 
 // A chunk's blocks to memory.
@@ -141,76 +195,106 @@ LANES_INLINE void unpack_chunk(
     }
 }
 
-// Adds a chunk's products for `tokens` (a constant) tokens.
+typedef sub_block tile_chunk[CHUNK_BLOCKS];
+typedef lanes tile_sums[RECORDS];
+
+// Adds a chunk's products for `tiles` and `tokens` (constants).
 LANES_INLINE void add_chunk(
-    const format_traits traits, const int tokens, const sub_block *w, size_t blocks,
-    const activation_chunk *x, lanes *sums) {
-    lanes acc[TOKENS_AT_ONCE];
+    const format_traits traits, const int tiles, const int tokens, const tile_chunk *w,
+    size_t blocks, const activation_chunk *x, tile_sums *sums, size_t first) {
+    lanes acc[TILES_AT_ONCE][TOKENS_AT_ONCE];
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) acc[t] = sums[t];
+    for (int i = 0; i < tiles; i++) {
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) acc[i][t] = sums[i][first + (size_t)t];
+    }
     for (size_t s = 0; s < blocks; s++) {
-        sub_block local = w[s];
+        const sub_block *sub_blocks[TILES_AT_ONCE];
 #pragma clang loop unroll(full)
-        for (int t = 0; t < tokens; t++) acc[t] = add_products(traits, &local, x + t, s, acc[t]);
+        for (int i = 0; i < tiles; i++) sub_blocks[i] = &w[i][s];
+        add_products(traits, tiles, tokens, sub_blocks, x + first, s, acc);
     }
 #pragma clang loop unroll(full)
-    for (int t = 0; t < tokens; t++) sums[t] = acc[t];
+    for (int i = 0; i < tiles; i++) {
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) sums[i][first + (size_t)t] = acc[i][t];
+    }
+}
+
+LANES_INLINE void add_tokens(
+    const format_traits traits, const int tiles, const tile_chunk *w, size_t blocks,
+    const activation_chunk *x, size_t tokens, tile_sums *sums) {
+    size_t t = 0;
+    for (; t + TOKENS_AT_ONCE <= tokens; t += TOKENS_AT_ONCE) {
+        add_chunk(traits, tiles, TOKENS_AT_ONCE, w, blocks, x, sums, t);
+    }
+    for (; t + 2 <= tokens; t += 2) add_chunk(traits, tiles, 2, w, blocks, x, sums, t);
+    if (t < tokens) add_chunk(traits, tiles, 1, w, blocks, x, sums, t);
 }
 
 // Formats whose products run alike share the code for groups of tokens.
-#define DEFINE_GROUP(name, ...)                                                             \
-    TARGET static void add_group_##name(                                                    \
-        const sub_block *w, size_t blocks, const activation_chunk *x, size_t tokens,        \
-        lanes *sums) {                                                                      \
+#define DEFINE_ADD_TILES(name, ...)                                                         \
+    TARGET static void add_tiles_##name(                                                    \
+        size_t tiles, const tile_chunk *w, size_t blocks, const activation_chunk *x,        \
+        size_t tokens, tile_sums *sums) {                                                   \
         const format_traits traits = {__VA_ARGS__};                                         \
-        size_t t = 0;                                                                       \
-        for (; t + TOKENS_AT_ONCE <= tokens; t += TOKENS_AT_ONCE) {                         \
-            add_chunk(traits, TOKENS_AT_ONCE, w, blocks, x + t, sums + t);                  \
+        if (tiles == TILES_AT_ONCE) {                                                       \
+            add_tokens(traits, TILES_AT_ONCE, w, blocks, x, tokens, sums);                  \
+        } else {                                                                            \
+            add_tokens(traits, 1, w, blocks, x, tokens, sums);                              \
         }                                                                                   \
-        if (TOKENS_AT_ONCE > 4 && t + 4 <= tokens) {                                        \
-            add_chunk(traits, 4, w, blocks, x + t, sums + t);                               \
-            t += 4;                                                                         \
-        }                                                                                   \
-        if (t + 2 <= tokens) {                                                              \
-            add_chunk(traits, 2, w, blocks, x + t, sums + t);                               \
-            t += 2;                                                                         \
-        }                                                                                   \
-        if (t < tokens) add_chunk(traits, 1, w, blocks, x + t, sums + t);                   \
     }
 
-DEFINE_GROUP(plain, .bias = 8, .weight_max = 31)
-DEFINE_GROUP(signed, .bias = SIGNED_BIAS, .weight_max = 255, .is_signed = 1)
-DEFINE_GROUP(offsets, .weight_max = 31, .has_offsets = 1)
-DEFINE_GROUP(scales, .bias = 8, .weight_max = 63, .has_scales = 1)
-DEFINE_GROUP(scales_and_offsets, .weight_max = 63, .has_scales = 1, .has_offsets = 1)
+DEFINE_ADD_TILES(plain, .bias = 8, .weight_max = 31)
+DEFINE_ADD_TILES(signed, .bias = SIGNED_BIAS, .weight_max = 255, .is_signed = 1)
+DEFINE_ADD_TILES(offsets, .weight_max = 31, .has_offsets = 1)
+DEFINE_ADD_TILES(scales, .bias = 8, .weight_max = 63, .has_scales = 1)
+DEFINE_ADD_TILES(scales_and_offsets, .weight_max = 63, .has_scales = 1, .has_offsets = 1)
 
-LANES_INLINE void add_group(
-    const format_traits traits, const sub_block *w, size_t blocks, const activation_chunk *x,
-    size_t tokens, lanes *sums) {
+LANES_INLINE void add_tiles(
+    const format_traits traits, size_t tiles, const tile_chunk *w, size_t blocks,
+    const activation_chunk *x, size_t tokens, tile_sums *sums) {
     if (traits.has_scales && traits.has_offsets) {
-        add_group_scales_and_offsets(w, blocks, x, tokens, sums);
+        add_tiles_scales_and_offsets(tiles, w, blocks, x, tokens, sums);
     } else if (traits.has_scales) {
-        add_group_scales(w, blocks, x, tokens, sums);
+        add_tiles_scales(tiles, w, blocks, x, tokens, sums);
     } else if (traits.has_offsets) {
-        add_group_offsets(w, blocks, x, tokens, sums);
+        add_tiles_offsets(tiles, w, blocks, x, tokens, sums);
     } else if (traits.is_signed) {
-        add_group_signed(w, blocks, x, tokens, sums);
+        add_tiles_signed(tiles, w, blocks, x, tokens, sums);
     } else {
-        add_group_plain(w, blocks, x, tokens, sums);
+        add_tiles_plain(tiles, w, blocks, x, tokens, sums);
     }
 }
 
 // What a group of tokens and a few tiles need at hand; small enough for a thread's stack.
 typedef struct {
     activation_chunk x[RECORDS];
-    sub_block weights[CHUNK_BLOCKS];
-    lanes sums[TILES_AT_ONCE][RECORDS];
+    tile_chunk weights[TILES_AT_ONCE];
+    tile_sums sums[BATCH_TILES];
 } workspace;
 
-// `chunks` chunks from `first_chunk` on, of one tile, for `tokens` tokens.
-LANES_INLINE void multiply_tile(
-    const int format, const ckernels_product *p, const uint8_t *tile, size_t first_chunk,
-    size_t chunks, size_t tokens, workspace *work, lanes *sums) {
+// One tile's chunk for fewer than MANY_TOKENS tokens.
+LANES_INLINE void multiply_few(
+    const int format, const uint8_t *block, size_t blocks, const activation_chunk *x, size_t tokens,
+    lanes *sums) {
+    size_t t = 0;
+    if (tokens >= 4) {
+        multiply_chunk(format, 4, block, blocks, x, sums);
+        t = 4;
+    }
+    if (t + 2 <= tokens) {
+        multiply_chunk(format, 2, block, blocks, x + t, sums + t);
+        t += 2;
+    }
+    if (t < tokens) multiply_chunk(format, 1, block, blocks, x + t, sums + t);
+}
+
+// `chunks` chunks from `first_chunk` on, of one tile or two, for `tokens` tokens.
+LANES_INLINE void multiply_span(
+    const int format, const ckernels_product *p, const uint8_t *tile, size_t tile_bytes,
+    size_t tiles, size_t first_chunk, size_t chunks, size_t tokens, workspace *work,
+    tile_sums *sums) {
     const format_traits traits = traits_of(format);
     const size_t chunk_bytes = (size_t)(CHUNK_COLUMNS / traits.elements * traits.bytes);
     const uint8_t *block = tile + first_chunk * chunk_bytes;
@@ -218,12 +302,17 @@ LANES_INLINE void multiply_tile(
     for (size_t c = 0; c < chunks; c++, block += chunk_bytes, columns -= CHUNK_COLUMNS) {
         size_t blocks = smaller(columns, CHUNK_COLUMNS) / CKERNELS_QUANT_BLOCK;
         const activation_chunk *x = work->x + c * tokens;
-        if (tokens == 1) {
-            sums[0] = multiply_chunk(format, block, blocks, x, sums[0]);
-        } else {
-            unpack_chunk(format, block, blocks, work->weights);
-            add_group(traits, work->weights, blocks, x, tokens, sums);
+        if (tokens < MANY_TOKENS) {
+            for (size_t i = 0; i < tiles; i++) {
+                multiply_few(format, block + i * tile_bytes, blocks, x, tokens, sums[i]);
+            }
+            continue;
         }
+        for (size_t i = 0; i < tiles; i++) {
+            unpack_chunk(format, block + i * tile_bytes, blocks, work->weights[i]);
+            prefetch(block + (i + tiles) * tile_bytes, chunk_bytes);
+        }
+        add_tiles(traits, tiles, work->weights, blocks, x, tokens, sums);
     }
 }
 
@@ -235,6 +324,8 @@ LANES_INLINE void multiply_group(
     size_t tile_bytes = p->columns / (size_t)traits.elements * (size_t)traits.bytes;
     size_t chunk_count = (p->columns + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
     size_t chunks_max = RECORDS / tokens;
+    // Few tokens leave a tile's bytes to be read in order.
+    size_t together = tokens < MANY_TOKENS ? 1 : TILES_AT_ONCE;
     memset(work->sums, 0, tiles * sizeof work->sums[0]);
     for (size_t first = 0; first < chunk_count; first += chunks_max) {
         size_t chunks = smaller(chunk_count - first, chunks_max);
@@ -245,9 +336,10 @@ LANES_INLINE void multiply_group(
                 pack_chunk(traits, p, token + t, block, blocks, work->x + c * tokens + t);
             }
         }
-        for (size_t i = 0; i < tiles; i++) {
-            const uint8_t *tile = p->weights + (first_tile + i) * tile_bytes;
-            multiply_tile(format, p, tile, first, chunks, tokens, work, work->sums[i]);
+        for (size_t i = 0; i < tiles; i += together) {
+            multiply_span(
+                format, p, p->weights + (first_tile + i) * tile_bytes, tile_bytes,
+                smaller(tiles - i, together), first, chunks, tokens, work, work->sums + i);
         }
     }
     for (size_t i = 0; i < tiles; i++) {
@@ -262,8 +354,8 @@ LANES_INLINE void multiply_tiles(
     workspace work;
     for (size_t t = 0; t < p->tokens; t += RECORDS) {
         size_t tokens = smaller(p->tokens - t, RECORDS);
-        for (size_t tile = first_tile; tile < end_tile; tile += TILES_AT_ONCE) {
-            size_t tiles = smaller(end_tile - tile, TILES_AT_ONCE);
+        for (size_t tile = first_tile; tile < end_tile; tile += BATCH_TILES) {
+            size_t tiles = smaller(end_tile - tile, BATCH_TILES);
             multiply_group(format, p, tile, tiles, t, tokens, &work);
         }
     }

@@ -5,6 +5,7 @@
 
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #define SET avx2
+#define TILES_AT_ONCE 1
 #define TOKENS_AT_ONCE 4
 #define SIGNED_BIAS 0
 #include "lanes.h"

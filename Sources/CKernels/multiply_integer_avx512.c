@@ -6,7 +6,8 @@
 #define TARGET \
     __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")))
 #define SET avx512
-#define TOKENS_AT_ONCE 8
+#define TILES_AT_ONCE 2
+#define TOKENS_AT_ONCE 4
 // The instruction multiplies unsigned by signed bytes.
 #define SIGNED_BIAS 128
 #include "lanes.h"

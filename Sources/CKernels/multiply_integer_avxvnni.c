@@ -5,6 +5,7 @@
 
 #define TARGET __attribute__((target("avxvnni,avx2,fma,f16c")))
 #define SET avxvnni
+#define TILES_AT_ONCE 1
 #define TOKENS_AT_ONCE 4
 // The instruction multiplies unsigned by signed bytes.
 #define SIGNED_BIAS 128

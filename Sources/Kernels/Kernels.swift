@@ -31,44 +31,6 @@ package struct Kernels: @unchecked Sendable {
         unsafe name = String(cString: table.pointee.name)
     }
 
-    /// Multiplies a tile-interleaved matrix with each token's activations:
-    /// `y[t * outputStride + rowOffset + r] = sum over c of W[r][c] * x[t][c]`.
-    ///
-    /// F32, F16 and BF16 use the input's floats; all other formats its 8-bit blocks
-    /// (``prepare(_:tokens:columns:team:)`` first).
-    ///
-    /// - Parameters:
-    ///   - weights: whole tiles of `rows` rows, as `WeightFormat.tiledBytes(rows:columns:)` counts.
-    ///   - input: `tokens` rows of `columns`.
-    ///   - y: `tokens` rows, `outputStride` apart.
-    package func multiply(
-        _ weights: RawSpan, format: WeightFormat, rows: Int, columns: Int,
-        by input: borrowing ProductInput, tokens: Int, into y: inout MutableSpan<Float>,
-        rowOffset: Int, outputStride: Int, team: ComputeTeam
-    ) {
-        guard rows > 0, tokens > 0 else { return }
-        let tileBytes = WeightFormat.tileRows * format.rowBytes(columns: columns)
-        precondition(weights.byteCount >= format.tiledBytes(rows: rows, columns: columns))
-        precondition(columns > 0 && input.holds(tokens: tokens, columns: columns))
-        precondition(rowOffset >= 0 && rowOffset + rows <= outputStride)
-        precondition((tokens - 1) * outputStride + rowOffset + rows <= y.count)
-        unsafe weights.withUnsafeBytes { bytes in
-            unsafe y.withUnsafeMutableBufferPointer { results in
-                let parts = unsafe input.pointers
-                let product = unsafe ckernels_product(
-                    weights: bytes.baseAddress!.assumingMemoryBound(to: UInt8.self),
-                    rows: rows, columns: columns, tokens: tokens, floats: parts.floats,
-                    quants: parts.quants, scales: parts.scales, sums: parts.sums,
-                    y: results.baseAddress! + rowOffset, y_stride: outputStride)
-                let job = unsafe ProductJob(
-                    table: table, format: format.kernelNumber, product: product,
-                    pieces: TilePieces(
-                        rows: rows, tileBytes: tileBytes, memberCount: team.memberCount))
-                team.run(pieces: job.pieces.count) { job.run(piece: $0) }
-            }
-        }
-    }
-
     /// Quantises the first `tokens` rows of `input.floats`, `columns` each, to 8-bit blocks of 32.
     /// Does nothing when `columns` is not a multiple of 32: no format with 8-bit activations has
     /// such rows.
@@ -109,7 +71,7 @@ package struct Kernels: @unchecked Sendable {
 
 extension WeightFormat {
     /// The format's number in the C tables.
-    fileprivate var kernelNumber: Int32 {
+    var kernelNumber: Int32 {
         let number =
             switch self {
             case .f32: CKERNELS_F32
@@ -130,45 +92,6 @@ extension WeightFormat {
             case .mxfp4: CKERNELS_MXFP4
             }
         return Int32(number)
-    }
-}
-
-/// How a product's tiles are cut for the team: pieces whose weights stay in a core's own cache
-/// while all tokens pass over them, small enough that uneven cores finish together.
-struct TilePieces {
-    static let pieceBytesMax = 256 << 10
-    static let piecesPerMember = 4
-
-    let tileCount: Int
-    let tilesPerPiece: Int
-
-    init(rows: Int, tileBytes: Int, memberCount: Int) {
-        tileCount = (rows + WeightFormat.tileRows - 1) / WeightFormat.tileRows
-        let cached = max(1, Self.pieceBytesMax / tileBytes)
-        let shares = memberCount > 1 ? memberCount * Self.piecesPerMember : 1
-        tilesPerPiece = min(cached, (tileCount + shares - 1) / shares)
-    }
-
-    var count: Int { (tileCount + tilesPerPiece - 1) / tilesPerPiece }
-
-    func tiles(of piece: Int) -> Range<Int> {
-        let first = piece * tilesPerPiece
-        return first..<min(first + tilesPerPiece, tileCount)
-    }
-}
-
-/// What the team's members need of a product. The pointers live as long as the call that made it.
-@safe
-private struct ProductJob: @unchecked Sendable {
-    let table: UnsafePointer<ckernels_table>
-    let format: Int32
-    let product: ckernels_product
-    let pieces: TilePieces
-
-    func run(piece: Int) {
-        let tiles = pieces.tiles(of: piece)
-        var product = unsafe product
-        unsafe ckernels_multiply(table, format, &product, tiles.lowerBound, tiles.upperBound)
     }
 }
 

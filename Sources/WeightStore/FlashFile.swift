@@ -17,6 +17,8 @@ package struct FlashOptions: Sendable {
     package var queueDepth = 32
     /// Larger reads are split into pieces of this many bytes.
     package var pieceBytesMax = 1 << 20
+    /// Whether O_DIRECT is tried at all.
+    package var mayReadDirectly = true
     /// Puts something between the reader and the device: how tests make drives fail. Nil puts
     /// nothing.
     package var interposer: (@Sendable (any ReadQueue, MemoryArena) -> any ReadQueue)?
@@ -33,11 +35,13 @@ package enum FlashFile {
     package static func reader(
         path: String, arena: MemoryArena, options: FlashOptions
     ) throws(SystemError) -> FlashReader {
-        let isDirect = try supportsDirectReads(path: path)
+        var isDirect = options.mayReadDirectly
+        if isDirect { isDirect = try supportsDirectReads(path: path) }
         let queue = try queue(path: path, isDirect: isDirect, arena: arena, options: options)
         return FlashReader(
             queue: options.interposer?(queue, arena) ?? queue, fileName: path,
-            pieceBytesMax: options.pieceBytesMax)
+            pieceBytesMax: options.pieceBytesMax,
+            droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read))
     }
 
     /// Whether O_DIRECT reads of `path` work and return what buffered reads return. Opening alone
@@ -82,7 +86,7 @@ package enum FlashFile {
         }
     }
 
-    private static func areEqual(_ left: RawSpan, _ right: RawSpan) -> Bool {
+    static func areEqual(_ left: RawSpan, _ right: RawSpan) -> Bool {
         for offset in 0..<left.byteCount
         where unsafe left.unsafeLoad(fromByteOffset: offset, as: UInt8.self)
             != right.unsafeLoad(fromByteOffset: offset, as: UInt8.self)

@@ -39,6 +39,8 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case system(SystemError)
         case endOfFile
         case checksum(expected: UInt32, found: UInt32)
+        /// O_DIRECT gave other bytes than the page cache.
+        case directReadDiffers
     }
 
     package let file: String
@@ -55,7 +57,7 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
     package var isDamage: Bool {
         switch cause {
         case .checksum, .endOfFile: true
-        case .system: false
+        case .system, .directReadDiffers: false
         }
     }
 
@@ -64,6 +66,8 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         return switch cause {
         case .system(let error): "\(place): \(error)"
         case .endOfFile: "\(place): the file ends too early; was it replaced or cut short?"
+        case .directReadDiffers:
+            "\(place): direct reads return other bytes than buffered ones"
         case .checksum(let expected, let found):
             "\(place): weights are damaged: expected checksum \(expected), found \(found)"
         }
@@ -87,6 +91,9 @@ package final class FlashReader {
     private let queue: any ReadQueue
     private let fileName: String
     private let pieceBytesMax: Int
+    /// The file when it is read through the page cache, whose pages are dropped as soon as they
+    /// were copied: a memory limit counts them.
+    private let cachedFile: FileDescriptor?
     /// Requests under way, by index; nil is a free place.
     private var active: [ActiveRequest?] = []
     /// Commands in the queue, by tag; nil is a free tag.
@@ -96,12 +103,18 @@ package final class FlashReader {
     private var backlogStart = 0
     private var finished: [ReadCompletion] = []
 
-    /// - Parameter pieceBytesMax: reads larger than this are split; a multiple of 4 KiB.
-    package init(queue: any ReadQueue, fileName: String, pieceBytesMax: Int) {
+    /// - Parameters:
+    ///   - pieceBytesMax: reads larger than this are split; a multiple of 4 KiB.
+    ///   - cachedFile: the file, when `queue` reads it through the page cache.
+    package init(
+        queue: any ReadQueue, fileName: String, pieceBytesMax: Int,
+        droppingPagesOf cachedFile: consuming FileDescriptor? = nil
+    ) {
         precondition(pieceBytesMax % 4096 == 0 && pieceBytesMax > 0, "pieces are whole blocks")
         self.queue = queue
         self.fileName = fileName
         self.pieceBytesMax = pieceBytesMax
+        self.cachedFile = cachedFile
         issued = Array(repeating: nil, count: queue.depth)
         freeTags = Array(0..<queue.depth)
     }
@@ -183,6 +196,9 @@ package final class FlashReader {
         guard let piece = issued[tag] else { preconditionFailure("a result without a command") }
         issued[tag] = nil
         freeTags.append(tag)
+        cachedFile?.dropPages(
+            offset: piece.command.fileOffset, byteCount: UInt64(piece.command.byteCount),
+            writesFirst: false)
         switch result.outcome {
         case .bytes(let count) where count == piece.command.byteCount:
             bytesRead += UInt64(count)

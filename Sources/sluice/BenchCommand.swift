@@ -48,26 +48,45 @@ struct BenchCommand: ParsableCommand {
         guard options.contextTokens ?? 0 >= prompt + generate else {
             throw ValidationError("--context does not hold --prompt and --generate")
         }
-        let instance = try ModelInstance(path: path, options: options)
-        instance.pinComputingThread()
         var plan = BenchmarkPlan()
         plan.promptTokens = prompt
         plan.generatedTokens = generate
         plan.runs = runs
         plan.isWarm = warm || options.isResident
-        let benchmark = Benchmark(model: instance, plan: plan)
-        let measured = try benchmark.run()
-        let peak = ProcessMemory.current().residentPeakBytes
+        let subject = try measure(path, options, plan)
+        // The model is gone by now: its memory serves the probes.
         let limits = BenchmarkLimits(
-            flashBytesPerSecond: try FlashBandwidth.bytesPerSecond(
-                path: path, options: options.flash),
+            flashBytesPerSecond: try DriveProbe.measure(
+                path: path, options: options.flash)?.bytesPerSecondMax,
             memoryBytesPerSecond: try MemoryBandwidth.bytesPerSecond(
                 team: ComputeTeam(memberCount: options.threads)),
-            weightBytesPerToken: benchmark.weightBytesPerToken)
-        let report = BenchmarkReport(
-            instance, plan, measured, limits, threads: options.threads, peakBytes: peak)
+            weightBytesPerToken: subject.weightBytesPerToken)
+        let report = BenchmarkReport(subject, plan, limits, threads: options.threads)
         Terminal.line(json ? try report.json() : report.text())
     }
+
+    private func measure(
+        _ path: String, _ options: ModelOptions, _ plan: BenchmarkPlan
+    ) throws -> BenchmarkSubject {
+        let instance = try ModelInstance(path: path, options: options)
+        instance.pinComputingThread()
+        let benchmark = Benchmark(model: instance, plan: plan)
+        let runs = try benchmark.run()
+        return BenchmarkSubject(
+            path: path, isResident: instance.isResident, budget: instance.budget, runs: runs,
+            weightBytesPerToken: benchmark.weightBytesPerToken,
+            peakBytes: ProcessMemory.current().residentPeakBytes)
+    }
+}
+
+/// A model's runs, and what is told about it.
+struct BenchmarkSubject {
+    let path: String
+    let isResident: Bool
+    let budget: MemoryBudget
+    let runs: [BenchmarkRun]
+    let weightBytesPerToken: Int
+    let peakBytes: Int
 }
 
 /// What the machine allows.
@@ -116,17 +135,17 @@ struct BenchmarkReport: Encodable {
     let budget: [String: Int]
 
     init(
-        _ instance: ModelInstance, _ plan: BenchmarkPlan, _ runs: [BenchmarkRun],
-        _ limits: BenchmarkLimits, threads: Int, peakBytes: Int
+        _ subject: BenchmarkSubject, _ plan: BenchmarkPlan, _ limits: BenchmarkLimits, threads: Int
     ) {
+        let runs = subject.runs
         let tokens = Double(plan.generatedTokens)
         let generate = Self.median(runs.map(\.generateSeconds))
         let prompt = Self.median(runs.map(\.promptSeconds))
         let flashBytes = Self.median(runs.map { Double($0.generation.flashBytes) })
         let wait = Self.median(runs.map { Double($0.generation.flashWaitNanoseconds) / 1e9 })
-        model = instance.path
+        model = subject.path
         self.threads = threads
-        memoryLimitBytes = Nullable(instance.isResident ? nil : instance.budget.limitBytes)
+        memoryLimitBytes = Nullable(subject.isResident ? nil : subject.budget.limitBytes)
         promptTokens = plan.promptTokens
         generatedTokens = plan.generatedTokens
         promptTokensPerSecond = Double(plan.promptTokens) / prompt
@@ -144,9 +163,9 @@ struct BenchmarkReport: Encodable {
         seconds = Seconds(
             flashWait: wait, compute: Self.median(runs.map(\.computeSeconds)),
             other: max(0, generate - wait - Self.median(runs.map(\.computeSeconds))))
-        peakResidentBytes = peakBytes
+        peakResidentBytes = subject.peakBytes
         budget = Dictionary(
-            instance.budget.terms.map { ($0.name, $0.bytes) }, uniquingKeysWith: +)
+            subject.budget.terms.map { ($0.name, $0.bytes) }, uniquingKeysWith: +)
     }
 
     func json() throws -> String {

@@ -44,6 +44,66 @@ struct ProductTests {
         }
     }
 
+    /// Every count of tokens takes its own way through the kernels; so do widths that end within a
+    /// chunk of columns, and numbers of tiles that pairs do not divide.
+    @Test(arguments: WeightFormat.allCases.filter(usesIntegers))
+    func everyNumberOfTokensEqualsScalar(format: WeightFormat) throws {
+        let seed = UInt64.random(in: 0...(.max))
+        var random = SplitMix(seed: seed)
+        let columns = format.blockElements == 32 ? 288 : 512
+        for nature in [Nature.ordinary, .anyBits] {
+            let matrix = random.matrix(format, rows: 43, columns: columns, nature)
+            for tokens in Array(1...20) + [64, 65, 131] {
+                let values = random.floats(tokens * columns, nature)
+                var expected: [Float] = []
+                for kernels in Kernels.available {
+                    let input = try ProductInput.holding(
+                        values, tokens: tokens, columns: columns, kernels: kernels)
+                    let found = matrix.product(kernels, by: input, tokens: tokens)
+                    if expected.isEmpty { expected = found }
+                    #expect(
+                        differences(expected, found).isEmpty,
+                        "\(kernels.name) \(nature) \(tokens) tokens seed \(seed)")
+                }
+            }
+        }
+    }
+
+    /// Activations that 8 bits hold exactly: what is left is the rounding of sums. A block's terms
+    /// are at most 4 times its largest weight, minima included.
+    @Test(arguments: WeightFormat.allCases.filter(usesIntegers))
+    func integerProductsAreExactButForTheRoundingOfSums(format: WeightFormat) throws {
+        let seed = UInt64.random(in: 0...(.max))
+        var random = SplitMix(seed: seed)
+        let (rows, columns, tokens) = (33, 1024, 9)
+        let matrix = random.matrix(format, rows: rows, columns: columns)
+        let w = matrix.values
+        let x: [Float] = (0..<tokens * columns).map { index in
+            let quant = index % 32 == 0 ? 127 : Float(Int.random(in: -127...127, using: &random))
+            return quant * Float(sign: .plus, exponent: -(index / 32 % 7), significand: 1)
+        }
+        for kernels in Kernels.available {
+            let input = try ProductInput.holding(
+                x, tokens: tokens, columns: columns, kernels: kernels)
+            let y = matrix.product(kernels, by: input, tokens: tokens)
+            for token in 0..<tokens {
+                for row in 0..<rows {
+                    var exact = 0.0
+                    var magnitude = 0.0
+                    for column in 0..<columns {
+                        let at = token * columns + column
+                        exact += Double(w[row * columns + column]) * Double(x[at])
+                        let block = row * columns + column / 32 * 32
+                        let largest = w[block..<block + 32].reduce(0) { max($0, abs($1)) }
+                        magnitude += 4 * Double(largest) * abs(Double(x[at]))
+                    }
+                    let error = abs(Double(y[token * rows + row]) - exact)
+                    #expect(error <= magnitude * 0x1p-18, "\(kernels.name) seed \(seed)")
+                }
+            }
+        }
+    }
+
     @Test(arguments: [WeightFormat.f32, .f16, .bf16])
     func widthsThatAreNoMultipleOfAnything(format: WeightFormat) throws {
         var random = SplitMix(seed: 0x51_0002)
@@ -59,7 +119,7 @@ struct ProductTests {
         }
     }
 
-    /// The stated bound. Float formats: `columns * 2^-24` of the sum of magnitudes. Q4_0 and Q8_0:
+    /// The stated bound. Float formats: `columns * 2^-24` of the sum of magnitudes. Quantised ones:
     /// also half an activation's quantum times each weight's magnitude.
     @Test(arguments: WeightFormat.allCases)
     func productsAreWithinTheirBoundOfDoublePrecision(format: WeightFormat) throws {
@@ -133,7 +193,7 @@ struct ProductTests {
                 x, tokens: tokens, columns: columns, kernels: kernels, team: team)
             #expect(whole == matrix.product(kernels, by: shared, tokens: tokens, team: team))
         }
-        for batch in [1, 7, 16] {
+        for batch in [1, 2, 3, 7, 8, 16, 30] {
             var parts: [Float] = []
             for first in stride(from: 0, to: tokens, by: batch) {
                 let count = min(batch, tokens - first)
@@ -143,6 +203,43 @@ struct ProductTests {
                 parts += matrix.product(kernels, by: part, tokens: count)
             }
             #expect(whole == parts, "batches of \(batch)")
+        }
+    }
+
+    @Test(arguments: [1, 2, 3], [1, 5, 12])
+    func matricesTogetherEqualMatricesAlone(members: Int, tokens: Int) throws {
+        let seed = UInt64.random(in: 0...(.max))
+        var random = SplitMix(seed: seed)
+        let columns = 512
+        let team = ComputeTeam(memberCount: members)
+        let kernels = Kernels.best
+        let x = random.floats(tokens * columns, .ordinary)
+        let input = try ProductInput.holding(x, tokens: tokens, columns: columns, kernels: kernels)
+        let query = random.matrix(.q4_K, rows: 300, columns: columns)
+        let key = random.matrix(.q4_0, rows: 40, columns: columns)
+        let value = random.matrix(.q6_K, rows: 17, columns: columns)
+        let expected = [query, key, value].map { $0.product(kernels, by: input, tokens: tokens) }
+        for count in [2, 3] {
+            var q = [Float](repeating: 7, count: tokens * query.rows)
+            var k = [Float](repeating: 7, count: tokens * key.rows)
+            var v = [Float](repeating: 7, count: tokens * value.rows)
+            var qSpan = q.mutableSpan
+            var kSpan = k.mutableSpan
+            var vSpan = v.mutableSpan
+            let first = unsafe ProductMatrix(query.tiles.span.bytes, format: .q4_K, rows: 300)
+            let second = unsafe ProductMatrix(key.tiles.span.bytes, format: .q4_0, rows: 40)
+            if count == 2 {
+                kernels.multiply(
+                    first, into: &qSpan, second, into: &kSpan, columns: columns, by: input,
+                    tokens: tokens, team: team)
+            } else {
+                kernels.multiply(
+                    first, into: &qSpan, second, into: &kSpan,
+                    unsafe ProductMatrix(value.tiles.span.bytes, format: .q6_K, rows: 17),
+                    into: &vSpan, columns: columns, by: input, tokens: tokens, team: team)
+                #expect(v == expected[2], "seed \(seed)")
+            }
+            #expect(q == expected[0] && k == expected[1], "seed \(seed)")
         }
     }
 

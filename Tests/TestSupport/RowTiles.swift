@@ -6,7 +6,7 @@ package import ModelFormat
 /// Interleaving of row-major matrices into tiles of 16 rows.
 package enum RowTiles {
     /// Interleaves `matrix`, whose `rows` rows of GGUF blocks follow one another, padding with zero
-    /// rows to whole tiles: for each tile, each block of a row, each field, each unit of 2 or 4
+    /// rows to whole tiles: for each tile, each block of a row, each field, each unit of 1, 2 or 4
     /// bytes, the 16 rows' units side by side.
     package static func interleave(
         _ matrix: [UInt8], format: WeightFormat, rows: Int, columns: Int

@@ -51,8 +51,8 @@ enum {
 //
 // F32, F16 and BF16 use the float activations. Per row and token, over columns c in order:
 //     acc = fma(w, x[c], acc), where w is the decoded weight (see ckernels_dequantize)
-// All other formats use the 8-bit activations. Per row and token, over blocks of 32 in order, with d0
-// and d1 the exact dot products of integer weights and quants in the block's first and last 16
+// All other formats use the 8-bit activations. Per row and token, over blocks of 32 in order, with
+// d0 and d1 the exact dot products of integer weights and quants in the block's first and last 16
 // columns, s0 and s1 the sums of those quants, x the activations' scale:
 //     acc = fma((float)(d0 + d1), step * x, acc)
 //         step: d; Q4_K, Q5_K, IQ4_XS: d * (float)scale
@@ -166,8 +166,8 @@ typedef struct ckernels_table {
 size_t ckernels_table_count(void);
 const ckernels_table *ckernels_table_at(size_t index);
 
-// The table of that name (scalar, avx2, avxvnni, avx512); the fastest when `name` is NULL or is none
-// that this machine can run.
+// The table of that name (scalar, avx2, avxvnni, avx512); the fastest when `name` is NULL or is
+// none that this machine can run.
 const ckernels_table *ckernels_choose_table(const char *name);
 
 // ckernels_choose_table for the environment variable SLUICE_KERNELS.
