@@ -113,6 +113,10 @@ package struct FileDescriptor: ~Copyable, Sendable {
         _ = posix_fadvise(rawValue, off_t(offset), off_t(byteCount), POSIX_FADV_DONTNEED)
     }
 
+    /// Turns off the page cache's reading ahead (posix_fadvise(2)), which would bring in what was
+    /// not asked for. Advisory.
+    package func stopReadingAhead() { _ = posix_fadvise(rawValue, 0, 0, POSIX_FADV_RANDOM) }
+
     /// Calls until the answer is not EINTR; a negative answer becomes an error.
     private static func retrying<Result: FixedWidthInteger & SignedInteger>(
         _ call: String, _ path: String, _ body: () -> Result

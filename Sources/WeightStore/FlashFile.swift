@@ -70,7 +70,9 @@ package enum FlashFile {
         path: String, isDirect: Bool, arena: MemoryArena, options: FlashOptions
     ) throws(SystemError) -> any ReadQueue {
         func file() throws(SystemError) -> FileDescriptor {
-            try FileDescriptor(path: path, mode: isDirect ? .readDirect : .read)
+            let file = try FileDescriptor(path: path, mode: isDirect ? .readDirect : .read)
+            if !isDirect { file.stopReadingAhead() }
+            return file
         }
         switch options.reader {
         case .threads:

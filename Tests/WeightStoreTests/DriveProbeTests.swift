@@ -73,7 +73,7 @@ import WeightStore
         let path = "\(directory)/weights"
         let file = try FileDescriptor(path: path, mode: .create)
         let words = (0..<byteCount / 4).map { UInt32($0 * 4) }
-        try file.write(words.span.bytes, at: 0)
+        try unsafe file.write(words.span.bytes, at: 0)
         try file.synchronize()
         file.dropPages(offset: 0, byteCount: UInt64(byteCount), writesFirst: true)
         return path
@@ -84,9 +84,10 @@ import WeightStore
         let file = try FileDescriptor(path: path, mode: .read)
         let map = unsafe mmap(nil, byteCount, PROT_READ, MAP_SHARED, file.rawValue, 0)
         let start = try unsafe #require(map)
-        defer { unsafe munmap(start, byteCount) }
+        defer { _ = unsafe munmap(start, byteCount) }
         var pages = [UInt8](repeating: 0, count: byteCount / 4096)
-        #expect(unsafe mincore(start, byteCount, &pages) == 0)
+        let status = unsafe mincore(start, byteCount, &pages)
+        #expect(status == 0)
         return pages.count { $0 & 1 == 1 }
     }
 }
