@@ -1,7 +1,7 @@
 // Products with 8-bit activations for every quantised format, in 16 lanes, one lane per row of a
-// tile. For a few tokens blocks are taken apart in registers; for many, 256 columns of a tile are
-// taken apart once into the first-level cache and serve all tokens of a group. What one token gets
-// is the same either way: sums run over blocks of 32 columns in order.
+// tile. Blocks are taken apart in registers, for as many tokens as fit; where that is costly and
+// tokens are many, 256 columns of a tile are taken apart once into the first-level cache. What one
+// token gets is the same either way: sums run over blocks of 32 columns in order.
 //
 // The includer defines TARGET and SET, includes lanes.h, and defines
 //     TILES_AT_ONCE (1 or 2), TOKENS_AT_ONCE (4 or 8): how many tiles' and tokens' sums fit into
@@ -10,9 +10,9 @@
 //     int_lanes dot_words(
 //         int_lanes sums, const word_lanes *words, const int count, const int8_t *x,
 //         const int weight_max, const int is_signed): for each lane the exact
-//         sum + words[k] byte i * x[4 * k + i] over k < count (4 or 8) and i < 4, where x are in
-//         -127...127 and bytes are unsigned, at most weight_max, or with is_signed the signed bytes
-//         that SIGNED_BIAS was added to;
+//         sum + words[k] byte i * x[4 * k + i] over k < count (a constant) and i < 4, where x are
+//         in -127...127 and bytes are unsigned, at most weight_max, or with is_signed the signed
+//         ones that SIGNED_BIAS was added to;
 //     word_lanes look_up(word_lanes codes, const uint8_t *values): every byte, 0...15, replaced by
 //         values[byte].
 
@@ -26,10 +26,12 @@ enum {
     RECORDS = 64,
     // Tiles that activations, once at hand, are used for.
     BATCH_TILES = 16,
-    // From so many tokens on a chunk is taken apart to memory.
-    MANY_TOKENS = 8,
-    // How far ahead of a few tokens' products weights are asked for: processors that read a plain
-    // stream ahead by themselves do so worse between more work or across a block's fields.
+    // From so many tokens on a chunk of a costly format is taken apart to memory.
+    MANY_TOKENS = 32,
+    // Sums that registers hold.
+    SUMS_MAX = TILES_AT_ONCE * TOKENS_AT_ONCE,
+    // How far ahead weights are asked for. Processors read a plain stream ahead by themselves, and
+    // better; but not where much work lies between or where a block's fields are several streams.
     PREFETCH_BYTES = 32 << 10
 };
 
@@ -111,8 +113,8 @@ LANES_INLINE lanes add_scaled(
 // Adds the products of sub-block s of a chunk for `tiles` and `tokens` (constants).
 LANES_INLINE void add_products(
     const format_traits traits, const int tiles, const int tokens, const sub_block *const *w,
-    const activation_chunk *x, size_t s, lanes (*sums)[TOKENS_AT_ONCE]) {
-    int_lanes dots[TILES_AT_ONCE][TOKENS_AT_ONCE] = {0};
+    const activation_chunk *x, size_t s, lanes (*sums)[SUMS_MAX]) {
+    int_lanes dots[TILES_AT_ONCE][SUMS_MAX] = {0};
 #pragma clang loop unroll(full)
     for (int half = 0; half < 2; half++) {
         word_lanes words[TILES_AT_ONCE][4];
@@ -148,23 +150,25 @@ LANES_INLINE void prefetch(const uint8_t *bytes, size_t count) {
     for (size_t at = 0; at < count; at += 64) __builtin_prefetch(bytes + at, 0, 2);
 }
 
-// A few tokens (`tokens` is a constant): a chunk's weights never leave the registers.
+// A few tokens (`tokens` is a constant): a chunk's weights never leave the registers. On the way
+// the memory from `ahead` on is asked for, unless that is NULL.
 LANES_INLINE void multiply_chunk(
-    const int format, const int tokens, const uint8_t *block, size_t blocks,
+    const int format, const int tokens, const uint8_t *block, size_t blocks, const uint8_t *ahead,
     const activation_chunk *x, lanes *sums) {
     const format_traits traits = traits_of(format);
     const size_t sub_bytes =
         (size_t)(traits.bytes / (traits.elements / CKERNELS_QUANT_BLOCK));
-    const uint8_t *ahead = block + PREFETCH_BYTES;
-    lanes acc[1][TOKENS_AT_ONCE];
+    lanes acc[1][SUMS_MAX];
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) acc[0][t] = sums[t];
     block_head head;
     if (traits.elements != CKERNELS_QUANT_BLOCK) read_head(format, block, &head);
-    for (size_t s = 0; s < blocks; s++, ahead += sub_bytes) {
+    for (size_t s = 0; s < blocks; s++) {
         sub_block w;
         const sub_block *tile = &w;
-        if (tokens > 1 || traits.is_scattered) prefetch(ahead, sub_bytes);
+        if (ahead && (traits.is_scattered || tokens > (traits.is_costly ? 1 : 2))) {
+            prefetch(ahead + s * sub_bytes, sub_bytes);
+        }
         if (traits.elements == CKERNELS_QUANT_BLOCK) {
             read_head(format, block, &head);
             unpack(format, block, &head, 0, &w);
@@ -202,7 +206,7 @@ typedef lanes tile_sums[RECORDS];
 LANES_INLINE void add_chunk(
     const format_traits traits, const int tiles, const int tokens, const tile_chunk *w,
     size_t blocks, const activation_chunk *x, tile_sums *sums, size_t first) {
-    lanes acc[TILES_AT_ONCE][TOKENS_AT_ONCE];
+    lanes acc[TILES_AT_ONCE][SUMS_MAX];
 #pragma clang loop unroll(full)
     for (int i = 0; i < tiles; i++) {
 #pragma clang loop unroll(full)
@@ -232,7 +236,7 @@ LANES_INLINE void add_tokens(
     if (t < tokens) add_chunk(traits, tiles, 1, w, blocks, x, sums, t);
 }
 
-// Formats whose products run alike share the code for groups of tokens.
+// Costly formats whose products run alike share the code for groups of tokens.
 #define DEFINE_ADD_TILES(name, ...)                                                         \
     TARGET static void add_tiles_##name(                                                    \
         size_t tiles, const tile_chunk *w, size_t blocks, const activation_chunk *x,        \
@@ -245,8 +249,6 @@ LANES_INLINE void add_tokens(
         }                                                                                   \
     }
 
-DEFINE_ADD_TILES(plain, .bias = 8, .weight_max = 31)
-DEFINE_ADD_TILES(signed, .bias = SIGNED_BIAS, .weight_max = 255, .is_signed = 1)
 DEFINE_ADD_TILES(offsets, .weight_max = 31, .has_offsets = 1)
 DEFINE_ADD_TILES(scales, .bias = 8, .weight_max = 63, .has_scales = 1)
 DEFINE_ADD_TILES(scales_and_offsets, .weight_max = 63, .has_scales = 1, .has_offsets = 1)
@@ -258,12 +260,8 @@ LANES_INLINE void add_tiles(
         add_tiles_scales_and_offsets(tiles, w, blocks, x, tokens, sums);
     } else if (traits.has_scales) {
         add_tiles_scales(tiles, w, blocks, x, tokens, sums);
-    } else if (traits.has_offsets) {
-        add_tiles_offsets(tiles, w, blocks, x, tokens, sums);
-    } else if (traits.is_signed) {
-        add_tiles_signed(tiles, w, blocks, x, tokens, sums);
     } else {
-        add_tiles_plain(tiles, w, blocks, x, tokens, sums);
+        add_tiles_offsets(tiles, w, blocks, x, tokens, sums);
     }
 }
 
@@ -274,20 +272,30 @@ typedef struct {
     tile_sums sums[BATCH_TILES];
 } workspace;
 
-// One tile's chunk for fewer than MANY_TOKENS tokens.
-LANES_INLINE void multiply_few(
-    const int format, const uint8_t *block, size_t blocks, const activation_chunk *x, size_t tokens,
-    lanes *sums) {
+// One tile's chunk for any number of tokens, straight from the tile.
+LANES_INLINE void multiply_direct(
+    const int format, const uint8_t *block, size_t blocks, const uint8_t *ahead,
+    const activation_chunk *x, size_t tokens, lanes *sums) {
     size_t t = 0;
-    if (tokens >= 4) {
-        multiply_chunk(format, 4, block, blocks, x, sums);
-        t = 4;
+    for (; t + SUMS_MAX <= tokens; t += SUMS_MAX, ahead = NULL) {
+        multiply_chunk(format, SUMS_MAX, block, blocks, ahead, x + t, sums + t);
+    }
+    if (SUMS_MAX > 4 && t + 4 <= tokens) {
+        multiply_chunk(format, 4, block, blocks, ahead, x + t, sums + t);
+        t += 4;
+        ahead = NULL;
     }
     if (t + 2 <= tokens) {
-        multiply_chunk(format, 2, block, blocks, x + t, sums + t);
+        multiply_chunk(format, 2, block, blocks, ahead, x + t, sums + t);
         t += 2;
+        ahead = NULL;
     }
-    if (t < tokens) multiply_chunk(format, 1, block, blocks, x + t, sums + t);
+    if (t < tokens) multiply_chunk(format, 1, block, blocks, ahead, x + t, sums + t);
+}
+
+// Whether that is the way for so many tokens.
+LANES_INLINE int is_direct(const format_traits traits, size_t tokens) {
+    return !traits.is_costly || tokens < MANY_TOKENS;
 }
 
 // `chunks` chunks from `first_chunk` on, of one tile or two, for `tokens` tokens.
@@ -299,13 +307,13 @@ LANES_INLINE void multiply_span(
     const size_t chunk_bytes = (size_t)(CHUNK_COLUMNS / traits.elements * traits.bytes);
     const uint8_t *block = tile + first_chunk * chunk_bytes;
     size_t columns = p->columns - first_chunk * CHUNK_COLUMNS;
+    // What comes next is the next tile's same columns, or simply the next bytes.
+    const size_t distance = columns > chunks * CHUNK_COLUMNS ? tile_bytes : PREFETCH_BYTES;
     for (size_t c = 0; c < chunks; c++, block += chunk_bytes, columns -= CHUNK_COLUMNS) {
         size_t blocks = smaller(columns, CHUNK_COLUMNS) / CKERNELS_QUANT_BLOCK;
         const activation_chunk *x = work->x + c * tokens;
-        if (tokens < MANY_TOKENS) {
-            for (size_t i = 0; i < tiles; i++) {
-                multiply_few(format, block + i * tile_bytes, blocks, x, tokens, sums[i]);
-            }
+        if (is_direct(traits, tokens)) {
+            multiply_direct(format, block, blocks, block + distance, x, tokens, sums[0]);
             continue;
         }
         for (size_t i = 0; i < tiles; i++) {
@@ -324,9 +332,8 @@ LANES_INLINE void multiply_group(
     size_t tile_bytes = p->columns / (size_t)traits.elements * (size_t)traits.bytes;
     size_t chunk_count = (p->columns + CHUNK_COLUMNS - 1) / CHUNK_COLUMNS;
     size_t chunks_max = RECORDS / tokens;
-    // Few tokens leave a tile's bytes to be read in order.
-    size_t together = tokens < MANY_TOKENS ? 1 : TILES_AT_ONCE;
-    memset(work->sums, 0, tiles * sizeof work->sums[0]);
+    size_t together = is_direct(traits, tokens) ? 1 : TILES_AT_ONCE;
+    for (size_t i = 0; i < tiles; i++) memset(work->sums[i], 0, tokens * sizeof(lanes));
     for (size_t first = 0; first < chunk_count; first += chunks_max) {
         size_t chunks = smaller(chunk_count - first, chunks_max);
         for (size_t c = 0; c < chunks; c++) {

@@ -16,23 +16,25 @@ typedef struct {
     int has_offsets;
     // Quants lie in more than one field of a long block.
     int is_scattered;
+    // Taking a block apart costs more than writing it down and reading it again.
+    int is_costly;
 } format_traits;
 
 LANES_INLINE format_traits traits_of(const int format) {
     switch (format) {
-    case CKERNELS_Q4_0: return (format_traits){32, 16 * 18, 8, 31, 0, 0, 0, 0};
-    case CKERNELS_Q4_1: return (format_traits){32, 16 * 20, 0, 31, 0, 0, 1, 0};
-    case CKERNELS_Q5_0: return (format_traits){32, 16 * 22, 16, 31, 0, 0, 0, 0};
-    case CKERNELS_Q5_1: return (format_traits){32, 16 * 24, 0, 31, 0, 0, 1, 0};
-    case CKERNELS_Q8_0: return (format_traits){32, 16 * 34, SIGNED_BIAS, 255, 1, 0, 0, 0};
-    case CKERNELS_Q2_K: return (format_traits){256, 16 * 84, 0, 63, 0, 1, 1, 1};
-    case CKERNELS_Q3_K: return (format_traits){256, 16 * 110, 4, 63, 0, 1, 0, 1};
-    case CKERNELS_Q4_K: return (format_traits){256, 16 * 144, 0, 31, 0, 0, 1, 0};
-    case CKERNELS_Q5_K: return (format_traits){256, 16 * 176, 0, 31, 0, 0, 1, 1};
-    case CKERNELS_Q6_K: return (format_traits){256, 16 * 210, 32, 63, 0, 1, 0, 1};
-    case CKERNELS_IQ4_NL: return (format_traits){32, 16 * 18, SIGNED_BIAS, 255, 1, 0, 0, 0};
-    case CKERNELS_IQ4_XS: return (format_traits){256, 16 * 136, SIGNED_BIAS, 255, 1, 0, 0, 0};
-    default: return (format_traits){32, 16 * 17, 16, 31, 0, 0, 0, 0};
+    case CKERNELS_Q4_0: return (format_traits){32, 16 * 18, 8, 31, 0, 0, 0, 0, 0};
+    case CKERNELS_Q4_1: return (format_traits){32, 16 * 20, 0, 31, 0, 0, 1, 0, 0};
+    case CKERNELS_Q5_0: return (format_traits){32, 16 * 22, 16, 31, 0, 0, 0, 0, 0};
+    case CKERNELS_Q5_1: return (format_traits){32, 16 * 24, 0, 31, 0, 0, 1, 0, 0};
+    case CKERNELS_Q8_0: return (format_traits){32, 16 * 34, SIGNED_BIAS, 255, 1, 0, 0, 0, 0};
+    case CKERNELS_Q2_K: return (format_traits){256, 16 * 84, 0, 63, 0, 1, 1, 1, 1};
+    case CKERNELS_Q3_K: return (format_traits){256, 16 * 110, 4, 63, 0, 1, 0, 1, 1};
+    case CKERNELS_Q4_K: return (format_traits){256, 16 * 144, 0, 31, 0, 0, 1, 0, 1};
+    case CKERNELS_Q5_K: return (format_traits){256, 16 * 176, 0, 31, 0, 0, 1, 1, 1};
+    case CKERNELS_Q6_K: return (format_traits){256, 16 * 210, 32, 63, 0, 1, 0, 1, 1};
+    case CKERNELS_IQ4_NL: return (format_traits){32, 16 * 18, SIGNED_BIAS, 255, 1, 0, 0, 0, 0};
+    case CKERNELS_IQ4_XS: return (format_traits){256, 16 * 136, SIGNED_BIAS, 255, 1, 0, 0, 0, 0};
+    default: return (format_traits){32, 16 * 17, 16, 31, 0, 0, 0, 0, 0};
     }
 }
 
