@@ -3,5 +3,6 @@
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #define SET avx2
+#define TILE_LANES 4
 #include "attend_lanes.h"
 #endif

@@ -1,205 +1,362 @@
-// Attention in 16 lanes: up to four queries (heads of one group, of one token or of neighbouring
-// ones) share each key and value that is loaded. The includer defines TARGET and SET.
+// Attention in 16 lanes. A lane is a position while scores are summed and a column while values
+// are; several queries (heads of one group, of one token or of neighbouring ones) share each key
+// and value that is loaded. The includer defines TARGET, SET, and TILE_LANES: how many sums of 16
+// lanes its registers hold beside what they are made of.
 
+#include "attend.h"
 #include "lanes.h"
-#include "table.h"
 
 #define JOIN_NAMED(a, b) a##b
 #define JOIN(a, b) JOIN_NAMED(a, b)
 #define NAME(operation) JOIN(ckernels_##operation##_, SET)
 
-enum { QUERIES_MAX = 4 };
+enum {
+    QUERIES_MAX = TILE_LANES < 8 ? TILE_LANES : 8,
+    PAGE_VECTORS = CKERNELS_PAGE_TOKENS / LANES
+};
 
 // 16 elements of the cache; `bytes`, a constant, is 2 for halves and 4 for floats.
 LANES_INLINE lanes load_elements(const size_t bytes, const uint8_t *p) {
-    return bytes == 2 ? lanes_load_halves(p) : lanes_load((const float *)p);
+    return bytes == 2 ? lanes_load_halves(p) : lanes_load(p);
 }
 
-// One token's one head on its way through the pages.
+// One token's one head on its way through the pages of a span.
 typedef struct {
     const float *query;
-    float *y;
     // Positions that it sees in all.
     size_t positions;
+    // In the present page.
+    size_t visible;
     float max;
     float sum;
+    float correction;
     // Scores of a page, then their weights.
     float weights[CKERNELS_PAGE_TOKENS];
+    float y[STRIP_COLUMNS];
 } attention_query;
 
-// Scores of the page's first `visible` keys for `count` (a constant) queries.
-LANES_INLINE void score_page(
-    const size_t bytes, const int count, attention_query *queries, const uint8_t *keys,
-    size_t visible, size_t width, float scale) {
-    size_t whole = width / LANES * LANES;
-    for (size_t j = 0; j < visible; j++, keys += bytes * width) {
-        lanes products[QUERIES_MAX];
-#pragma clang loop unroll(full)
-        for (int q = 0; q < count; q++) products[q] = (lanes){0};
-        for (size_t i = 0; i < whole; i += LANES) {
-            lanes key = load_elements(bytes, keys + bytes * i);
-#pragma clang loop unroll(full)
-            for (int q = 0; q < count; q++) {
-                products[q] = lanes_fma(lanes_load(queries[q].query + i), key, products[q]);
-            }
-        }
-        if (whole < width) {
-            // 0 * -0 = -0, which added leaves every number as it is.
-            float rest[LANES];
-            for (size_t i = 0; i < LANES; i++) rest[i] = -0.0f;
-            for (size_t i = whole; i < width; i++) {
-                rest[i - whole] = element_at(bytes, keys, i);
-            }
-#pragma clang loop unroll(full)
-            for (int q = 0; q < count; q++) {
-                lanes query = lanes_load_partial(queries[q].query + whole, width - whole, 0.0f);
-                products[q] = lanes_fma(query, lanes_load(rest), products[q]);
-            }
-        }
-#pragma clang loop unroll(full)
-        for (int q = 0; q < count; q++) queries[q].weights[j] = lanes_sum(products[q]) * scale;
-    }
-}
+// What a pass over pages computes.
+typedef struct {
+    const ckernels_attention *attention;
+    size_t kv_head;
+    // The strip of values.
+    size_t column;
+    size_t columns;
+} attention_pass;
 
-// Turns the scores of `visible` positions into weights; returns the factor for what came before.
-LANES_INLINE float weigh_page(attention_query *query, size_t visible) {
-    float max = query->max;
-    for (size_t j = 0; j < visible; j++) {
-        max = query->weights[j] > max ? query->weights[j] : max;
-    }
-    lanes sums = {0};
-    for (size_t j = 0; j < visible; j += LANES) {
-        lanes weights = lanes_exponential(lanes_load(query->weights + j) - max);
-        lanes_store(query->weights + j, weights);
-        if (visible - j >= LANES) {
-            sums += weights;
-        } else {
-            sums += lanes_load_partial(query->weights + j, visible - j, 0.0f);
-        }
-    }
-    float correction = exponential(query->max - max);
-    query->sum = __builtin_fmaf(query->sum, correction, lanes_sum(sums));
-    query->max = max;
-    return correction;
-}
-
-// Adds the weighted values of `visible` positions to the results of `count` (a constant) queries.
-LANES_INLINE void add_values(
-    const size_t bytes, const int count, attention_query *queries, const float *corrections,
-    const uint8_t *values, size_t visible, size_t width) {
-    size_t whole = width / LANES * LANES;
-    for (size_t v = 0; v < whole; v += LANES) {
-        lanes sums[QUERIES_MAX];
+// Scores of 16 * `vectors` positions for `count` queries, both constants.
+LANES_INLINE void score_tile(
+    const size_t bytes, const int count, const int vectors, attention_query *queries,
+    const uint8_t *keys, size_t first, size_t width, float scale) {
+    lanes sums[QUERIES_MAX][PAGE_VECTORS];
 #pragma clang loop unroll(full)
-        for (int q = 0; q < count; q++) sums[q] = lanes_load(queries[q].y + v) * corrections[q];
-        for (size_t j = 0; j < visible; j++) {
-            lanes value = load_elements(bytes, values + bytes * (j * width + v));
+    for (int q = 0; q < count; q++) {
 #pragma clang loop unroll(full)
-            for (int q = 0; q < count; q++) {
-                sums[q] = lanes_fma(lanes_splat(queries[q].weights[j]), value, sums[q]);
-            }
-        }
-#pragma clang loop unroll(full)
-        for (int q = 0; q < count; q++) lanes_store(queries[q].y + v, sums[q]);
+        for (int j = 0; j < vectors; j++) sums[q][j] = (lanes){0};
     }
-    for (size_t v = whole; v < width; v++) {
+    keys += bytes * first;
+    for (size_t i = 0; i < width; i++, keys += bytes * CKERNELS_PAGE_TOKENS) {
+        lanes key[PAGE_VECTORS];
+#pragma clang loop unroll(full)
+        for (int j = 0; j < vectors; j++) key[j] = load_elements(bytes, keys + bytes * LANES * j);
+#pragma clang loop unroll(full)
         for (int q = 0; q < count; q++) {
-            float sum = queries[q].y[v] * corrections[q];
-            for (size_t j = 0; j < visible; j++) {
-                float value = element_at(bytes, values, j * width + v);
-                sum = __builtin_fmaf(queries[q].weights[j], value, sum);
+            lanes query = lanes_splat(queries[q].query[i]);
+#pragma clang loop unroll(full)
+            for (int j = 0; j < vectors; j++) sums[q][j] = lanes_fma(query, key[j], sums[q][j]);
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int q = 0; q < count; q++) {
+#pragma clang loop unroll(full)
+        for (int j = 0; j < vectors; j++) {
+            lanes_store(queries[q].weights + first + LANES * j, sums[q][j] * scale);
+        }
+    }
+}
+
+// Turns a page's scores into weights, those of positions that are not visible into 0.
+LANES_INLINE void weigh_page(attention_query *query) {
+    const int_lanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    lanes infinity = lanes_splat(-INFINITY);
+    lanes largest = infinity;
+    int vectors = (int)((query->visible + LANES - 1) / LANES);
+    for (int j = 0; j < vectors; j++) {
+        int_lanes is_visible = index < (int)query->visible - LANES * j;
+        lanes score = lanes_load(query->weights + LANES * j);
+        score = lanes_select(is_visible, score, infinity);
+        largest = lanes_select(score > largest, score, largest);
+    }
+    float max = lanes_largest(largest);
+    max = max > query->max ? max : query->max;
+    lanes sums = {0};
+    for (int j = 0; j < vectors; j++) {
+        int_lanes is_visible = index < (int)query->visible - LANES * j;
+        lanes weights = lanes_exponential(lanes_load(query->weights + LANES * j) - max);
+        weights = lanes_select(is_visible, weights, (lanes){0});
+        lanes_store(query->weights + LANES * j, weights);
+        sums += weights;
+    }
+    query->correction = exponential(query->max - max);
+    query->sum = __builtin_fmaf(query->sum, query->correction, lanes_sum(sums));
+    query->max = max;
+}
+
+// Adds the weighted values of positions first ..< end to 16 * `vectors` columns of `count` queries.
+LANES_INLINE void add_values_tile(
+    const size_t bytes, const int count, const int vectors, attention_query *queries,
+    const uint8_t *values, size_t width, size_t column, size_t first, size_t end) {
+    lanes sums[QUERIES_MAX][PAGE_VECTORS];
+#pragma clang loop unroll(full)
+    for (int q = 0; q < count; q++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < vectors; v++) {
+            sums[q][v] = lanes_load(queries[q].y + column + LANES * v);
+            if (first == 0) sums[q][v] *= queries[q].correction;
+        }
+    }
+    values += bytes * first * width;
+    for (size_t j = first; j < end; j++, values += bytes * width) {
+        lanes value[PAGE_VECTORS];
+#pragma clang loop unroll(full)
+        for (int v = 0; v < vectors; v++) {
+            value[v] = load_elements(bytes, values + bytes * LANES * v);
+        }
+#pragma clang loop unroll(full)
+        for (int q = 0; q < count; q++) {
+            lanes weight = lanes_splat(queries[q].weights[j]);
+#pragma clang loop unroll(full)
+            for (int v = 0; v < vectors; v++) {
+                sums[q][v] = lanes_fma(weight, value[v], sums[q][v]);
             }
-            queries[q].y[v] = sum;
+        }
+    }
+#pragma clang loop unroll(full)
+    for (int q = 0; q < count; q++) {
+#pragma clang loop unroll(full)
+        for (int v = 0; v < vectors; v++) {
+            lanes_store(queries[q].y + column + LANES * v, sums[q][v]);
         }
     }
 }
 
-LANES_INLINE size_t visible_in_page(const attention_query *query, size_t first) {
-    return first < query->positions ? smaller(query->positions - first, CKERNELS_PAGE_TOKENS) : 0;
-}
-
-// One page, whose first position is `first`, for `count` queries.
-LANES_INLINE void attend_page(
-    const size_t bytes, const ckernels_attention *a, attention_query *queries, size_t count,
-    const uint8_t *keys, const uint8_t *values, size_t first) {
-    float corrections[QUERIES_MAX];
-    size_t most = 0, least = CKERNELS_PAGE_TOKENS;
-    for (size_t q = 0; q < count; q++) {
-        size_t visible = visible_in_page(queries + q, first);
-        most = visible > most ? visible : most;
-        least = visible < least ? visible : least;
-    }
-    if (count == QUERIES_MAX) {
-        score_page(bytes, QUERIES_MAX, queries, keys, most, a->key_width, a->scale);
-    } else {
-        for (size_t q = 0; q < count; q++) {
-            score_page(bytes, 1, queries + q, keys, most, a->key_width, a->scale);
+// The last columns, fewer than 16, of one query.
+LANES_INLINE void add_values_rest(
+    const size_t bytes, attention_query *query, const uint8_t *values, size_t width,
+    size_t columns) {
+    for (size_t v = columns / LANES * LANES; v < columns; v++) {
+        float sum = query->y[v] * query->correction;
+        for (size_t j = 0; j < query->visible; j++) {
+            sum = __builtin_fmaf(
+                query->weights[j], element_at(bytes, values, j * width + v), sum);
         }
-    }
-    for (size_t q = 0; q < count; q++) {
-        size_t visible = visible_in_page(queries + q, first);
-        if (visible > 0) corrections[q] = weigh_page(queries + q, visible);
-    }
-    if (count == QUERIES_MAX && least == most) {
-        add_values(bytes, QUERIES_MAX, queries, corrections, values, most, a->value_width);
-        return;
-    }
-    for (size_t q = 0; q < count; q++) {
-        size_t visible = visible_in_page(queries + q, first);
-        if (visible == 0) continue;
-        add_values(bytes, 1, queries + q, corrections + q, values, visible, a->value_width);
+        query->y[v] = sum;
     }
 }
 
-// All pages for up to four queries.
+// Adds the weighted values of positions first ..< end to whole vectors of `count` queries, both
+// constants; the last columns, fewer than 16, are left.
+LANES_INLINE void add_values_range(
+    const size_t bytes, const int count, const attention_pass *pass, attention_query *queries,
+    const uint8_t *values, size_t first, size_t end) {
+    const int vectors = TILE_LANES / count < PAGE_VECTORS ? TILE_LANES / count : PAGE_VECTORS;
+    size_t width = pass->attention->value_width;
+    size_t column = 0;
+    for (; column + LANES * vectors <= pass->columns; column += LANES * vectors) {
+        const uint8_t *at = values + bytes * column;
+        add_values_tile(bytes, count, vectors, queries, at, width, column, first, end);
+    }
+    for (; column + LANES <= pass->columns; column += LANES) {
+        const uint8_t *at = values + bytes * column;
+        add_values_tile(bytes, count, 1, queries, at, width, column, first, end);
+    }
+}
+
+// Adds a page's values to `count` (a constant) queries: the positions that all see together, then
+// what only some see.
+LANES_INLINE void add_values(
+    const size_t bytes, const int count, const attention_pass *pass, attention_query *queries,
+    const uint8_t *values) {
+    size_t least = CKERNELS_PAGE_TOKENS;
+    for (int q = 0; q < count; q++) least = smaller(least, queries[q].visible);
+    values += bytes * pass->column;
+    if (least > 0) add_values_range(bytes, count, pass, queries, values, 0, least);
+    for (int q = 0; q < count; q++) {
+        attention_query *query = queries + q;
+        if (query->visible > least) {
+            add_values_range(bytes, 1, pass, query, values, least, query->visible);
+        }
+        add_values_rest(bytes, query, values, pass->attention->value_width, pass->columns);
+    }
+}
+
+// All pages of a span for `count` (a constant) queries, which are in the order of their tokens.
 LANES_INLINE void attend_pages(
-    const size_t bytes, const ckernels_attention *a, size_t kv_head, attention_query *queries,
-    size_t count) {
-    size_t keys_bytes = CKERNELS_PAGE_TOKENS * a->key_width * bytes;
-    size_t values_bytes = CKERNELS_PAGE_TOKENS * a->value_width * bytes;
-    // Queries are in token order, so the last sees the most.
-    size_t positions = queries[count - 1].positions;
-    for (size_t first = 0; first < positions; first += CKERNELS_PAGE_TOKENS) {
-        const uint8_t *page = a->pool + a->page_offsets[first / CKERNELS_PAGE_TOKENS];
-        const uint8_t *keys = page + kv_head * keys_bytes;
-        const uint8_t *values = page + a->kv_head_count * keys_bytes + kv_head * values_bytes;
-        attend_page(bytes, a, queries, count, keys, values, first);
-    }
-    for (size_t q = 0; q < count; q++) {
-        float *y = queries[q].y;
-        float sum = queries[q].sum;
-        for (size_t v = 0; v < a->value_width; v++) y[v] = y[v] / sum;
+    const size_t bytes, const int count, const attention_pass *pass, attention_query *queries,
+    size_t span) {
+    const ckernels_attention *a = pass->attention;
+    const int vectors = TILE_LANES / count < PAGE_VECTORS ? TILE_LANES / count : PAGE_VECTORS;
+    size_t end = smaller(queries[count - 1].positions, (span + 1) * SPAN_TOKENS);
+    for (size_t first = span * SPAN_TOKENS; first < end; first += CKERNELS_PAGE_TOKENS) {
+        page_parts page = parts_of_page(a, pass->kv_head, first);
+        size_t most = smaller(end - first, CKERNELS_PAGE_TOKENS);
+        for (size_t j = 0; j < most; j += LANES * vectors) {
+            score_tile(bytes, count, vectors, queries, page.keys, j, a->key_width, a->scale);
+        }
+        for (int q = 0; q < count; q++) {
+            size_t positions = queries[q].positions;
+            queries[q].visible =
+                first < positions ? smaller(positions - first, CKERNELS_PAGE_TOKENS) : 0;
+            queries[q].correction = 1;
+            if (queries[q].visible > 0) weigh_page(queries + q);
+        }
+        add_values(bytes, count, pass, queries, page.values);
     }
 }
 
-TARGET static void attend_queries(
-    const ckernels_attention *a, size_t kv_head, attention_query *queries, size_t count) {
-    if (a->element_bytes == 2) {
-        attend_pages(2, a, kv_head, queries, count);
-    } else {
-        attend_pages(4, a, kv_head, queries, count);
+LANES_INLINE void begin_span(attention_query *query, size_t columns) {
+    query->max = -INFINITY;
+    query->sum = 0;
+    memset(query->y, 0, columns * sizeof(float));
+}
+
+// One span for 1, 2, 4 or 8 queries.
+TARGET static void attend_one_span(
+    const attention_pass *pass, attention_query *queries, int count, size_t span) {
+    for (int q = 0; q < count; q++) begin_span(queries + q, pass->columns);
+    int is_half = pass->attention->element_bytes == 2;
+#define ATTEND(n)                                               \
+    if (n <= QUERIES_MAX && count == n) {                       \
+        const int queries_max = n <= QUERIES_MAX ? n : 1;       \
+        if (is_half) {                                          \
+            attend_pages(2, queries_max, pass, queries, span);  \
+        } else {                                                \
+            attend_pages(4, queries_max, pass, queries, span);  \
+        }                                                       \
+    }
+    ATTEND(1)
+    ATTEND(2)
+    ATTEND(4)
+    ATTEND(8)
+#undef ATTEND
+}
+
+// How many of `left` queries go together.
+LANES_INLINE int tile_of(size_t left) {
+    int count = QUERIES_MAX;
+    while ((size_t)count > left) count /= 2;
+    return count;
+}
+
+LANES_INLINE attention_pass strip_of(const ckernels_attention *a, size_t kv_head, size_t column) {
+    return (attention_pass){a, kv_head, column, smaller(a->value_width - column, STRIP_COLUMNS)};
+}
+
+// All spans of `count` queries from the group's query `start` of first_token on.
+TARGET static void attend_tile(
+    const attention_pass *pass, attention_query *queries, size_t first_token, size_t start,
+    int count) {
+    const ckernels_attention *a = pass->attention;
+    float maxima[QUERIES_MAX], sums[QUERIES_MAX];
+    float *results[QUERIES_MAX];
+    for (int q = 0; q < count; q++) {
+        size_t token = first_token + (start + (size_t)q) / group_size(a);
+        size_t row = row_of(a, pass->kv_head, token, (start + (size_t)q) % group_size(a));
+        queries[q].query = a->queries + row * a->key_width;
+        queries[q].positions = positions_of(a, token);
+        results[q] = a->y + row * a->value_width + pass->column;
+    }
+    for (size_t span = 0; span < spans_of(queries[count - 1].positions); span++) {
+        attend_one_span(pass, queries, count, span);
+        for (int q = 0; q < count; q++) {
+            if (span * SPAN_TOKENS >= queries[q].positions) continue;
+            join_span(
+                span == 0, queries[q].max, queries[q].sum, queries[q].y, pass->columns, maxima + q,
+                sums + q, results[q]);
+        }
+    }
+    for (int q = 0; q < count; q++) {
+        for (size_t v = 0; v < pass->columns; v++) results[q][v] = results[q][v] / sums[q];
     }
 }
 
 TARGET void NAME(attend)(
     const ckernels_attention *a, size_t kv_head, size_t first_token, size_t end_token) {
-    size_t group = a->head_count / a->kv_head_count;
-    size_t total = (end_token - first_token) * group;
     attention_query queries[QUERIES_MAX];
-    // Weights past the visible ones are computed on, though never used.
-    memset(queries, 0, sizeof queries);
-    for (size_t start = 0; start < total; start += QUERIES_MAX) {
-        size_t count = smaller(total - start, QUERIES_MAX);
-        for (size_t q = 0; q < count; q++) {
-            size_t token = first_token + (start + q) / group;
-            size_t at = token * a->head_count + kv_head * group + (start + q) % group;
-            queries[q].query = a->queries + at * a->key_width;
-            queries[q].y = a->y + at * a->value_width;
-            queries[q].positions = a->first_position + token + 1;
-            queries[q].max = -INFINITY;
-            queries[q].sum = 0;
-            memset(queries[q].y, 0, a->value_width * sizeof(float));
+    size_t total = (end_token - first_token) * group_size(a);
+    for (size_t column = 0; column < a->value_width; column += STRIP_COLUMNS) {
+        attention_pass pass = strip_of(a, kv_head, column);
+        for (size_t start = 0; start < total;) {
+            int count = tile_of(total - start);
+            attend_tile(&pass, queries, first_token, start, count);
+            start += (size_t)count;
         }
-        attend_queries(a, kv_head, queries, count);
+    }
+}
+
+TARGET void NAME(attend_span)(
+    const ckernels_attention *a, size_t kv_head, size_t token, size_t span, float *partial) {
+    attention_query queries[QUERIES_MAX];
+    size_t stride = 2 + a->value_width;
+    for (size_t column = 0; column < a->value_width; column += STRIP_COLUMNS) {
+        attention_pass pass = strip_of(a, kv_head, column);
+        for (size_t start = 0; start < group_size(a);) {
+            int count = tile_of(group_size(a) - start);
+            for (int q = 0; q < count; q++) {
+                size_t row = row_of(a, kv_head, token, start + (size_t)q);
+                queries[q].query = a->queries + row * a->key_width;
+                queries[q].positions = positions_of(a, token);
+            }
+            attend_one_span(&pass, queries, count, span);
+            for (int q = 0; q < count; q++) {
+                float *result = partial + (start + (size_t)q) * stride;
+                result[0] = queries[q].max;
+                result[1] = queries[q].sum;
+                memcpy(result + 2 + column, queries[q].y, pass.columns * sizeof(float));
+            }
+            start += (size_t)count;
+        }
+    }
+}
+
+TARGET void NAME(join_spans)(
+    const ckernels_attention *a, size_t kv_head, size_t token, const float *partials,
+    size_t stride) {
+    join_partials(a, kv_head, token, partials, stride);
+}
+
+// One key: its elements go 64 apart.
+LANES_INLINE void store_key(const size_t bytes, const float *x, size_t width, uint8_t *to) {
+    for (size_t i = 0; i < width; i++) {
+        if (bytes == 4) {
+            memcpy(to + 4 * CKERNELS_PAGE_TOKENS * i, x + i, sizeof(float));
+        } else {
+            _Float16 half = (_Float16)x[i];
+            memcpy(to + 2 * CKERNELS_PAGE_TOKENS * i, &half, sizeof half);
+        }
+    }
+}
+
+TARGET void NAME(store_keys)(const ckernels_page_rows *rows) {
+    for (size_t t = 0; t < rows->tokens; t++) {
+        const float *x = rows->x + t * rows->stride;
+        uint8_t *to = rows->part + (rows->slot + t) * rows->element_bytes;
+        if (rows->element_bytes == 2) {
+            store_key(2, x, rows->width, to);
+        } else {
+            store_key(4, x, rows->width, to);
+        }
+    }
+}
+
+TARGET void NAME(store_values)(const ckernels_page_rows *rows) {
+    for (size_t t = 0; t < rows->tokens; t++) {
+        const float *x = rows->x + t * rows->stride;
+        uint8_t *to = rows->part + (rows->slot + t) * rows->width * rows->element_bytes;
+        if (rows->element_bytes == 2) {
+            JOIN(ckernels_store_half_, SET)(x, rows->width, to);
+        } else {
+            memcpy(to, x, rows->width * sizeof(float));
+        }
     }
 }

@@ -1,19 +1,26 @@
 // Attention, straight from the definition in ckernels.h: one query at a time.
 
-#include "table.h"
+#include "attend.h"
+
+// A query's share of one span: m, l and the strip of y.
+typedef struct {
+    float max;
+    float sum;
+    float y[STRIP_COLUMNS];
+} span_result;
 
 // Scores, then weights, of a page's visible positions; updates m and l and returns c.
 static float weigh_page(
     const ckernels_attention *a, const float *query, const uint8_t *keys, size_t visible,
-    float *weights, float *m, float *l) {
-    float max = *m;
+    float *weights, span_result *result) {
+    float max = result->max;
     for (size_t j = 0; j < visible; j++) {
-        float products[16] = {0};
+        float score = 0;
         for (size_t i = 0; i < a->key_width; i++) {
-            float key = element_at(a->element_bytes, keys, j * a->key_width + i);
-            products[i % 16] = fmaf(query[i], key, products[i % 16]);
+            float key = element_at(a->element_bytes, keys, i * CKERNELS_PAGE_TOKENS + j);
+            score = fmaf(query[i], key, score);
         }
-        weights[j] = sum_of_lanes(products) * a->scale;
+        weights[j] = score * a->scale;
         max = weights[j] > max ? weights[j] : max;
     }
     float sums[16] = {0};
@@ -21,46 +28,104 @@ static float weigh_page(
         weights[j] = exponential(weights[j] - max);
         sums[j % 16] += weights[j];
     }
-    float correction = exponential(*m - max);
-    *l = fmaf(*l, correction, sum_of_lanes(sums));
-    *m = max;
+    float correction = exponential(result->max - max);
+    result->sum = fmaf(result->sum, correction, sum_of_lanes(sums));
+    result->max = max;
     return correction;
 }
 
-static void attend_query(
-    const ckernels_attention *a, size_t kv_head, const float *query, size_t positions, float *y) {
-    size_t keys_bytes = CKERNELS_PAGE_TOKENS * a->key_width * a->element_bytes;
-    size_t values_bytes = CKERNELS_PAGE_TOKENS * a->value_width * a->element_bytes;
-    float m = -INFINITY, l = 0;
-    memset(y, 0, a->value_width * sizeof(float));
-    for (size_t first = 0; first < positions; first += CKERNELS_PAGE_TOKENS) {
-        const uint8_t *page = a->pool + a->page_offsets[first / CKERNELS_PAGE_TOKENS];
-        const uint8_t *keys = page + kv_head * keys_bytes;
-        const uint8_t *values = page + a->kv_head_count * keys_bytes + kv_head * values_bytes;
-        size_t visible = smaller(positions - first, CKERNELS_PAGE_TOKENS);
+// `columns` columns from `column` on.
+static void attend_strip(
+    const ckernels_attention *a, size_t kv_head, size_t row, size_t positions, size_t span,
+    size_t column, size_t columns, span_result *result) {
+    const float *query = a->queries + row * a->key_width;
+    result->max = -INFINITY;
+    result->sum = 0;
+    memset(result->y, 0, columns * sizeof(float));
+    size_t end = smaller(positions, (span + 1) * SPAN_TOKENS);
+    for (size_t first = span * SPAN_TOKENS; first < end; first += CKERNELS_PAGE_TOKENS) {
+        page_parts page = parts_of_page(a, kv_head, first);
+        size_t visible = smaller(end - first, CKERNELS_PAGE_TOKENS);
         float weights[CKERNELS_PAGE_TOKENS];
-        float correction = weigh_page(a, query, keys, visible, weights, &m, &l);
-        for (size_t v = 0; v < a->value_width; v++) {
-            float sum = y[v] * correction;
+        float correction = weigh_page(a, query, page.keys, visible, weights, result);
+        for (size_t v = 0; v < columns; v++) {
+            float sum = result->y[v] * correction;
             for (size_t j = 0; j < visible; j++) {
-                float value = element_at(a->element_bytes, values, j * a->value_width + v);
-                sum = fmaf(weights[j], value, sum);
+                size_t at = j * a->value_width + column + v;
+                sum = fmaf(weights[j], element_at(a->element_bytes, page.values, at), sum);
             }
-            y[v] = sum;
+            result->y[v] = sum;
         }
     }
-    for (size_t v = 0; v < a->value_width; v++) y[v] = y[v] / l;
 }
 
 void ckernels_attend_scalar(
     const ckernels_attention *a, size_t kv_head, size_t first_token, size_t end_token) {
-    size_t group = a->head_count / a->kv_head_count;
-    for (size_t t = first_token; t < end_token; t++) {
-        for (size_t h = kv_head * group; h < (kv_head + 1) * group; h++) {
-            size_t at = t * a->head_count + h;
-            attend_query(
-                a, kv_head, a->queries + at * a->key_width, a->first_position + t + 1,
-                a->y + at * a->value_width);
+    size_t count = (end_token - first_token) * group_size(a);
+    span_result result;
+    for (size_t q = 0; q < count; q++) {
+        size_t token = first_token + q / group_size(a);
+        size_t positions = positions_of(a, token);
+        size_t row = row_of(a, kv_head, token, q % group_size(a));
+        for (size_t column = 0; column < a->value_width; column += STRIP_COLUMNS) {
+            size_t columns = smaller(a->value_width - column, STRIP_COLUMNS);
+            float *y = a->y + row * a->value_width + column;
+            float max = 0, sum = 0;
+            for (size_t s = 0; s < spans_of(positions); s++) {
+                attend_strip(a, kv_head, row, positions, s, column, columns, &result);
+                join_span(s == 0, result.max, result.sum, result.y, columns, &max, &sum, y);
+            }
+            for (size_t v = 0; v < columns; v++) y[v] = y[v] / sum;
+        }
+    }
+}
+
+void ckernels_attend_span_scalar(
+    const ckernels_attention *a, size_t kv_head, size_t token, size_t span, float *partial) {
+    span_result result;
+    for (size_t h = 0; h < group_size(a); h++, partial += 2 + a->value_width) {
+        size_t row = row_of(a, kv_head, token, h);
+        for (size_t column = 0; column < a->value_width; column += STRIP_COLUMNS) {
+            size_t columns = smaller(a->value_width - column, STRIP_COLUMNS);
+            attend_strip(
+                a, kv_head, row, positions_of(a, token), span, column, columns, &result);
+            partial[0] = result.max;
+            partial[1] = result.sum;
+            memcpy(partial + 2 + column, result.y, columns * sizeof(float));
+        }
+    }
+}
+
+void ckernels_join_spans_scalar(
+    const ckernels_attention *a, size_t kv_head, size_t token, const float *partials,
+    size_t stride) {
+    join_partials(a, kv_head, token, partials, stride);
+}
+
+// Stores element `index` of a page's part.
+static void store_element(const ckernels_page_rows *rows, size_t index, float value) {
+    if (rows->element_bytes == 4) {
+        memcpy(rows->part + 4 * index, &value, sizeof value);
+    } else {
+        uint16_t half = half_from_float(value);
+        memcpy(rows->part + 2 * index, &half, sizeof half);
+    }
+}
+
+void ckernels_store_keys_scalar(const ckernels_page_rows *rows) {
+    for (size_t t = 0; t < rows->tokens; t++) {
+        for (size_t i = 0; i < rows->width; i++) {
+            size_t at = i * CKERNELS_PAGE_TOKENS + rows->slot + t;
+            store_element(rows, at, rows->x[t * rows->stride + i]);
+        }
+    }
+}
+
+void ckernels_store_values_scalar(const ckernels_page_rows *rows) {
+    for (size_t t = 0; t < rows->tokens; t++) {
+        for (size_t i = 0; i < rows->width; i++) {
+            size_t at = (rows->slot + t) * rows->width + i;
+            store_element(rows, at, rows->x[t * rows->stride + i]);
         }
     }
 }

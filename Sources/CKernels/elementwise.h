@@ -113,6 +113,31 @@ TARGET void NAME(add)(const float *x, float scale, float *y, size_t count) {
     for (size_t i = 0; i < count; i++) y[i] = __builtin_fmaf(scale, x[i], y[i]);
 }
 
+// Columns are independent: some at a time keep their sums in registers over all experts.
+TARGET void NAME(add_experts)(
+    const float *rows, const int32_t *indices, const float *weights, size_t count, size_t columns,
+    const float *shared, float *y) {
+    enum { STRIP = 64 };
+    for (size_t first = 0; first < columns; first += STRIP) {
+        size_t width = smaller(columns - first, STRIP);
+        float sums[STRIP] = {0};
+        if (shared) memcpy(sums, shared + first, width * sizeof(float));
+        for (size_t r = 0; r < count; r++) {
+            const float *row = rows + (size_t)indices[r] * columns + first;
+            if (width == STRIP) {
+                for (size_t c = 0; c < STRIP; c++) {
+                    sums[c] = __builtin_fmaf(weights[r], row[c], sums[c]);
+                }
+            } else {
+                for (size_t c = 0; c < width; c++) {
+                    sums[c] = __builtin_fmaf(weights[r], row[c], sums[c]);
+                }
+            }
+        }
+        for (size_t c = 0; c < width; c++) y[first + c] += sums[c];
+    }
+}
+
 TARGET void NAME(add_bias)(const float *bias, float *y, size_t rows, size_t columns) {
     for (size_t r = 0; r < rows; r++) {
         for (size_t c = 0; c < columns; c++) y[r * columns + c] += bias[c];

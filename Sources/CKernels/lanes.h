@@ -84,6 +84,18 @@ LANES_INLINE float lanes_sum(lanes v) {
     return even + odd;
 }
 
+// The largest lane. NaN must not be among them.
+LANES_INLINE float lanes_largest(lanes v) {
+    lanes w = __builtin_shufflevector(
+        v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+    v = lanes_select(v > w, v, w);
+    w = __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
+    v = lanes_select(v > w, v, w);
+    w = __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
+    v = lanes_select(v > w, v, w);
+    return v[0] > v[1] ? v[0] : v[1];
+}
+
 // scalar.h's exponential in 16 lanes; the same operations in the same order.
 LANES_INLINE lanes lanes_exponential(lanes x) {
     lanes bounded = lanes_select(x > 89.0f, lanes_splat(89.0f), x);

@@ -7,15 +7,26 @@
 #define JOIN(a, b) JOIN_NAMED(a, b)
 #define NAME(operation) JOIN(ckernels_##operation##_, SET)
 
+// x, or the new x where something is added to it.
+LANES_INLINE lanes next_lanes(float *x, const float *added) {
+    lanes v = lanes_load(x);
+    if (added) {
+        v += lanes_load(added);
+        lanes_store(x, v);
+    }
+    return v;
+}
+
 LANES_INLINE void normalize_row(
-    const float *x, size_t columns, const float *weights, float epsilon, float *y) {
+    float *x, const float *added, size_t columns, const float *weights, float epsilon, float *y) {
     size_t whole = columns / LANES * LANES;
     lanes squares = {0};
     for (size_t c = 0; c < whole; c += LANES) {
-        lanes v = lanes_load(x + c);
+        lanes v = next_lanes(x + c, added ? added + c : NULL);
         squares = lanes_fma(v, v, squares);
     }
     if (whole < columns) {
+        for (size_t c = whole; added && c < columns; c++) x[c] += added[c];
         // 0 * -0 = -0, which added leaves every number as it is, -0 too.
         lanes a = lanes_load_partial(x + whole, columns - whole, 0.0f);
         lanes b = lanes_load_partial(x + whole, columns - whole, -0.0f);
@@ -30,9 +41,33 @@ LANES_INLINE void normalize_row(
 }
 
 TARGET void NAME(normalize)(
-    const float *x, size_t rows, size_t columns, const float *weights, float epsilon, float *y) {
-    for (size_t r = 0; r < rows; r++) {
-        normalize_row(x + r * columns, columns, weights, epsilon, y + r * columns);
+    float *x, const float *added, size_t rows, size_t columns, const float *weights, float epsilon,
+    float *y) {
+    for (size_t r = 0; r < rows; r++, x += columns, y += columns) {
+        if (added) {
+            normalize_row(x, added + r * columns, columns, weights, epsilon, y);
+        } else {
+            normalize_row(x, NULL, columns, weights, epsilon, y);
+        }
+    }
+}
+
+TARGET void NAME(gate_rows)(
+    const float *x, const float *weights, size_t rows, size_t columns, float *y) {
+    size_t whole = columns / LANES * LANES;
+    for (size_t r = 0; r < rows; r++, x += columns, y += columns) {
+        lanes products = {0};
+        for (size_t c = 0; c < whole; c += LANES) {
+            products = lanes_fma(lanes_load(weights + c), lanes_load(x + c), products);
+        }
+        if (whole < columns) {
+            // 0 * -0 = -0, which added leaves every number as it is.
+            lanes a = lanes_load_partial(weights + whole, columns - whole, 0.0f);
+            lanes b = lanes_load_partial(x + whole, columns - whole, -0.0f);
+            products = lanes_fma(a, b, products);
+        }
+        float gate = logistic(lanes_sum(products));
+        for (size_t c = 0; c < columns; c++) y[c] *= gate;
     }
 }
 

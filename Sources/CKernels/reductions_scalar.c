@@ -3,13 +3,27 @@
 #include "table.h"
 
 void ckernels_normalize_scalar(
-    const float *x, size_t rows, size_t columns, const float *weights, float epsilon, float *y) {
+    float *x, const float *added, size_t rows, size_t columns, const float *weights, float epsilon,
+    float *y) {
     for (size_t r = 0; r < rows; r++, x += columns, y += columns) {
+        for (size_t c = 0; added && c < columns; c++) x[c] += added[r * columns + c];
         float squares[16] = {0};
         for (size_t c = 0; c < columns; c++) squares[c % 16] = fmaf(x[c], x[c], squares[c % 16]);
         float mean = sum_of_lanes(squares) / (float)columns;
         float factor = 1.0f / sqrtf(mean + epsilon);
         for (size_t c = 0; c < columns; c++) y[c] = x[c] * factor * weights[c];
+    }
+}
+
+void ckernels_gate_rows_scalar(
+    const float *x, const float *weights, size_t rows, size_t columns, float *y) {
+    for (size_t r = 0; r < rows; r++, x += columns, y += columns) {
+        float products[16] = {0};
+        for (size_t c = 0; c < columns; c++) {
+            products[c % 16] = fmaf(weights[c], x[c], products[c % 16]);
+        }
+        float gate = logistic(sum_of_lanes(products));
+        for (size_t c = 0; c < columns; c++) y[c] *= gate;
     }
 }
 

@@ -13,32 +13,54 @@
     void ckernels_activate_##set(                                                               \
         int activation, const float *gate, const float *up, float *y, size_t count);            \
     void ckernels_add_##set(const float *x, float scale, float *y, size_t count);               \
+    void ckernels_add_experts_##set(                                                            \
+        const float *rows, const int32_t *indices, const float *weights, size_t count,          \
+        size_t columns, const float *shared, float *y);                                         \
     void ckernels_add_bias_##set(const float *bias, float *y, size_t rows, size_t columns);     \
     void ckernels_sigmoid_##set(float *x, size_t count)
 
 #define DECLARE_REDUCTIONS(set)                                                                 \
     void ckernels_normalize_##set(                                                              \
-        const float *x, size_t rows, size_t columns, const float *weights, float epsilon,       \
-        float *y);                                                                              \
+        float *x, const float *added, size_t rows, size_t columns, const float *weights,        \
+        float epsilon, float *y);                                                               \
+    void ckernels_gate_rows_##set(                                                              \
+        const float *x, const float *weights, size_t rows, size_t columns, float *y);           \
     void ckernels_store_half_##set(const float *x, size_t count, uint8_t *halves);              \
     void ckernels_softmax_##set(float *x, size_t count);                                        \
+    DECLARE_ATTENTION(set)
+
+#define DECLARE_ATTENTION(set)                                                                  \
+    void ckernels_store_keys_##set(const ckernels_page_rows *rows);                             \
+    void ckernels_store_values_##set(const ckernels_page_rows *rows);                           \
     void ckernels_attend_##set(                                                                 \
         const ckernels_attention *attention, size_t kv_head, size_t first_token,                \
-        size_t end_token)
+        size_t end_token);                                                                      \
+    void ckernels_attend_span_##set(                                                            \
+        const ckernels_attention *attention, size_t kv_head, size_t token, size_t span,         \
+        float *partial);                                                                        \
+    void ckernels_join_spans_##set(                                                             \
+        const ckernels_attention *attention, size_t kv_head, size_t token,                      \
+        const float *partials, size_t stride)
 
 #define ELEMENTWISE(set)                        \
     .quantize = ckernels_quantize_##set,        \
     .rotate = ckernels_rotate_##set,            \
     .activate = ckernels_activate_##set,        \
     .add = ckernels_add_##set,                  \
+    .add_experts = ckernels_add_experts_##set,  \
     .add_bias = ckernels_add_bias_##set,        \
     .sigmoid = ckernels_sigmoid_##set
 
 #define REDUCTIONS(set)                         \
     .normalize = ckernels_normalize_##set,      \
+    .gate_rows = ckernels_gate_rows_##set,      \
     .store_half = ckernels_store_half_##set,    \
     .softmax = ckernels_softmax_##set,          \
-    .attend = ckernels_attend_##set
+    .store_keys = ckernels_store_keys_##set,    \
+    .store_values = ckernels_store_values_##set, \
+    .attend = ckernels_attend_##set,            \
+    .attend_span = ckernels_attend_span_##set,  \
+    .join_spans = ckernels_join_spans_##set
 
 DECLARE_MULTIPLY_FLOAT(scalar)
 DECLARE_MULTIPLY_INTEGER(scalar)

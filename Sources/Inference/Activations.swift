@@ -19,12 +19,17 @@ package struct ActivationShape: Sendable, Equatable {
     let expertsUsed: Int
     let expertWidth: Int
     let rotaryPairs: Int
+    /// Floats that split one token's attention over spans of the context.
+    let partialCount: Int
     package let vocabularySize: Int
 
     /// - Parameters:
     ///   - tokensMax: tokens of one step, all sequences together.
     ///   - logitsRowsMax: tokens of one step whose logits are wanted.
-    package init(_ shape: Hyperparameters, tokensMax: Int, logitsRowsMax: Int) {
+    ///   - contextTokens: positions of the longest sequence.
+    package init(
+        _ shape: Hyperparameters, tokensMax: Int, logitsRowsMax: Int, contextTokens: Int
+    ) {
         self.tokensMax = tokensMax
         self.logitsRowsMax = logitsRowsMax
         width = shape.width
@@ -37,27 +42,30 @@ package struct ActivationShape: Sendable, Equatable {
         expertsUsed = shape.experts?.usedCount ?? 0
         expertWidth = shape.experts?.feedForwardWidth ?? 0
         rotaryPairs = shape.rope.rotatedWidth / 2
+        partialCount = AttentionShape(shape, element: .float).partialCount(positions: contextTokens)
         vocabularySize = shape.vocabularySize
     }
 
+    /// Rows of experts' activations that are computed together: one expert may have all tokens, and
+    /// all of one token's experts go together.
+    var expertRowsMax: Int { expertCount > 0 ? max(tokensMax, expertsUsed) : 0 }
+
     /// Elements of the float buffers, in the order of `Activations`.
     var floatCounts: [Int] {
-        let expertTokens = expertCount > 0 ? tokensMax : 0
-        return [
+        [
             tokensMax * width, tokensMax * queryWidth, tokensMax * keyWidth, tokensMax * valueWidth,
-            tokensMax * width, tokensMax * denseWidth, tokensMax * denseWidth,
-            tokensMax * expertCount, expertTokens * expertWidth, expertTokens * expertWidth,
-            expertTokens * width, expertTokens * expertsUsed * width,
-            tokensMax * rotaryPairs, tokensMax * rotaryPairs, logitsRowsMax * vocabularySize
+            partialCount, tokensMax * width, tokensMax * denseWidth, tokensMax * denseWidth,
+            tokensMax * expertCount, expertRowsMax * expertWidth, expertRowsMax * expertWidth,
+            tokensMax * expertsUsed * width, tokensMax * rotaryPairs, tokensMax * rotaryPairs,
+            logitsRowsMax * vocabularySize
         ]
     }
 
     /// Rows and columns of the product inputs, in the order of `Activations`.
     var inputShapes: [(tokens: Int, columns: Int)] {
-        let expertTokens = expertCount > 0 ? tokensMax : 0
-        return [
+        [
             (tokensMax, width), (tokensMax, attendedWidth), (tokensMax, denseWidth),
-            (expertTokens, width), (expertTokens, expertWidth), (logitsRowsMax, width)
+            (expertRowsMax, width), (expertRowsMax, expertWidth), (logitsRowsMax, width)
         ]
     }
 
@@ -78,19 +86,21 @@ struct Activations: ~Copyable {
     var query: Buffer<Float>
     var key: Buffer<Float>
     var value: Buffer<Float>
+    /// One token's attention over spans of positions.
+    var partials: Buffer<Float>
     /// What a block adds to the residual stream: T × width.
     var projected: Buffer<Float>
+    /// Whether `projected` is still to be added to `hidden`; the next norm does it on its way.
+    var isProjectedDue = false
     /// T × feed-forward width, each.
     var gate: Buffer<Float>
     var up: Buffer<Float>
     /// T × experts.
     var routerLogits: Buffer<Float>
-    /// Tokens of one expert × its width, each.
+    /// Rows of the experts that are computed together × their width, each.
     var expertGate: Buffer<Float>
     var expertUp: Buffer<Float>
-    /// Tokens of one expert × width.
-    var expertOutput: Buffer<Float>
-    /// T × experts used × width, in the order of each token's ranking.
+    /// T × experts used rows × width, expert by expert (`Routing.rows`).
     var expertOutputs: Buffer<Float>
     /// T × rotated pairs, each.
     var cosines: Buffer<Float>
@@ -103,7 +113,7 @@ struct Activations: ~Copyable {
     var attended: ProductInput
     /// T × feed-forward width, after the activation.
     var gated: ProductInput
-    /// Rows of `normed` for one expert, and that expert's activations.
+    /// Rows of `normed` for experts that are computed together, and those experts' activations.
     var expertNormed: ProductInput
     var expertGated: ProductInput
     /// Logits rows × width.
@@ -117,13 +127,13 @@ struct Activations: ~Copyable {
         query = Buffer(count: counts[1], in: arena)
         key = Buffer(count: counts[2], in: arena)
         value = Buffer(count: counts[3], in: arena)
-        projected = Buffer(count: counts[4], in: arena)
-        gate = Buffer(count: counts[5], in: arena)
-        up = Buffer(count: counts[6], in: arena)
-        routerLogits = Buffer(count: counts[7], in: arena)
-        expertGate = Buffer(count: counts[8], in: arena)
-        expertUp = Buffer(count: counts[9], in: arena)
-        expertOutput = Buffer(count: counts[10], in: arena)
+        partials = Buffer(count: counts[4], in: arena)
+        projected = Buffer(count: counts[5], in: arena)
+        gate = Buffer(count: counts[6], in: arena)
+        up = Buffer(count: counts[7], in: arena)
+        routerLogits = Buffer(count: counts[8], in: arena)
+        expertGate = Buffer(count: counts[9], in: arena)
+        expertUp = Buffer(count: counts[10], in: arena)
         expertOutputs = Buffer(count: counts[11], in: arena)
         cosines = Buffer(count: counts[12], in: arena)
         sines = Buffer(count: counts[13], in: arena)

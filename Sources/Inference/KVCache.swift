@@ -13,8 +13,8 @@ package struct SequenceID: Hashable, Sendable {
 
 /// How keys and values of a model are laid out.
 ///
-/// A page holds 64 tokens of one layer: keys `[kvHead][64][keyHeadWidth]`, then values
-/// `[kvHead][64][valueHeadWidth]`.
+/// A page holds 64 tokens of one layer: keys `[kvHead][keyHeadWidth][64]`, then values
+/// `[kvHead][64][valueHeadWidth]` (ckernels.h says why).
 package struct KVLayout: Sendable, Equatable {
     package static let pageTokens = 64
 
@@ -32,10 +32,6 @@ package struct KVLayout: Sendable, Equatable {
         valueHeadWidth = shape.valueHeadWidth
     }
 
-    package var keyBytesPerPage: Int {
-        headCount * Self.pageTokens * keyHeadWidth * element.byteCount
-    }
-
     package var pageBytes: Int {
         let tokenBytes = headCount * (keyHeadWidth + valueHeadWidth) * element.byteCount
         return MemoryArena.footprint(Self.pageTokens * tokenBytes)
@@ -48,15 +44,6 @@ package struct KVLayout: Sendable, Equatable {
 
     /// Bytes of a pool that holds one sequence of `tokens`.
     package func byteCount(tokens: Int) -> Int { pageCount(tokens: tokens) * pageBytes }
-
-    /// Where in a page the key of `slot` (position modulo 64) of a head begins.
-    func keyOffset(head: Int, slot: Int) -> Int {
-        (head * Self.pageTokens + slot) * keyHeadWidth * element.byteCount
-    }
-
-    func valueOffset(head: Int, slot: Int) -> Int {
-        keyBytesPerPage + (head * Self.pageTokens + slot) * valueHeadWidth * element.byteCount
-    }
 }
 
 /// The pool, and who has which page.

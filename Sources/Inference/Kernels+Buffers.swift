@@ -4,66 +4,127 @@ internal import Kernels
 internal import LinuxSystem
 internal import ModelFormat
 
+extension AttentionShape {
+    init(_ model: Hyperparameters, element: KVElement) {
+        self.init(
+            headCount: model.headCount, keyValueHeadCount: model.keyValueHeadCount,
+            keyHeadWidth: model.keyHeadWidth, valueHeadWidth: model.valueHeadWidth,
+            scale: 1 / Float(model.keyHeadWidth).squareRoot(), element: element)
+    }
+}
+
 extension Kernels {
-    /// RMS norm of `rows` rows from `source` on, written from `target` on.
+    /// RMS norm of `rows` rows of `x` from `firstRow` on, `added` (rows alike) first added where it
+    /// is there, into rows of `input` from `target` on.
     func normalize(
-        _ x: borrowing Buffer<Float>, from source: Int, rows: Int, weights: [Float], epsilon: Float,
-        into y: inout Buffer<Float>, at target: Int
+        _ x: inout Buffer<Float>, firstRow: Int, adding added: borrowing Buffer<Float>,
+        isDue: Bool, rows: Int, weights: [Float], epsilon: Float, into input: inout ProductInput,
+        at target: Int, team: ComputeTeam
     ) {
-        let count = rows * weights.count
-        var result = y.mutableSpan(in: target..<target + count)
-        normalize(
-            x.span.extracting(source..<source + count), rows: rows, columns: weights.count,
-            weights: weights.span, epsilon: epsilon, into: &result)
-    }
-
-    /// RMS norm of every run of `weights.count` elements, in place.
-    func normalize(
-        _ x: inout Buffer<Float>, elements: Int, weights: [Float], epsilon: Float
-    ) {
-        var values = x.mutableSpan
-        normalizeInPlace(
-            &values, rows: elements / weights.count, columns: weights.count, weights: weights.span,
-            epsilon: epsilon)
-    }
-
-    func rotate(
-        _ x: inout Buffer<Float>, tokens: Int, heads: Int, headWidth: Int, rotatedWidth: Int,
-        cosines: borrowing Buffer<Float>, sines: borrowing Buffer<Float>, pairing: RotaryPairing
-    ) {
-        var values = x.mutableSpan
-        rotate(
-            &values, tokens: tokens, heads: heads, headWidth: headWidth, rotatedWidth: rotatedWidth,
-            cosines: cosines.span, sines: sines.span, pairing: pairing)
-    }
-
-    /// `y[target...] += scale · x[source...]` for `count` elements.
-    func add(
-        _ x: borrowing Buffer<Float>, from source: Int, scale: Float, to y: inout Buffer<Float>,
-        at target: Int, count: Int
-    ) {
-        var result = y.mutableSpan(in: target..<target + count)
-        add(x.span.extracting(source..<source + count), scale: scale, to: &result, count: count)
-    }
-
-    func activate(
-        _ activation: Activation, gate: borrowing Buffer<Float>, up: borrowing Buffer<Float>,
-        into y: inout Buffer<Float>, count: Int
-    ) {
-        var result = y.mutableSpan
-        activate(activation, gate: gate.span, up: up.span, into: &result, count: count)
-    }
-
-    /// Copies rows of `width` elements: row `i` of `x` to row `rows[i]` of `y`.
-    func scatter(
-        _ x: borrowing Buffer<Float>, to rows: [Int], of y: inout Buffer<Float>, width: Int
-    ) {
-        let source = x.span
-        var target = y.mutableSpan
-        for (index, row) in rows.enumerated() {
-            for column in 0..<width {
-                target[row * width + column] = source[index * width + column]
-            }
+        let range = firstRow * weights.count..<(firstRow + rows) * weights.count
+        var values = x.mutableSpan(in: range)
+        if isDue {
+            normalize(
+                &values, adding: added.span.extracting(range), rows: rows, columns: weights.count,
+                weights: weights.span, epsilon: epsilon, into: &input, firstRow: target, team: team)
+        } else {
+            normalize(
+                &values, adding: nil, rows: rows, columns: weights.count, weights: weights.span,
+                epsilon: epsilon, into: &input, firstRow: target, team: team)
         }
     }
+
+    /// Finishes the projections of rows `tokens`, a sequence's from `firstPosition` on.
+    func finishHeads(
+        _ shape: AttentionShape, _ treatment: HeadTreatment, query: inout Buffer<Float>,
+        key: inout Buffer<Float>, value: inout Buffer<Float>, cosines: borrowing Buffer<Float>,
+        sines: borrowing Buffer<Float>, tokens: Range<Int>, firstPosition: Int, pool: MemoryArena,
+        pageOffsets: [Int], team: ComputeTeam
+    ) {
+        let heads = shape.keyValueHeadCount
+        let pairs = treatment.rotatedWidth / 2
+        var pages = pool.mutableBytes(at: 0, byteCount: pool.byteCount)
+        var query = query.mutableSpan(in: tokens.scaled(shape.headCount * shape.keyHeadWidth))
+        var key = key.mutableSpan(in: tokens.scaled(heads * shape.keyHeadWidth))
+        var value = value.mutableSpan(in: tokens.scaled(heads * shape.valueHeadWidth))
+        finishHeads(
+            shape, treatment, query: &query, key: &key, value: &value,
+            angles: RotaryAngles(
+                cosines: cosines.span.extracting(tokens.scaled(pairs)),
+                sines: sines.span.extracting(tokens.scaled(pairs))),
+            firstPosition: firstPosition, tokens: tokens.count, pool: &pages,
+            pageOffsets: pageOffsets.span, team: team)
+    }
+
+    /// Attention of rows `tokens`, a sequence's from `firstPosition` on.
+    func attend(
+        _ shape: AttentionShape, queries: borrowing Buffer<Float>, tokens: Range<Int>,
+        firstPosition: Int, pool: MemoryArena, pageOffsets: [Int],
+        partials: inout Buffer<Float>, into y: inout Buffer<Float>, team: ComputeTeam
+    ) {
+        let source = AttentionSource(
+            firstPosition: firstPosition, tokens: tokens.count,
+            pool: pool.bytes(at: 0, byteCount: pool.byteCount), pageOffsets: pageOffsets.span)
+        var room = partials.mutableSpan
+        var rows = y.mutableSpan(in: tokens.scaled(shape.headCount * shape.valueHeadWidth))
+        attend(
+            shape,
+            queries: queries.span.extracting(tokens.scaled(shape.headCount * shape.keyHeadWidth)),
+            source: source, partials: &room, into: &rows, team: team)
+    }
+
+    /// `act(gate) * up`, or `act(up)` for a network without a gate.
+    func activate(
+        _ activation: Activation, gate: borrowing Buffer<Float>, up: borrowing Buffer<Float>,
+        isGated: Bool, rows: Int, columns: Int, into input: inout ProductInput, team: ComputeTeam
+    ) {
+        if isGated {
+            activate(
+                activation, gate: gate.span, up: up.span, rows: rows, columns: columns,
+                into: &input, team: team)
+        } else {
+            activate(
+                activation, gate: up.span, up: nil, rows: rows, columns: columns, into: &input,
+                team: team)
+        }
+    }
+
+    func gather(
+        _ source: borrowing ProductInput, rows: [Int32], columns: Int, withFloats: Bool,
+        into input: inout ProductInput, team: ComputeTeam
+    ) {
+        gather(
+            source, rows: rows.span, columns: columns, withFloats: withFloats, into: &input, at: 0,
+            team: team)
+    }
+
+    func gate(
+        _ y: inout Buffer<Float>, by x: borrowing Buffer<Float>, weights: [Float], tokens: Int
+    ) {
+        var rows = y.mutableSpan
+        gate(&rows, by: x.span, weights: weights.span, tokens: tokens, columns: weights.count)
+    }
+
+    /// `y += shared + Σ weight · row`, each token's experts in the order of its ranking.
+    func addExperts(
+        _ rows: borrowing Buffer<Float>, _ routing: Routing, shared: borrowing Buffer<Float>,
+        hasShared: Bool, tokens: Int, columns: Int, to y: inout Buffer<Float>, team: ComputeTeam
+    ) {
+        let sums = ExpertSums(
+            rows: rows.span, indices: routing.rows.span, weights: routing.weights.span,
+            used: routing.expertsPerToken)
+        var result = y.mutableSpan
+        if hasShared {
+            add(
+                sums, shared: shared.span, tokens: tokens, columns: columns, to: &result,
+                team: team)
+        } else {
+            add(sums, shared: nil, tokens: tokens, columns: columns, to: &result, team: team)
+        }
+    }
+}
+
+extension Range<Int> {
+    /// A range of rows as a range of elements, `width` per row.
+    func scaled(_ width: Int) -> Range<Int> { lowerBound * width..<upperBound * width }
 }

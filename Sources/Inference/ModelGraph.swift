@@ -1,6 +1,7 @@
 // A model's structure with every weight resolved: what the forward pass walks through. Built once
 // from the packed manifest and the family's description.
 
+package import Kernels
 package import ModelFormat
 package import WeightStore
 
@@ -40,12 +41,8 @@ package struct LayerGraph: Sendable {
         package let key: Int
         package let value: Int
         package let output: Int
-        package let queryBias: [Float]?
-        package let keyBias: [Float]?
-        package let valueBias: [Float]?
+        package let treatment: HeadTreatment
         package let outputBias: [Float]?
-        package let queryNorm: [Float]?
-        package let keyNorm: [Float]?
     }
 
     /// A gated or, without `gate`, a plain feed-forward network.
@@ -78,7 +75,7 @@ package struct LayerGraph: Sendable {
         _ index: Int, _ weights: WeightLookup, _ shape: Hyperparameters, _ family: Family
     ) throws(FormatError) {
         self.index = index
-        attention = try Self.attention(index, weights, family)
+        attention = try Self.attention(index, weights, shape, family)
         feedForwardNorm = try weights.vector(.feedForwardNorm, layer: index)
         if let experts = weights.experts(layer: index) {
             feedForward = .mixture(try Self.mixture(index, experts, weights, shape))
@@ -93,21 +90,25 @@ package struct LayerGraph: Sendable {
     }
 
     private static func attention(
-        _ layer: Int, _ weights: WeightLookup, _ family: Family
+        _ layer: Int, _ weights: WeightLookup, _ shape: Hyperparameters, _ family: Family
     ) throws(FormatError) -> Attention {
-        let hasNorm = family.queryKeyNorm != .none
+        var treatment = HeadTreatment(
+            normEpsilon: shape.normEpsilon, rotatedWidth: shape.rope.rotatedWidth,
+            pairing: family.rotaryPairing)
+        treatment.queryBias = weights.store.vector(.queryBias, layer: layer)
+        treatment.keyBias = weights.store.vector(.keyBias, layer: layer)
+        treatment.valueBias = weights.store.vector(.valueBias, layer: layer)
+        if family.queryKeyNorm != .none {
+            treatment.queryNorm = try weights.vector(.queryNorm, layer: layer)
+            treatment.keyNorm = try weights.vector(.keyNorm, layer: layer)
+        }
         return Attention(
             norm: try weights.vector(.attentionNorm, layer: layer),
             query: try weights.matrix(.attentionQuery, layer: layer),
             key: try weights.matrix(.attentionKey, layer: layer),
             value: try weights.matrix(.attentionValue, layer: layer),
-            output: try weights.matrix(.attentionOutput, layer: layer),
-            queryBias: weights.store.vector(.queryBias, layer: layer),
-            keyBias: weights.store.vector(.keyBias, layer: layer),
-            valueBias: weights.store.vector(.valueBias, layer: layer),
-            outputBias: weights.store.vector(.attentionOutputBias, layer: layer),
-            queryNorm: hasNorm ? try weights.vector(.queryNorm, layer: layer) : nil,
-            keyNorm: hasNorm ? try weights.vector(.keyNorm, layer: layer) : nil)
+            output: try weights.matrix(.attentionOutput, layer: layer), treatment: treatment,
+            outputBias: weights.store.vector(.attentionOutputBias, layer: layer))
     }
 
     private static func mixture(

@@ -2,22 +2,98 @@
 
 internal import ModelFormat
 
-/// The experts of every token of a step, best first.
-struct Routing: Sendable, Equatable {
+/// The experts of every token of a step, best first, and the same sorted by expert.
+///
+/// Its arrays are kept from layer to layer.
+struct Routing: Sendable {
+    let expertCount: Int
     let expertsPerToken: Int
     /// T × used.
-    var experts: [Int32] = []
+    private(set) var experts: [Int32] = []
     /// T × used.
-    var weights: [Float] = []
-
-    var tokenCount: Int { expertsPerToken == 0 ? 0 : experts.count / expertsPerToken }
-
+    private(set) var weights: [Float] = []
     /// Every expert that any token uses, in ascending order.
-    var demanded: [Int] { Array(Set(experts.map(Int.init))).sorted() }
+    private(set) var demanded: [Int] = []
+    /// T × used: where each token's experts' results are among all rows sorted by expert, then by
+    /// token.
+    private(set) var rows: [Int32] = []
+    /// Of each of those rows, the token.
+    private(set) var tokens: [Int32] = []
+    /// Of each expert, the first of its rows; one more than there are experts.
+    private var firstRows: [Int]
+    private var isChosen: [Bool]
 
-    /// Where expert `number` is used: indices into ``experts``, that is `token * used + rank`.
-    func places(of number: Int) -> [Int] {
-        experts.indices.filter { experts[$0] == Int32(number) }
+    init(expertCount: Int, expertsPerToken: Int, tokensMax: Int) {
+        self.expertCount = expertCount
+        self.expertsPerToken = expertsPerToken
+        firstRows = Array(repeating: 0, count: expertCount + 1)
+        isChosen = Array(repeating: false, count: expertCount)
+        let places = tokensMax * expertsPerToken
+        experts.reserveCapacity(places)
+        weights.reserveCapacity(places)
+        rows.reserveCapacity(places)
+        tokens.reserveCapacity(places)
+        demanded.reserveCapacity(expertCount)
+    }
+
+    /// The rows of expert `number`.
+    func rows(of number: Int) -> Range<Int> { firstRows[number]..<firstRows[number + 1] }
+
+    mutating func removeAll() {
+        experts.removeAll(keepingCapacity: true)
+        weights.removeAll(keepingCapacity: true)
+    }
+
+    /// Adds one token's best experts.
+    ///
+    /// - Parameter scores: one per expert. A tie goes to the lower number.
+    mutating func choose(_ scores: Span<Float>) {
+        for index in isChosen.indices { isChosen[index] = false }
+        for _ in 0..<expertsPerToken {
+            let best = largest(scores)
+            isChosen[best] = true
+            experts.append(Int32(best))
+            weights.append(scores[best])
+        }
+    }
+
+    /// Changes the weights of the token that was added last.
+    mutating func changeLastWeights(_ body: (inout Float) -> Void) {
+        for index in weights.count - expertsPerToken..<weights.count { body(&weights[index]) }
+    }
+
+    /// Sorts by expert what was chosen (counting sort).
+    mutating func sort() {
+        for index in firstRows.indices { firstRows[index] = 0 }
+        for expert in experts { firstRows[Int(expert) + 1] += 1 }
+        demanded.removeAll(keepingCapacity: true)
+        for expert in 0..<expertCount {
+            if firstRows[expert + 1] > 0 { demanded.append(expert) }
+            firstRows[expert + 1] += firstRows[expert]
+        }
+        rows.removeAll(keepingCapacity: true)
+        tokens.removeAll(keepingCapacity: true)
+        for _ in experts { tokens.append(0) }
+        for (place, expert) in experts.enumerated() {
+            // Moves on with each row given out, and back below.
+            let row = firstRows[Int(expert)]
+            firstRows[Int(expert)] += 1
+            rows.append(Int32(row))
+            tokens[row] = Int32(place / expertsPerToken)
+        }
+        for expert in (1...expertCount).reversed() { firstRows[expert] = firstRows[expert - 1] }
+        firstRows[0] = 0
+    }
+
+    /// The largest score not yet chosen, the lower index on a tie. Never fails, also not on NaN.
+    private func largest(_ scores: Span<Float>) -> Int {
+        guard var best = isChosen.firstIndex(of: false) else {
+            preconditionFailure("fewer experts than are used")
+        }
+        for index in best + 1..<expertCount where scores[index] > scores[best] {
+            if !isChosen[index] { best = index }
+        }
+        return best
     }
 }
 
@@ -39,36 +115,12 @@ struct Router: Sendable {
     ///
     /// - Parameter scores: the token's probabilities, one per expert.
     func choose(_ scores: Span<Float>, into routing: inout Routing) {
-        let first = routing.weights.count
-        var isChosen = [Bool](repeating: false, count: scores.count)
-        for _ in 0..<shape.usedCount {
-            let best = Self.largest(scores, isChosen)
-            isChosen[best] = true
-            routing.experts.append(Int32(best))
-            routing.weights.append(scores[best])
-        }
+        routing.choose(scores)
         if normalizes {
-            let sum = routing.weights[first...].reduce(0, +)
-            for index in routing.weights.indices[first...] {
-                routing.weights[index] /= max(sum, Self.weightSumMin)
-            }
+            let sum = max(routing.weights.suffix(shape.usedCount).reduce(0, +), Self.weightSumMin)
+            routing.changeLastWeights { $0 /= sum }
         }
-        for index in routing.weights.indices[first...] {
-            routing.weights[index] *= shape.weightsScale
-        }
-    }
-
-    /// The largest score not yet chosen, the lower index on a tie. Never fails, also not on NaN.
-    private static func largest(_ scores: Span<Float>, _ isChosen: [Bool]) -> Int {
-        var best: Int?
-        for index in 0..<scores.count where !isChosen[index] {
-            guard let current = best else {
-                best = index
-                continue
-            }
-            if scores[index] > scores[current] { best = index }
-        }
-        guard let best else { preconditionFailure("fewer experts than are used") }
-        return best
+        let scale = shape.weightsScale
+        routing.changeLastWeights { $0 *= scale }
     }
 }

@@ -12,24 +12,15 @@ extension Transformer {
         let tokens = plan.tokenCount
         let attention = layer.attention
         normalizeHidden(attention.norm, tokens: tokens, &activations)
-        try multiply(
+        try collect(
             attention.query, by: activations.normed, tokens: tokens, into: &activations.query)
-        try multiply(attention.key, by: activations.normed, tokens: tokens, into: &activations.key)
-        try multiply(
+        try collect(attention.key, by: activations.normed, tokens: tokens, into: &activations.key)
+        try collect(
             attention.value, by: activations.normed, tokens: tokens, into: &activations.value)
-        addBias(attention.queryBias, tokens: tokens, to: &activations.query)
-        addBias(attention.keyBias, tokens: tokens, to: &activations.key)
-        addBias(attention.valueBias, tokens: tokens, to: &activations.value)
-        normalizeHeads(attention, tokens: tokens, &activations)
-        rotateHeads(tokens: tokens, &activations)
+        computeCollected()
         var first = 0
         for chunk in plan.chunks {
-            let offsets = cache.pageOffsets(chunk.sequence, layer: layer.index)
-            storeKeysAndValues(
-                chunk, firstToken: first, pageOffsets: offsets, &activations)
-            attendChunk(
-                chunk, firstToken: first, pageOffsets: offsets, queries: activations.query,
-                into: &activations.attended.floats)
+            attendChunk(chunk, first..<first + chunk.tokens.count, layer, &activations)
             first += chunk.tokens.count
         }
         kernels.prepare(
@@ -38,7 +29,7 @@ extension Transformer {
             attention.output, by: activations.attended, tokens: tokens,
             into: &activations.projected)
         addBias(attention.outputBias, tokens: tokens, to: &activations.projected)
-        addProjectedToHidden(tokens: tokens, &activations)
+        activations.isProjectedDue = true
     }
 
     func addBias(_ bias: [Float]?, tokens: Int, to buffer: inout Buffer<Float>) {
@@ -47,74 +38,22 @@ extension Transformer {
         kernels.add(bias: bias.span, toRowsOf: &rows, rows: tokens)
     }
 
-    private func normalizeHeads(
-        _ attention: LayerGraph.Attention, tokens: Int, _ activations: inout Activations
-    ) {
-        let epsilon = graph.hyperparameters.normEpsilon
-        guard let queryNorm = attention.queryNorm, let keyNorm = attention.keyNorm else { return }
-        kernels.normalize(
-            &activations.query, elements: tokens * shape.queryWidth, weights: queryNorm,
-            epsilon: epsilon)
-        kernels.normalize(
-            &activations.key, elements: tokens * shape.keyWidth, weights: keyNorm, epsilon: epsilon)
-    }
-
-    private func rotateHeads(tokens: Int, _ activations: inout Activations) {
-        let model = graph.hyperparameters
-        kernels.rotate(
-            &activations.query, tokens: tokens, heads: model.headCount,
-            headWidth: model.keyHeadWidth, rotatedWidth: model.rope.rotatedWidth,
-            cosines: activations.cosines, sines: activations.sines,
-            pairing: graph.family.rotaryPairing)
-        kernels.rotate(
-            &activations.key, tokens: tokens, heads: model.keyValueHeadCount,
-            headWidth: model.keyHeadWidth, rotatedWidth: model.rope.rotatedWidth,
-            cosines: activations.cosines, sines: activations.sines,
-            pairing: graph.family.rotaryPairing)
-    }
-
-    private func storeKeysAndValues(
-        _ chunk: SequenceChunk, firstToken: Int, pageOffsets: [Int],
+    /// A chunk, whose rows are `tokens`: keys and values go to their pages, queries read them.
+    private func attendChunk(
+        _ chunk: SequenceChunk, _ tokens: Range<Int>, _ layer: LayerGraph,
         _ activations: inout Activations
     ) {
-        let layout = cache.layout
-        let pool = cache.pool
-        for offset in chunk.tokens.indices {
-            let position = chunk.firstPosition + offset
-            var page = pool.mutableBytes(
-                at: pageOffsets[position / KVLayout.pageTokens], byteCount: layout.pageBytes)
-            let slot = position % KVLayout.pageTokens
-            for head in 0..<layout.headCount {
-                let index = (firstToken + offset) * layout.headCount + head
-                kernels.store(
-                    activations.key.span.extracting(
-                        index * layout.keyHeadWidth..<(index + 1) * layout.keyHeadWidth),
-                    as: layout.element, into: &page, at: layout.keyOffset(head: head, slot: slot))
-                kernels.store(
-                    activations.value.span.extracting(
-                        index * layout.valueHeadWidth..<(index + 1) * layout.valueHeadWidth),
-                    as: layout.element, into: &page, at: layout.valueOffset(head: head, slot: slot))
-            }
-        }
-    }
-
-    private func attendChunk(
-        _ chunk: SequenceChunk, firstToken: Int, pageOffsets: [Int],
-        queries: borrowing Buffer<Float>, into attended: inout Buffer<Float>
-    ) {
         let start = MonotonicClock.nanoseconds
-        let pool = cache.pool
-        let count = chunk.tokens.count
-        let end = firstToken + count
-        var rows = attended.mutableSpan(
-            in: firstToken * shape.attendedWidth..<end * shape.attendedWidth)
+        let offsets = cache.pageOffsets(chunk.sequence, layer: layer.index)
+        kernels.finishHeads(
+            attentionShape, layer.attention.treatment, query: &activations.query,
+            key: &activations.key, value: &activations.value, cosines: activations.cosines,
+            sines: activations.sines, tokens: tokens, firstPosition: chunk.firstPosition,
+            pool: cache.pool, pageOffsets: offsets, team: team)
         kernels.attend(
-            attentionShape,
-            queries: queries.span.extracting(
-                firstToken * shape.queryWidth..<end * shape.queryWidth),
-            tokens: count, firstPosition: chunk.firstPosition,
-            pool: pool.bytes(at: 0, byteCount: pool.byteCount), pageOffsets: pageOffsets.span,
-            into: &rows, team: team)
+            attentionShape, queries: activations.query, tokens: tokens,
+            firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets,
+            partials: &activations.partials, into: &activations.attended.floats, team: team)
         computeNanoseconds += MonotonicClock.nanoseconds - start
     }
 }

@@ -20,6 +20,11 @@ package final class Transformer {
     /// Time in products and attention, all steps together.
     package internal(set) var computeNanoseconds: UInt64 = 0
     var activations: Activations
+    /// Products on their way to becoming one operation.
+    var products = ProductGroup()
+    var expertBatch = ExpertBatch()
+    /// The present layer's, where it has experts.
+    var routing: Routing
 
     /// - Throws: `FormatError` for a weight that is missing.
     package init(
@@ -35,11 +40,11 @@ package final class Transformer {
         let model = graph.hyperparameters
         rotary = RotaryTable(model.rope, factors: graph.ropeFrequencyFactors)
         activation = model.activation ?? graph.family.activation
-        attentionShape = AttentionShape(
-            headCount: model.headCount, keyValueHeadCount: model.keyValueHeadCount,
-            keyHeadWidth: model.keyHeadWidth, valueHeadWidth: model.valueHeadWidth,
-            scale: 1 / Float(model.keyHeadWidth).squareRoot(), element: cache.layout.element)
+        attentionShape = AttentionShape(model, element: cache.layout.element)
         activations = try Activations(shape)
+        routing = Routing(
+            expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed,
+            tokensMax: shape.tokensMax)
     }
 
     /// Computes one step. Logits are then at rows `0..<plan.logitsRowCount`, in the plan's order.
@@ -51,6 +56,9 @@ package final class Transformer {
         precondition(plan.tokenCount <= shape.tokensMax, "the step has too many tokens")
         precondition(plan.logitsRowCount <= shape.logitsRowsMax, "the step wants too many logits")
         try store.beginPass(withOutput: plan.logitsRowCount > 0)
+        activations.isProjectedDue = false
+        products.removeAll()
+        expertBatch.removeAll()
         try embed(plan, &activations)
         fillRotaryAngles(plan, &activations)
         for layer in graph.layers {
@@ -95,7 +103,6 @@ package final class Transformer {
     private func computeLogits(_ plan: StepPlan, _ activations: inout Activations)
         throws(ReadFailure)
     {
-        let width = shape.width
         var firstToken = 0
         var row = 0
         for chunk in plan.chunks {
@@ -103,14 +110,14 @@ package final class Transformer {
             let first = firstToken + chunk.tokens.count - count
             if count > 0 {
                 kernels.normalize(
-                    activations.hidden, from: first * width, rows: count,
-                    weights: graph.outputNorm, epsilon: graph.hyperparameters.normEpsilon,
-                    into: &activations.outputNormed.floats, at: row * width)
+                    &activations.hidden, firstRow: first, adding: activations.projected,
+                    isDue: activations.isProjectedDue, rows: count, weights: graph.outputNorm,
+                    epsilon: graph.hyperparameters.normEpsilon, into: &activations.outputNormed,
+                    at: row, team: team)
             }
             firstToken += chunk.tokens.count
             row += count
         }
-        kernels.prepare(&activations.outputNormed, tokens: row, columns: width, team: team)
         try multiply(
             graph.output, by: activations.outputNormed, tokens: row, into: &activations.logits)
     }
@@ -120,30 +127,42 @@ package final class Transformer {
         _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
         into output: inout Buffer<Float>
     ) throws(ReadFailure) {
+        try collect(matrix, by: input, tokens: tokens, into: &output)
+        computeCollected()
+    }
+
+    /// The same, put off until ``computeCollected()``, so that several matrices are one operation
+    /// of the team. Nothing may change `input` until then.
+    func collect(
+        _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>
+    ) throws(ReadFailure) {
         let record = store.manifest.matrices[matrix]
         try store.withMatrix(matrix) { bytes, rows in
-            let start = MonotonicClock.nanoseconds
-            var result = output.mutableSpan
-            kernels.multiply(
-                bytes, format: record.format, rows: rows.count, columns: record.columns, by: input,
-                tokens: tokens, into: &result, rowOffset: rows.lowerBound,
-                outputStride: record.rows, team: team)
-            computeNanoseconds += MonotonicClock.nanoseconds - start
+            products.add(
+                ProductMatrix(
+                    bytes, format: record.format, rows: rows.count, rowOffset: rows.lowerBound,
+                    outputStride: record.rows),
+                columns: record.columns, by: input, tokens: tokens, into: &output,
+                memberCount: team.memberCount)
+            // What is in the ring leaves it when this returns.
+            if store.plan.streamsDense { computeCollected() }
         }
     }
 
-    /// Norms the residual stream into `normed`, ready for products.
-    func normalizeHidden(_ weights: [Float], tokens: Int, _ activations: inout Activations) {
-        kernels.normalize(
-            activations.hidden, from: 0, rows: tokens, weights: weights,
-            epsilon: graph.hyperparameters.normEpsilon, into: &activations.normed.floats, at: 0)
-        kernels.prepare(&activations.normed, tokens: tokens, columns: shape.width, team: team)
+    func computeCollected() {
+        let start = MonotonicClock.nanoseconds
+        kernels.multiply(&products, team: team)
+        computeNanoseconds += MonotonicClock.nanoseconds - start
     }
 
-    /// `hidden += projected`.
-    func addProjectedToHidden(tokens: Int, _ activations: inout Activations) {
-        kernels.add(
-            activations.projected, from: 0, scale: 1, to: &activations.hidden, at: 0,
-            count: tokens * shape.width)
+    /// Norms the residual stream into `normed`, ready for products; adds first what is due.
+    func normalizeHidden(_ weights: [Float], tokens: Int, _ activations: inout Activations) {
+        kernels.normalize(
+            &activations.hidden, firstRow: 0, adding: activations.projected,
+            isDue: activations.isProjectedDue, rows: tokens, weights: weights,
+            epsilon: graph.hyperparameters.normEpsilon, into: &activations.normed, at: 0,
+            team: team)
+        activations.isProjectedDue = false
     }
 }

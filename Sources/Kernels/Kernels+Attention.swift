@@ -18,6 +18,8 @@ package enum KVElement: Sendable, CaseIterable {
 package struct AttentionShape: Sendable {
     /// Tokens in a page of the KV cache.
     package static let pageTokens = 64
+    /// Positions whose sums are made apart, and joined in order.
+    package static let spanTokens = 512
 
     package var headCount: Int
     /// A divisor of `headCount`: heads `g * n ..< (g + 1) * n` share key-value head `g`.
@@ -40,11 +42,48 @@ package struct AttentionShape: Sendable {
         self.element = element
     }
 
-    /// Bytes of one layer's page: keys `[kvHead][64][keyHeadWidth]`, then values
+    /// Bytes of one layer's page: keys `[kvHead][keyHeadWidth][64]`, then values
     /// `[kvHead][64][valueHeadWidth]`.
     package var pageBytes: Int {
         keyValueHeadCount * Self.pageTokens * (keyHeadWidth + valueHeadWidth)
             * element.byteCount
+    }
+
+    /// Floats that one token's attention to `positions` needs to be split over spans.
+    package func partialCount(positions: Int) -> Int {
+        let spans = (positions + Self.spanTokens - 1) / Self.spanTokens
+        return spans * headCount * (2 + valueHeadWidth)
+    }
+}
+
+/// What attention reads of the KV cache, for consecutive tokens of one sequence.
+package struct AttentionSource: ~Escapable {
+    /// Position of the first token.
+    package let firstPosition: Int
+    package let tokens: Int
+    /// Memory that holds the pages.
+    let pool: RawSpan
+    /// The byte in `pool` where the page of each 64 positions starts.
+    let pageOffsets: Span<Int>
+
+    @_lifetime(copy pool, copy pageOffsets)
+    package init(firstPosition: Int, tokens: Int, pool: RawSpan, pageOffsets: Span<Int>) {
+        self.firstPosition = firstPosition
+        self.tokens = tokens
+        self.pool = pool
+        self.pageOffsets = pageOffsets
+    }
+
+    fileprivate func check(_ shape: AttentionShape) {
+        precondition(shape.keyValueHeadCount > 0 && firstPosition >= 0)
+        precondition(shape.headCount % shape.keyValueHeadCount == 0)
+        precondition(shape.keyHeadWidth > 0 && shape.valueHeadWidth > 0)
+        let lastPage = (firstPosition + tokens - 1) / AttentionShape.pageTokens
+        precondition(lastPage < pageOffsets.count)
+        for page in 0...lastPage {
+            let offset = pageOffsets[page]
+            precondition(offset >= 0 && offset + shape.pageBytes <= pool.byteCount)
+        }
     }
 }
 
@@ -54,43 +93,36 @@ extension Kernels {
     ///
     /// - Parameters:
     ///   - queries: `[tokens][headCount][keyHeadWidth]`.
-    ///   - pool: memory that holds the pages.
-    ///   - pageOffsets: the byte in `pool` where the page of each 64 positions starts.
+    ///   - partials: room to split a single token's work over spans of positions; with less than
+    ///     `AttentionShape.partialCount(positions:)` it is split over key-value heads only.
     ///   - y: `[tokens][headCount][valueHeadWidth]`.
     package func attend(
-        _ shape: AttentionShape, queries: Span<Float>, tokens: Int, firstPosition: Int,
-        pool: RawSpan, pageOffsets: Span<Int>, into y: inout MutableSpan<Float>, team: ComputeTeam
+        _ shape: AttentionShape, queries: Span<Float>, source: borrowing AttentionSource,
+        partials: inout MutableSpan<Float>, into y: inout MutableSpan<Float>, team: ComputeTeam
     ) {
+        let tokens = source.tokens
         guard tokens > 0, shape.headCount > 0 else { return }
-        precondition(shape.keyValueHeadCount > 0 && firstPosition >= 0)
-        precondition(shape.headCount % shape.keyValueHeadCount == 0)
-        precondition(shape.keyHeadWidth > 0 && shape.valueHeadWidth > 0)
+        source.check(shape)
         precondition(queries.count >= tokens * shape.headCount * shape.keyHeadWidth)
         precondition(y.count >= tokens * shape.headCount * shape.valueHeadWidth)
-        let lastPage = (firstPosition + tokens - 1) / AttentionShape.pageTokens
-        precondition(lastPage < pageOffsets.count)
-        for page in 0...lastPage {
-            let offset = pageOffsets[page]
-            precondition(offset >= 0 && offset + shape.pageBytes <= pool.byteCount)
-        }
-        unsafe queries.withUnsafeBufferPointer { queries in
-            unsafe pool.withUnsafeBytes { pool in
-                unsafe pageOffsets.withUnsafeBufferPointer { offsets in
-                    unsafe y.withUnsafeMutableBufferPointer { y in
-                        let attention = unsafe ckernels_attention(
-                            head_count: shape.headCount,
-                            kv_head_count: shape.keyValueHeadCount,
-                            key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth,
-                            scale: shape.scale, tokens: tokens, first_position: firstPosition,
-                            queries: queries.baseAddress!,
-                            pool: pool.baseAddress!.assumingMemoryBound(to: UInt8.self),
-                            page_offsets: offsets.baseAddress!,
-                            element_bytes: shape.element.byteCount, y: y.baseAddress!)
-                        let job = unsafe AttentionJob(table: table, attention: attention)
-                        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
-                    }
-                }
-            }
+        let attention = unsafe ckernels_attention(
+            head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
+            key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
+            tokens: tokens, first_position: source.firstPosition, queries: queries.start,
+            pool: source.pool.start, page_offsets: source.pageOffsets.start,
+            element_bytes: shape.element.byteCount, y: y.start)
+        let positions = source.firstPosition + 1
+        let needed = shape.partialCount(positions: positions)
+        let isShort = positions <= AttentionShape.spanTokens
+        let hasHeads = shape.keyValueHeadCount >= AttentionJob.headsPerMember * team.memberCount
+        if tokens > 1 || isShort || hasHeads || partials.count < needed {
+            let job = unsafe AttentionJob(table: table, attention: attention)
+            team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+        } else {
+            let job = unsafe SpanJob(
+                table: table, attention: attention, partials: partials.start)
+            team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+            for head in 0..<shape.keyValueHeadCount { job.join(head) }
         }
     }
 }
@@ -99,7 +131,9 @@ extension Kernels {
 @safe
 private struct AttentionJob: @unchecked Sendable {
     /// Neighbouring tokens read the same pages: a piece takes some of them for one key-value head.
-    static let tokensPerPiece = 8
+    static let tokensPerPiece = 16
+    /// With so many key-value heads for each member, a token's heads alone share the work evenly.
+    static let headsPerMember = 4
 
     let table: UnsafePointer<ckernels_table>
     let attention: ckernels_attention
@@ -110,10 +144,44 @@ private struct AttentionJob: @unchecked Sendable {
 
     var pieceCount: Int { unsafe tokenPieces * attention.kv_head_count }
 
+    /// Later tokens see more: they go first, so that what is left at the end is short.
     func run(piece: Int) {
         var attention = unsafe attention
-        let first = piece % tokenPieces * Self.tokensPerPiece
+        let heads = unsafe attention.kv_head_count
+        let first = (tokenPieces - 1 - piece / heads) * Self.tokensPerPiece
         let end = unsafe min(first + Self.tokensPerPiece, attention.tokens)
-        unsafe table.pointee.attend(&attention, piece / tokenPieces, first, end)
+        unsafe table.pointee.attend(&attention, piece % heads, first, end)
+    }
+}
+
+/// One token's attention, each span of each key-value head apart. The pointers live as long as the
+/// call that made it.
+@safe
+private struct SpanJob: @unchecked Sendable {
+    let table: UnsafePointer<ckernels_table>
+    let attention: ckernels_attention
+    /// `[kvHead][span][head of the group][2 + valueHeadWidth]`.
+    let partials: UnsafeMutablePointer<Float>
+
+    private var spanCount: Int {
+        unsafe (attention.first_position + AttentionShape.spanTokens) / AttentionShape.spanTokens
+    }
+
+    private var floatsPerSpan: Int {
+        unsafe attention.head_count / attention.kv_head_count * (2 + attention.value_width)
+    }
+
+    var pieceCount: Int { unsafe spanCount * attention.kv_head_count }
+
+    func run(piece: Int) {
+        var attention = unsafe attention
+        unsafe table.pointee.attend_span(
+            &attention, piece / spanCount, 0, piece % spanCount, partials + piece * floatsPerSpan)
+    }
+
+    func join(_ head: Int) {
+        var attention = unsafe attention
+        unsafe table.pointee.join_spans(
+            &attention, head, 0, partials + head * spanCount * floatsPerSpan, floatsPerSpan)
     }
 }

@@ -30,8 +30,8 @@ extension Kernels {
             unsafe weights.withUnsafeBufferPointer { weights in
                 unsafe y.withUnsafeMutableBufferPointer { y in
                     unsafe table.pointee.normalize(
-                        x.baseAddress!, rows, columns, weights.baseAddress!, epsilon,
-                        y.baseAddress!)
+                        UnsafeMutablePointer(mutating: x.baseAddress!), nil, rows, columns,
+                        weights.baseAddress!, epsilon, y.baseAddress!)
                 }
             }
         }
@@ -47,7 +47,8 @@ extension Kernels {
         unsafe weights.withUnsafeBufferPointer { weights in
             unsafe x.withUnsafeMutableBufferPointer { x in
                 unsafe table.pointee.normalize(
-                    x.baseAddress!, rows, columns, weights.baseAddress!, epsilon, x.baseAddress!)
+                    x.baseAddress!, nil, rows, columns, weights.baseAddress!, epsilon,
+                    x.baseAddress!)
             }
         }
     }
@@ -90,17 +91,6 @@ extension Kernels {
                     x.baseAddress!, x.count,
                     (bytes.baseAddress! + byteOffset).assumingMemoryBound(to: UInt8.self))
             }
-        }
-    }
-
-    /// Stores `x` as the KV cache's elements from `byteOffset` on.
-    package func store(
-        _ x: Span<Float>, as element: KVElement, into bytes: inout MutableRawSpan,
-        at byteOffset: Int
-    ) {
-        guard element == .float else { return storeHalf(x, into: &bytes, at: byteOffset) }
-        for index in 0..<x.count {
-            bytes.storeBytes(of: x[index], toByteOffset: byteOffset + 4 * index, as: Float.self)
         }
     }
 
@@ -180,7 +170,7 @@ extension Kernels {
 
 extension Activation {
     /// The nonlinearity's number in the C kernels.
-    fileprivate var kernelNumber: Int32 {
+    var kernelNumber: Int32 {
         let number =
             switch self {
             case .silu: CKERNELS_SILU

@@ -38,42 +38,9 @@ package struct ProductInput: ~Copyable {
             + Buffer<Int32>.footprint(count: 2 * sizes.blocks)
     }
 
-    /// Copies rows that are already prepared, both as floats and as 8-bit blocks: row `i` here
-    /// becomes row `rows[i]` of `other` (the tokens that one expert serves).
-    package mutating func copyRows(
-        from other: borrowing ProductInput, rows: Span<Int32>, columns: Int
-    ) {
-        precondition(holds(tokens: rows.count, columns: columns))
-        let blocks = columns % Self.blockElements == 0 ? columns / Self.blockElements : 0
-        for row in 0..<rows.count {
-            let source = Int(rows[row])
-            precondition(source >= 0 && other.holds(tokens: source + 1, columns: columns))
-            Self.copyRow(&floats, row, from: other.floats, source, width: columns)
-            guard blocks > 0 else { continue }
-            Self.copyRow(&quants, row, from: other.quants, source, width: columns)
-            Self.copyRow(&scales, row, from: other.scales, source, width: blocks)
-            Self.copyRow(&sums, row, from: other.sums, source, width: 2 * blocks)
-        }
-    }
-
     /// Whether `tokens` rows of `columns` fit.
     func holds(tokens: Int, columns: Int) -> Bool {
         tokens >= 0 && columns >= 0 && tokens * columns <= floats.count
-    }
-
-    private static func copyRow<Element: BitwiseCopyable>(
-        _ target: inout Buffer<Element>, _ row: Int, from source: borrowing Buffer<Element>,
-        _ sourceRow: Int, width: Int
-    ) {
-        let from = source.span
-        var to = target.mutableSpan
-        precondition((row + 1) * width <= to.count && (sourceRow + 1) * width <= from.count)
-        unsafe from.withUnsafeBufferPointer { from in
-            unsafe to.withUnsafeMutableBufferPointer { to in
-                unsafe (to.baseAddress! + row * width).update(
-                    from: from.baseAddress! + sourceRow * width, count: width)
-            }
-        }
     }
 
     private static func sizes(tokensMax: Int, columnsMax: Int) -> (elements: Int, blocks: Int) {
@@ -96,6 +63,9 @@ package struct ProductInput: ~Copyable {
 /// Where a ``ProductInput``'s parts lie.
 @unsafe
 struct ProductInputPointers {
+    /// Elements of `sums` for each 8-bit block.
+    static let sumsPerBlock = 2
+
     let floats: UnsafePointer<Float>
     let quants: UnsafePointer<Int8>
     let scales: UnsafePointer<Float>

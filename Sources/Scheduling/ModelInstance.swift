@@ -22,7 +22,7 @@ package struct ModelOptions: Sendable {
     /// Floats are exact; halves save memory and round.
     package var kvElement = KVElement.float
     /// Tokens of a prompt that are computed together, at most; less when memory is short.
-    package var prefillChunkTokens = 64
+    package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.
     package var logitsRowsMax = 1
     /// Bytes for connections and their buffers.

@@ -37,7 +37,8 @@ package struct ModelSizing: Sendable {
         var tokens = max(Self.tokensPerStepMin, min(options.prefillChunkTokens, contextTokens))
         while true {
             let shape = ActivationShape(
-                shape, tokensMax: tokens, logitsRowsMax: min(options.logitsRowsMax, tokens))
+                shape, tokensMax: tokens, logitsRowsMax: min(options.logitsRowsMax, tokens),
+                contextTokens: contextTokens)
             let fixed = Self.fixedTerms(parsed, options, limit, cacheBytes, shape)
             let weightsMin = WeightPlan.bytesMin(manifest, tokensPerStep: tokens)
             let isFrugal =

@@ -10,24 +10,21 @@ extension WeightStore {
     /// - Parameters:
     ///   - layer: the model's layer, which has experts.
     ///   - demanded: expert numbers of that layer, without repeats.
-    ///   - body: gets the expert's number and its bundle: gate, up and down in row tiles.
-    /// - Throws: `ReadFailure` when a bundle cannot be read or is damaged. The cache then holds
-    /// only
+    ///   - body: gets the expert's number, its bundle (gate, up and down in row tiles), and whether
+    ///     it is the last of those available at present. All bundles since the last such one stay
+    ///     where they are until that call returns, so that they can be computed on together.
+    /// - Throws: `ReadFailure` when a bundle cannot be read or is damaged. The cache then holds only
     ///   good bundles.
     package func withExperts(
-        layer: Int, _ demanded: [Int], _ body: (Int, RawSpan) -> Void
+        layer: Int, _ demanded: [Int], _ body: (Int, RawSpan, Bool) -> Void
     ) throws(ReadFailure) {
         var demand = beginDemand(layer: layer, demanded)
         do throws(ReadFailure) {
             while demand.unfinished > 0 {
                 try issueMisses(&demand)
-                if let slot = demand.ready.popLast() {
-                    compute(slot, body)
-                    demand.unfinished -= 1
-                    try collect(waiting: false)
-                } else {
-                    try collect(waiting: true)
-                }
+                let hasReady = !demand.ready.isEmpty
+                if hasReady { computeReady(&demand, body) }
+                try collect(waiting: !hasReady)
                 if let failure = firstFailure { throw failure }
                 demand.ready += arrivedSlots.filter { experts.isHeld[$0] }
                 arrivedSlots.removeAll(keepingCapacity: true)
@@ -50,7 +47,7 @@ extension WeightStore {
         for layer in manifest.experts where left > 0 {
             let wanted = Array(0..<min(layer.count, left))
             left -= wanted.count
-            try withExperts(layer: layer.layer, wanted) { _, _ in }
+            try withExperts(layer: layer.layer, wanted) { _, _, _ in }
         }
     }
 
@@ -104,15 +101,25 @@ extension WeightStore {
         }
     }
 
-    private func compute(_ slot: Int, _ body: (Int, RawSpan) -> Void) {
-        guard case .ready(let expert) = experts.states[slot] else {
-            preconditionFailure("only arrived bundles are computed on")
-        }
-        let bytes = manifest.experts[expertLayerIndex(of: expert)].bundleBytes
+    /// Hands out what is there. While bundles are missing only some at a time, so that the slots of
+    /// those computed on take new reads while the others wait.
+    private func computeReady(_ demand: inout Demand, _ body: (Int, RawSpan, Bool) -> Void) {
+        let isComplete = demand.missing.isEmpty
+        let countMax = isComplete ? demand.ready.count : max(1, plan.expertSlotCount / 4)
+        let slots = demand.ready.suffix(countMax)
         let arena = arena
-        body(
-            expert.rawValue % expertsPerLayer,
-            arena.bytes(at: plan.expertOffset + slot * plan.expertSlotBytes, byteCount: bytes))
-        experts.release(slot)
+        for (index, slot) in zip(slots.indices, slots) {
+            guard case .ready(let expert) = experts.states[slot] else {
+                preconditionFailure("only arrived bundles are computed on")
+            }
+            let bytes = manifest.experts[expertLayerIndex(of: expert)].bundleBytes
+            let offset = plan.expertOffset + slot * plan.expertSlotBytes
+            body(
+                expert.rawValue % expertsPerLayer, arena.bytes(at: offset, byteCount: bytes),
+                index == slots.indices.last)
+        }
+        for slot in slots { experts.release(slot) }
+        demand.unfinished -= slots.count
+        demand.ready.removeLast(slots.count)
     }
 }

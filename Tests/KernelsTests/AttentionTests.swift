@@ -14,7 +14,7 @@ private struct AttentionCase {
     let tokens: Int
     let firstPosition: Int
     let queries: [Float]
-    let pool: [UInt8]
+    var pool: [UInt8]
     let pageOffsets: [Int]
 
     init(
@@ -26,85 +26,117 @@ private struct AttentionCase {
         self.firstPosition = firstPosition
         queries = random.floats(tokens * shape.headCount * shape.keyHeadWidth, nature)
         let pages = (firstPosition + tokens + 63) / 64
-        // Pages in any order, with gaps, at odd multiples of two bytes.
+        // Pages in any order, with gaps, at odd multiples of an element.
+        let (element, gap) = (shape.element.byteCount, 17 * shape.element.byteCount)
         let order = Array(0..<pages).shuffled(using: &random)
-        pageOffsets = order.map { $0 * (shape.pageBytes + 34) + 2 }
-        var bytes = [UInt8](repeating: 0xFF, count: pages * (shape.pageBytes + 34) + 2)
+        pageOffsets = order.map { $0 * (shape.pageBytes + gap) + element }
+        pool = [UInt8](repeating: 0xFF, count: pages * (shape.pageBytes + gap) + element)
         for offset in pageOffsets {
-            let values = random.floats(shape.pageBytes / 2, nature)
+            let values = random.floats(shape.pageBytes / element, nature)
             for (index, value) in values.enumerated() {
-                let half = Float16(nature == .extreme ? value / 1e16 : value).bitPattern
-                bytes[offset + 2 * index] = UInt8(truncatingIfNeeded: half)
-                bytes[offset + 2 * index + 1] = UInt8(half >> 8)
+                store(nature == .extreme ? value / 1e16 : value, at: offset + element * index)
             }
         }
-        pool = bytes
     }
 
-    func result(_ kernels: Kernels, tokens range: Range<Int>, team: ComputeTeam = alone) -> [Float]
-    {
+    private mutating func store(_ value: Float, at offset: Int) {
+        let bits =
+            shape.element == .half ? UInt32(Float16(value).bitPattern) : value.bitPattern
+        for byte in 0..<shape.element.byteCount {
+            pool[offset + byte] = UInt8(truncatingIfNeeded: bits >> (8 * byte))
+        }
+    }
+
+    func result(
+        _ kernels: Kernels, tokens range: Range<Int>, partialCount: Int = 0,
+        team: ComputeTeam = alone
+    ) -> [Float] {
         let queryWidth = shape.headCount * shape.keyHeadWidth
         let part = Array(queries[range.lowerBound * queryWidth..<range.upperBound * queryWidth])
         let count = range.count * shape.headCount * shape.valueHeadWidth
         var y = [Float](repeating: 3, count: count)
         var span = y.mutableSpan
-        unsafe kernels.attend(
-            shape, queries: part.span, tokens: range.count,
-            firstPosition: firstPosition + range.lowerBound, pool: pool.span.bytes,
-            pageOffsets: pageOffsets.span, into: &span, team: team)
+        var partials = [Float](repeating: .nan, count: partialCount)
+        var room = partials.mutableSpan
+        let source = unsafe AttentionSource(
+            firstPosition: firstPosition + range.lowerBound, tokens: range.count,
+            pool: pool.span.bytes, pageOffsets: pageOffsets.span)
+        kernels.attend(
+            shape, queries: part.span, source: source, partials: &room, into: &span, team: team)
         return y
     }
 
-    private func half(_ offset: Int) -> Double {
-        Double(Float16(bitPattern: UInt16(pool[offset]) | UInt16(pool[offset + 1]) << 8))
+    /// The byte of a position's key or value element.
+    func keyOffset(_ position: Int, head: Int, index: Int) -> Int {
+        let element = (head * shape.keyHeadWidth + index) * 64 + position % 64
+        return pageOffsets[position / 64] + element * shape.element.byteCount
     }
 
-    /// Softmax attention of one token's head in double precision, and the error to allow: scores
-    /// round in proportion to their size, and a score's error scales its weight.
+    func valueOffset(_ position: Int, head: Int, index: Int) -> Int {
+        let first = shape.keyValueHeadCount * 64 * shape.keyHeadWidth
+        let element = first + (head * 64 + position % 64) * shape.valueHeadWidth + index
+        return pageOffsets[position / 64] + element * shape.element.byteCount
+    }
+
+    private func number(_ offset: Int) -> Double {
+        let bits = (0..<shape.element.byteCount).reduce(UInt32(0)) { bits, byte in
+            bits | UInt32(pool[offset + byte]) << (8 * byte)
+        }
+        return shape.element == .half
+            ? Double(Float16(bitPattern: UInt16(bits))) : Double(Float(bitPattern: bits))
+    }
+
+    /// Softmax attention of one token's head in double precision, and the error to allow as
+    /// ckernels.h states it.
     func exact(token: Int, head: Int) -> (values: [Double], bound: Double) {
-        let (keyWidth, valueWidth) = (shape.keyHeadWidth, shape.valueHeadWidth)
         let keyHead = head / (shape.headCount / shape.keyValueHeadCount)
-        let query = (token * shape.headCount + head) * keyWidth
+        let query = (token * shape.headCount + head) * shape.keyHeadWidth
         let positions = 0...(firstPosition + token)
+        var largestSum = 0.0
         let scores = positions.map { position in
-            let keys = pageOffsets[position / 64] + (keyHead * 64 + position % 64) * keyWidth * 2
-            return (0..<keyWidth).reduce(0.0) { sum, index in
-                sum + Double(queries[query + index]) * half(keys + 2 * index)
-            } * Double(shape.scale)
+            let products = (0..<shape.keyHeadWidth).map { index in
+                Double(queries[query + index])
+                    * number(keyOffset(position, head: keyHead, index: index))
+            }
+            largestSum = max(largestSum, products.reduce(0) { $0 + abs($1) })
+            return products.reduce(0, +) * Double(shape.scale)
         }
         let largest = scores.max() ?? 0
         let weights = scores.map { exp($0 - largest) }
         let sum = weights.reduce(0, +)
-        var result = [Double](repeating: 0, count: valueWidth)
+        var result = [Double](repeating: 0, count: shape.valueHeadWidth)
         var largestValue = 0.0
         for position in positions {
-            let first = shape.keyValueHeadCount * 64 * keyWidth
-            let row = first + (keyHead * 64 + position % 64) * valueWidth
-            for index in 0..<valueWidth {
-                let value = half(pageOffsets[position / 64] + 2 * (row + index))
+            for index in 0..<shape.valueHeadWidth {
+                let value = number(valueOffset(position, head: keyHead, index: index))
                 result[index] += weights[position] / sum * value
                 largestValue = max(largestValue, abs(value))
             }
         }
-        let largestScore = scores.reduce(0) { max($0, abs($1)) }
-        return (result, 2e-7 * (1 + largestScore) * largestValue)
+        let scoreError =
+            Double(shape.keyHeadWidth) * 0x1p-24 * Double(shape.scale) * largestSum
+        return (result, (2 * scoreError + 2e-6) * largestValue)
     }
 }
 
 struct AttentionTests {
-    private static func shape(_ heads: Int, _ groups: Int, _ key: Int, _ value: Int)
-        -> AttentionShape
-    {
+    private static func shape(
+        _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ element: KVElement = .half
+    ) -> AttentionShape {
         AttentionShape(
             headCount: heads, keyValueHeadCount: groups, keyHeadWidth: key, valueHeadWidth: value,
-            scale: 1 / Float(key).squareRoot())
+            scale: 1 / Float(key).squareRoot(), element: element)
     }
 
-    /// Single and grouped heads, odd widths, one page, a full page, several and a partial one.
+    /// Single and grouped heads, odd widths, one page, a full page, several and a partial one,
+    /// several spans, a head wider than a strip of values.
     private static let cases: [(AttentionShape, tokens: Int, firstPosition: Int)] = [
-        (shape(1, 1, 16, 16), 1, 0), (shape(4, 1, 32, 32), 1, 63), (shape(4, 2, 64, 64), 1, 200),
-        (shape(6, 2, 24, 40), 3, 62), (shape(5, 5, 80, 80), 9, 60), (shape(8, 2, 64, 64), 21, 0),
-        (shape(14, 2, 20, 12), 2, 127), (shape(3, 3, 128, 128), 70, 0), (shape(2, 1, 5, 3), 6, 61)
+        (shape(1, 1, 16, 16), 1, 0), (shape(4, 1, 32, 32, .float), 1, 63),
+        (shape(4, 2, 64, 64), 1, 200), (shape(6, 2, 24, 40, .float), 3, 62),
+        (shape(5, 5, 80, 80), 9, 60), (shape(8, 2, 64, 64, .float), 21, 0),
+        (shape(14, 2, 20, 12), 2, 127), (shape(3, 3, 128, 128, .float), 70, 0),
+        (shape(2, 1, 5, 3), 6, 61), (shape(7, 1, 8, 16, .float), 1, 1300),
+        (shape(4, 4, 8, 24), 19, 505), (shape(2, 2, 16, 300, .float), 5, 510)
     ]
 
     @Test func everySetEqualsScalar() {
@@ -155,6 +187,14 @@ struct AttentionTests {
             let whole = attention.result(kernels, tokens: 0..<tokens)
             let team = ComputeTeam(memberCount: 3)
             #expect(whole == attention.result(kernels, tokens: 0..<tokens, team: team))
+            let last = tokens - 1..<tokens
+            let room = shape.partialCount(positions: firstPosition + tokens)
+            let alone = attention.result(kernels, tokens: last)
+            for kernels in Kernels.available {
+                let split = attention.result(
+                    kernels, tokens: last, partialCount: room, team: team)
+                #expect(split == alone, "\(kernels.name): spans apart")
+            }
             for batch in [1, 5, 16] {
                 var parts: [Float] = []
                 for first in stride(from: 0, to: tokens, by: batch) {
@@ -171,34 +211,24 @@ struct AttentionTests {
         let shape = Self.shape(4, 2, 32, 32)
         let full = AttentionCase(
             shape, tokens: 6, firstPosition: 66, nature: .ordinary, using: &random)
-        var poisoned = full.pool
+        var other = full
         for position in 72..<128 {
             for head in 0..<2 {
                 for index in 0..<32 {
-                    let key = (head * 64 + position % 64) * 32 + index
-                    for element in [key, 2 * 64 * 32 + key] {
-                        poisoned[full.pageOffsets[1] + 2 * element] = 0xFF
-                        poisoned[full.pageOffsets[1] + 2 * element + 1] = 0x7F
+                    for offset in [
+                        full.keyOffset(position, head: head, index: index),
+                        full.valueOffset(position, head: head, index: index)
+                    ] {
+                        other.pool[offset] = 0xFF
+                        other.pool[offset + 1] = 0x7F
                     }
                 }
             }
         }
-        let other = AttentionCase(full, pool: poisoned)
         for kernels in Kernels.available {
             let found = other.result(kernels, tokens: 0..<6)
             #expect(found == full.result(kernels, tokens: 0..<6))
             #expect(found.allSatisfy { $0.isFinite })
         }
-    }
-}
-
-extension AttentionCase {
-    fileprivate init(_ other: AttentionCase, pool: [UInt8]) {
-        shape = other.shape
-        tokens = other.tokens
-        firstPosition = other.firstPosition
-        queries = other.queries
-        pageOffsets = other.pageOffsets
-        self.pool = pool
     }
 }

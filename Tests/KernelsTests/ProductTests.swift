@@ -281,7 +281,9 @@ struct ProductTests {
         var gathered = try ProductInput.holding(
             [Float](repeating: 5, count: 6 * columns), tokens: 6, columns: columns,
             kernels: kernels)
-        gathered.copyRows(from: input, rows: picked.span, columns: columns)
+        kernels.gather(
+            input, rows: picked.span, columns: columns, withFloats: true, into: &gathered, at: 0,
+            team: alone)
         for format in [WeightFormat.q4_0, .q8_0, .f32] {
             let matrix = random.matrix(format, rows: rows, columns: columns)
             let all = matrix.product(kernels, by: input, tokens: tokens)

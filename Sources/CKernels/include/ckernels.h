@@ -43,7 +43,9 @@ enum {
     // Activations that share one 8-bit scale.
     CKERNELS_QUANT_BLOCK = 32,
     // Tokens in a page of the KV cache.
-    CKERNELS_PAGE_TOKENS = 64
+    CKERNELS_PAGE_TOKENS = 64,
+    // Pages of a span of attention.
+    CKERNELS_SPAN_PAGES = 8
 };
 
 // A product of a tile-interleaved matrix with the rows of a batch of activations:
@@ -81,14 +83,23 @@ typedef struct {
 
 // Causal attention over KV pages of floats or IEEE halves. Token t sees positions
 // 0...first_position + t. The page of position p starts at pool + page_offsets[p / 64]: keys
-// [kv_head][64][key_width], then values [kv_head][64][value_width].
+// [kv_head][key_width][64], so that 64 positions lie side by side, then values
+// [kv_head][64][value_width].
 //
-// Per token and head, over pages in order (L16 is a sum in 16 lanes, see ckernels_lanes below):
-//     score[j] = L16(fma over the key's width) * scale
+// Positions are cut into spans of 512 (8 pages). Per token, head and span, from m = -infinity,
+// l = 0, y = 0, over the span's pages in order (L16 is a sum in 16 lanes, see below):
+//     score[j] = (fma over the key's width, in order, from 0) * scale
 //     m' = max(m, max of visible scores)             c = exp(m - m')
 //     p[j] = exp(score[j] - m'), 0 where not visible l = fma(l, c, L16(p))
 //     y[v] = y[v] * c, then for visible j in order y[v] = fma(p[j], value[j][v], y[v])
-// and last y[v] = y[v] / l.
+// Each span after the first is then joined to those before it (M, L, Y), in order:
+//     M' = max(M, m)                  c = exp(M - M')               d = exp(m - M')
+//     L = fma(L, c, l * d)            Y[v] = fma(Y[v], c, y[v] * d)
+// and last Y[v] = Y[v] / L. Spans can so be computed in parallel, with the same bits.
+//
+// Error: each score is off by at most key_width * 2^-24 * scale * sum |query * key|, which scales its
+// weight by e to that; beyond that each result is within 2e-6 of the largest |value| it averages
+// (for up to 2^20 positions).
 typedef struct {
     size_t head_count;
     size_t kv_head_count;
@@ -106,6 +117,20 @@ typedef struct {
     // [tokens][head_count][value_width]
     float *y;
 } ckernels_attention;
+
+// Keys or values of one head for neighbouring tokens of a page, from projections to the page.
+typedef struct {
+    // Of the first token; the next is `stride` further.
+    const float *x;
+    size_t stride;
+    size_t tokens;
+    size_t width;
+    // The first token's place in the page.
+    size_t slot;
+    size_t element_bytes;
+    // The head's part of the page.
+    uint8_t *part;
+} ckernels_page_rows;
 
 // "Sum in 16 lanes": element i is added to lane i % 16 (by fma where products are summed), in order
 // of i; then lane[i] += lane[i + 8], then 4, 2 and 1.
@@ -126,14 +151,18 @@ typedef struct ckernels_table {
     void (*quantize)(
         const float *x, size_t blocks, int8_t *quants, float *scales, int32_t *sums);
 
-    // Root-mean-square norm of each row: s = L16(fma squares), f = 1 / sqrt(s / columns + epsilon),
-    // y = (x * f) * weight. y may be x.
+    // Root-mean-square norm of each row: x = x + added first unless `added` is NULL, s = L16(fma
+    // squares), f = 1 / sqrt(s / columns + epsilon), y = (x * f) * weight. Without `added` x is not
+    // written, and y may be x. Relative error at most (columns / 32 + 6) * 2^-24 for normal numbers
+    // whose squares neither overflow nor vanish.
     void (*normalize)(
-        const float *x, size_t rows, size_t columns, const float *weights, float epsilon, float *y);
+        float *x, const float *added, size_t rows, size_t columns, const float *weights,
+        float epsilon, float *y);
 
     // Rotary position embedding, in place. x: [tokens][heads][width]; cosines and sines:
     // [tokens][rotated / 2]. Pair i is (2i, 2i + 1), or with `halves` (i, i + rotated / 2).
-    // a' = a * cos - b * sin, b' = a * sin + b * cos, no fma.
+    // a' = a * cos - b * sin, b' = a * sin + b * cos, no fma: within 3 * 2^-24 * (|a| + |b|) of the
+    // exact rotation by the given sines and cosines.
     void (*rotate)(
         float *x, size_t tokens, size_t heads, size_t width, size_t rotated, const float *cosines,
         const float *sines, int halves);
@@ -141,24 +170,54 @@ typedef struct ckernels_table {
     // Float to IEEE half, round to nearest even. `halves` may be unaligned.
     void (*store_half)(const float *x, size_t count, uint8_t *halves);
 
+    // Rows of keys into [width][64], and rows of values into [64][width]; halves round to nearest
+    // even. `part` is aligned to an element.
+    void (*store_keys)(const ckernels_page_rows *rows);
+    void (*store_values)(const ckernels_page_rows *rows);
+
     // All heads of one key-value head, for tokens first_token ..< end_token.
     void (*attend)(
         const ckernels_attention *attention, size_t kv_head, size_t first_token, size_t end_token);
 
-    // y = act(gate) * up, or y = act(gate) when up is NULL. y may be gate or up.
+    // One token and one span, for all heads of one key-value head. `partial` receives for each of
+    // them m, l and y: [heads of the group][2 + value_width].
+    void (*attend_span)(
+        const ckernels_attention *attention, size_t kv_head, size_t token, size_t span,
+        float *partial);
+
+    // Joins all spans of one token, for all heads of one key-value head, into y. Span s is at
+    // partials + s * stride, as attend_span left it.
+    void (*join_spans)(
+        const ckernels_attention *attention, size_t kv_head, size_t token, const float *partials,
+        size_t stride);
+
+    // y = act(gate) * up, or y = act(gate) when up is NULL. y may be gate or up. Relative error of
+    // act at most 2e-6 where the result is above 1e-3 in magnitude, 2e-9 absolute below.
     void (*activate)(int activation, const float *gate, const float *up, float *y, size_t count);
 
     // y = fma(scale, x, y)
     void (*add)(const float *x, float scale, float *y, size_t count);
 
+    // A token's experts in the order of their ranking: s = the shared network's row, or 0 where
+    // `shared` is NULL; for r in order s = fma(weights[r], rows[indices[r] * columns ...], s); then
+    // y = y + s.
+    void (*add_experts)(
+        const float *rows, const int32_t *indices, const float *weights, size_t count,
+        size_t columns, const float *shared, float *y);
+
+    // Each row of y times sigmoid(L16(fma of the weights with x's row)).
+    void (*gate_rows)(
+        const float *x, const float *weights, size_t rows, size_t columns, float *y);
+
     // Each row of y plus bias.
     void (*add_bias)(const float *bias, float *y, size_t rows, size_t columns);
 
     // x = exp(x - max) / L16(exp(x - max)). A NaN or +infinity anywhere, or nothing but -infinity,
-    // makes every element NaN.
+    // makes every element NaN. Relative error at most 1e-6 + 2^-24 * (max - x) where the result is
+    // normal.
     void (*softmax)(float *x, size_t count);
 
-    // x = 1 / (1 + exp(-x))
+    // x = 1 / (1 + exp(-x)), relative error at most 1e-6 where the result is normal.
     void (*sigmoid)(float *x, size_t count);
 } ckernels_table;
 

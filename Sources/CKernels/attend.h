@@ -1,0 +1,85 @@
+// What every set's attention shares: where a page's parts are, and how spans are joined.
+#ifndef CKERNELS_ATTEND_H
+#define CKERNELS_ATTEND_H
+
+#include "table.h"
+
+enum {
+    SPAN_TOKENS = CKERNELS_SPAN_PAGES * CKERNELS_PAGE_TOKENS,
+    // Columns of values that are summed at once, in memory of a fixed size. Heads are rarely wider;
+    // those that are have their weights computed again for each strip.
+    STRIP_COLUMNS = 256
+};
+
+// One head's part of a page.
+typedef struct {
+    const uint8_t *keys;
+    const uint8_t *values;
+} page_parts;
+
+// The page whose first position is `first`.
+ALWAYS_INLINE page_parts parts_of_page(
+    const ckernels_attention *a, size_t kv_head, size_t first) {
+    size_t key_bytes = CKERNELS_PAGE_TOKENS * a->key_width * a->element_bytes;
+    size_t value_bytes = CKERNELS_PAGE_TOKENS * a->value_width * a->element_bytes;
+    const uint8_t *page = a->pool + a->page_offsets[first / CKERNELS_PAGE_TOKENS];
+    return (page_parts){
+        page + kv_head * key_bytes,
+        page + a->kv_head_count * key_bytes + kv_head * value_bytes,
+    };
+}
+
+ALWAYS_INLINE size_t group_size(const ckernels_attention *a) {
+    return a->head_count / a->kv_head_count;
+}
+
+// Positions that a token sees.
+ALWAYS_INLINE size_t positions_of(const ckernels_attention *a, size_t token) {
+    return a->first_position + token + 1;
+}
+
+ALWAYS_INLINE size_t spans_of(size_t positions) {
+    return (positions + SPAN_TOKENS - 1) / SPAN_TOKENS;
+}
+
+// Where a token's head is among queries and results: the number of its row.
+ALWAYS_INLINE size_t row_of(
+    const ckernels_attention *a, size_t kv_head, size_t token, size_t head_of_group) {
+    return token * a->head_count + kv_head * group_size(a) + head_of_group;
+}
+
+// Joins a span (m, l, y) to those before it (*max, *sum, joined); the first span as it is.
+ALWAYS_INLINE void join_span(
+    int is_first, float m, float l, const float *y, size_t columns, float *max, float *sum,
+    float *joined) {
+    if (is_first) {
+        *max = m;
+        *sum = l;
+        memcpy(joined, y, columns * sizeof(float));
+        return;
+    }
+    float largest = m > *max ? m : *max;
+    float before = exponential(*max - largest), after = exponential(m - largest);
+    *max = largest;
+    *sum = __builtin_fmaf(*sum, before, l * after);
+    for (size_t v = 0; v < columns; v++) {
+        joined[v] = __builtin_fmaf(joined[v], before, y[v] * after);
+    }
+}
+
+ALWAYS_INLINE void join_partials(
+    const ckernels_attention *a, size_t kv_head, size_t token, const float *partials,
+    size_t stride) {
+    size_t width = a->value_width;
+    for (size_t h = 0; h < group_size(a); h++) {
+        const float *partial = partials + h * (2 + width);
+        float *y = a->y + row_of(a, kv_head, token, h) * width;
+        float max = 0, sum = 0;
+        for (size_t s = 0; s < spans_of(positions_of(a, token)); s++, partial += stride) {
+            join_span(s == 0, partial[0], partial[1], partial + 2, width, &max, &sum, y);
+        }
+        for (size_t v = 0; v < width; v++) y[v] = y[v] / sum;
+    }
+}
+
+#endif

@@ -1,0 +1,175 @@
+// From projections to attention: biases, head norms, rotary embedding, and keys and values into
+// their pages of the KV cache, token by token while they are in cache.
+
+internal import CKernels
+package import LinuxSystem
+
+/// What a layer does to its projections before attention.
+package struct HeadTreatment: Sendable {
+    package var queryBias: [Float]?
+    package var keyBias: [Float]?
+    package var valueBias: [Float]?
+    /// As wide as a head, or as the whole projection.
+    package var queryNorm: [Float]?
+    package var keyNorm: [Float]?
+    package var normEpsilon: Float
+    /// Elements of each head that turn with the position.
+    package var rotatedWidth: Int
+    package var pairing: RotaryPairing
+
+    package init(normEpsilon: Float, rotatedWidth: Int, pairing: RotaryPairing) {
+        self.normEpsilon = normEpsilon
+        self.rotatedWidth = rotatedWidth
+        self.pairing = pairing
+    }
+
+    fileprivate func check(_ shape: AttentionShape) {
+        let query = shape.headCount * shape.keyHeadWidth
+        let key = shape.keyValueHeadCount * shape.keyHeadWidth
+        let value = shape.keyValueHeadCount * shape.valueHeadWidth
+        precondition(queryBias.map { $0.count == query } ?? true)
+        precondition(keyBias.map { $0.count == key } ?? true)
+        precondition(valueBias.map { $0.count == value } ?? true)
+        precondition(queryNorm.map { !$0.isEmpty && query % $0.count == 0 } ?? true)
+        precondition(keyNorm.map { !$0.isEmpty && key % $0.count == 0 } ?? true)
+    }
+}
+
+/// The angles of consecutive tokens: `[tokens][rotatedWidth / 2]` each.
+package struct RotaryAngles: ~Escapable {
+    let cosines: Span<Float>
+    let sines: Span<Float>
+
+    @_lifetime(copy cosines, copy sines)
+    package init(cosines: Span<Float>, sines: Span<Float>) {
+        self.cosines = cosines
+        self.sines = sines
+    }
+}
+
+extension Kernels {
+    /// Finishes the projections of consecutive tokens of one sequence: adds biases, norms heads,
+    /// turns queries and keys by their positions' angles, and stores keys and values.
+    ///
+    /// - Parameters:
+    ///   - query: `[tokens][headCount][keyHeadWidth]`; `key` and `value` alike for theirs.
+    ///   - pool: memory that holds the pages.
+    ///   - pageOffsets: the byte in `pool` where the page of each 64 positions starts.
+    package func finishHeads(
+        _ shape: AttentionShape, _ treatment: HeadTreatment, query: inout MutableSpan<Float>,
+        key: inout MutableSpan<Float>, value: inout MutableSpan<Float>,
+        angles: borrowing RotaryAngles, firstPosition: Int, tokens: Int,
+        pool: inout MutableRawSpan, pageOffsets: Span<Int>, team: ComputeTeam
+    ) {
+        guard tokens > 0 else { return }
+        let heads = shape.keyValueHeadCount
+        precondition(firstPosition >= 0 && heads > 0)
+        precondition(query.count >= tokens * shape.headCount * shape.keyHeadWidth)
+        precondition(key.count >= tokens * heads * shape.keyHeadWidth)
+        precondition(value.count >= tokens * heads * shape.valueHeadWidth)
+        let pairs = treatment.rotatedWidth / 2
+        precondition(treatment.rotatedWidth % 2 == 0 && 2 * pairs <= shape.keyHeadWidth)
+        precondition(min(angles.cosines.count, angles.sines.count) >= tokens * pairs)
+        treatment.check(shape)
+        let page = AttentionShape.pageTokens
+        for index in firstPosition / page...(firstPosition + tokens - 1) / page {
+            let offset = pageOffsets[index]
+            precondition(offset >= 0 && offset + shape.pageBytes <= pool.byteCount)
+            precondition(offset % shape.element.byteCount == 0)
+        }
+        let job = unsafe HeadsJob(
+            table: table, shape: shape, treatment: treatment, firstPosition: firstPosition,
+            tokens: tokens, query: query.start, key: key.start, value: value.start,
+            cosines: angles.cosines.start, sines: angles.sines.start, pool: pool.start,
+            pageOffsets: pageOffsets.start)
+        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+    }
+}
+
+/// What the team's members need to finish heads. The pointers live as long as the call that made
+/// it.
+@safe
+private struct HeadsJob: @unchecked Sendable {
+    /// Half a page's positions of a key element fill whole cache lines.
+    static let tokensPerPiece = 32
+
+    let table: UnsafePointer<ckernels_table>
+    let shape: AttentionShape
+    let treatment: HeadTreatment
+    let firstPosition: Int
+    let tokens: Int
+    let query: UnsafeMutablePointer<Float>
+    let key: UnsafeMutablePointer<Float>
+    let value: UnsafeMutablePointer<Float>
+    let cosines: UnsafePointer<Float>
+    let sines: UnsafePointer<Float>
+    let pool: UnsafeMutablePointer<UInt8>
+    let pageOffsets: UnsafePointer<Int>
+
+    private var firstOffset: Int { firstPosition % Self.tokensPerPiece }
+
+    var pieceCount: Int {
+        (firstOffset + tokens + Self.tokensPerPiece - 1) / Self.tokensPerPiece
+    }
+
+    /// Pieces end where cache lines do, so all but the first begin at a multiple of their length.
+    func run(piece: Int) {
+        let first = max(0, piece * Self.tokensPerPiece - firstOffset)
+        let end = min((piece + 1) * Self.tokensPerPiece - firstOffset, tokens)
+        let (heads, keyHeads) = (shape.headCount, shape.keyValueHeadCount)
+        unsafe finish(
+            query, first..<end, heads: heads, bias: treatment.queryBias, norm: treatment.queryNorm)
+        unsafe finish(
+            key, first..<end, heads: keyHeads, bias: treatment.keyBias, norm: treatment.keyNorm)
+        if let bias = treatment.valueBias {
+            let width = keyHeads * shape.valueHeadWidth
+            unsafe table.pointee.add_bias(
+                bias.span.start, value + first * width, end - first, width)
+        }
+        for head in 0..<keyHeads { store(head, first..<end) }
+    }
+
+    private func finish(
+        _ x: UnsafeMutablePointer<Float>, _ range: Range<Int>, heads: Int, bias: [Float]?,
+        norm: [Float]?
+    ) {
+        let width = heads * shape.keyHeadWidth
+        let x = unsafe x + range.lowerBound * width
+        if let bias {
+            unsafe table.pointee.add_bias(bias.span.start, x, range.count, width)
+        }
+        if let norm {
+            unsafe table.pointee.normalize(
+                x, nil, range.count * width / norm.count, norm.count, norm.span.start,
+                treatment.normEpsilon, x)
+        }
+        let pairs = treatment.rotatedWidth / 2
+        guard pairs > 0 else { return }
+        unsafe table.pointee.rotate(
+            x, range.count, heads, shape.keyHeadWidth, treatment.rotatedWidth,
+            cosines + range.lowerBound * pairs, sines + range.lowerBound * pairs,
+            treatment.pairing == .halves ? 1 : 0)
+    }
+
+    /// A piece lies in one page.
+    private func store(_ head: Int, _ range: Range<Int>) {
+        let position = firstPosition + range.lowerBound
+        let page = AttentionShape.pageTokens
+        let part = unsafe pool + pageOffsets[position / page]
+        let keyBytes = page * shape.keyHeadWidth * shape.element.byteCount
+        let valueBytes = page * shape.valueHeadWidth * shape.element.byteCount
+        let keyStride = shape.keyValueHeadCount * shape.keyHeadWidth
+        let valueStride = shape.keyValueHeadCount * shape.valueHeadWidth
+        var keys = unsafe ckernels_page_rows(
+            x: key + range.lowerBound * keyStride + head * shape.keyHeadWidth, stride: keyStride,
+            tokens: range.count, width: shape.keyHeadWidth, slot: position % page,
+            element_bytes: shape.element.byteCount, part: part + head * keyBytes)
+        unsafe table.pointee.store_keys(&keys)
+        var values = unsafe ckernels_page_rows(
+            x: value + range.lowerBound * valueStride + head * shape.valueHeadWidth,
+            stride: valueStride, tokens: range.count, width: shape.valueHeadWidth,
+            slot: position % page, element_bytes: shape.element.byteCount,
+            part: part + shape.keyValueHeadCount * keyBytes + head * valueBytes)
+        unsafe table.pointee.store_values(&values)
+    }
+}
