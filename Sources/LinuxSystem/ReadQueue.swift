@@ -49,8 +49,18 @@ package protocol ReadQueue: AnyObject {
     /// Starts everything pushed.
     func flush() throws(SystemError)
 
-    /// A finished command, or nil when none has finished and `waiting` is false.
+    /// A finished command, or nil when none finishes within `nanosecondsMax`; 0 does not wait.
     ///
-    /// - Precondition: with `waiting`, at least one command is in flight.
-    func next(waiting: Bool) throws(SystemError) -> ReadResult?
+    /// - Precondition: when this waits, at least one command is in flight.
+    func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult?
+}
+
+extension ReadQueue {
+    /// A finished command, however long it takes, or with `waiting` false only if there is one.
+    package func next(waiting: Bool) throws(SystemError) -> ReadResult? {
+        guard waiting else { return try next(within: 0) }
+        while true {
+            if let result = try next(within: 1 << 40) { return result }
+        }
+    }
 }

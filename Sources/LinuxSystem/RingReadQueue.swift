@@ -80,16 +80,22 @@ package final class RingReadQueue: ReadQueue {
         }
     }
 
-    package func next(waiting: Bool) throws(SystemError) -> ReadResult? {
+    package func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
         var entry: UnsafeMutablePointer<io_uring_cqe>?
         if unsafe io_uring_peek_cqe(&ring, &entry) != 0 {
-            guard waiting else {
+            guard nanosecondsMax > 0 else {
                 _ = unsafe io_uring_get_events(&ring)
                 return unsafe io_uring_peek_cqe(&ring, &entry) == 0 ? take(entry) : nil
             }
             precondition(inFlight > 0, "waiting for a read that was never issued")
+            var limit = __kernel_timespec(
+                tv_sec: Int64(nanosecondsMax / 1_000_000_000),
+                tv_nsec: Int64(nanosecondsMax % 1_000_000_000))
             var status: Int32
-            repeat { status = unsafe io_uring_wait_cqe(&ring, &entry) } while status == -EINTR
+            repeat {
+                status = unsafe io_uring_wait_cqe_timeout(&ring, &entry, &limit)
+            } while status == -EINTR
+            if status == -ETIME { return nil }
             guard status == 0 else {
                 throw SystemError("io_uring_enter", errorNumber: -status, subject: file.path)
             }

@@ -43,8 +43,8 @@ package final class ThreadReadQueue: ReadQueue {
 
     package func flush() throws(SystemError) {}
 
-    package func next(waiting: Bool) throws(SystemError) -> ReadResult? {
-        exchange.next(waiting: waiting)
+    package func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
+        exchange.next(within: nanosecondsMax)
     }
 }
 
@@ -79,9 +79,19 @@ private final class Exchange: @unchecked Sendable {
         unsafe pthread_cond_signal(commandArrived)
     }
 
-    func next(waiting: Bool) -> ReadResult? {
-        locked {
-            while results.isEmpty && waiting { unsafe pthread_cond_wait(resultArrived, mutex) }
+    func next(within nanosecondsMax: UInt64) -> ReadResult? {
+        var deadline = timespec()
+        if nanosecondsMax > 0 {
+            unsafe clock_gettime(CLOCK_REALTIME, &deadline)
+            let nanoseconds = UInt64(deadline.tv_nsec) + nanosecondsMax
+            deadline.tv_sec += Int(nanoseconds / 1_000_000_000)
+            deadline.tv_nsec = Int(nanoseconds % 1_000_000_000)
+        }
+        return locked {
+            var status: Int32 = 0
+            while results.isEmpty && nanosecondsMax > 0 && status == 0 {
+                status = unsafe pthread_cond_timedwait(resultArrived, mutex, &deadline)
+            }
             return results.isEmpty ? nil : results.removeFirst()
         }
     }

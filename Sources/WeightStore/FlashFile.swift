@@ -13,6 +13,11 @@ package struct FlashOptions: Sendable {
     }
 
     package var reader = Reader.automatic
+    /// Flash collects garbage for a second now and then; four are a broken drive.
+    package static let stallNanosecondsDefault: UInt64 = 4_000_000_000
+
+    /// How long a request waits for a drive that does not answer, before it fails.
+    package var stallNanosecondsMax = stallNanosecondsDefault
     /// Reads in flight at most.
     package var queueDepth = 32
     /// Larger reads are split into pieces of this many bytes.
@@ -41,7 +46,8 @@ package enum FlashFile {
         return FlashReader(
             queue: options.interposer?(queue, arena) ?? queue, fileName: path,
             pieceBytesMax: options.pieceBytesMax,
-            droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read))
+            droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read),
+            stallNanosecondsMax: options.stallNanosecondsMax)
     }
 
     /// Whether O_DIRECT reads of `path` work and return what buffered reads return. Opening alone

@@ -39,6 +39,8 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case system(SystemError)
         case endOfFile
         case checksum(expected: UInt32, found: UInt32)
+        /// Nothing arrived for so many seconds.
+        case stalled(seconds: Double)
         /// O_DIRECT gave other bytes than the page cache.
         case directReadDiffers
     }
@@ -57,7 +59,7 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
     package var isDamage: Bool {
         switch cause {
         case .checksum, .endOfFile: true
-        case .system, .directReadDiffers: false
+        case .system, .directReadDiffers, .stalled: false
         }
     }
 
@@ -66,6 +68,7 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         return switch cause {
         case .system(let error): "\(place): \(error)"
         case .endOfFile: "\(place): the file ends too early; was it replaced or cut short?"
+        case .stalled(let seconds): "\(file): the drive has not answered for \(seconds) s"
         case .directReadDiffers:
             "\(place): direct reads return other bytes than buffered ones"
         case .checksum(let expected, let found):
@@ -94,6 +97,7 @@ package final class FlashReader {
     /// The file when it is read through the page cache, whose pages are dropped as soon as they
     /// were copied: a memory limit counts them.
     private let cachedFile: FileDescriptor?
+    private let stallNanosecondsMax: UInt64
     /// Requests under way, by index; nil is a free place.
     private var active: [ActiveRequest?] = []
     /// Commands in the queue, by tag; nil is a free tag.
@@ -106,15 +110,18 @@ package final class FlashReader {
     /// - Parameters:
     ///   - pieceBytesMax: reads larger than this are split; a multiple of 4 KiB.
     ///   - cachedFile: the file, when `queue` reads it through the page cache.
+    ///   - stallNanosecondsMax: how long a caller waits for any read to end.
     package init(
         queue: any ReadQueue, fileName: String, pieceBytesMax: Int,
-        droppingPagesOf cachedFile: consuming FileDescriptor? = nil
+        droppingPagesOf cachedFile: consuming FileDescriptor? = nil,
+        stallNanosecondsMax: UInt64 = FlashOptions.stallNanosecondsDefault
     ) {
         precondition(pieceBytesMax % 4096 == 0 && pieceBytesMax > 0, "pieces are whole blocks")
         self.queue = queue
         self.fileName = fileName
         self.pieceBytesMax = pieceBytesMax
         self.cachedFile = cachedFile
+        self.stallNanosecondsMax = stallNanosecondsMax
         issued = Array(repeating: nil, count: queue.depth)
         freeTags = Array(0..<queue.depth)
     }
@@ -149,14 +156,25 @@ package final class FlashReader {
     /// A finished request, or nil when none is finished and `waiting` is false.
     ///
     /// - Precondition: with `waiting`, at least one request is in flight.
+    /// - Throws: `ReadFailure` when the kernel takes no reads, or when nothing ends for too long:
+    ///   the reads are then still under way, and their completions come later.
     package func next(waiting: Bool) throws(ReadFailure) -> ReadCompletion? {
         if let completion = finished.popLast() { return completion }
         let start = waiting ? MonotonicClock.nanoseconds : 0
         defer { if waiting { waitNanoseconds += MonotonicClock.nanoseconds - start } }
         while true {
             let result: ReadResult?
-            do { result = try queue.next(waiting: waiting) } catch { throw failure(error) }
-            guard let result else { return nil }
+            do {
+                result = try queue.next(within: waiting ? stallNanosecondsMax : 0)
+            } catch {
+                throw failure(error)
+            }
+            guard let result else {
+                guard waiting else { return nil }
+                let seconds = Double(stallNanosecondsMax) / 1e9
+                throw ReadFailure(
+                    file: fileName, fileOffset: 0, cause: .stalled(seconds: seconds))
+            }
             finish(result)
             try issue()
             if let completion = finished.popLast() { return completion }

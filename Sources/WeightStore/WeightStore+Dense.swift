@@ -9,6 +9,7 @@ extension WeightStore {
     /// - Parameter withOutput: whether the pass ends with the output matrix.
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
     package func beginPass(withOutput: Bool) throws(ReadFailure) {
+        if isUnsettled { try drain() }
         guard plan.streamsDense else { return }
         if dense.isMidPass || dense.hasFailed { try drain() }
         dense.beginPass(withOutput: withOutput)
@@ -70,6 +71,9 @@ extension WeightStore {
     private func drain() throws(ReadFailure) {
         while reader.requestsInFlight > 0 { try collect(waiting: true) }
         firstFailure = nil
+        arrivedSlots.removeAll(keepingCapacity: true)
+        embeddingsLeft = 0
         dense.reset()
+        isUnsettled = false
     }
 }

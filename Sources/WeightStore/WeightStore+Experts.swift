@@ -31,7 +31,7 @@ extension WeightStore {
             }
         } catch {
             // What is still under way may fail too, and must not fail the next demand.
-            while experts.isLoading, reader.requestsInFlight > 0,
+            while !isUnsettled, experts.isLoading, reader.requestsInFlight > 0,
                 (try? collect(waiting: true)) != nil
             {}
             experts.releaseAll()

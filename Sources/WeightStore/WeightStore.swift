@@ -54,6 +54,8 @@ package final class WeightStore {
     /// Experts whose reads ended since the present demand began, in completion order.
     var arrivedSlots: [Int] = []
     var embeddingsLeft = 0
+    /// Whether a wait was given up while reads were under way: they must end before the next pass.
+    var isUnsettled = false
     var firstFailure: ReadFailure?
 
     /// Opens the packed file at `path`, reads what stays, and verifies it.
@@ -115,7 +117,7 @@ package final class WeightStore {
     /// Takes completions off the reader: all that are there, or at least one when `waiting`.
     func collect(waiting: Bool) throws(ReadFailure) {
         var mustWait = waiting
-        while let completion = try reader.next(waiting: mustWait) {
+        while let completion = try next(waiting: mustWait) {
             mustWait = false
             let failure = completion.failure ?? verify(completion.request)
             switch completion.request.purpose {
@@ -128,6 +130,15 @@ package final class WeightStore {
                 if failure == nil { arrivedSlots.append(slot) }
                 firstFailure = firstFailure ?? failure
             }
+        }
+    }
+
+    private func next(waiting: Bool) throws(ReadFailure) -> ReadCompletion? {
+        do throws(ReadFailure) {
+            return try reader.next(waiting: waiting)
+        } catch {
+            isUnsettled = true
+            throw error
         }
     }
 

@@ -55,6 +55,21 @@ import WeightStore
         }
     }
 
+    /// A drive that does not answer ends the request within the time allowed; once it answers
+    /// again the model computes as before.
+    @Test(arguments: models) func stalledDriveEndsTheRequest(name: String) throws {
+        // Far above what a busy machine's own pauses take.
+        let limit: UInt64 = 1_000_000_000
+        try withModel(name, stallNanosecondsMax: limit) { model, script in
+            let (baseline, reads) = try self.baseline(model, script)
+            script.arm(.stall(nanoseconds: 3 * limit), at: reads / 2)
+            #expect(fails(model, baseline, "stalled"))
+            script.arm(nil)
+            while fails(model, baseline, "still stalled") {}
+            #expect(try evaluate(model) == baseline, "after a stall")
+        }
+    }
+
     @Test(arguments: models) func faultsWhileOpening(name: String) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in
             let script = FaultScript()
@@ -96,11 +111,14 @@ import WeightStore
 
     /// A model under the least budget, so that nearly everything is read again and again.
     private func withModel(
-        _ name: String, _ body: (ModelInstance, FaultScript) throws -> Void
+        _ name: String, stallNanosecondsMax: UInt64 = FlashOptions.stallNanosecondsDefault,
+        _ body: (ModelInstance, FaultScript) throws -> Void
     ) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in
             let script = FaultScript()
-            try body(try ModelInstance(path: path, options: Self.options(script, path)), script)
+            var options = try Self.options(script, path)
+            options.flash.stallNanosecondsMax = stallNanosecondsMax
+            try body(try ModelInstance(path: path, options: options), script)
         }
     }
 
@@ -140,7 +158,9 @@ import WeightStore
             return false
         } catch EvaluationError.read(let failure) {
             #expect(failure.file == model.path, "\(what)")
-            #expect(failure.description.contains("at byte"), "\(what): \(failure)")
+            let isStall = failure.description.contains("has not answered")
+            #expect(
+                isStall || failure.description.contains("at byte"), "\(what): \(failure)")
         } catch {
             Issue.record("\(what): \(error)")
         }

@@ -11,6 +11,8 @@ package enum ReadFault: Sendable, Equatable {
     case endOfFile
     /// All bytes arrive, one bit of them wrong.
     case flippedBit
+    /// Its completion, and all after it, come this much later.
+    case stall(nanoseconds: UInt64)
 }
 
 /// Says which read goes wrong. Shared between a test and the queue under the engine.
@@ -56,6 +58,8 @@ package final class FaultyReadQueue: ReadQueue {
     private var invented: [ReadResult] = []
     /// Where a bit is flipped when the read with this tag is done.
     private var flips: [UInt64: Int] = [:]
+    /// Until when nothing completes.
+    private var silentUntilNanoseconds: UInt64 = 0
 
     package init(_ queue: any ReadQueue, arena: MemoryArena, script: FaultScript) {
         self.queue = queue
@@ -73,6 +77,9 @@ package final class FaultyReadQueue: ReadQueue {
             var shorter = command
             shorter.byteCount = min(command.byteCount, 4096)
             queue.push(shorter)
+        case .stall(let nanoseconds):
+            silentUntilNanoseconds = MonotonicClock.nanoseconds + nanoseconds
+            queue.push(command)
         case .flippedBit:
             flips[command.tag] = command.arenaOffset
             queue.push(command)
@@ -81,9 +88,15 @@ package final class FaultyReadQueue: ReadQueue {
 
     package func flush() throws(SystemError) { try queue.flush() }
 
-    package func next(waiting: Bool) throws(SystemError) -> ReadResult? {
+    package func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
+        let now = MonotonicClock.nanoseconds
+        if silentUntilNanoseconds > now {
+            let silence = min(silentUntilNanoseconds - now, nanosecondsMax)
+            Thread.sleep(microseconds: UInt32(silence / 1000))
+            if silence == nanosecondsMax { return nil }
+        }
         if let result = invented.popLast() { return result }
-        let result = try queue.next(waiting: waiting)
+        let result = try queue.next(within: nanosecondsMax)
         if let result, let offset = flips.removeValue(forKey: result.tag) {
             let arena = arena
             var byte = arena.mutableBytes(at: offset, byteCount: 1)

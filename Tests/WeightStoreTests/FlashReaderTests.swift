@@ -85,7 +85,7 @@ private final class ScriptedQueue: ReadQueue {
 
     func flush() throws(SystemError) {}
 
-    func next(waiting isWaiting: Bool) throws(SystemError) -> ReadResult? {
+    func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
         guard !waiting.isEmpty else { return nil }
         let command = waiting.removeFirst()
         let outcome = outcomes.isEmpty ? .bytes(command.byteCount) : outcomes.removeFirst()
