@@ -12,12 +12,15 @@
 // A scale as llama.cpp's 8-bit blocks keep it, rounded to half precision, so that the rounding of
 // activations is the same there and here. Scales that half precision keeps badly stay as they are.
 ELEMENTWISE_INLINE float block_scale(float scale) {
+    uint32_t bits = bits_from_float(scale);
+    // Ten bits of mantissa stay, ties to even.
+    uint32_t rounded = (bits + 0xfff + (bits >> 13 & 1)) & ~UINT32_C(0x1fff);
     int is_normal_half = scale >= 0x1p-14f && scale <= 65504.0f;
-    return is_normal_half ? float_from_half(half_from_float(scale)) : scale;
+    return is_normal_half ? float_from_bits(rounded) : scale;
 }
 
 ELEMENTWISE_INLINE void quantize_block(
-    const float *x, int8_t *quants, float *scale, int32_t *sums) {
+    const float *restrict x, int8_t *restrict quants, float *scale, int32_t *sums) {
     const uint32_t infinity = 0x7f800000;
     const uint32_t smallest = bits_from_float(0x1p-100f);
     // As integers magnitudes order like floats, and a NaN is above infinity.
@@ -33,16 +36,17 @@ ELEMENTWISE_INLINE void quantize_block(
         return;
     }
     float inverse = 127.0f / float_from_bits(largest);
+    int32_t whole[CKERNELS_QUANT_BLOCK];
     for (size_t i = 0; i < CKERNELS_QUANT_BLOCK; i++) {
         float shifted = x[i] * inverse + ROUNDING_MAGIC;
-        int32_t q = (int32_t)(bits_from_float(shifted) - bits_from_float(ROUNDING_MAGIC));
-        quants[i] = (int8_t)q;
+        whole[i] = (int32_t)(bits_from_float(shifted) - bits_from_float(ROUNDING_MAGIC));
     }
-    for (size_t half = 0; half < 2; half++) {
-        int32_t sum = 0;
-        for (size_t i = 16 * half; i < 16 * half + 16; i++) sum += quants[i];
-        sums[half] = sum;
-    }
+    int32_t first = 0, last = 0;
+    for (size_t i = 0; i < CKERNELS_QUANT_BLOCK / 2; i++) first += whole[i];
+    for (size_t i = CKERNELS_QUANT_BLOCK / 2; i < CKERNELS_QUANT_BLOCK; i++) last += whole[i];
+    for (size_t i = 0; i < CKERNELS_QUANT_BLOCK; i++) quants[i] = (int8_t)whole[i];
+    sums[0] = first;
+    sums[1] = last;
     *scale = block_scale(float_from_bits(largest) / 127.0f);
 }
 

@@ -70,8 +70,8 @@ extension Kernels {
         }
         let job = unsafe ActivationJob(
             table: table, activation: activation.kernelNumber, count: count,
-            isQuantized: columns % ProductInput.blockElements == 0, gate: gate.start, up: upStart,
-            input: input.pointers)
+            isQuantized: columns % ProductInput.blockElements == 0, gate: gate.start,
+            up: upStart, input: input.pointers)
         team.run(pieces: job.pieceCount) { job.run(piece: $0) }
     }
 
@@ -102,8 +102,8 @@ extension Kernels {
         team.run(pieces: job.pieceCount) { job.run(piece: $0) }
     }
 
-    /// Copies prepared rows: row `target + i` of `input` becomes row `rows[i]` of `source` (the
-    /// tokens that experts serve). The floats are copied too only where `withFloats`, or where there
+    /// Copies prepared rows: row `target + i` of `input` becomes row `rows[i]` of `source` (tokens
+    /// that an expert serves). The floats are copied only where `withFloats`, or where there
     /// are no 8-bit blocks.
     package func gather(
         _ source: borrowing ProductInput, rows: Span<Int32>, columns: Int, withFloats: Bool,

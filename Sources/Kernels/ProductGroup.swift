@@ -7,8 +7,8 @@ package import ModelFormat
 
 /// Products that are run together. Keeps its memory from one group to the next.
 ///
-/// Weights, inputs and results must stay where and what they are from ``add(_:columns:by:firstRow:tokens:into:at:)``
-/// to ``Kernels/multiply(_:team:)``: they lie in arenas, which stay.
+/// Weights, inputs and results must stay where they are until ``Kernels/multiply(_:team:)``: they
+/// lie in arenas, which stay.
 @safe
 package struct ProductGroup: ~Copyable {
     fileprivate var products: [GroupedProduct] = []

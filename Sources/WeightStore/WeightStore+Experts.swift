@@ -11,10 +11,10 @@ extension WeightStore {
     ///   - layer: the model's layer, which has experts.
     ///   - demanded: expert numbers of that layer, without repeats.
     ///   - body: gets the expert's number, its bundle (gate, up and down in row tiles), and whether
-    ///     it is the last of those available at present. All bundles since the last such one stay
-    ///     where they are until that call returns, so that they can be computed on together.
-    /// - Throws: `ReadFailure` when a bundle cannot be read or is damaged. The cache then holds only
-    ///   good bundles.
+    ///     it is the last of those available at present. Bundles since the last such one stay where
+    ///     they are until that call returns, so that they can be computed on together.
+    /// - Throws: `ReadFailure` when a bundle cannot be read or is damaged. The cache then holds
+    ///   only good bundles.
     package func withExperts(
         layer: Int, _ demanded: [Int], _ body: (Int, RawSpan, Bool) -> Void
     ) throws(ReadFailure) {

@@ -97,9 +97,9 @@ typedef struct {
 //     L = fma(L, c, l * d)            Y[v] = fma(Y[v], c, y[v] * d)
 // and last Y[v] = Y[v] / L. Spans can so be computed in parallel, with the same bits.
 //
-// Error: each score is off by at most key_width * 2^-24 * scale * sum |query * key|, which scales its
-// weight by e to that; beyond that each result is within 2e-6 of the largest |value| it averages
-// (for up to 2^20 positions).
+// Error: each score is off by at most key_width * 2^-24 * scale * sum |query * key|, which scales
+// its weight by e to that; beyond that each result is within 2e-6 of the largest |value| that it
+// averages.
 typedef struct {
     size_t head_count;
     size_t kv_head_count;
