@@ -3,6 +3,6 @@
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx2,fma,f16c")))
 #define SET avx2
-#define TOKENS_AT_ONCE 4
+#define SUMS_MAX 6
 #include "multiply_float_lanes.h"
 #endif

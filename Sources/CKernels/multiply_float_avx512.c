@@ -3,6 +3,6 @@
 #if defined(__x86_64__)
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,f16c")))
 #define SET avx512
-#define TOKENS_AT_ONCE 8
+#define SUMS_MAX 24
 #include "multiply_float_lanes.h"
 #endif

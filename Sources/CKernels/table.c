@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 static const ckernels_table scalar_table = {
@@ -36,6 +38,27 @@ static const ckernels_table avx512_table = {
     ELEMENTWISE(avx512),
     REDUCTIONS(avx512),
 };
+#elif defined(__aarch64__)
+static const ckernels_table neon_table = {
+    .name = "neon",
+    .multiply = {FLOAT_PRODUCTS(neon) INTEGER_PRODUCTS(neon)},
+    ELEMENTWISE(neon),
+    REDUCTIONS(neon),
+};
+
+static const ckernels_table neon_dotprod_table = {
+    .name = "neon_dotprod",
+    .multiply = {FLOAT_PRODUCTS(neon) INTEGER_PRODUCTS(neon_dotprod)},
+    ELEMENTWISE(neon),
+    REDUCTIONS(neon),
+};
+
+static const ckernels_table neon_i8mm_table = {
+    .name = "neon_i8mm",
+    .multiply = {FLOAT_PRODUCTS(neon) INTEGER_PRODUCTS(neon_i8mm)},
+    ELEMENTWISE(neon),
+    REDUCTIONS(neon),
+};
 #endif
 
 enum { TABLES_MAX = 4 };
@@ -65,6 +88,13 @@ static size_t list_tables(const ckernels_table **tables) {
             && __builtin_cpu_supports("avx512vnni")) {
             tables[count++] = &avx512_table;
         }
+    }
+#elif defined(__aarch64__)
+    // Every aarch64 processor that Linux runs programs of this kind on has NEON.
+    tables[count++] = &neon_table;
+    if (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) {
+        tables[count++] = &neon_dotprod_table;
+        if (getauxval(AT_HWCAP2) & HWCAP2_I8MM) tables[count++] = &neon_i8mm_table;
     }
 #endif
     return count;

@@ -82,4 +82,15 @@ DECLARE_ELEMENTWISE(avx512);
 DECLARE_REDUCTIONS(avx512);
 #endif
 
+#if defined(__aarch64__)
+DECLARE_MULTIPLY_FLOAT(neon)
+DECLARE_MULTIPLY_INTEGER(neon)
+DECLARE_ELEMENTWISE(neon);
+DECLARE_REDUCTIONS(neon);
+
+// Only the integer products gain from these; the rest of both sets is NEON's.
+DECLARE_MULTIPLY_INTEGER(neon_dotprod)
+DECLARE_MULTIPLY_INTEGER(neon_i8mm)
+#endif
+
 #endif
