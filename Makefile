@@ -6,7 +6,8 @@ SWIFT = swift
 TEST_FLAGS = -c release --disable-testable-imports
 SOURCES = Package.swift Sources Tests Benchmarks
 
-.PHONY: help demo test lint build bench format install-packages clean
+.PHONY: help demo test test-cross-kernels lint build bench format clean
+.PHONY: install-packages install-test-packages
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
@@ -18,8 +19,12 @@ help:
 demo: build
 	@scripts/demo.sh
 
-test: install-packages lint
+test: install-test-packages lint test-cross-kernels
 	$(SWIFT) test $(TEST_FLAGS)
+
+# The C kernels of every instruction set, aarch64's under emulation.
+test-cross-kernels:
+	@scripts/test-cross-kernels.sh
 
 lint:
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
@@ -35,6 +40,9 @@ bench: build
 
 install-packages:
 	@scripts/install-packages.sh
+
+install-test-packages:
+	@scripts/install-packages.sh test
 
 clean:
 	rm -rf .build .build-*

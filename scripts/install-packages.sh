@@ -1,9 +1,13 @@
 #!/bin/bash
-# Install the Debian packages that building needs, if any is missing. Asks apt only then, through
-# sudo when not root.
+# Install the Debian packages that building needs, or with the argument `test` those that testing
+# needs as well, if any is missing. Asks apt only then, through sudo when not root.
 set -euo pipefail
 
 packages=(libopenblas-dev liburing-dev pkg-config curl)
+if [ "${1:-}" = test ]; then
+    # A compiler and an emulator for aarch64: scripts/test-cross-kernels.sh.
+    packages+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static)
+fi
 
 missing=()
 for package in "${packages[@]}"; do

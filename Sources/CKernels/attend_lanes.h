@@ -99,7 +99,8 @@ LANES_INLINE void weigh_page(attention_query *query) {
     }
     query->correction = exponential(query->max - max);
     query->sum = __builtin_fmaf(query->sum, query->correction, lanes_sum(sums));
-    query->max = max;
+    // Which zero is the largest depends on the order; all sets say +0.
+    query->max = max + 0.0f;
 }
 
 // Adds the weighted values of positions first ..< end to 16 * `vectors` columns of `count` queries.

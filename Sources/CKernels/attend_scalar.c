@@ -30,7 +30,7 @@ static float weigh_page(
     }
     float correction = exponential(result->max - max);
     result->sum = fmaf(result->sum, correction, sum_of_lanes(sums));
-    result->max = max;
+    result->max = max + 0.0f;
     return correction;
 }
 

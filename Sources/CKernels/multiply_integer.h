@@ -14,7 +14,12 @@
 //         in -127...127 and bytes are unsigned, at most weight_max, or with is_signed the signed
 //         ones that SIGNED_BIAS was added to;
 //     word_lanes look_up(word_lanes codes, const uint8_t *values): every byte, 0...15, replaced by
-//         values[byte].
+//         values[byte];
+//     and where several tokens are cheaper together, DOT_TOGETHER and
+//     void dot_words_together(
+//         int_lanes *sums, const word_lanes *words, const int count, const int8_t *const *x,
+//         const int tokens): dot_words for each of an even number (a constant) of tokens; count is
+//         4 or 8.
 
 #include "multiply.h"
 #include "unpack.h"
@@ -110,11 +115,43 @@ LANES_INLINE lanes add_scaled(
 // the registers.
 #define KEEP_ORDER() __asm__ volatile("" ::: "memory")
 
-// Adds the products of sub-block s of a chunk for `tiles` and `tokens` (constants).
-LANES_INLINE void add_products(
+#if defined(DOT_TOGETHER)
+// Integer products of sub-block s of a tile for `tokens` tokens, an even constant.
+LANES_INLINE void dot_tokens(
+    const format_traits traits, const int tokens, const sub_block *w, const activation_chunk *x,
+    size_t s, int_lanes *dots) {
+    // Where a scale holds for 16 columns these are summed apart.
+    const int parts = traits.has_scales ? 2 : 1;
+#pragma clang loop unroll(full)
+    for (int part = 0; part < parts; part++) {
+        int_lanes sums[SUMS_MAX];
+        const int8_t *quants[SUMS_MAX];
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            sums[t] = start_of(traits, x + t, s, part);
+            quants[t] = x[t].quants + CKERNELS_QUANT_BLOCK * s + 16 * part;
+        }
+        dot_words_together(sums, w->words + 4 * part, 8 / parts, quants, tokens);
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            if (traits.has_scales) sums[t] = sums[t] * w->scales[part];
+            dots[t] = part > 0 ? dots[t] + sums[t] : sums[t];
+        }
+    }
+}
+#endif
+
+// Integer products of sub-block s of a chunk for `tiles` and `tokens` (constants).
+LANES_INLINE void dot_sub_blocks(
     const format_traits traits, const int tiles, const int tokens, const sub_block *const *w,
-    const activation_chunk *x, size_t s, lanes (*sums)[SUMS_MAX]) {
-    int_lanes dots[TILES_AT_ONCE][SUMS_MAX] = {0};
+    const activation_chunk *x, size_t s, int_lanes (*dots)[SUMS_MAX]) {
+#if defined(DOT_TOGETHER)
+    if (tokens % 2 == 0) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < tiles; i++) dot_tokens(traits, tokens, w[i], x, s, dots[i]);
+        return;
+    }
+#endif
 #pragma clang loop unroll(full)
     for (int half = 0; half < 2; half++) {
         word_lanes words[TILES_AT_ONCE][4];
@@ -137,6 +174,14 @@ LANES_INLINE void add_products(
             }
         }
     }
+}
+
+// Adds the products of sub-block s of a chunk for `tiles` and `tokens` (constants).
+LANES_INLINE void add_products(
+    const format_traits traits, const int tiles, const int tokens, const sub_block *const *w,
+    const activation_chunk *x, size_t s, lanes (*sums)[SUMS_MAX]) {
+    int_lanes dots[TILES_AT_ONCE][SUMS_MAX] = {0};
+    dot_sub_blocks(traits, tiles, tokens, w, x, s, dots);
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) {
 #pragma clang loop unroll(full)
