@@ -109,6 +109,15 @@ let package = Package(
             name: "kernel-benchmark",
             dependencies: ["Kernels", "LinuxSystem", "ModelFormat", arguments],
             path: "Benchmarks/KernelBenchmark", swiftSettings: strict),
+        .target(
+            name: "CacheSimulation", dependencies: ["WeightStore", "LinuxSystem"],
+            path: "Benchmarks/CacheSimulation", swiftSettings: strict),
+        .executableTarget(
+            name: "cache-simulator",
+            dependencies: [
+                "CacheSimulation", "WeightStore", "LinuxSystem", "ModelFormat", arguments
+            ],
+            path: "Benchmarks/CacheSimulator", swiftSettings: strict),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
@@ -119,6 +128,7 @@ let package = Package(
         tests("Tokenization", ["Tokenization", "ModelFiles", "LinuxSystem", "ModelFormat"]),
         tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
         tests("WeightStore", ["WeightStore", "LinuxSystem", "ModelFormat"]),
+        tests("CacheSimulation", ["CacheSimulation", "WeightStore"]),
         tests("Packing", ["Packing", "LinuxSystem", "ModelFiles", "ModelFormat"]),
         tests("Inference", ["Inference", "Kernels", "WeightStore", "Packing", "ModelFormat"]),
         tests(

@@ -1,7 +1,7 @@
-// Products with float activations in 16 lanes, one lane per row of a tile. Sums of several tiles and
-// tokens are kept in registers together, each over columns in order: how many share a call leaves no
-// trace in the result. The includer defines TARGET, SET and SUMS_MAX: how many sums of 16 lanes its
-// registers hold beside what they are made of.
+// Products with float activations in 16 lanes, one lane per row of a tile. Sums of several tiles
+// and tokens are kept in registers together, each over columns in order: how many share a call
+// leaves no trace in the result. The includer defines TARGET, SET and SUMS_MAX: how many sums of 16
+// lanes its registers hold beside what they are made of.
 
 #include "lanes.h"
 #include "multiply.h"

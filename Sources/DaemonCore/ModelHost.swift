@@ -97,6 +97,9 @@ package func makeEngine(_ configuration: DaemonConfiguration) throws(SystemError
     options.model = ModelOptions(profile)
     options.model.connectionBytes =
         ConnectionBudget(memoryBytes: profile.memory.budgetBytes).byteCount
+    options.model.keepsPopularity = true
+    let log = Log.standardError(level: profile.service.logLevel)
+    options.model.onNotice = { log.log(.info, $0) }
     options.queueMax = profile.service.queueMax
     let catalog = LibraryCatalog(
         library: configuration.library, defaultModel: profile.service.defaultModel)

@@ -3,6 +3,7 @@
 
 package import LinuxSystem
 internal import Glibc
+internal import WeightStore
 
 /// One packed model in the library.
 package struct LibraryEntry: Sendable, Equatable {
@@ -104,6 +105,8 @@ package struct ModelLibrary: Sendable, Equatable {
         let entry = try find(name)
         do throws(SystemError) {
             try FileSystem.remove(entry.path)
+            // Few models have one.
+            try? FileSystem.remove(WeightStore.popularityPath(of: entry.path))
         } catch {
             throw .system(error)
         }

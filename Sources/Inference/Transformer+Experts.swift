@@ -13,6 +13,7 @@ extension Transformer {
         _ mixture: LayerGraph.Mixture, layer: Int, tokens: Int, _ activations: inout Activations
     ) throws(ReadFailure) {
         try route(mixture, tokens: tokens, &activations)
+        onRouting?(layer, routing.experts)
         if let shared = mixture.shared {
             try project(shared, tokens: tokens, &activations)
             gateShared(mixture, tokens: tokens, &activations)

@@ -19,6 +19,8 @@ package final class Transformer {
     let activation: Activation
     /// Time in products and attention, all steps together.
     package internal(set) var computeNanoseconds: UInt64 = 0
+    /// Told each layer's routing: the layer, and tokens × experts per token, best first.
+    package var onRouting: ((_ layer: Int, _ experts: [Int32]) -> Void)?
     var activations: Activations
     /// Products on their way to becoming one operation.
     var products = ProductGroup()

@@ -31,7 +31,9 @@ final class EngineLoop {
 
     func run() {
         while !isStopped {
-            takeMessages(waiting: scheduler.running.isEmpty && queue.count == 0)
+            let isIdle = scheduler.running.isEmpty && queue.count == 0
+            if isIdle { loaded?.model.savePopularity(isLast: false) }
+            takeMessages(waiting: isIdle)
             admit()
             if !scheduler.running.isEmpty { step() }
             retireFinished()
@@ -40,6 +42,7 @@ final class EngineLoop {
         for session in scheduler.running { session.fail(Engine.goingDown) }
         while let order = takeWaiting() { order.onEvent(.failed(Engine.goingDown)) }
         retireFinished()
+        loaded?.model.savePopularity(isLast: true)
     }
 
     private func takeMessages(waiting: Bool) {
@@ -129,6 +132,7 @@ final class EngineLoop {
     ) throws(GenerationError) -> (name: String, model: ModelInstance) {
         let (name, path) = try catalog.locate(name)
         if let loaded, loaded.name == name { return loaded }
+        loaded?.model.savePopularity(isLast: true)
         loaded = nil
         status.report(.loading(model: name))
         do throws(LoadError) {

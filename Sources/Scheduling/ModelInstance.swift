@@ -29,6 +29,11 @@ package struct ModelOptions: Sendable {
     package var connectionBytes = 0
     package var flash = FlashOptions()
     package var verification = VerificationPolicy.first
+    package var cacheRules = CacheRules.standard
+    /// Warm the experts that were popular in earlier runs, and save which ones are in this.
+    package var keepsPopularity = false
+    /// Told in one line what is worth knowing and no error.
+    package var onNotice: @Sendable (String) -> Void = { _ in }
 
     package init() { threads = max(1, Processors.allowed.count) }
 }
@@ -74,13 +79,19 @@ package final class ModelInstance {
     package let contextTokens: Int
     package let prefillChunkTokens: Int
     package let isResident: Bool
+    /// The expert cache is smaller than what one token uses.
+    package let workingSetShortage: WorkingSetShortage?
+    let keepsPopularity: Bool
+    let onNotice: @Sendable (String) -> Void
+    /// Uses of experts when popularity was saved last.
+    var savedAtUses = 0
 
     /// Opens the packed file at `path`.
     ///
     /// - Throws: `LoadError`; `.budget` names every term when the least does not fit.
     package init(path: String, options: ModelOptions) throws(LoadError) {
         let parsed = try Self.parse(path)
-        let sizing = try ModelSizing(parsed, options)
+        let sizing = try ModelSizing.noted(parsed, options)
         self.path = path
         manifest = parsed.model.manifest
         tokenizer = parsed.tokenizer
@@ -90,10 +101,14 @@ package final class ModelInstance {
         contextTokens = sizing.contextTokens
         prefillChunkTokens = sizing.tokensPerStep
         isResident = options.isResident
+        workingSetShortage = sizing.workingSetShortage
+        keepsPopularity = options.keepsPopularity && !options.isResident
+        onNotice = options.onNotice
+        if let workingSetShortage { onNotice("\(workingSetShortage)") }
         do throws(WeightError) {
             store = try WeightStore(
                 path: path, model: parsed.model, plan: sizing.plan, options: options.flash,
-                verification: options.verification)
+                verification: options.verification, cacheRules: options.cacheRules)
         } catch {
             throw LoadError(error)
         }
@@ -110,6 +125,7 @@ package final class ModelInstance {
         if options.isResident {
             do { try store.warmExperts() } catch { throw .read(error) }
         }
+        warmPopularExperts()
     }
 
     /// Gives the calling thread, which computes from now on, a processor of its own.
@@ -118,7 +134,7 @@ package final class ModelInstance {
     /// What opening `path` would need, without reading weights.
     package static func sizing(path: String, options: ModelOptions) throws(LoadError) -> ModelSizing
     {
-        try ModelSizing(try parse(path), options)
+        try ModelSizing.noted(try parse(path), options)
     }
 
     private static func parse(_ path: String) throws(LoadError) -> ParsedModel {

@@ -24,12 +24,17 @@ package struct ModelSizing: Sendable {
     package let layout: KVLayout
     package let cacheBytes: Int
     package let activations: ActivationShape
+    package var workingSetShortage: WorkingSetShortage?
 
-    init(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) {
+    /// - Parameter machineBytes: what the machine and the cgroups allow.
+    init(
+        _ parsed: ParsedModel, _ options: ModelOptions,
+        machineBytes: Int = MemoryLimits.smallestBytes()
+    ) throws(LoadError) {
         let manifest = parsed.model.manifest
         let shape = manifest.hyperparameters
         layout = KVLayout(shape, element: options.kvElement)
-        let limit = Self.limitBytes(options)
+        let limit = Self.limitBytes(options, machineBytes)
         contextTokens =
             options.contextTokens
             ?? Self.contextTokens(min(shape.contextLength, options.contextTokensMax), layout, limit)
@@ -68,9 +73,8 @@ package struct ModelSizing: Sendable {
         return min(wanted, max(contextTokensMin, pages * KVLayout.pageTokens))
     }
 
-    private static func limitBytes(_ options: ModelOptions) -> Int {
+    private static func limitBytes(_ options: ModelOptions, _ machine: Int) -> Int {
         if options.isResident { return Int.max >> 4 }
-        let machine = MemoryLimits.smallestBytes()
         return min(options.memoryBytesMax ?? MemoryLimits.availableBytes(), machine)
     }
 
@@ -102,7 +106,7 @@ package struct ModelSizing: Sendable {
     private static func directoryBytes(_ manifest: PackedManifest) -> Int {
         let extents = manifest.matrices.reduce(0) { $0 + $1.extentCount }
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
-        return extents * 128 + experts * 64 + manifest.embeddings.pageChecksums.byteCount
+        return extents * 128 + experts * 96 + manifest.embeddings.pageChecksums.byteCount
     }
 
     private static func adding(_ plan: WeightPlan, to fixed: MemoryBudget) -> MemoryBudget {

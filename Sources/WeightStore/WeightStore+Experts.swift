@@ -41,22 +41,6 @@ extension WeightStore {
         }
     }
 
-    /// Reads experts in layer order into free slots, until the slots or the experts are used up.
-    package func warmExperts() throws(ReadFailure) {
-        var left = plan.expertSlotCount
-        for layer in manifest.experts where left > 0 {
-            let wanted = Array(0..<min(layer.count, left))
-            left -= wanted.count
-            try withExperts(layer: layer.layer, wanted) { _, _, _ in }
-        }
-    }
-
-    /// Empties the expert slots, for measurements that begin cold.
-    package func dropExperts() throws(ReadFailure) {
-        while reader.requestsInFlight > 0 { try collect(waiting: true) }
-        experts.removeAll()
-    }
-
     func expertLayerIndex(of expert: ExpertID) -> Int {
         // Every layer of the families known has experts, or none has.
         expert.rawValue / expertsPerLayer
@@ -72,6 +56,7 @@ extension WeightStore {
 
     private func beginDemand(layer: Int, _ demanded: [Int]) -> Demand {
         arrivedSlots.removeAll(keepingCapacity: true)
+        experts.beginDemand(layer: layer)
         var demand = Demand(layer: layer, unfinished: demanded.count)
         for number in demanded {
             let expert = ExpertID(rawValue: layer * expertsPerLayer + number)
@@ -88,17 +73,28 @@ extension WeightStore {
         return demand
     }
 
+    /// Misses that are read at the same time, at most: enough for any drive. With more, a prompt's
+    /// experts would push other layers' out, instead of those of their own that were computed.
+    package static let missesAtOnceMax = 8
+
     private func issueMisses(_ demand: inout Demand) throws(ReadFailure) {
-        while let expert = demand.missing.last, let slot = experts.take(for: expert) {
+        while experts.loadingCount < Self.missesAtOnceMax, let expert = demand.missing.last,
+            let slot = experts.take(for: expert)
+        {
             demand.missing.removeLast()
-            let extents = manifest.experts[expertLayerIndex(of: expert)]
-            let extent = extents.extent(expert.rawValue % expertsPerLayer)
-            try reader.submit(
-                ReadRequest(
-                    purpose: .expert(slot: slot), fileOffset: extent.offset,
-                    byteCount: extents.stride,
-                    arenaOffset: plan.expertOffset + slot * plan.expertSlotBytes))
+            try read(expert, into: slot)
         }
+    }
+
+    /// Starts reading an expert's bundle into the slot that was taken for it.
+    func read(_ expert: ExpertID, into slot: Int) throws(ReadFailure) {
+        let extents = manifest.experts[expertLayerIndex(of: expert)]
+        let extent = extents.extent(expert.rawValue % expertsPerLayer)
+        try reader.submit(
+            ReadRequest(
+                purpose: .expert(slot: slot), fileOffset: extent.offset,
+                byteCount: extents.stride,
+                arenaOffset: plan.expertOffset + slot * plan.expertSlotBytes))
     }
 
     /// Hands out what is there. While bundles are missing only some at a time, so that the slots of

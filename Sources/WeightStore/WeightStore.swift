@@ -40,7 +40,7 @@ package final class WeightStore {
     let reader: FlashReader
     var verifier: ExtentVerifier
     var dense: DenseStream
-    var experts: ExpertSlots
+    var experts: ExpertCache
     var hits = 0
     var misses = 0
     /// First unit of each matrix in `plan.units`.
@@ -63,7 +63,7 @@ package final class WeightStore {
     /// - Throws: `WeightError` when the file cannot be opened or read, or is damaged.
     package init(
         path: String, model: PackedModel, plan: WeightPlan, options: FlashOptions,
-        verification: VerificationPolicy = .first
+        verification: VerificationPolicy = .first, cacheRules: CacheRules = .standard
     ) throws(WeightError) {
         self.path = path
         self.plan = plan
@@ -85,7 +85,10 @@ package final class WeightStore {
         let expertCount = expertsPerLayer * manifest.hyperparameters.layerCount
         verifier = ExtentVerifier(
             file: path, extentCount: plan.units.count + expertCount, policy: verification)
-        experts = ExpertSlots(slotCount: plan.expertSlotCount, expertCount: expertCount)
+        experts = ExpertCache(
+            slotCount: plan.expertSlotCount,
+            layerCount: expertCount / max(1, expertsPerLayer), expertsPerLayer: expertsPerLayer,
+            rules: cacheRules)
         let streamed = plan.units.indices.filter { plan.units[$0].pinnedOffset == nil }
         let outputMatrix = manifest.matrices.firstIndex { $0.role == .output }
         dense = DenseStream(

@@ -26,6 +26,8 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Keep cached weights between runs.")
     var warm = false
 
+    @OptionGroup var trace: TraceArguments
+
     @Flag(help: "Print one JSON object.")
     var json = false
 
@@ -71,11 +73,12 @@ struct BenchCommand: ParsableCommand {
         let instance = try ModelInstance(path: path, options: options)
         instance.pinComputingThread()
         let benchmark = Benchmark(model: instance, plan: plan)
-        let runs = try benchmark.run()
+        let runs = try trace.recording(instance) { try benchmark.run() }
         return BenchmarkSubject(
             path: path, isResident: instance.isResident, budget: instance.budget, runs: runs,
             weightBytesPerToken: benchmark.weightBytesPerToken,
-            peakBytes: ProcessMemory.current().residentPeakBytes)
+            peakBytes: ProcessMemory.current().residentPeakBytes,
+            workingSetLimitBytes: instance.workingSetShortage?.neededLimitBytes)
     }
 }
 
@@ -87,6 +90,8 @@ struct BenchmarkSubject {
     let runs: [BenchmarkRun]
     let weightBytesPerToken: Int
     let peakBytes: Int
+    /// Memory with which one token's experts fit; nil when they do.
+    let workingSetLimitBytes: Int?
 }
 
 /// What the machine allows.
@@ -127,6 +132,8 @@ struct BenchmarkReport: Encodable {
     let flashBytesPerGeneratedToken: Double
     let flashBytesPerSecond: Double
     let bundleHitRate: Double
+    /// The memory limit with which one token's experts fit the cache, when they do not.
+    let workingSetMemoryLimitBytes: Nullable<Int>
     /// What measured bandwidths allow for the bytes that this run moved; nil without a limit.
     let flashLimitTokensPerSecond: Nullable<Double>
     let memoryLimitTokensPerSecond: Double
@@ -153,6 +160,7 @@ struct BenchmarkReport: Encodable {
         timeToFirstTokenSeconds = prompt
         flashBytesPerGeneratedToken = flashBytes / tokens
         flashBytesPerSecond = flashBytes / generate
+        workingSetMemoryLimitBytes = Nullable(subject.workingSetLimitBytes)
         bundleHitRate = Self.median(runs.map(\.generation.hitRate))
         flashLimitTokensPerSecond = Nullable(
             limits.flashBytesPerSecond.flatMap {

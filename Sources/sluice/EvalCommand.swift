@@ -23,6 +23,8 @@ struct EvalCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Tokens to continue with, greedily.", valueName: "n"))
     var generate = 0
 
+    @OptionGroup var trace: TraceArguments
+
     @Flag(help: "Print one JSON object: tokens, greedy, nll, logits.")
     var json = false
 
@@ -42,7 +44,9 @@ struct EvalCommand: ParsableCommand {
         let tokens =
             try input.tokenList()
             ?? instance.tokenizer.encode(utf8: bytes ?? [], addSpecial: true, parseSpecial: true)
-        let evaluation = try Evaluator(model: instance).evaluate(tokens, generate: generate)
+        let evaluation = try trace.recording(instance) {
+            try Evaluator(model: instance).evaluate(tokens, generate: generate)
+        }
         if json {
             Terminal.line(try EvaluationReport(evaluation).json())
         } else {

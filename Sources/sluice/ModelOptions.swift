@@ -99,6 +99,7 @@ struct EngineArguments: ParsableArguments {
         options.isResident = resident
         options.verification = verify
         options.kvElement = kvBits == 16 ? .half : .float
+        options.onNotice = { Terminal.complain($0) }
         return options
     }
 }

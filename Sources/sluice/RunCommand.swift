@@ -78,6 +78,7 @@ struct RunCommand: ParsableCommand {
         }
         var engineOptions = EngineOptions()
         engineOptions.model = try engine.options()
+        engineOptions.model.keepsPopularity = true
         let service = try Engine(
             catalog: FileCatalog(path: try library.packedPath(of: model)), options: engineOptions)
         defer { service.stop() }

@@ -81,6 +81,9 @@ struct ShowCommand: ParsableCommand {
         if experts > 0 {
             Terminal.line(
                 Self.row("", "\(sizing.plan.expertSlotCount) of \(experts) experts fit at once"))
+            if let shortage = sizing.workingSetShortage {
+                Terminal.line(Self.row("note", "\(shortage)"))
+            }
         }
     }
 

@@ -1,0 +1,76 @@
+// The small binary files of our own beside models and from measurements: little-endian numbers with
+// a CRC-32C at their end. Whatever is wrong with one is an error that says where.
+
+internal import ModelFormat
+
+struct ByteWriter {
+    var bytes: [UInt8] = []
+
+    mutating func add(_ value: UInt32) {
+        for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
+    }
+
+    mutating func addChecksum() { unsafe add(Checksum.of(bytes.span.bytes)) }
+}
+
+struct ByteReader {
+    private let bytes: [UInt8]
+    private let file: String
+    private var offset = 0
+    private var end: Int
+
+    init(_ bytes: [UInt8], file: String) {
+        self.bytes = bytes
+        self.file = file
+        end = bytes.count
+    }
+
+    var isAtEnd: Bool { offset == end }
+
+    /// Compares the last four bytes with the checksum of the others, and leaves them out from then
+    /// on.
+    mutating func checkSum() throws(FormatError) {
+        guard bytes.count >= 4 else { throw error("a checksum", found: "\(bytes.count) bytes") }
+        end = bytes.count - 4
+        offset = end
+        let stored = (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[end + $1]) << (8 * $1) }
+        let found = unsafe Checksum.of(bytes.span.bytes.extracting(0..<end))
+        guard stored == found else { throw error("checksum \(stored)", found: "\(found)") }
+        offset = 0
+    }
+
+    mutating func take(_ count: Int) throws(FormatError) -> ArraySlice<UInt8> {
+        guard count <= end - offset else {
+            throw error("\(count) more bytes", found: "\(end - offset)")
+        }
+        offset += count
+        return bytes[offset - count..<offset]
+    }
+
+    mutating func byte() throws(FormatError) -> UInt8 {
+        guard offset < end else { throw error("another byte", found: "the end") }
+        offset += 1
+        return bytes[offset - 1]
+    }
+
+    mutating func word() throws(FormatError) -> UInt32 {
+        let start = offset
+        _ = try take(4)
+        return (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * $1) }
+    }
+
+    mutating func expect(_ magic: [UInt8], _ meaning: String) throws(FormatError) {
+        guard try take(magic.count).elementsEqual(magic) else {
+            offset = 0
+            throw error(meaning, found: "something else")
+        }
+    }
+
+    func expectEnd() throws(FormatError) {
+        guard isAtEnd else { throw error("the end", found: "\(end - offset) more bytes") }
+    }
+
+    func error(_ expected: String, found: String) -> FormatError {
+        FormatError(file: file, offset: UInt64(offset), expected: expected, found: found)
+    }
+}

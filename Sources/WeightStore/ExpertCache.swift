@@ -1,0 +1,287 @@
+// Which experts are in memory, and which leaves next: bookkeeping of the expert cache, without any
+// memory or reading of its own. The offline simulator replays traces through the same code.
+
+/// An expert of a layer, as one number: `layer * expertsPerLayer + expert`.
+package struct ExpertID: Hashable, Sendable {
+    package let rawValue: Int
+    package init(rawValue: Int) { self.rawValue = rawValue }
+}
+
+/// The slots of an expert cache.
+///
+/// Slots that the present demand holds, and slots that are loading, are never evicted. Choosing what
+/// leaves takes time in the number of layers and the logarithm of the slots; nothing allocates.
+package struct ExpertCache: Sendable {
+    package enum State: Equatable, Sendable {
+        case empty
+        case loading(ExpertID)
+        case ready(ExpertID)
+    }
+
+    package let rules: CacheRules
+    package private(set) var states: [State]
+    /// Slots that the present demand needs and that must not be taken.
+    package private(set) var isHeld: [Bool]
+    private let layerCount: Int
+    private let expertsPerLayer: Int
+    /// Slot of each expert, or -1.
+    private var slotOf: [Int32]
+    /// When each slot was last used; larger is later.
+    private var lastUse: [UInt64]
+    /// Whether a slot's bundle was demanded since it was taken.
+    private var wasUsed: [Bool]
+    private var evictable: EvictionHeaps
+    private var protected: [ProtectedSlots]
+    /// Empty slots, for each group: a layer's, or all.
+    private var free: [[Int32]]
+    private let quotas: [Int]
+    private let group: [Int32]
+    /// Bundles under way.
+    package private(set) var loadingCount = 0
+    private var uses: UseRates
+    private var clock: UInt64 = 0
+    private var layerNow = 0
+
+    package init(
+        slotCount: Int, layerCount: Int, expertsPerLayer: Int, rules: CacheRules = .standard
+    ) {
+        self.rules = rules
+        self.layerCount = layerCount
+        self.expertsPerLayer = expertsPerLayer
+        let shared = rules.sharing == .global || slotCount < layerCount || layerCount == 0
+        let groupCount = shared ? 1 : layerCount
+        let quotas = (0..<groupCount).map { index in
+            slotCount / groupCount + (index < slotCount % groupCount ? 1 : 0)
+        }
+        self.quotas = quotas
+        let group = quotas.indices.flatMap { Array(repeating: Int32($0), count: quotas[$0]) }
+        self.group = group
+        free = quotas.indices.map { index in
+            (0..<slotCount).reversed().filter { group[$0] == index }.map { Int32($0) }
+        }
+        states = Array(repeating: .empty, count: slotCount)
+        isHeld = Array(repeating: false, count: slotCount)
+        wasUsed = isHeld
+        lastUse = Array(repeating: 0, count: slotCount)
+        slotOf = Array(repeating: -1, count: layerCount * expertsPerLayer)
+        evictable = EvictionHeaps(
+            layerCount: layerCount, capacity: min(expertsPerLayer, quotas.max() ?? 0),
+            slotCount: slotCount)
+        let isSegmented = if case .segmented = rules.policy { true } else { false }
+        protected = quotas.map { _ in ProtectedSlots(slotCount: isSegmented ? slotCount : 0) }
+        uses = UseRates(layerCount: layerCount, expertsPerLayer: expertsPerLayer, rules.policy)
+    }
+
+    // MARK: looking
+
+    /// The slot that has or is getting `expert`.
+    package func slot(of expert: ExpertID) -> Int? {
+        let slot = slotOf[expert.rawValue]
+        return slot < 0 ? nil : Int(slot)
+    }
+
+    package func isReady(_ slot: Int) -> Bool {
+        if case .ready = states[slot] { true } else { false }
+    }
+
+    /// Whether any bundle is under way.
+    package var isLoading: Bool { loadingCount > 0 }
+
+    /// The share of passes that used each expert, in order of their numbers; a pass a half-life ago
+    /// counts half.
+    package var popularity: [Float] { uses.values }
+
+    // MARK: using
+
+    /// A layer's demand begins: its experts are held or taken next.
+    package mutating func beginDemand(layer: Int) {
+        layerNow = layer
+        uses.beginPass(layer: layer)
+        guard ranksChange else { return }
+        evictable.updateRanks(layer: layer) { [states, uses] slot in
+            guard case .ready(let expert) = states[slot] else {
+                preconditionFailure("only ready bundles are evictable")
+            }
+            return uses.estimate(expert.rawValue)
+        }
+    }
+
+    /// Keeps a slot's content until ``release(_:)``, and counts a use.
+    package mutating func hold(_ slot: Int) {
+        if evictable.contains(slot) { evictable.remove(slot, layer: layer(ofSlot: slot)) }
+        isHeld[slot] = true
+        clock += 1
+        lastUse[slot] = clock
+        if let expert = expert(in: slot) { uses.count(expert.rawValue) }
+        if wasUsed[slot] { protect(slot) }
+        wasUsed[slot] = true
+    }
+
+    package mutating func release(_ slot: Int) {
+        isHeld[slot] = false
+        enterHeap(slot)
+    }
+
+    package mutating func releaseAll() {
+        for slot in isHeld.indices where isHeld[slot] { release(slot) }
+    }
+
+    /// Takes a slot for a demanded `expert`, evicting another one when none is empty; nil when all
+    /// are held or loading. The slot is held.
+    package mutating func take(for expert: ExpertID) -> Int? {
+        guard let slot = seize(for: expert) else { return nil }
+        hold(slot)
+        return slot
+    }
+
+    /// Takes a slot for an expert that nobody demands yet. Such a slot is not held, and taking it
+    /// counts as no use.
+    ///
+    /// - Parameter evicts: whether another expert may leave for it.
+    package mutating func takeAhead(for expert: ExpertID, evicts: Bool) -> Int? {
+        if !evicts, free[groupIndex(of: expert)].isEmpty { return nil }
+        return seize(for: expert)
+    }
+
+    /// - Returns: the expert whose read ended.
+    package mutating func completed(slot: Int, succeeded: Bool) -> ExpertID {
+        guard case .loading(let expert) = states[slot] else {
+            preconditionFailure("a completion for a slot that was not loading")
+        }
+        loadingCount -= 1
+        if succeeded {
+            states[slot] = .ready(expert)
+            enterHeap(slot)
+        } else {
+            states[slot] = .empty
+            slotOf[expert.rawValue] = -1
+            isHeld[slot] = false
+            protected[Int(group[slot])].remove(slot)
+            free[Int(group[slot])].append(Int32(slot))
+        }
+        return expert
+    }
+
+    /// Forgets every bundle that is in memory, and every use. None may be under way.
+    package mutating func removeAll() {
+        precondition(loadingCount == 0, "bundles are under way")
+        self = ExpertCache(
+            slotCount: states.count, layerCount: layerCount, expertsPerLayer: expertsPerLayer,
+            rules: rules)
+    }
+
+    /// Begins with another run's ``popularity``.
+    package mutating func begin(popularity: [Float]) {
+        precondition(popularity.count == slotOf.count, "one number for each expert")
+        uses.begin(popularity)
+    }
+
+    // MARK: choosing
+
+    private mutating func seize(for expert: ExpertID) -> Int? {
+        precondition(slotOf[expert.rawValue] < 0, "the expert has a slot")
+        let index = groupIndex(of: expert)
+        let slot: Int
+        if let empty = free[index].popLast() {
+            slot = Int(empty)
+        } else if let victim = victim(group: index) {
+            evictable.remove(victim, layer: layer(ofSlot: victim))
+            if let old = self.expert(in: victim) { slotOf[old.rawValue] = -1 }
+            protected[index].remove(victim)
+            slot = victim
+        } else {
+            return nil
+        }
+        states[slot] = .loading(expert)
+        slotOf[expert.rawValue] = Int32(slot)
+        wasUsed[slot] = false
+        lastUse[slot] = clock
+        loadingCount += 1
+        return slot
+    }
+
+    /// The evictable slot of least worth, of those that come first in their layers.
+    private func victim(group index: Int) -> Int? {
+        guard free.count == 1 else { return evictable.lowest(layer: index) }
+        var best: Int?
+        var bestWorth = EvictionKey(rank: .infinity, lastUse: .max)
+        for layer in 0..<layerCount {
+            guard let slot = evictable.lowest(layer: layer) else { continue }
+            let worth = EvictionKey(rank: worth(of: slot, layer), lastUse: lastUse[slot])
+            if worth < bestWorth { (best, bestWorth) = (slot, worth) }
+        }
+        return best
+    }
+
+    /// What layers are compared by. Never infinite.
+    private func worth(of slot: Int, _ layer: Int) -> Double {
+        let key = evictable.key(of: slot)
+        let recency = 1 / Double(clock - key.lastUse + 1)
+        let worth =
+            switch rules.policy {
+            case .leastRecent: recency
+            case .leastFrequent, .leastLikely: key.rank
+            // Protected experts leave after all others, whatever their layer.
+            case .segmented: recency + key.rank * 1e6
+            }
+        return switch rules.preference {
+        case .none: worth
+        case .shallow(let layers, let factor): layer < layers ? worth * factor : worth
+        case .soonest:
+            worth / Double(layer > layerNow ? layer - layerNow : layer - layerNow + layerCount)
+        }
+    }
+
+    private mutating func enterHeap(_ slot: Int) {
+        guard case .ready(let expert) = states[slot], !isHeld[slot], !evictable.contains(slot)
+        else { return }
+        let rank: Double =
+            switch rules.policy {
+            case .leastRecent: 0
+            case .leastFrequent, .leastLikely: uses.estimate(expert.rawValue)
+            case .segmented: protected[Int(group[slot])].contains(slot) ? 1 : 0
+            }
+        evictable.insert(
+            slot, layer: expert.rawValue / expertsPerLayer,
+            key: EvictionKey(rank: rank, lastUse: lastUse[slot]))
+    }
+
+    /// A second use: the slot joins the protected segment, and another one may have to leave it.
+    private mutating func protect(_ slot: Int) {
+        guard case .segmented(let percent) = rules.policy else { return }
+        let index = Int(group[slot])
+        protected[index].append(slot)
+        guard protected[index].count > quotas[index] * percent / 100,
+            let demoted = protected[index].first
+        else { return }
+        protected[index].remove(demoted)
+        lastUse[demoted] = clock
+        guard evictable.contains(demoted) else { return }
+        evictable.remove(demoted, layer: layer(ofSlot: demoted))
+        enterHeap(demoted)
+    }
+
+    /// Whether ranks come from ``uses``, which change with each pass.
+    private var ranksChange: Bool {
+        switch rules.policy {
+        case .leastFrequent, .leastLikely: true
+        case .leastRecent, .segmented: false
+        }
+    }
+
+    private func groupIndex(of expert: ExpertID) -> Int {
+        free.count == 1 ? 0 : expert.rawValue / expertsPerLayer
+    }
+
+    private func expert(in slot: Int) -> ExpertID? {
+        switch states[slot] {
+        case .empty: nil
+        case .loading(let expert), .ready(let expert): expert
+        }
+    }
+
+    private func layer(ofSlot slot: Int) -> Int {
+        guard let expert = expert(in: slot) else { preconditionFailure("an empty slot") }
+        return expert.rawValue / expertsPerLayer
+    }
+}
