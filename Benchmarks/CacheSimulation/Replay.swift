@@ -50,8 +50,8 @@ package struct Replay: Sendable {
         self.firstCounted = firstCounted
     }
 
-    /// As the store does: hits are held, then each miss takes a slot; when none can be had, those that
-    /// are ready are computed and let go.
+    /// As the store does: hits are held, then each miss takes a slot; when none can be had, those
+    /// that are ready are computed and let go.
     package func run(_ rules: CacheRules) -> HitCount {
         var cache = ExpertCache(
             slotCount: slotCount, layerCount: shape.layerCount,

@@ -1,5 +1,6 @@
-// Cache rules as words, for the command line and for tables: `lru`, `lfu-64`, `slru-50`, `blend-15`, each with
-// `+soonest` or `+shallow-2x4` behind it, and `/layer` for slots of each layer's own.
+// Cache rules as words, for the command line and for tables: `lru`, `lfu-64`, `slru-50` or
+// `blend-10`, each with `+soonest` or `+shallow-2x4` behind it, and `/layer` for slots of each
+// layer's own.
 
 package import WeightStore
 
@@ -27,7 +28,7 @@ extension CacheRules {
     package static let compared = [
         "lru", "lru/layer", "lru+shallow-2x2", "lru+soonest", "slru-50", "slru-50+soonest",
         "lfu-16", "lfu-256", "lfu-256/layer", "lfu-256+shallow-2x2", "lfu-256+soonest",
-        "blend-15", "blend-15/layer", "blend-15+shallow-2x2", "blend-15+soonest"
+        "blend-10", "blend-10/layer", "blend-10+shallow-2x2", "blend-10+soonest"
     ].compactMap { CacheRules(name: $0) }
 }
 

@@ -28,7 +28,9 @@ extension ModelInstance {
     package func savePopularity(isLast: Bool) {
         guard keepsPopularity else { return }
         let uses = store.statistics.bundleHits + store.statistics.bundleMisses
-        guard savedAtUses < .max, uses - savedAtUses >= (isLast ? 1 : Self.usesBetweenSaves) else { return }
+        guard savedAtUses < .max, uses - savedAtUses >= (isLast ? 1 : Self.usesBetweenSaves) else {
+            return
+        }
         savedAtUses = uses
         do {
             try store.savePopularity()

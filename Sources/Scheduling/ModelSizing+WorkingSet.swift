@@ -1,5 +1,5 @@
-// Below one token's experts an expert cache hardly works: each token's experts push out the ones that
-// the next token would have found. Says so, and how much memory would do.
+// Below one token's experts an expert cache hardly works: each token's experts push out the ones
+// that the next token would have found. Says so, and how much memory would do.
 
 internal import ModelFormat
 internal import WeightStore
@@ -13,9 +13,9 @@ package struct WorkingSetShortage: Sendable, Equatable, CustomStringConvertible 
     package let neededLimitBytes: Int
 
     package var description: String {
-        "the cache holds \(slotCount) experts, but one token uses \(neededSlotCount): most are read "
-            + "again for every token; a limit of \(MemoryBudget.mebibytes(neededLimitBytes)) "
-            + "holds them"
+        "the cache holds \(slotCount) experts, but one token uses \(neededSlotCount): most are "
+            + "read again for every token; a limit of "
+            + "\(MemoryBudget.mebibytes(neededLimitBytes)) holds them"
     }
 }
 

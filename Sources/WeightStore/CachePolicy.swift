@@ -6,8 +6,8 @@ package enum CachePolicy: Sendable, Hashable {
     /// By when they were last used (LRU).
     case leastRecent
     /// By how often they were used, where a use counts half after so many passes (LFU with aging;
-    /// LRFU of Lee et al., IEEE Transactions on Computers 50, 2001). An expert's count goes on while
-    /// it is not in memory.
+    /// LRFU of Lee et al., IEEE Transactions on Computers 50, 2001). An expert's count goes on
+    /// while it is not in memory.
     case leastFrequent(halfLifePasses: Int)
     /// By an estimate of the chance that the next pass uses them: mostly how often they were used,
     /// with a half-life of so many passes, and by so many percent whether they were used just now.
@@ -34,8 +34,8 @@ package enum LayerPreference: Sendable, Hashable {
     /// Experts of the first layers are worth `factor` times as much: they cannot be prefetched in
     /// time (Fate, arXiv 2502.12224).
     case shallow(layers: Int, factor: Double)
-    /// An expert is worth the more the sooner its layer comes round again: by one over the number of
-    /// layers until then. A slot that is kept for a whole pass for one chance costs as much as
+    /// An expert is worth the more the sooner its layer comes round again: by one over the number
+    /// of layers until then. A slot that is kept for a whole pass for one chance costs as much as
     /// several that are kept shortly (the layer distance of HOBBIT, arXiv 2411.01433).
     case soonest
 }
@@ -64,5 +64,5 @@ package struct CacheRules: Sendable, Hashable {
 
     /// What measured best (docs/STREAMING.md).
     package static let standard = CacheRules(
-        .leastLikely(recentPercent: 15, halfLifePasses: 256), preference: .soonest)
+        .leastLikely(recentPercent: 10, halfLifePasses: 256), preference: .soonest)
 }

@@ -9,8 +9,9 @@ package struct ExpertID: Hashable, Sendable {
 
 /// The slots of an expert cache.
 ///
-/// Slots that the present demand holds, and slots that are loading, are never evicted. Choosing what
-/// leaves takes time in the number of layers and the logarithm of the slots; nothing allocates.
+/// Slots that the present demand holds, and slots that are loading, are never evicted. Choosing
+/// what leaves takes time in the number of layers and the logarithm of the slots; a layer's demand
+/// takes time in its experts. Nothing allocates.
 package struct ExpertCache: Sendable {
     package enum State: Equatable, Sendable {
         case empty
@@ -195,6 +196,7 @@ package struct ExpertCache: Sendable {
         states[slot] = .loading(expert)
         slotOf[expert.rawValue] = Int32(slot)
         wasUsed[slot] = false
+        clock += 1
         lastUse[slot] = clock
         loadingCount += 1
         return slot
@@ -204,26 +206,21 @@ package struct ExpertCache: Sendable {
     private func victim(group index: Int) -> Int? {
         guard free.count == 1 else { return evictable.lowest(layer: index) }
         var best: Int?
-        var bestWorth = EvictionKey(rank: .infinity, lastUse: .max)
+        var least = (segment: Double.infinity, worth: 0.0, lastUse: UInt64(0))
         for layer in 0..<layerCount {
             guard let slot = evictable.lowest(layer: layer) else { continue }
-            let worth = EvictionKey(rank: worth(of: slot, layer), lastUse: lastUse[slot])
-            if worth < bestWorth { (best, bestWorth) = (slot, worth) }
+            let key = evictable.key(of: slot)
+            // Protected experts leave after all others, whatever their layer.
+            let segment = ranksChange ? 0 : key.rank
+            let found = (segment, worth(key, layer), key.lastUse)
+            if found < least { (best, least) = (slot, found) }
         }
         return best
     }
 
     /// What layers are compared by. Never infinite.
-    private func worth(of slot: Int, _ layer: Int) -> Double {
-        let key = evictable.key(of: slot)
-        let recency = 1 / Double(clock - key.lastUse + 1)
-        let worth =
-            switch rules.policy {
-            case .leastRecent: recency
-            case .leastFrequent, .leastLikely: key.rank
-            // Protected experts leave after all others, whatever their layer.
-            case .segmented: recency + key.rank * 1e6
-            }
+    private func worth(_ key: EvictionKey, _ layer: Int) -> Double {
+        let worth = ranksChange ? key.rank : 1 / Double(clock - key.lastUse + 1)
         return switch rules.preference {
         case .none: worth
         case .shallow(let layers, let factor): layer < layers ? worth * factor : worth
@@ -255,6 +252,7 @@ package struct ExpertCache: Sendable {
             let demoted = protected[index].first
         else { return }
         protected[index].remove(demoted)
+        clock += 1
         lastUse[demoted] = clock
         guard evictable.contains(demoted) else { return }
         evictable.remove(demoted, layer: layer(ofSlot: demoted))

@@ -45,7 +45,8 @@ package struct ExpertPopularity: Sendable, Equatable {
         }
         let length = try reader.word()
         guard length <= Self.digestBytesMax else {
-            throw reader.error("a digest of at most \(Self.digestBytesMax) bytes", found: "\(length)")
+            throw reader.error(
+                "a digest of at most \(Self.digestBytesMax) bytes", found: "\(length)")
         }
         let found = String(decoding: try reader.take(Int(length)), as: UTF8.self)
         guard found == digest else {

@@ -1,5 +1,5 @@
-// Which experts a run's tokens chose, as a file: written while a model runs, replayed offline by the
-// cache simulator.
+// Which experts a run's tokens chose, as a file: written while a model runs, replayed offline by
+// the cache simulator.
 //
 // Little endian, 32 bits each unless said: "SLROUTES", version, layers, experts per layer, experts
 // per token; then steps: the number of tokens, and for each layer and each token its experts, best

@@ -4,7 +4,6 @@
 package import LinuxSystem
 package import ModelFormat
 
-
 extension WeightStore {
     /// Reads experts into free slots until the slots or the experts are used up, most popular first
     /// and in layer order among equals. They count neither as uses nor as misses.
@@ -12,8 +11,8 @@ extension WeightStore {
     /// - Parameters:
     ///   - popularOnly: leave out experts that nobody is known to have used.
     ///   - nanosecondsMax: start no more reads after this time.
-    /// - Throws: `ReadFailure` when one cannot be read or is damaged. The cache then holds only good
-    ///   bundles.
+    /// - Throws: `ReadFailure` when one cannot be read or is damaged. The cache then holds only
+    ///   good bundles.
     package func warmExperts(
         popularOnly: Bool = false, nanosecondsMax: UInt64 = .max
     ) throws(ReadFailure) {
