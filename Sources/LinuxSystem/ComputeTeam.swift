@@ -99,7 +99,7 @@ private final class TeamState: @unchecked Sendable {
     static let piecesMax = 1 << 20 - 1
     /// How long a member looks for work before it sleeps: longer than the pauses between one
     /// token's operations, short beside a wait for flash or for a client.
-    private static let spinNanosecondsMax: UInt64 = 200_000
+    private static let spinNanosecondsMax: UInt64 = 50_000
     /// Looks between two readings of the clock.
     private static let spinsPerClock = 64
 
