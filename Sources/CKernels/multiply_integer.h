@@ -18,8 +18,8 @@
 //     and where several tokens are cheaper together, DOT_TOGETHER and
 //     void dot_words_together(
 //         int_lanes *sums, const word_lanes *words, const int count, const int8_t *const *x,
-//         const int tokens): dot_words for each of an even number (a constant) of tokens; count is
-//         4 or 8.
+//         const int tokens, const int weight_max, const int is_signed): dot_words for each of an
+//         even number (a constant) of tokens; count is 4 or 8.
 
 #include "multiply.h"
 #include "unpack.h"
@@ -131,7 +131,9 @@ LANES_INLINE void dot_tokens(
             sums[t] = start_of(traits, x + t, s, part);
             quants[t] = x[t].quants + CKERNELS_QUANT_BLOCK * s + 16 * part;
         }
-        dot_words_together(sums, w->words + 4 * part, 8 / parts, quants, tokens);
+        dot_words_together(
+            sums, w->words + 4 * part, 8 / parts, quants, tokens, traits.weight_max,
+            traits.is_signed);
 #pragma clang loop unroll(full)
         for (int t = 0; t < tokens; t++) {
             if (traits.has_scales) sums[t] = sums[t] * w->scales[part];

@@ -8,6 +8,7 @@
 #define TILES_AT_ONCE 1
 #define TOKENS_AT_ONCE 4
 #define SIGNED_BIAS 0
+#define DOT_TOGETHER
 #include "lanes.h"
 #include "look_up_neon.h"
 
@@ -49,6 +50,22 @@ LANES_INLINE int_lanes dot_words(
     }
     memcpy(&sums, quarters, sizeof sums);
     return sums;
+}
+
+// Four rows at a time for all tokens: their weights stay in registers.
+LANES_INLINE void dot_words_together(
+    int_lanes *sums, const word_lanes *words, const int count, const int8_t *const *x,
+    const int tokens, const int weight_max, const int is_signed) {
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) {
+#pragma clang loop unroll(full)
+        for (int t = 0; t < tokens; t++) {
+            int32x4_t quarters[4];
+            memcpy(quarters, sums + t, sizeof quarters);
+            quarters[i] = dot_quarter(quarters[i], words, i, count, x[t], weight_max, is_signed);
+            memcpy(sums + t, quarters, sizeof quarters);
+        }
+    }
 }
 
 #include "multiply_integer.h"

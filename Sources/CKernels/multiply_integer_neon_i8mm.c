@@ -49,7 +49,9 @@ LANES_INLINE void dot_quarter_together(
 
 LANES_INLINE void dot_words_together(
     int_lanes *sums, const word_lanes *words, const int count, const int8_t *const *x,
-    const int tokens) {
+    const int tokens, const int weight_max, const int is_signed) {
+    (void)weight_max;
+    (void)is_signed;
 #pragma clang loop unroll(full)
     for (int quarter = 0; quarter < 4; quarter++) {
         dot_quarter_together(sums, words, quarter, count, x, tokens);

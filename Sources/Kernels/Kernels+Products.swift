@@ -163,6 +163,9 @@ struct TilePieces {
     static let pieceTilesMax = 16
     static let manyTokens = 8
     static let piecesPerMember = 4
+    /// Tiles that float products take together, so that one's sums are added to while another's
+    /// are waited for.
+    static let tilesTogether = 4
 
     let tileCount: Int
     let tilesPerPiece: Int
@@ -178,7 +181,7 @@ struct TilePieces {
         let shares = memberCount > 1 ? memberCount * Self.piecesPerMember : 1
         let fair = (tileCount + shares - 1) / shares
         if tokens < Self.manyTokens {
-            tilesPerPiece = min(max(1, Self.pieceBytesMax / tileBytes), fair)
+            tilesPerPiece = min(max(Self.tilesTogether, Self.pieceBytesMax / tileBytes), fair)
         } else {
             tilesPerPiece = min(Self.pieceTilesMax, (fair + 1) / 2 * 2)
         }

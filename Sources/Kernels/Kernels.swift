@@ -12,8 +12,8 @@ package import ModelFormat
 @safe
 package struct Kernels: @unchecked Sendable {
     /// The fastest set that this machine has, chosen once. The environment variable
-    /// `SLUICE_KERNELS` (`scalar`, `avx2`, `avxvnni` or `avx512`) asks for a lesser one; a name
-    /// that this machine lacks changes nothing.
+    /// `SLUICE_KERNELS` (`scalar`; `avx2`, `avxvnni` or `avx512`; `neon`, `neon_dotprod` or
+    /// `neon_i8mm`) asks for a lesser one; a name that this machine lacks changes nothing.
     package static let best = unsafe Kernels(table: ckernels_best_table())
 
     /// Every set that this machine can run: scalar first, the fastest last.

@@ -225,8 +225,8 @@ typedef struct ckernels_table {
 size_t ckernels_table_count(void);
 const ckernels_table *ckernels_table_at(size_t index);
 
-// The table of that name (scalar, avx2, avxvnni, avx512); the fastest when `name` is NULL or is
-// none that this machine can run.
+// The table of that name (scalar; avx2, avxvnni, avx512; neon, neon_dotprod, neon_i8mm); the
+// fastest when `name` is NULL or is none that this machine can run.
 const ckernels_table *ckernels_choose_table(const char *name);
 
 // ckernels_choose_table for the environment variable SLUICE_KERNELS.
