@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
+trap 'echo "test-cross-kernels: failed in line $LINENO" >&2' ERR
 
 for tool in clang aarch64-linux-gnu-gcc qemu-aarch64-static; do
     if ! command -v "$tool" >/dev/null; then
@@ -62,7 +63,6 @@ run native "$build/cross-native" "$seed" &
 for line in "${emulated[@]}"; do
     read -r processor sets <<<"$line"
     names+=("$processor")
-    [ "$(jobs -rp | wc -l)" -lt "$(nproc)" ] || wait -n
     # shellcheck disable=SC2086
     run "$processor" qemu-aarch64-static -cpu "$processor" \
         "$build/cross-aarch64" "$seed" $sets &
@@ -73,7 +73,8 @@ status=0
 digest=$(grep '^digest' "$build/native.out" || true)
 for name in "${names[@]}"; do
     result=$(cat "$build/$name.result")
-    if [ -z "$digest" ] || [ "$(grep '^digest' "$build/$name.out" || true)" != "$digest" ]; then
+    found=$(grep '^digest' "$build/$name.out" || true)
+    if [ "$result" = passed ] && [ "$found" != "$digest" ]; then
         result="failed: its scalar results differ from those here"
     fi
     [ "$result" = passed ] || status=1
