@@ -18,7 +18,12 @@ extension Transformer {
             try project(shared, tokens: tokens, &activations)
             gateShared(mixture, tokens: tokens, &activations)
         }
-        try store.withExperts(layer: layer, routing.demanded) { expert, bundle, isLast in
+        try store.withExperts(
+            layer: layer, routing.demanded,
+            meanwhile: { () throws(ReadFailure) in
+                if tokens == 1 { try predictExperts(after: layer, &activations) }
+            }
+        ) { expert, bundle, isLast in
             let rows = routing.rows(of: expert)
             if expertBatch.tokens.count + rows.count > shape.expertRowsMax {
                 computeExperts(mixture.experts, &activations)
@@ -54,6 +59,27 @@ extension Transformer {
             router.choose(scores.span, into: &routing)
         }
         routing.sort()
+    }
+
+    /// Runs the next layer's router on the present hidden state and tells the store whom it names
+    /// (docs/STREAMING.md, "Guessing").
+    private func predictExperts(
+        after layer: Int, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        guard store.prefetchesExperts, !store.plan.streamsDense, layer + 1 < graph.layers.count,
+            case .mixture(let next) = graph.layers[layer + 1].feedForward
+        else { return }
+        // Logits are last: until then their input and the router's are free.
+        kernels.normalize(
+            &activations.hidden, firstRow: 0, adding: activations.projected, isDue: false, rows: 1,
+            weights: graph.layers[layer + 1].feedForwardNorm,
+            epsilon: graph.hyperparameters.normEpsilon, into: &activations.outputNormed, at: 0,
+            team: team)
+        try multiply(
+            next.router, by: activations.outputNormed, tokens: 1, into: &activations.routerLogits)
+        predicted.choose(activations.routerLogits.span.extracting(0..<shape.expertCount))
+        store.predict(layer: layer + 1, predicted.experts)
+        predicted.removeAll()
     }
 
     /// `projected *= sigmoid(gate · normed)`, token by token (Qwen 2 MoE).

@@ -27,6 +27,8 @@ package final class Transformer {
     var expertBatch = ExpertBatch()
     /// The present layer's, where it has experts.
     var routing: Routing
+    /// Whom the next layer's router names on the present hidden state.
+    var predicted: Routing
 
     /// - Throws: `FormatError` for a weight that is missing.
     package init(
@@ -44,6 +46,8 @@ package final class Transformer {
         activation = model.activation ?? graph.family.activation
         attentionShape = AttentionShape(model, element: cache.layout.element)
         activations = try Activations(shape)
+        predicted = Routing(
+            expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed, tokensMax: 1)
         routing = Routing(
             expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed,
             tokensMax: shape.tokensMax)

@@ -117,11 +117,15 @@ extension Kernels {
         let hasHeads = shape.keyValueHeadCount >= AttentionJob.headsPerMember * team.memberCount
         if tokens > 1 || isShort || hasHeads || partials.count < needed {
             let job = unsafe AttentionJob(table: table, attention: attention)
-            team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+            unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+                unsafe job.assumingMemoryBound(to: AttentionJob.self).pointee.run(piece: piece)
+            }
         } else {
             let job = unsafe SpanJob(
                 table: table, attention: attention, partials: partials.start)
-            team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+            unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+                unsafe job.assumingMemoryBound(to: SpanJob.self).pointee.run(piece: piece)
+            }
             for head in 0..<shape.keyValueHeadCount { job.join(head) }
         }
     }

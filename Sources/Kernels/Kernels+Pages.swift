@@ -82,7 +82,9 @@ extension Kernels {
             tokens: tokens, query: query.start, key: key.start, value: value.start,
             cosines: angles.cosines.start, sines: angles.sines.start, pool: pool.start,
             pageOffsets: pageOffsets.start)
-        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+        unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: HeadsJob.self).pointee.run(piece: piece)
+        }
     }
 }
 

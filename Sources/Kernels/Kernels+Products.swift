@@ -1,4 +1,4 @@
-// Matrix products: one matrix, or up to three that share their input, in one operation of the team.
+// A matrix product as one operation of the team; ProductGroup.swift makes one of several.
 
 internal import CKernels
 package import LinuxSystem
@@ -53,35 +53,9 @@ extension Kernels {
         let matrix = ProductMatrix(
             weights, format: format, rows: rows, rowOffset: rowOffset, outputStride: outputStride)
         let batch = ProductBatch(input, tokens: tokens, columns: columns, team)
-        withJob(matrix, batch, &y) { run($0, nil, nil, team) }
-    }
-
-    /// The products of two matrices with the same activations (a gate and an up projection) as one
-    /// operation of the team: each result is that of
-    /// ``multiply(_:format:rows:columns:by:tokens:into:rowOffset:outputStride:team:)``. Formats and
-    /// numbers of rows may differ.
-    package func multiply(
-        _ first: ProductMatrix, into y1: inout MutableSpan<Float>,
-        _ second: ProductMatrix, into y2: inout MutableSpan<Float>,
-        columns: Int, by input: borrowing ProductInput, tokens: Int, team: ComputeTeam
-    ) {
-        let batch = ProductBatch(input, tokens: tokens, columns: columns, team)
-        withJob(first, batch, &y1) { first in
-            withJob(second, batch, &y2) { run(first, $0, nil, team) }
-        }
-    }
-
-    /// The same for three matrices (query, key and value).
-    package func multiply(
-        _ first: ProductMatrix, into y1: inout MutableSpan<Float>,
-        _ second: ProductMatrix, into y2: inout MutableSpan<Float>,
-        _ third: ProductMatrix, into y3: inout MutableSpan<Float>,
-        columns: Int, by input: borrowing ProductInput, tokens: Int, team: ComputeTeam
-    ) {
-        let batch = ProductBatch(input, tokens: tokens, columns: columns, team)
-        withJob(first, batch, &y1) { first in
-            withJob(second, batch, &y2) { second in
-                withJob(third, batch, &y3) { run(first, second, $0, team) }
+        withJob(matrix, batch, &y) { job in
+            unsafe team.run(pieces: job.pieces.count, job: job) { job, piece in
+                unsafe job.assumingMemoryBound(to: ProductJob.self).pointee.run(piece: piece)
             }
         }
     }
@@ -118,21 +92,6 @@ extension Kernels {
                     ProductJob(
                         table: table, format: matrix.format.kernelNumber, product: product,
                         pieces: pieces))
-            }
-        }
-    }
-
-    private func run(
-        _ first: ProductJob, _ second: ProductJob?, _ third: ProductJob?, _ team: ComputeTeam
-    ) {
-        let (count1, count2) = (first.pieces.count, second?.pieces.count ?? 0)
-        team.run(pieces: count1 + count2 + (third?.pieces.count ?? 0)) { piece in
-            if piece < count1 {
-                first.run(piece: piece)
-            } else if piece < count1 + count2 {
-                second?.run(piece: piece - count1)
-            } else {
-                third?.run(piece: piece - count1 - count2)
             }
         }
     }

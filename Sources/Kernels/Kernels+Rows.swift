@@ -49,7 +49,9 @@ extension Kernels {
         let job = unsafe NormJob(
             table: table, rows: rows, columns: columns, x: x.start, added: addedStart,
             weights: weights.start, epsilon: epsilon, input: input.pointers, firstRow: firstRow)
-        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+        unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: NormJob.self).pointee.run(piece: piece)
+        }
     }
 
     /// A network's middle into `input`, ready for products: `act(gate) * up`, or `act(gate)` when
@@ -72,7 +74,9 @@ extension Kernels {
             table: table, activation: activation.kernelNumber, count: count,
             isQuantized: columns % ProductInput.blockElements == 0, gate: gate.start,
             up: upStart, input: input.pointers)
-        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+        unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: ActivationJob.self).pointee.run(piece: piece)
+        }
     }
 
     /// `y[t] += shared[t] + Σ weight · row` over each token's experts, in the order of its ranking.
@@ -99,7 +103,9 @@ extension Kernels {
             table: table, tokens: tokens, columns: columns, used: used, rows: experts.rows.start,
             indices: experts.indices.start, weights: experts.weights.start, shared: sharedStart,
             y: y.start)
-        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+        unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: ExpertSumJob.self).pointee.run(piece: piece)
+        }
     }
 
     /// Copies prepared rows: row `target + i` of `input` becomes row `rows[i]` of `source` (tokens
@@ -118,7 +124,9 @@ extension Kernels {
         let job = unsafe GatherJob(
             rows: rows.start, count: rows.count, columns: columns, withFloats: withFloats,
             target: target, source: source.pointers, input: input.pointers)
-        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+        unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: GatherJob.self).pointee.run(piece: piece)
+        }
     }
 
     /// `y[t] *= sigmoid(Σ weights · x[t])`: the shared expert's own gate (Qwen 2 MoE).

@@ -46,7 +46,9 @@ package struct Kernels: @unchecked Sendable {
             quants: UnsafeMutablePointer(mutating: parts.quants),
             scales: UnsafeMutablePointer(mutating: parts.scales),
             sums: UnsafeMutablePointer(mutating: parts.sums))
-        team.run(pieces: job.pieceCount) { job.run(piece: $0) }
+        unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: QuantizeJob.self).pointee.run(piece: piece)
+        }
     }
 
     /// Decodes one row of block bytes as GGUF files store them (token embeddings).

@@ -72,7 +72,9 @@ extension Kernels {
         let job = unsafe GroupJob(
             table: table, products: group.products.span.start,
             firstPieces: group.firstPieces.span.start, productCount: group.products.count)
-        team.run(pieces: group.pieceCount) { job.run(piece: $0) }
+        unsafe team.run(pieces: group.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: GroupJob.self).pointee.run(piece: piece)
+        }
         group.removeAll()
     }
 }

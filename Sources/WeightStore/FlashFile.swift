@@ -22,6 +22,8 @@ package struct FlashOptions: Sendable {
     package var queueDepth = 32
     /// Larger reads are split into pieces of this many bytes.
     package var pieceBytesMax = 1 << 20
+    /// Expert bundles under way beyond which none is read ahead of its demand; 0 is none at all.
+    package var prefetchesMax = 0
     /// Whether O_DIRECT is tried at all.
     package var mayReadDirectly = true
     /// Puts something between the reader and the device: how tests make drives fail. Nil puts

@@ -10,18 +10,23 @@ extension WeightStore {
     /// - Parameters:
     ///   - layer: the model's layer, which has experts.
     ///   - demanded: expert numbers of that layer, without repeats.
+    ///   - meanwhile: called once, when what is missing was asked of the drive.
     ///   - body: gets the expert's number, its bundle (gate, up and down in row tiles), and whether
     ///     it is the last of those available at present. Bundles since the last such one stay where
     ///     they are until that call returns, so that they can be computed on together.
     /// - Throws: `ReadFailure` when a bundle cannot be read or is damaged. The cache then holds
     ///   only good bundles.
     package func withExperts(
-        layer: Int, _ demanded: [Int], _ body: (Int, RawSpan, Bool) -> Void
+        layer: Int, _ demanded: [Int], meanwhile: () throws(ReadFailure) -> Void = {},
+        _ body: (Int, RawSpan, Bool) -> Void
     ) throws(ReadFailure) {
         var demand = beginDemand(layer: layer, demanded)
         do throws(ReadFailure) {
+            try issueMisses(&demand)
+            try meanwhile()
             while demand.unfinished > 0 {
                 try issueMisses(&demand)
+                if demand.missing.isEmpty { try issuePrefetches() }
                 let hasReady = !demand.ready.isEmpty
                 if hasReady { computeReady(&demand, body) }
                 try collect(waiting: !hasReady)
@@ -56,6 +61,7 @@ extension WeightStore {
 
     private func beginDemand(layer: Int, _ demanded: [Int]) -> Demand {
         arrivedSlots.removeAll(keepingCapacity: true)
+        judgePrediction(layer: layer, demanded)
         experts.beginDemand(layer: layer)
         var demand = Demand(layer: layer, unfinished: demanded.count)
         for number in demanded {
@@ -82,6 +88,7 @@ extension WeightStore {
             let slot = experts.take(for: expert)
         {
             demand.missing.removeLast()
+            prediction.isUnused[slot] = false
             try read(expert, into: slot)
         }
     }

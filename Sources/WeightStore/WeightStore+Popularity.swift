@@ -41,6 +41,7 @@ extension WeightStore {
     package func dropExperts() throws(ReadFailure) {
         while reader.requestsInFlight > 0 { try collect(waiting: true) }
         experts.removeAll()
+        prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
     }
 
     /// Waits for what is under way, so that it cannot fail the next demand.

@@ -13,6 +13,7 @@ package struct WeightStatistics: Sendable, Equatable {
     /// Weights that stay for good count as neither.
     package var bundleHits = 0
     package var bundleMisses = 0
+    package var prefetch = PrefetchStatistics()
 
     package init() {}
 
@@ -28,6 +29,7 @@ package struct WeightStatistics: Sendable, Equatable {
         difference.flashWaitNanoseconds = left.flashWaitNanoseconds - right.flashWaitNanoseconds
         difference.bundleHits = left.bundleHits - right.bundleHits
         difference.bundleMisses = left.bundleMisses - right.bundleMisses
+        difference.prefetch = left.prefetch - right.prefetch
         return difference
     }
 }
@@ -53,6 +55,11 @@ package final class WeightStore {
     let expertsPerLayer: Int
     /// Experts whose reads ended since the present demand began, in completion order.
     var arrivedSlots: [Int] = []
+    /// What the next layer will probably demand.
+    var prediction: ExpertPrediction
+    /// Bundles under way beyond which none is read ahead; 0 is none at all.
+    let prefetchesMax: Int
+    var prefetches = PrefetchStatistics()
     var embeddingsLeft = 0
     /// Whether a wait was given up while reads were under way: they must end before the next pass.
     var isUnsettled = false
@@ -68,6 +75,7 @@ package final class WeightStore {
         self.path = path
         self.plan = plan
         manifest = model.manifest
+        prefetchesMax = options.prefetchesMax
         do {
             let source = try FileByteSource(path: path, name: path)
             embeddingChecksums = try model.embeddingChecksums(from: source)
@@ -89,6 +97,7 @@ package final class WeightStore {
             slotCount: plan.expertSlotCount,
             layerCount: expertCount / max(1, expertsPerLayer), expertsPerLayer: expertsPerLayer,
             rules: cacheRules)
+        prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
         let streamed = plan.units.indices.filter { plan.units[$0].pinnedOffset == nil }
         let outputMatrix = manifest.matrices.firstIndex { $0.role == .output }
         dense = DenseStream(
@@ -105,6 +114,7 @@ package final class WeightStore {
         statistics.flashWaitNanoseconds = reader.waitNanoseconds
         statistics.bundleHits = hits
         statistics.bundleMisses = misses
+        statistics.prefetch = prefetches
         return statistics
     }
 
@@ -129,9 +139,11 @@ package final class WeightStore {
                 embeddingsLeft -= 1
                 firstFailure = firstFailure ?? failure
             case .expert(let slot):
+                // Nobody waits for a prediction: that it failed is no failure.
+                let isDemanded = experts.isHeld[slot]
                 _ = experts.completed(slot: slot, succeeded: failure == nil)
                 if failure == nil { arrivedSlots.append(slot) }
-                firstFailure = firstFailure ?? failure
+                if isDemanded { firstFailure = firstFailure ?? failure }
             }
         }
     }

@@ -78,6 +78,7 @@ struct BenchCommand: ParsableCommand {
             path: path, isResident: instance.isResident, budget: instance.budget, runs: runs,
             weightBytesPerToken: benchmark.weightBytesPerToken,
             peakBytes: ProcessMemory.current().residentPeakBytes,
+            bundleBytes: instance.plan.expertSlotBytes,
             workingSetLimitBytes: instance.workingSetShortage?.neededLimitBytes)
     }
 }
@@ -90,6 +91,8 @@ struct BenchmarkSubject {
     let runs: [BenchmarkRun]
     let weightBytesPerToken: Int
     let peakBytes: Int
+    /// Bytes of an expert's bundle; 0 without experts.
+    let bundleBytes: Int
     /// Memory with which one token's experts fit; nil when they do.
     let workingSetLimitBytes: Int?
 }
@@ -121,6 +124,27 @@ struct BenchmarkReport: Encodable {
         let other: Double
     }
 
+    struct Prefetch: Encodable {
+        let reads: Int
+        /// Of the reads, those whose bundle was demanded before it left.
+        let precision: Double
+        /// Of the bundles that were missing when their layer was predicted, those predicted.
+        let recall: Double
+        let wastedBytesPerToken: Double
+
+        init?(_ runs: [BenchmarkRun], bundleBytes: Int, tokens: Int) {
+            let all = runs.map(\.generation.prefetch)
+            reads = all.reduce(0) { $0 + $1.read }
+            guard reads > 0 else { return nil }
+            let used = all.reduce(0) { $0 + $1.used }
+            let missing = all.reduce(0) { $0 + $1.missing }
+            precision = Double(used) / Double(reads)
+            recall = missing == 0 ? 1 : Double(all.reduce(0) { $0 + $1.named }) / Double(missing)
+            wastedBytesPerToken =
+                Double((reads - used) * bundleBytes) / Double(tokens * all.count)
+        }
+    }
+
     let model: String
     let threads: Int
     let memoryLimitBytes: Nullable<Int>
@@ -138,6 +162,8 @@ struct BenchmarkReport: Encodable {
     let flashLimitTokensPerSecond: Nullable<Double>
     let memoryLimitTokensPerSecond: Double
     let seconds: Seconds
+    /// Expert bundles read ahead of demand; nil when none was.
+    let prefetch: Nullable<Prefetch>
     let peakResidentBytes: Int
     let budget: [String: Int]
 
@@ -171,6 +197,8 @@ struct BenchmarkReport: Encodable {
         seconds = Seconds(
             flashWait: wait, compute: Self.median(runs.map(\.computeSeconds)),
             other: max(0, generate - wait - Self.median(runs.map(\.computeSeconds))))
+        prefetch = Nullable(
+            Prefetch(runs, bundleBytes: subject.bundleBytes, tokens: plan.generatedTokens))
         peakResidentBytes = subject.peakBytes
         budget = Dictionary(
             subject.budget.terms.map { ($0.name, $0.bytes) }, uniquingKeysWith: +)

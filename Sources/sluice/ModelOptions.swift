@@ -61,6 +61,12 @@ struct EngineArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
     var profile: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Expert reads under way beyond which none is made ahead of demand; 0 makes none.",
+            valueName: "n"))
+    var prefetch: Int?
+
     @Option(help: "Compare weights with their checksums on the first read, or always.")
     var verify = VerificationPolicy.first
 
@@ -73,6 +79,9 @@ struct EngineArguments: ParsableArguments {
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads is between 1 and 1024")
+        }
+        if let prefetch, !(0...64).contains(prefetch) {
+            throw ValidationError("--prefetch is between 0 and 64")
         }
         if let context, !(1...1 << 22).contains(context) {
             throw ValidationError("--context is between 1 and 4194304")
@@ -88,7 +97,7 @@ struct EngineArguments: ParsableArguments {
     /// Whether any of these was given.
     var isGiven: Bool {
         memory != nil || threads != nil || context != nil || kvBits != 32 || profile != nil
-            || resident || verify != .first
+            || resident || prefetch != nil || verify != .first
     }
 
     func options() throws -> ModelOptions {
@@ -97,6 +106,7 @@ struct EngineArguments: ParsableArguments {
         if let threads { options.threads = threads }
         options.contextTokens = context
         options.isResident = resident
+        if let prefetch { options.flash.prefetchesMax = prefetch }
         options.verification = verify
         options.kvElement = kvBits == 16 ? .half : .float
         options.onNotice = { Terminal.complain($0) }

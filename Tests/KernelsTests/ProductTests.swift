@@ -219,28 +219,30 @@ struct ProductTests {
         let key = random.matrix(.q4_0, rows: 40, columns: columns)
         let value = random.matrix(.q6_K, rows: 17, columns: columns)
         let expected = [query, key, value].map { $0.product(kernels, by: input, tokens: tokens) }
-        for count in [2, 3] {
-            var q = [Float](repeating: 7, count: tokens * query.rows)
-            var k = [Float](repeating: 7, count: tokens * key.rows)
-            var v = [Float](repeating: 7, count: tokens * value.rows)
-            var qSpan = q.mutableSpan
-            var kSpan = k.mutableSpan
-            var vSpan = v.mutableSpan
-            let first = unsafe ProductMatrix(query.tiles.span.bytes, format: .q4_K, rows: 300)
-            let second = unsafe ProductMatrix(key.tiles.span.bytes, format: .q4_0, rows: 40)
-            if count == 2 {
-                kernels.multiply(
-                    first, into: &qSpan, second, into: &kSpan, columns: columns, by: input,
-                    tokens: tokens, team: team)
-            } else {
-                kernels.multiply(
-                    first, into: &qSpan, second, into: &kSpan,
-                    unsafe ProductMatrix(value.tiles.span.bytes, format: .q6_K, rows: 17),
-                    into: &vSpan, columns: columns, by: input, tokens: tokens, team: team)
-                #expect(v == expected[2], "seed \(seed)")
-            }
-            #expect(q == expected[0] && k == expected[1], "seed \(seed)")
-        }
+        let outputs = try MemoryArena(byteCount: 1 << 20)
+        var q = Buffer<Float>(count: tokens * query.rows, in: outputs)
+        var k = Buffer<Float>(count: tokens * key.rows, in: outputs)
+        var v = Buffer<Float>(count: tokens * value.rows, in: outputs)
+        var group = ProductGroup()
+        group.add(
+            unsafe ProductMatrix(query.tiles.span.bytes, format: .q4_K, rows: 300),
+            columns: columns, by: input, tokens: tokens, into: &q, memberCount: members)
+        group.add(
+            unsafe ProductMatrix(key.tiles.span.bytes, format: .q4_0, rows: 40),
+            columns: columns, by: input, tokens: tokens, into: &k, memberCount: members)
+        group.add(
+            unsafe ProductMatrix(value.tiles.span.bytes, format: .q6_K, rows: 17),
+            columns: columns, by: input, tokens: tokens, into: &v, memberCount: members)
+        kernels.multiply(&group, team: team)
+        #expect(group.isEmpty)
+        #expect(holds(q, expected[0]), "seed \(seed)")
+        #expect(holds(k, expected[1]), "seed \(seed)")
+        #expect(holds(v, expected[2]), "seed \(seed)")
+    }
+
+    private func holds(_ buffer: borrowing Buffer<Float>, _ values: [Float]) -> Bool {
+        for index in values.indices where buffer[index] != values[index] { return false }
+        return buffer.count == values.count
     }
 
     @Test func rowsLandAtTheirOffsetAndNowhereElse() throws {
