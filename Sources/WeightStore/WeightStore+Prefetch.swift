@@ -9,8 +9,8 @@ package struct PrefetchStatistics: Sendable, Equatable {
     /// Bundles read ahead, and those of them that were demanded before they left.
     package var read = 0
     package var used = 0
-    /// Demanded bundles that were not in memory when their layer was predicted, and how many of them
-    /// the guess named.
+    /// Demanded bundles that were not in memory when their layer was predicted, and how many of
+    /// them the guess named.
     package var missing = 0
     package var named = 0
 

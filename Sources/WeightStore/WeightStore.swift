@@ -139,11 +139,12 @@ package final class WeightStore {
                 embeddingsLeft -= 1
                 firstFailure = firstFailure ?? failure
             case .expert(let slot):
-                // Nobody waits for a prediction: that it failed is no failure.
-                let isDemanded = experts.isHeld[slot]
+                // Nobody waits for what was read ahead of a demand that did not come.
+                let isPrefetch = prediction.isUnused[slot] && !experts.isHeld[slot]
                 _ = experts.completed(slot: slot, succeeded: failure == nil)
                 if failure == nil { arrivedSlots.append(slot) }
-                if isDemanded { firstFailure = firstFailure ?? failure }
+                if failure != nil { prediction.isUnused[slot] = false }
+                if !isPrefetch { firstFailure = firstFailure ?? failure }
             }
         }
     }

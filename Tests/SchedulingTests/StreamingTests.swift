@@ -59,6 +59,27 @@ import WeightStore
         }
     }
 
+    /// The bundled model, in less than its experts take: what is read ahead, and when,
+    /// changes nothing.
+    @Test func prefetchesChangeNothing() throws {
+        try Fixtures.withPacked(Fixtures.folder + "../../Models/shell-moe-q4_0.gguf") { path in
+            let resident = try evaluate(path, generate: 16) { $0.isResident = true }
+            let budget = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 } + 6 << 20
+            for prefetchesMax in [1, 4, 32] {
+                var options = ModelOptions()
+                options.logitsRowsMax = 8
+                options.memoryBytesMax = budget
+                options.flash.prefetchesMax = prefetchesMax
+                let model = try ModelInstance(path: path, options: options)
+                let streamed = try Evaluator(model: model).evaluate(Self.tokens, generate: 16)
+                #expect(streamed == resident, "\(prefetchesMax) at once")
+                let prefetch = model.store.statistics.prefetch
+                #expect(prefetch.read > 0 && prefetch.used > 0 && prefetch.used <= prefetch.read)
+                #expect(prefetch.named <= prefetch.missing)
+            }
+        }
+    }
+
     @Test func leastBudgetIsNamedAndHolds() throws {
         try Fixtures.withPacked(Fixtures.folder + "models/olmoe.gguf") { path in
             let least = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 }
