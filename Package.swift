@@ -62,6 +62,7 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "CChecksum"),
         .target(name: "CKernels"),
+        .target(name: "CPacking"),
 
         // Bottom: the machine, the file formats, text.
         layer("LinuxSystem", ["CLinux", "CURing"]),
@@ -72,7 +73,7 @@ let package = Package(
         // Middle: computing, streaming, packing.
         layer("Kernels", ["CKernels", "LinuxSystem", "ModelFormat"]),
         layer("WeightStore", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
-        layer("Packing", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
+        layer("Packing", ["CPacking", "LinuxSystem", "ModelFiles", "ModelFormat"]),
         layer("Inference", ["Kernels", "WeightStore", "LinuxSystem", "ModelFormat"]),
         layer(
             "Scheduling",
@@ -129,7 +130,7 @@ let package = Package(
         tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
         tests("WeightStore", ["WeightStore", "LinuxSystem", "ModelFormat"]),
         tests("CacheSimulation", ["CacheSimulation", "WeightStore"]),
-        tests("Packing", ["Packing", "LinuxSystem", "ModelFiles", "ModelFormat"]),
+        tests("Packing", ["Packing", "Kernels", "LinuxSystem", "ModelFiles", "ModelFormat"]),
         tests("Inference", ["Inference", "Kernels", "WeightStore", "Packing", "ModelFormat"]),
         tests(
             "Scheduling",
@@ -138,7 +139,7 @@ let package = Package(
                 "LinuxSystem", "ModelFiles", "ModelFormat"
             ]),
         tests("HTTPInterface", ["HTTPInterface", "Scheduling", nioCore, nioHTTP1, nioPosix]),
-        tests("DaemonCore", ["DaemonCore", "Scheduling", nioCore, nioPosix]),
+        tests("DaemonCore", ["DaemonCore", "Scheduling", "ModelFormat", nioCore, nioPosix]),
         // The built programs as users run them, and the source tree's own rules.
         tests("Command", ["LinuxSystem", "ModelFormat"]),
         tests("Tidy", [])

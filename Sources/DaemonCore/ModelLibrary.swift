@@ -3,6 +3,7 @@
 
 package import LinuxSystem
 internal import Glibc
+internal import ModelFormat
 internal import WeightStore
 
 /// One packed model in the library.
@@ -23,8 +24,7 @@ package enum LibraryError: Error, Equatable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .invalidName(let name):
-            "'\(name)' cannot be a model's name: letters, digits, '.', '_', '-', '+', ':' and '@',"
-                + " not beginning with '.' or '-'"
+            "'\(name)' cannot be a model's name: \(ModelName.rule)"
         case .notFound(let name, let directory): "no model '\(name)' in \(directory)"
         case .system(let error): error.description
         }
@@ -34,28 +34,14 @@ package enum LibraryError: Error, Equatable, Sendable, CustomStringConvertible {
 /// The library. Every call looks at the directory anew: files come and go.
 package struct ModelLibrary: Sendable, Equatable {
     package static let suffix = ".sluice"
-    /// Longest name in bytes: a file name holds 255, a temporary file's suffix included.
-    package static let nameBytesMax = 200
 
     package let directory: String
 
     package init(directory: String) { self.directory = directory }
 
-    /// Whether `name` may be a model's.
-    package static func isValid(name: String) -> Bool {
-        guard let first = name.utf8.first, name.utf8.count <= nameBytesMax,
-            first != UInt8(ascii: "."), first != UInt8(ascii: "-")
-        else { return false }
-        return name.unicodeScalars.allSatisfy { scalar in
-            scalar.isASCII
-                && (scalar.properties.isAlphabetic || ("0"..."9").contains(scalar)
-                    || "._-+:@".unicodeScalars.contains(scalar))
-        }
-    }
-
     /// Where the model `name` is kept, whether or not it exists.
     package func path(of name: String) throws(LibraryError) -> String {
-        guard Self.isValid(name: name) else { throw .invalidName(name) }
+        guard ModelName.isValid(name) else { throw .invalidName(name) }
         return "\(directory)/\(name)\(Self.suffix)"
     }
 

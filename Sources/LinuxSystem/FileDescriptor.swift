@@ -18,6 +18,8 @@ package struct FileDescriptor: ~Copyable, Sendable {
         /// Read and write; fails when the file exists (O_EXCL).
         case createNew
         case readWrite
+        /// Read and write with O_DIRECT.
+        case readWriteDirect
     }
 
     /// Opens `path` (open(2), always with O_CLOEXEC).
@@ -30,6 +32,7 @@ package struct FileDescriptor: ~Copyable, Sendable {
             case .create: O_RDWR | O_CREAT | O_TRUNC
             case .createNew: O_RDWR | O_CREAT | O_EXCL
             case .readWrite: O_RDWR
+            case .readWriteDirect: O_RDWR | clinux_o_direct()
             }
         rawValue = try Self.retrying("open", path) {
             unsafe Glibc.open(path, flags | O_CLOEXEC, permissions)
@@ -143,6 +146,26 @@ package enum FileSystem {
         try synchronizeDirectory(of: new)
     }
 
+    /// Gives a file another name in its file system, unless something has that name (link(2) and
+    /// unlink(2): of two that try at once, one fails).
+    ///
+    /// - Throws: `SystemError` with `EEXIST` when the name is taken.
+    package static func renameWithoutReplacing(
+        _ old: String, to new: String
+    ) throws(SystemError) {
+        if unsafe link(old, new) == 0 {
+            try remove(old)
+            return try synchronizeDirectory(of: new)
+        }
+        let number = errno
+        guard number == EPERM || number == EOPNOTSUPP else {
+            throw SystemError("link", errorNumber: number, subject: new)
+        }
+        // A file system without hard links.
+        if exists(new) { throw SystemError("rename", errorNumber: EEXIST, subject: new) }
+        try rename(old, to: new)
+    }
+
     package static func remove(_ path: String) throws(SystemError) {
         guard unsafe unlink(path) == 0 else {
             throw SystemError("remove", errorNumber: errno, subject: path)
@@ -165,13 +188,18 @@ package enum FileSystem {
         return Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
     }
 
-    /// Creates a directory and those above it.
+    /// Creates a directory and those above it, unless it is there.
+    ///
+    /// - Throws: `SystemError` with `ENOTDIR` when something else has its name.
     package static func createDirectory(_ path: String) throws(SystemError) {
         if isDirectory(path) || path.isEmpty { return }
         try createDirectory(parent(of: path))
-        guard unsafe mkdir(path, 0o755) == 0 || errno == EEXIST else {
-            throw SystemError("mkdir", errorNumber: errno, subject: path)
-        }
+        guard unsafe mkdir(path, 0o755) != 0 else { return }
+        let number = errno
+        // Another process may have made it meanwhile.
+        if number == EEXIST, isDirectory(path) { return }
+        throw SystemError(
+            "mkdir", errorNumber: number == EEXIST ? ENOTDIR : number, subject: path)
     }
 
     /// Names in a directory, sorted, without `.` and `..`.

@@ -25,6 +25,12 @@ extension SystemError {
         errorNumber == EINTR || errorNumber == EAGAIN
     }
 
+    /// Whether the kernel refused the arguments (EINVAL): O_DIRECT where it does not work.
+    package var isInvalidArgument: Bool { errorNumber == EINVAL }
+
+    /// Whether something has the name already (EEXIST).
+    package var isTaken: Bool { errorNumber == EEXIST }
+
     /// EIO, for devices that misbehave without saying so.
     package static var inputOutputError: Int32 { EIO }
 }

@@ -60,7 +60,7 @@ struct GGUFHeader {
 /// A tensor as its table entry declares it, before its place in the file is known to exist.
 struct DeclaredTensor {
     let name: String
-    let format: WeightFormat
+    let type: GGUFType
     let dimensions: [Int]
     let byteCount: Int
     /// From the start of the part's data.
@@ -198,26 +198,26 @@ extension GGUFReader {
         let dimensions = try dimensions()
         let typePlace = offset
         let number = try integer("the type", as: UInt32.self)
-        guard let format = WeightFormat(ggufType: number) else {
+        guard let type = GGUFType(number: number) else {
             throw error(
-                at: typePlace, expected: "a format out of \(GGMLType.supportedNames) in \(context)",
-                found: GGMLType.name(number))
+                at: typePlace, expected: "a type out of \(GGUFType.names) in \(context)",
+                found: GGUFType.name(number))
         }
-        guard dimensions[0] % format.blockElements == 0 else {
+        guard dimensions[0] % type.blockElements == 0 else {
             throw error(
                 at: place,
-                expected: "rows of whole \(format.blockElements)-element blocks in \(context)",
+                expected: "rows of whole \(type.blockElements)-element blocks in \(context)",
                 found: "\(dimensions[0]) columns")
         }
         let dataOffset = try integer("the offset", as: UInt64.self)
-        var byteCount = dimensions[0] / format.blockElements
-        for factor in [format.blockBytes] + dimensions.dropFirst() {
+        var byteCount = dimensions[0] / type.blockElements
+        for factor in [type.blockBytes] + dimensions.dropFirst() {
             let (product, overflow) = byteCount.multipliedReportingOverflow(by: factor)
             guard !overflow else { throw tooBig(dimensions, at: place) }
             byteCount = product
         }
         return DeclaredTensor(
-            name: name, format: format, dimensions: dimensions, byteCount: byteCount,
+            name: name, type: type, dimensions: dimensions, byteCount: byteCount,
             offset: dataOffset, place: place)
     }
 
@@ -294,7 +294,7 @@ private struct DataPlace {
             throw error(tensor, expected: "a file that holds its tensors", found: found)
         }
         return GGUFTensor(
-            name: tensor.name, format: tensor.format, dimensions: tensor.dimensions, part: part,
+            name: tensor.name, type: tensor.type, dimensions: tensor.dimensions, part: part,
             offset: first, byteCount: tensor.byteCount)
     }
 

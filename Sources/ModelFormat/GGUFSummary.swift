@@ -44,19 +44,19 @@ extension GGUFFile {
         tensors.reduce(0) { $0 + $1.elementCount }
     }
 
-    /// The tensors of one format, together.
+    /// The tensors of one type, together.
     package struct FormatSummary: Sendable, Equatable {
-        package let format: WeightFormat
+        package let type: GGUFType
         package let tensorCount: Int
         package let byteCount: Int
     }
 
-    /// The formats that occur, most bytes first.
+    /// The types that occur, most bytes first.
     package func formatSummaries() -> [FormatSummary] {
-        WeightFormat.allCases.map { format in
-            let tensors = tensors.filter { $0.format == format }
+        GGUFType.all.map { type in
+            let tensors = tensors.filter { $0.type == type }
             return FormatSummary(
-                format: format, tensorCount: tensors.count,
+                type: type, tensorCount: tensors.count,
                 byteCount: tensors.reduce(0) { $0 + $1.byteCount })
         }
         .filter { $0.tensorCount > 0 }

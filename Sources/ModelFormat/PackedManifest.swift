@@ -19,11 +19,15 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     /// What import changed beyond arrangement, one sentence each; empty when all weights are the
     /// source's own.
     package var conversions: [String]
+    /// The same in numbers: types that no kernel computes with and what they became. Nil in files
+    /// made before there were any.
+    package var requantizations: [PackedRequantization]?
 
     package init(
         modelName: String, source: PackedSource, hyperparameters: Hyperparameters,
         vocabulary: PackedExtent, embeddings: PackedRows, vectors: PackedVectors,
-        matrices: [PackedMatrix], experts: [PackedExpertLayer], conversions: [String] = []
+        matrices: [PackedMatrix], experts: [PackedExpertLayer], conversions: [String] = [],
+        requantizations: [PackedRequantization]? = nil
     ) {
         formatVersion = PackedLayout.formatVersion
         self.modelName = modelName
@@ -35,11 +39,63 @@ package struct PackedManifest: Codable, Sendable, Equatable {
         self.matrices = matrices
         self.experts = experts
         self.conversions = conversions
+        self.requantizations = requantizations
     }
 
     /// The matrix with `role` in `layer` (nil: the output matrix), or nil where the model has none.
     package func matrix(_ role: MatrixRole, layer: Int? = nil) -> PackedMatrix? {
         matrices.first { $0.role == role && $0.layer == layer }
+    }
+}
+
+/// All tensors of one GGUF type that import stored in another format.
+package struct PackedRequantization: Codable, Sendable, Equatable {
+    /// GGUF's name of the type in the source.
+    package var type: String
+    package var format: WeightFormat
+    package var tensorCount: Int
+    /// The root of the mean squared error over that of the numbers, all tensors together.
+    package var relativeError: Double
+    /// The same for the tensor where it is greatest.
+    package var relativeErrorMax: Double
+    package var worstTensor: String
+
+    package init(
+        type: String, format: WeightFormat, tensorCount: Int, relativeError: Double,
+        relativeErrorMax: Double, worstTensor: String
+    ) {
+        self.type = type
+        self.format = format
+        self.tensorCount = tensorCount
+        self.relativeError = relativeError
+        self.relativeErrorMax = relativeErrorMax
+        self.worstTensor = worstTensor
+    }
+
+    /// One sentence for people.
+    package var sentence: String {
+        let what = tensorCount == 1 ? worstTensor : "\(tensorCount) tensors"
+        let start = "\(what): \(type) is stored as \(format.rawValue)"
+        if relativeErrorMax == 0 { return start + ", exactly" }
+        let error = "\(start), relative error \(Self.percent(relativeError))"
+        return tensorCount == 1
+            ? error : "\(error) (at most \(Self.percent(relativeErrorMax)), \(worstTensor))"
+    }
+
+    /// Two digits that count: `0.058 %`, `1.0 %`.
+    private static func percent(_ ratio: Double) -> String {
+        var value = ratio * 100
+        var places = 1
+        while value < 0.95, places < 6 {
+            value *= 10
+            places += 1
+        }
+        let scale = (0..<places).reduce(1.0) { product, _ in product * 10 }
+        let units = (ratio * 100 * scale).rounded()
+        let whole = (units / scale).rounded(.towardZero)
+        let digits = String(Int(min(units - whole * scale, 1e9)))
+        return String(Int(min(whole, 1e9))) + "."
+            + String(repeating: "0", count: max(0, places - digits.utf8.count)) + digits + " %"
     }
 }
 

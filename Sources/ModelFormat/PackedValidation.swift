@@ -22,6 +22,7 @@ extension PackedManifest {
             throw validator.error(
                 "at most \(PackedLimits.conversionsMax) conversions", "\(conversions.count)")
         }
+        try validator.checkRequantizations(requantizations ?? [])
         try hyperparameters.checkBounds(file: file)
         try validator.checkVocabulary(vocabulary)
         try validator.checkEmbeddings(embeddings)
@@ -52,6 +53,19 @@ private struct PackedValidator {
                     "texts of at most \(PackedLimits.textBytesMax) bytes, no control characters",
                     "another")
             }
+        }
+    }
+
+    func checkRequantizations(_ list: [PackedRequantization]) throws(FormatError) {
+        guard list.count <= PackedLimits.conversionsMax else {
+            throw error(
+                "at most \(PackedLimits.conversionsMax) requantizations", "\(list.count)")
+        }
+        for entry in list {
+            try checkTexts([entry.type, entry.worstTensor])
+            guard entry.tensorCount > 0, entry.relativeError >= 0, entry.relativeErrorMax >= 0,
+                entry.relativeError.isFinite, entry.relativeErrorMax.isFinite
+            else { throw error("requantizations of tensors, errors from 0", "others") }
         }
     }
 

@@ -15,9 +15,6 @@ package struct ImportJob: Sendable {
     package let overwrite: Bool
     package let activation: Activation?
 
-    /// Names longer than this leave no room for the temporary file's.
-    private static let nameBytesMax = 200
-
     /// - Parameter name: nil takes the source's file name.
     /// - Throws: `PackingError.name` for names that cannot be a file's or would hide it.
     package init(
@@ -40,6 +37,8 @@ package struct ImportJob: Sendable {
         package let modelName: String
         package let sourceBytes: UInt64
         package let packedBytes: UInt64
+        /// What was stored in another format than the source's, one entry for each such pair.
+        package let requantizations: [PackedRequantization]
     }
 
     /// Imports the model. Creates the library directory where needed and removes what killed
@@ -60,7 +59,7 @@ package struct ImportJob: Sendable {
                 try FileSystem.createDirectory(libraryDirectory)
                 try PartialFile.removeStale(in: libraryDirectory)
             }
-            let packedBytes = try packer.write(
+            let written = try packer.write(
                 to: destination, overwrite: overwrite, processID: processID, observer: observer
             ) { () throws(PackingError) in
                 try Self.checkSizes(sources, directory: FileSystem.parent(of: sourcePath))
@@ -68,7 +67,7 @@ package struct ImportJob: Sendable {
             return Result(
                 path: destination, modelName: packer.modelName,
                 sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
-                packedBytes: packedBytes)
+                packedBytes: written.byteCount, requantizations: written.requantizations)
         } catch {
             // A byte source can only say in words that a system call failed.
             for source in sources {
@@ -91,7 +90,7 @@ package struct ImportJob: Sendable {
     }
 
     private static func open(_ path: String) throws(PackingError) -> FileByteSource {
-        do { return try FileByteSource(path: path) } catch { throw .source(error) }
+        do { return try FileByteSource(path: path, streaming: true) } catch { throw .source(error) }
     }
 
     private static func checkSizes(
@@ -117,27 +116,15 @@ package struct ImportJob: Sendable {
         {
             name = name.dropLast("-00001-of-00001".count)
         }
-        let tame = name.unicodeScalars.map { isNameScalar($0) ? Character($0) : "-" }
+        let tame = name.unicodeScalars.map { ModelName.isValid($0) ? Character($0) : "-" }
         let start = tame.firstIndex { $0 != "." && $0 != "-" } ?? tame.endIndex
-        return String(tame[start...].prefix(nameBytesMax))
-    }
-
-    /// Letters, digits and `._-+:@`: safe in paths, URLs and shells alike.
-    private static func isNameScalar(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar {
-        case "a"..."z", "A"..."Z", "0"..."9", ".", "_", "-", "+", ":", "@": true
-        default: false
-        }
+        return String(tame[start...].prefix(ModelName.bytesMax))
     }
 
     private static func checked(_ name: String) throws(PackingError) -> String {
         let name = name.hasSuffix(".sluice") ? String(name.dropLast(7)) : name
-        guard let first = name.first, name.utf8.count <= nameBytesMax, first != ".",
-            first != "-", name.unicodeScalars.allSatisfy(isNameScalar)
-        else {
-            throw .name(
-                "a model's name is 1 to \(nameBytesMax) letters, digits, '.', '_', '-', '+', ':' "
-                    + "and '@', not beginning with '.' or '-'; --name gives another")
+        guard ModelName.isValid(name) else {
+            throw .name("a model's name is \(ModelName.rule); --name gives another")
         }
         return name
     }

@@ -1,6 +1,7 @@
-// GGUF -> packed file. Streams every tensor once (tied embeddings twice) through two buffers of
-// about a megabyte; memory does not grow with the model. Weights are rearranged, never changed;
-// vectors are widened to 32-bit floats, which is exact. docs/FORMAT.md is the result.
+// GGUF -> packed file. Streams every tensor once (tied embeddings twice) through a few threads'
+// buffers of some megabytes; memory does not grow with the model. Weights in formats that kernels
+// compute with are rearranged, never changed; others are re-quantised, and the error is told.
+// Vectors are widened to 32-bit floats. docs/FORMAT.md is the result.
 
 internal import LinuxSystem
 package import ModelFormat
@@ -27,13 +28,21 @@ package struct PackingObserver: Sendable {
     }
 }
 
+/// What an import wrote.
+package struct PackedResult: Sendable, Equatable {
+    /// The packed file's size.
+    package let byteCount: UInt64
+    /// What was stored in another format than the source's.
+    package let requantizations: [PackedRequantization]
+}
+
 /// Packs one model. Opening plans and refuses; ``write(to:overwrite:processID:observer:confirm:)``
 /// does the work.
 package struct Packer {
     private let gguf: GGUFFile
     private let parts: [any ByteSource]
     private let vocabulary: Vocabulary
-    private var plan: PackingPlan
+    private let plan: PackingPlan
 
     /// Reads the headers of a model's parts and plans its packed file.
     ///
@@ -80,44 +89,70 @@ package struct Packer {
     ///     still runs.
     ///   - confirm: called when all was read and nothing has its name yet; throwing ends the
     ///     import.
-    /// - Returns: the packed file's size in bytes.
+    /// - Returns: what the packed file holds.
     /// - Throws: `PackingError`; the temporary file is gone then.
     package func write(
         to destination: String, overwrite: Bool, processID: Int32,
         observer: PackingObserver = PackingObserver(),
         confirm: () throws(PackingError) -> Void = { () throws(PackingError) in }
-    ) throws(PackingError) -> UInt64 {
+    ) throws(PackingError) -> PackedResult {
         guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
-        var manifest = plan.manifest
+        let planned = plan.manifest
         let manifestBytes = try fromSource { () throws(FormatError) in
-            try manifest.encodedJSON(file: manifest.source.fileName).count
+            try planned.encodedJSON(file: planned.source.fileName).count
         }
-        // Three checksums in decimal may be ten digits each where the planned zeros are one.
-        let reserved = plan.dataEnd + UInt64(manifestBytes) + 64
+        let reserved = plan.dataEnd + UInt64(manifestBytes) + Self.manifestGrowthBytes
         let file = try fromDestination { () throws(SystemError) in
             try PartialFile(
                 destination: destination, processID: processID, byteCount: reserved)
         }
-        var writer = PackingWriter(
-            gguf: gguf, file: file, bytesTotal: plan.dataEnd,
-            bufferBytes: plan.bufferBytes, observer: observer)
-        manifest.vocabulary = try writer.writeVocabulary(vocabulary, at: manifest.vocabulary)
-        manifest.embeddings.pageChecksums = try writer.writeEmbeddings(
-            manifest.embeddings, from: plan.embeddings)
-        manifest.vectors.extent = try writer.writeVectors(manifest.vectors, from: plan.vectors)
-        for index in manifest.matrices.indices {
-            manifest.matrices[index].checksums = try writer.writeMatrix(
-                manifest.matrices[index], from: plan.matrices[index])
-        }
-        for index in manifest.experts.indices {
-            manifest.experts[index].checksums = try writer.writeExperts(
-                manifest.experts[index], from: plan.experts[index])
-        }
-        manifest.source.digest = Self.digest(
-            header: try headerChecksum(), tensors: writer.tensorsChecksum)
+        let run = PackingRun(
+            plan: plan, gguf: gguf, parts: parts, file: file, observer: observer)
+        var worker = try PackingWorker(run)
+        try worker.writeVocabulary(vocabulary)
+        try worker.writeVectors()
+        Self.performTasks(of: run, &worker)
+        try run.throwFailure()
+        try worker.writeEmbeddingChecksums()
+        let manifest = run.finalManifest(headerChecksum: try headerChecksum())
+        let byteCount = try worker.writeManifest(manifest, destination: destination)
+        run.reportEnd()
         try confirm()
-        guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
-        return try writer.finish(manifest, at: plan.dataEnd, destination: destination)
+        do throws(SystemError) {
+            try run.file.commit(to: destination, byteCount: byteCount, overwrite: overwrite)
+        } catch {
+            if !overwrite, error.isTaken { throw .exists(destination) }
+            throw .destination(error)
+        }
+        return PackedResult(
+            byteCount: byteCount, requantizations: manifest.requantizations ?? [])
+    }
+
+    /// What the manifest may grow by when checksums and errors replace the plan's zeros.
+    private static let manifestGrowthBytes: UInt64 = 16 << 10
+    /// Threads beyond these find the drive busy.
+    private static let threadsMax = 4
+    /// What all threads' buffers together may take, unless one thread's are more.
+    private static let buffersBytesMax = 16 << 20
+
+    /// Performs all tasks by this thread and others: reading, arranging and writing of different
+    /// extents overlap. Where the system gives no thread, this one does all.
+    private static func performTasks(of run: PackingRun, _ worker: inout PackingWorker) {
+        let count = min(threadsMax, buffersBytesMax / PackingBuffers.byteCount(run.plan))
+        var threads: [Thread] = []
+        for _ in 1..<max(2, count) where count > 1 {
+            let thread = try? Thread {
+                do throws(PackingError) {
+                    var worker = try PackingWorker(run)
+                    worker.performAll()
+                } catch {
+                    run.fail(error)
+                }
+            }
+            if let thread { threads.append(thread) }
+        }
+        worker.performAll()
+        for thread in threads { thread.join() }
     }
 
     /// The checksum of every part up to its first tensor's bytes: header, metadata and directory.
@@ -138,7 +173,7 @@ package struct Packer {
         return checksum.value
     }
 
-    private static func digest(header: UInt32, tensors: UInt32) -> String {
+    static func digest(header: UInt32, tensors: UInt32) -> String {
         "crc32c:\(header.hexadecimal)-\(tensors.hexadecimal)"
     }
 }

@@ -1,95 +1,111 @@
-// The memory of an import: one extent's rows as the source has them, the same rows as the packed
-// file has them, and the source's checksums, taken as the rows come in.
+// The memory of one thread of an import. Fixed at its start: a piece of the source, the same piece
+// re-quantised where the model has such tensors, and tiles that wait to be written. Page-aligned,
+// so that reads and writes go past the page cache, and in huge pages where the kernel gives them.
 
+import LinuxSystem
+import ModelFiles
 import ModelFormat
 
-/// Two buffers, allocated once, each as big as the biggest extent.
+/// Regions of one arena. Used by one thread.
 struct PackingBuffers {
-    private var rows: [UInt8]
-    private var tiles: [UInt8]
-    /// Per tensor the checksum of its bytes so far and how many those are.
-    private var checksums: [String: (checksum: Checksum, byteCount: Int)] = [:]
+    private let arena: MemoryArena
+    private let pieceBytes: Int
+    private let requantizedBytes: Int
+    /// Reads of whole pages bring up to a page more at either end.
+    private static let slackBytes = 2 * PackedLayout.alignment
 
-    init(byteCount: Int) {
-        rows = [UInt8](repeating: 0, count: byteCount)
-        tiles = rows
+    init(_ plan: PackingPlan) throws(SystemError) {
+        pieceBytes = PackedLayout.aligned(plan.pieceBytesMax)
+        requantizedBytes = PackedLayout.aligned(plan.requantizedBytesMax)
+        arena = try MemoryArena(byteCount: Self.byteCount(plan))
     }
 
-    /// Reads `count` bytes of a tensor, and zeros after them up to `paddedCount`.
-    mutating func load(
-        _ tensor: GGUFTensor, of gguf: GGUFFile, at byteOffset: Int, count: Int, paddedCount: Int
-    ) throws(FormatError) {
-        try Self.fill(&rows, count: count) { (part: inout MutableRawSpan) throws(FormatError) in
-            try gguf.read(tensor, at: byteOffset, into: &part)
+    /// What one thread takes: output, rows, and the source's bytes where they are not the rows.
+    static func byteCount(_ plan: PackingPlan) -> Int {
+        let piece = PackedLayout.aligned(plan.pieceBytesMax)
+        let requantized = PackedLayout.aligned(plan.requantizedBytesMax)
+        return 2 * (piece + slackBytes) + (requantized > 0 ? requantized + slackBytes : 0)
+    }
+
+    // MARK: Places in the arena: output first, then rows, then the source's own bytes.
+
+    /// Bytes that may wait for writing.
+    var outputRoom: Int { pieceBytes + Self.slackBytes }
+    var rowsPlace: Int { outputRoom }
+    private var sourcePlace: Int { 2 * outputRoom }
+
+    @_lifetime(borrow self)
+    func bytes(at place: Int, count: Int) -> RawSpan {
+        unsafe _overrideLifetime(arena.bytes(at: place, byteCount: count), borrowing: self)
+    }
+
+    @_lifetime(borrow self)
+    func outputBytes(count: Int) -> RawSpan { bytes(at: 0, count: count) }
+
+    @_lifetime(borrow self)
+    func outputBytes(_ range: Range<Int>) -> RawSpan {
+        bytes(at: range.lowerBound, count: range.count)
+    }
+
+    // MARK: Filling
+
+    /// Reads `count` bytes of `source`, past the page cache where that works.
+    ///
+    /// - Returns: where they are.
+    func read(
+        _ source: any ByteSource, at offset: UInt64, count: Int, isRequantized: Bool
+    ) throws(FormatError) -> Int {
+        let place = isRequantized ? sourcePlace : rowsPlace
+        let page = UInt64(PackedLayout.alignment)
+        let end = offset + UInt64(count)
+        // Few bytes are not worth a wait for the disk when others may be in the cache.
+        if let file = source as? FileByteSource, file.readsPages, count >= 1 << 16,
+            end <= file.byteCount
+        {
+            let start = offset / page * page
+            let stop = min((end + page - 1) / page * page, file.byteCount)
+            var span = arena.mutableBytes(at: place, byteCount: Int(stop - start))
+            try file.readPages(at: start, into: &span)
+            return place + Int(offset - start)
         }
-        for index in count..<paddedCount { rows[index] = 0 }
-        // Tied embeddings are read twice and count once.
-        var seen = checksums[tensor.name] ?? (Checksum(), 0)
-        guard seen.byteCount == byteOffset else { return }
-        seen.checksum.add(rows[..<count])
-        seen.byteCount += count
-        checksums[tensor.name] = seen
+        var span = arena.mutableBytes(at: place, byteCount: count)
+        try source.read(at: offset, into: &span)
+        return place
     }
 
-    /// Arranges the first `count` bytes of rows, whole tiles, as tiles.
-    mutating func arrange(count: Int, format: WeightFormat, columns: Int) {
-        let rows = rows
-        let source = unsafe rows.span.bytes.extracting(0..<count)
-        Self.fill(&tiles, count: count) { (part: inout MutableRawSpan) throws(Never) in
-            RowTiles.interleave(source, into: &part, format: format, columns: columns)
+    /// Re-quantises source bytes into `count` bytes of rows.
+    func convert(_ stored: StoredTensor, _ range: Range<Int>, count: Int) -> ConversionError {
+        var rows = arena.mutableBytes(at: rowsPlace, byteCount: count)
+        return Conversion.convert(
+            stored, from: arena.bytes(at: range.lowerBound, byteCount: range.count), into: &rows)
+    }
+
+    /// Arranges rows, whole tiles, as tiles in the output.
+    func arrange(_ range: Range<Int>, at place: Int, format: WeightFormat, columns: Int) {
+        var tiles = arena.mutableBytes(at: place, byteCount: range.count)
+        RowTiles.interleave(
+            arena.bytes(at: range.lowerBound, byteCount: range.count), into: &tiles,
+            format: format, columns: columns)
+    }
+
+    func zero(_ range: Range<Int>) {
+        var span = arena.mutableBytes(at: range.lowerBound, byteCount: range.count)
+        unsafe span.withUnsafeMutableBytes { bytes in
+            _ = unsafe bytes.initializeMemory(as: UInt8.self, repeating: 0)
         }
     }
 
-    /// Hands the first `count` bytes of `buffer` to `body` for writing.
-    private static func fill<Failure: Error>(
-        _ buffer: inout [UInt8], count: Int,
-        _ body: (inout MutableRawSpan) throws(Failure) -> Void
-    ) throws(Failure) {
-        precondition(count <= buffer.count, "plans size the buffers")
-        try unsafe buffer.withUnsafeMutableBufferPointer { bytes throws(Failure) in
-            guard let start = bytes.baseAddress else { return }
-            var part = unsafe MutableRawSpan(_unsafeStart: start, byteCount: count)
-            try body(&part)
+    func zeroOutput(_ range: Range<Int>) { zero(range) }
+
+    func copyToOutput(_ bytes: RawSpan, at place: Int) {
+        var span = arena.mutableBytes(at: place, byteCount: bytes.byteCount)
+        unsafe span.withUnsafeMutableBytes { output in
+            unsafe bytes.withUnsafeBytes { unsafe output.copyMemory(from: $0) }
         }
     }
 
-    func rows(_ range: Range<Int>) -> ArraySlice<UInt8> { rows[range] }
-    func tiles(_ range: Range<Int>) -> ArraySlice<UInt8> { tiles[range] }
-
-    /// The checksum of a tensor's bytes; 0 for one that was never read.
-    func checksum(of tensor: GGUFTensor) -> UInt32 {
-        checksums[tensor.name]?.checksum.value ?? 0
-    }
-
-    /// The first `count` elements of the rows as little-endian 32-bit floats. Exact: both 16-bit
-    /// formats are subsets.
-    func widened(count: Int, format: WeightFormat) -> [UInt8] {
-        if format == .f32 { return Array(rows[..<(count * 4)]) }
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count * 4)
-        for index in 0..<count {
-            let half = UInt16(rows[index * 2]) | UInt16(rows[index * 2 + 1]) << 8
-            let bits =
-                format == .bf16
-                ? UInt32(half) << 16 : Self.widened(half)
-            for shift in 0..<4 { bytes.append(UInt8(truncatingIfNeeded: bits >> (shift * 8))) }
-        }
-        return bytes
-    }
-
-    /// IEEE 754 binary16 to binary32, bit by bit: portable, and not-a-number keeps its payload.
-    private static func widened(_ half: UInt16) -> UInt32 {
-        let sign = UInt32(half & 0x8000) << 16
-        let exponent = UInt32(half >> 10 & 31)
-        let fraction = UInt32(half & 1023)
-        switch exponent {
-        case 0 where fraction == 0: return sign
-        case 0:
-            // Subnormal: shift the leading one out of the fraction.
-            let shift = UInt32(fraction.leadingZeroBitCount) - 21
-            return sign | (113 - shift) << 23 | (fraction << shift & 1023) << 13
-        case 31: return sign | 0x7F80_0000 | fraction << 13
-        default: return sign | (exponent + 112) << 23 | fraction << 13
-        }
+    /// Moves a range of the output, less than a page, to its start.
+    func moveOutput(_ range: Range<Int>) {
+        copyToOutput(outputBytes(range), at: 0)
     }
 }

@@ -4,21 +4,21 @@
 import ModelFormat
 
 /// Rows of one GGUF tensor: a whole matrix, or one expert's share of a merged tensor.
-struct TensorRows {
-    let tensor: GGUFTensor
-    /// Of the first row, from the tensor's start.
+struct TensorRows: Sendable {
+    let stored: StoredTensor
+    /// Of the first row, from the start of the tensor as it is stored.
     let byteOffset: Int
 }
 
 /// Where each record's bytes come from, in the order in which they are written.
-struct PackingPlan {
+struct PackingPlan: Sendable {
     /// Complete but for checksums, which are zeros in the right number.
     var manifest: PackedManifest
-    let embeddings: GGUFTensor
+    let embeddings: StoredTensor
     /// Parallel to the manifest's vectors.
     let vectors: [GGUFTensor]
     /// Parallel to the manifest's matrices.
-    let matrices: [GGUFTensor]
+    let matrices: [StoredTensor]
     /// Parallel to the manifest's expert layers: per expert its gate, up and down.
     let experts: [[[TensorRows]]]
     /// Where the manifest goes.
@@ -38,7 +38,8 @@ struct PackingPlan {
         let vocabulary = cursor.place(vocabularyBytes)
         let width = hyperparameters.width
         let outputDimensions = [width, hyperparameters.vocabularySize]
-        embeddings = try catalogue.claim(TensorNames.embeddings, dimensions: outputDimensions)
+        embeddings = StoredTensor(
+            try catalogue.claim(TensorNames.embeddings, dimensions: outputDimensions))
         let rows = cursor.placeRows(
             embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0])
         let vectors = try Self.planVectors(hyperparameters, &catalogue, &cursor)
@@ -67,7 +68,7 @@ struct PackingPlan {
 
     /// Bytes that hold the biggest piece that is arranged at once: an extent, or a tile of rows too
     /// long for one.
-    var bufferBytes: Int {
+    var pieceBytesMax: Int {
         var bytes = PackedLayout.extentBytesMax
         func include(_ format: WeightFormat, columns: Int) {
             bytes = max(bytes, format.tiledBytes(rows: WeightFormat.tileRows, columns: columns))
@@ -81,6 +82,25 @@ struct PackingPlan {
         return bytes
     }
 
+    /// Bytes of the source that the biggest re-quantised piece comes from; 0 when there is none.
+    var requantizedBytesMax: Int {
+        let all =
+            [embeddings] + matrices + experts.lazy.flatMap { $0 }.flatMap { $0 }.map(\.stored)
+        return all.filter(\.isRequantized).map { stored in
+            // A piece is no bigger than the tensor, and 64-bit numbers are twice what is stored.
+            let groups = (pieceBytesMax + stored.groupBytes - 1) / stored.groupBytes
+            return stored.sourceBytes(of: groups * stored.groupBytes)
+        }.max() ?? 0
+    }
+
+    /// Bytes of the embeddings that are written at once: whole pages of whole groups.
+    var embeddingPieceBytes: Int {
+        let page = PackedLayout.alignment
+        var unit = page
+        if embeddings.isRequantized { while unit % embeddings.groupBytes != 0 { unit += page } }
+        return max(1, PackedLayout.extentBytesMax / unit) * unit
+    }
+
     private static func planVectors(
         _ hyperparameters: Hyperparameters, _ catalogue: inout TensorCatalogue,
         _ cursor: inout LayoutCursor
@@ -92,10 +112,10 @@ struct PackingPlan {
             let name = TensorNames.vector(shape.role, layer: layer)
             guard shape.required || catalogue.gguf.tensor(named: name) != nil else { return }
             let tensor = try catalogue.claim(name, dimensions: [shape.count])
-            guard [.f32, .f16, .bf16].contains(tensor.format) else {
+            guard [.f32, .f16, .bf16].contains(StoredTensor(tensor).format) else {
                 throw FormatError(
-                    file: catalogue.file, expected: "\(name) as f32, f16 or bf16",
-                    found: tensor.format.rawValue)
+                    file: catalogue.file, expected: "\(name) as plain numbers",
+                    found: tensor.type.name)
             }
             let start = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
             entries.append(
@@ -112,25 +132,26 @@ struct PackingPlan {
     }
 
     private static func planMatrices(
-        _ hyperparameters: Hyperparameters, embeddings: GGUFTensor,
+        _ hyperparameters: Hyperparameters, embeddings: StoredTensor,
         _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
-    ) throws(FormatError) -> (records: [PackedMatrix], tensors: [GGUFTensor]) {
+    ) throws(FormatError) -> (records: [PackedMatrix], tensors: [StoredTensor]) {
         var records: [PackedMatrix] = []
-        var tensors: [GGUFTensor] = []
+        var tensors: [StoredTensor] = []
         for layer in 0..<hyperparameters.layerCount {
             for (role, shape) in hyperparameters.layerMatrices {
-                let tensor = try catalogue.claim(
-                    TensorNames.matrix(role, layer: layer),
-                    dimensions: [shape.columns, shape.rows])
-                records.append(cursor.placeMatrix(role, layer: layer, tensor.format, shape))
-                tensors.append(tensor)
+                let stored = StoredTensor(
+                    try catalogue.claim(
+                        TensorNames.matrix(role, layer: layer),
+                        dimensions: [shape.columns, shape.rows]))
+                records.append(cursor.placeMatrix(role, layer: layer, stored.format, shape))
+                tensors.append(stored)
             }
         }
         // Models that tie embeddings and output have no output tensor.
         let shape = hyperparameters.outputShape
-        let output =
-            catalogue.claimIfPresent(TensorNames.matrix(.output, layer: nil)) ?? embeddings
-        try catalogue.check(output, dimensions: [shape.columns, shape.rows])
+        let name = TensorNames.matrix(.output, layer: nil)
+        let output = catalogue.claimIfPresent(name).map { StoredTensor($0) } ?? embeddings
+        try catalogue.check(output.tensor, dimensions: [shape.columns, shape.rows])
         records.append(cursor.placeMatrix(.output, layer: nil, output.format, shape))
         tensors.append(output)
         return (records, tensors)
@@ -156,7 +177,7 @@ struct PackingPlan {
                 let end = parts.last.map { $0.byteOffset + $0.byteCount } ?? 0
                 parts.append(
                     PackedBundlePart(
-                        format: sources[0].tensor.format, rows: shape.rows,
+                        format: sources[0].stored.format, rows: shape.rows,
                         columns: shape.columns,
                         byteOffset: PackedLayout.aligned(end, to: PackedLayout.partAlignment)))
             }
@@ -173,23 +194,25 @@ struct PackingPlan {
     ) throws(FormatError) -> [TensorRows] {
         let first = TensorNames.expert(0, part, layer: layer)
         guard catalogue.gguf.tensor(named: first) != nil else {
-            let tensor = try catalogue.claim(
-                TensorNames.experts(part, layer: layer),
-                dimensions: [shape.columns, shape.rows, count])
-            let expertBytes = shape.rows * tensor.format.rowBytes(columns: shape.columns)
-            return (0..<count).map { TensorRows(tensor: tensor, byteOffset: $0 * expertBytes) }
+            let stored = StoredTensor(
+                try catalogue.claim(
+                    TensorNames.experts(part, layer: layer),
+                    dimensions: [shape.columns, shape.rows, count]))
+            let expertBytes = shape.rows * stored.format.rowBytes(columns: shape.columns)
+            return (0..<count).map { TensorRows(stored: stored, byteOffset: $0 * expertBytes) }
         }
         var list: [TensorRows] = []
         for expert in 0..<count {
             let name = TensorNames.expert(expert, part, layer: layer)
-            let tensor = try catalogue.claim(name, dimensions: [shape.columns, shape.rows])
-            if let first = list.first, first.tensor.format != tensor.format {
+            let stored = StoredTensor(
+                try catalogue.claim(name, dimensions: [shape.columns, shape.rows]))
+            if let first = list.first?.stored, first.format != stored.format {
                 throw FormatError(
                     file: catalogue.file,
-                    expected: "\(name) in its layer's format, \(first.tensor.format.rawValue)",
-                    found: tensor.format.rawValue)
+                    expected: "\(name) in its layer's format, \(first.tensor.type.name)",
+                    found: stored.tensor.type.name)
             }
-            list.append(TensorRows(tensor: tensor, byteOffset: 0))
+            list.append(TensorRows(stored: stored, byteOffset: 0))
         }
         return list
     }

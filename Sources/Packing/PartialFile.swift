@@ -3,28 +3,30 @@
 
 import LinuxSystem
 import ModelFormat
+import Synchronization
 
-/// `.NAME.sluice.partial-PID` in the destination's directory, removed unless ``commit(to:)``
-/// renamed it.
-struct PartialFile: ~Copyable {
+/// `.NAME.sluice.partial-PID.N` in the destination's directory, removed unless ``commit`` gave it
+/// its name. Threads may write to it together.
+struct PartialFile: ~Copyable, Sendable {
     private let file: FileDescriptor
+    /// The same file past the page cache, where its file system allows that.
+    private let direct: FileDescriptor?
     private let path: String
-    private var committed = false
-    /// Written pages before this offset were handed to the disk and dropped.
-    private var droppedOffset: UInt64 = 0
-    /// Pages up to here were handed to the disk.
-    private var startedOffset: UInt64 = 0
+    private let isCommitted = Atomic<Bool>(false)
 
     private static let marker = ".partial-"
-    /// Dirty pages are written out and dropped in steps of this many bytes.
-    private static let windowBytes: UInt64 = 8 << 20
+    /// Tells apart imports of one name by one process.
+    private static let number = Atomic<Int>(0)
 
     /// Creates the file and reserves `byteCount` bytes, so that a full disk is known now.
     init(
         destination: String, processID: Int32, byteCount: UInt64
     ) throws(SystemError) {
         let name = FileSystem.name(of: destination)
-        let path = "\(FileSystem.parent(of: destination))/.\(name)\(Self.marker)\(processID)"
+        let number = Self.number.add(1, ordering: .relaxed).newValue
+        let path =
+            "\(FileSystem.parent(of: destination))/.\(name)\(Self.marker)\(processID).\(number)"
+        // A killed process of the same number may have left one.
         if FileSystem.exists(path) { try FileSystem.remove(path) }
         let file = try FileDescriptor(path: path, mode: .createNew)
         do {
@@ -33,40 +35,49 @@ struct PartialFile: ~Copyable {
             try? FileSystem.remove(path)
             throw error
         }
+        direct = try? FileDescriptor(path: path, mode: .readWriteDirect)
         self.path = path
         self.file = file
     }
 
     deinit {
-        if !committed { try? FileSystem.remove(path) }
+        if !isCommitted.load(ordering: .relaxed) { try? FileSystem.remove(path) }
     }
 
-    /// Writes `bytes` at `offset`; offsets ascend but for the header at the end.
-    mutating func write(_ bytes: RawSpan, at offset: UInt64) throws(SystemError) {
-        try file.write(bytes, at: offset)
-        let end = offset + UInt64(bytes.byteCount)
-        guard end >= startedOffset + Self.windowBytes else { return }
-        // The advice starts writing the newest window and drops nothing that is still dirty; by the
-        // time of the next window this one is mostly written and waiting for it costs little.
-        file.dropPages(
-            offset: startedOffset, byteCount: end - startedOffset, writesFirst: false)
-        if startedOffset > droppedOffset {
-            file.dropPages(
-                offset: droppedOffset, byteCount: startedOffset - droppedOffset,
-                writesFirst: true)
+    /// Writes whole pages of page-aligned memory at a multiple of the page size, past the page
+    /// cache where that works: without copying, and without pushing anything out of memory.
+    func writePages(_ bytes: RawSpan, at offset: UInt64) throws(SystemError) {
+        do throws(SystemError) {
+            switch direct {
+            case .some(let direct): return try direct.write(bytes, at: offset)
+            case nil: break
+            }
+        } catch {
+            guard error.isInvalidArgument else { throw error }
         }
-        droppedOffset = startedOffset
-        startedOffset = end / 4096 * 4096
+        try file.write(bytes, at: offset)
+        file.dropPages(offset: offset, byteCount: UInt64(bytes.byteCount), writesFirst: true)
+    }
+
+    /// Writes a few bytes anywhere.
+    func write(_ bytes: RawSpan, at offset: UInt64) throws(SystemError) {
+        try file.write(bytes, at: offset)
     }
 
     /// Cuts the file to `byteCount`, makes it durable and gives it its final name.
-    mutating func commit(
-        to destination: String, byteCount: UInt64
+    ///
+    /// - Throws: `SystemError` with `EEXIST` when the name is taken and not to be replaced.
+    func commit(
+        to destination: String, byteCount: UInt64, overwrite: Bool
     ) throws(SystemError) {
         try file.truncate(byteCount: byteCount)
         try file.synchronize()
-        try FileSystem.rename(path, to: destination)
-        committed = true
+        if overwrite {
+            try FileSystem.rename(path, to: destination)
+        } else {
+            try FileSystem.renameWithoutReplacing(path, to: destination)
+        }
+        isCommitted.store(true, ordering: .relaxed)
     }
 
     /// Removes what imports that were killed left in `directory`. Files whose process still runs
@@ -74,7 +85,8 @@ struct PartialFile: ~Copyable {
     static func removeStale(in directory: String) throws(SystemError) {
         for name in try FileSystem.names(in: directory) where name.hasPrefix(".") {
             guard let dash = name.lastIndex(of: "-"), name[...dash].hasSuffix(".sluice" + marker),
-                let processID = Int32(name[name.index(after: dash)...]), processID > 0,
+                let processID = Int32(name[name.index(after: dash)...].prefix { $0 != "." }),
+                processID > 0,
                 !FileSystem.exists("/proc/\(processID)")
             else { continue }
             try FileSystem.remove("\(directory)/\(name)")

@@ -1,4 +1,5 @@
-// `sluice import`: a GGUF file into the library, with a bar on a terminal and one line at the end.
+// `sluice import`: a GGUF file into the library, with a bar on a terminal, a line for each type
+// that is stored in another format, and one line at the end.
 
 internal import ArgumentParser
 internal import DaemonCore
@@ -41,7 +42,8 @@ struct ImportCommand: ParsableCommand {
                 overwrite: force, activation: activation?.value))
     }
 
-    /// Imports with a bar, and ends with one line on standard error.
+    /// Imports with a bar, and ends on standard error with a line for each type that was
+    /// re-quantised and one for the model.
     static func run(_ job: ImportJob) throws {
         let stopped = StopFlag()
         let bar = ProgressBar()
@@ -54,6 +56,9 @@ struct ImportCommand: ParsableCommand {
                         isCancelled: { stopped.isRaised }))
             }
             bar.clear()
+            for entry in result.requantizations {
+                Terminal.write("\(job.name): \(entry.sentence)\n", to: STDERR_FILENO)
+            }
             Terminal.write(
                 "\(job.name): imported, \(ByteSize.format(result.packedBytes))\n",
                 to: STDERR_FILENO)

@@ -3,6 +3,7 @@
 import DaemonCore
 import Glibc
 import Inference
+import ModelFormat
 import Testing
 
 @Suite struct ConfigurationTests {
@@ -207,5 +208,5 @@ import Testing
     }
 
     @Test(arguments: ["a", "qwen3-0.6b_q4", "a:b@c+d", "0"])
-    func allowsNames(_ name: String) { #expect(ModelLibrary.isValid(name: name)) }
+    func allowsNames(_ name: String) { #expect(ModelName.isValid(name)) }
 }

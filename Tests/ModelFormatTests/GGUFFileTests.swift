@@ -15,7 +15,7 @@ import Testing
         #expect(try file.architecture() == .llama)
         #expect(file.tensors.count == 11)
         let gate = try #require(file.tensor(named: "blk.0.ffn_gate.weight"))
-        #expect(gate.format == .q4_0)
+        #expect(gate.type.format == .q4_0)
         #expect(gate.dimensions == [32, 64])
         #expect(gate.columns == 32)
         #expect(gate.rows == 64)
@@ -151,7 +151,7 @@ import Testing
             summaries.contains { $0.key == "tokenizer.ggml.add_bos_token" && $0.value == "false" })
         #expect(file.parameterCount == 272 * 32 + 3 * 32 + 2 * 32 * 32 + 2 * 512 + 3 * 2_048)
         let formats = file.formatSummaries()
-        #expect(formats.map(\.format) == [.q4_0, .q8_0, .f16, .f32])
+        #expect(formats.map(\.type.format) == [.q4_0, .q8_0, .f16, .f32])
         #expect(formats.map(\.tensorCount) == [4, 3, 1, 3])
     }
 

@@ -46,7 +46,7 @@ import Testing
             end = tensor.offset + UInt64(tensor.byteCount)
             #expect(end <= UInt64(mutation.bytes.count), "\(mutation.name)")
             #expect(
-                tensor.byteCount == tensor.rows * tensor.format.rowBytes(columns: tensor.columns),
+                tensor.byteCount == tensor.rows * tensor.type.rowBytes(columns: tensor.columns),
                 "\(mutation.name)")
             var last: [UInt8] = [0]
             var span = last.mutableSpan

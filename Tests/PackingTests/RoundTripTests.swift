@@ -56,7 +56,7 @@ import Testing
             if let layer = record.layer { name = "blk.\(layer).\(name)" }
             let tensor = try #require(gguf.tensor(named: name))
             seen += 1
-            guard tensor.format == .f32 else { continue }
+            guard tensor.type.format == .f32 else { continue }
             #expect(try unpacked.vector(record.role, layer: record.layer) == bytes(name), "\(name)")
         }
         #expect(step > 1 || seen == gguf.tensors.count, "every tensor was compared")

@@ -4,7 +4,7 @@
 enum ImportRules {
     /// The layers from the bottom. A target may depend on any layer before its own.
     static let layers: [Set<String>] = [
-        ["CLinux", "CURing", "COpenBLAS", "CChecksum", "CKernels"],
+        ["CLinux", "CURing", "COpenBLAS", "CChecksum", "CKernels", "CPacking"],
         ["LinuxSystem", "ModelFormat"],
         ["ModelFiles"],
         ["Tokenization", "Kernels", "WeightStore", "Packing"],
@@ -20,7 +20,7 @@ enum ImportRules {
         "Glibc": ["LinuxSystem", "DaemonCore", "sluiced", "sluice"],
         "CLinux": ["LinuxSystem"], "CURing": ["LinuxSystem"],
         "CKernels": ["Kernels"], "COpenBLAS": ["Kernels"],
-        "CChecksum": ["ModelFormat"],
+        "CChecksum": ["ModelFormat"], "CPacking": ["Packing"],
         "NIOCore": ["HTTPInterface", "DaemonCore", "sluice"],
         "NIOPosix": ["HTTPInterface", "DaemonCore"],
         "NIOHTTP1": ["HTTPInterface", "DaemonCore"],

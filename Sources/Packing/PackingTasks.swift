@@ -1,0 +1,50 @@
+// An import in pieces that threads take one by one: each reads, arranges and writes an extent of
+// its own, so that reading, computing and writing of different extents overlap.
+
+import ModelFormat
+
+/// One extent, or one piece of the embeddings.
+enum PackingTask: Sendable {
+    case embeddings(piece: Int)
+    case matrix(Int, extent: Int)
+    case expert(layer: Int, index: Int)
+}
+
+/// All tasks in the packed file's order, made as they are taken.
+struct PackingTasks: Sendable {
+    private let embeddingPieces: Int
+    private let extentCounts: [Int]
+    private let expertCounts: [Int]
+    /// Which of the three lists, which entry of it, and which part of that comes next.
+    private var list = 0
+    private var entry = 0
+    private var part = 0
+
+    init(_ plan: PackingPlan) {
+        let bytes = plan.manifest.embeddings.byteCount
+        embeddingPieces = (bytes + plan.embeddingPieceBytes - 1) / plan.embeddingPieceBytes
+        extentCounts = plan.manifest.matrices.map(\.extentCount)
+        expertCounts = plan.manifest.experts.map(\.count)
+    }
+
+    mutating func next() -> PackingTask? {
+        while list < 3 {
+            let counts = list == 0 ? [embeddingPieces] : list == 1 ? extentCounts : expertCounts
+            if entry < counts.count, part < counts[entry] {
+                defer { part += 1 }
+                switch list {
+                case 0: return .embeddings(piece: part)
+                case 1: return .matrix(entry, extent: part)
+                default: return .expert(layer: entry, index: part)
+                }
+            }
+            part = 0
+            entry += 1
+            if entry >= counts.count {
+                entry = 0
+                list += 1
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,225 @@
+// Moves weights from a GGUF file to a packed file, one extent at a time: reads, re-quantises,
+// arranges, sums up, writes. Each thread of an import has one, with memory of its own.
+
+import LinuxSystem
+import ModelFiles
+import ModelFormat
+
+/// One thread's hands: page-aligned memory for a piece as the source has it, as rows, and as tiles.
+struct PackingWorker: ~Copyable {
+    let run: PackingRun
+    private let buffers: PackingBuffers
+    /// Of the extent being written.
+    private var checksum = Checksum()
+    /// Where the next byte of it goes, but for those that wait.
+    private var offset: UInt64 = 0
+    /// Bytes at the start of the output that wait for a whole page.
+    private var waiting = 0
+
+    init(_ run: PackingRun) throws(PackingError) {
+        self.run = run
+        do { buffers = try PackingBuffers(run.plan) } catch { throw .destination(error) }
+    }
+
+    /// Takes tasks until none is left; a failure is the run's.
+    mutating func performAll() {
+        do throws(PackingError) {
+            while let task = run.nextTask() { try perform(task) }
+        } catch {
+            run.fail(error)
+        }
+    }
+
+    // MARK: - Extents
+
+    private mutating func perform(_ task: PackingTask) throws(PackingError) {
+        let manifest = run.plan.manifest
+        switch task {
+        case .embeddings(let piece): try writeEmbeddings(piece: piece)
+        case .matrix(let index, let extentIndex):
+            let record = manifest.matrices[index]
+            let extent = record.extent(extentIndex)
+            try begin(at: extent.offset)
+            let stored = run.plan.matrices[index]
+            // Tied embeddings are read twice and count once.
+            let counts = stored.tensor.name != run.plan.embeddings.tensor.name
+            try appendTiles(
+                extent.rows, of: TensorRows(stored: stored, byteOffset: 0), counts: counts)
+            let value = try end()
+            run.set { $0.matrices[index].checksums[extentIndex] = value }
+        case .expert(let layer, let index):
+            try writeExpert(manifest.experts[layer], index, run.plan.experts[layer][index])
+        }
+    }
+
+    /// A piece of the embeddings' rows as they are stored, and a checksum per page.
+    private mutating func writeEmbeddings(piece: Int) throws(PackingError) {
+        let record = run.plan.manifest.embeddings
+        let page = PackedLayout.alignment
+        let start = piece * run.plan.embeddingPieceBytes
+        let count = min(run.plan.embeddingPieceBytes, record.byteCount - start)
+        try begin(at: record.offset + UInt64(start))
+        // A view of the buffers borrows this reference, not the worker, which changes meanwhile.
+        let buffers = buffers
+        let place = try load(run.plan.embeddings, at: start, count: count, counts: true)
+        try append(buffers.bytes(at: place, count: count))
+        _ = padToPage()
+        let pages = buffers.outputBytes(count: waiting)
+        let checksums = stride(from: 0, to: pages.byteCount, by: page).map {
+            Checksum.of(pages.extracting($0..<$0 + page))
+        }
+        _ = try end()
+        run.setEmbeddingChecksums(checksums, from: start / page)
+    }
+
+    private mutating func writeExpert(
+        _ record: PackedExpertLayer, _ index: Int, _ sources: [TensorRows]
+    ) throws(PackingError) {
+        let start = record.extent(index).offset
+        try begin(at: start)
+        for (part, source) in zip([record.gate, record.up, record.down], sources) {
+            try pad(to: start + UInt64(part.byteOffset))
+            let step = PackedLayout.rowsPerExtent(
+                format: part.format, rows: part.rows, columns: part.columns)
+            for row in Swift.stride(from: 0, to: part.rows, by: step) {
+                try appendTiles(row..<min(row + step, part.rows), of: source, counts: true)
+            }
+        }
+        let value = try end()
+        let layer = record.layer
+        run.set { $0.experts[layer].checksums[index] = value }
+    }
+
+    /// Writes bytes that are in memory as one extent, and returns its checksum.
+    mutating func writeExtent(
+        at start: UInt64,
+        _ contents: (inout PackingWorker) throws(PackingError) -> Void
+    ) throws(PackingError) -> PackedExtent {
+        try begin(at: start)
+        try contents(&self)
+        let end = offset + UInt64(waiting)
+        return PackedExtent(
+            offset: start, byteCount: Int(end - start), checksum: try self.end())
+    }
+
+    // MARK: - Pieces
+
+    private mutating func begin(at start: UInt64) throws(PackingError) {
+        try run.checkCancelled()
+        precondition(waiting == 0, "extents end before others begin")
+        offset = start
+        checksum = Checksum()
+    }
+
+    /// Ends the extent, zeros up to the next page, and returns its checksum.
+    private mutating func end() throws(PackingError) -> UInt32 {
+        let value = checksum.value
+        let padding = padToPage()
+        let written = waiting
+        try flush()
+        run.advance(byteCount: written - padding)
+        return value
+    }
+
+    /// Fills the waiting bytes' last page with zeros, which no checksum covers.
+    private mutating func padToPage() -> Int {
+        let padded = PackedLayout.aligned(waiting)
+        buffers.zeroOutput(waiting..<padded)
+        defer { waiting = padded }
+        return padded - waiting
+    }
+
+    /// Writes the whole pages that wait.
+    private mutating func flush() throws(PackingError) {
+        let whole = waiting / PackedLayout.alignment * PackedLayout.alignment
+        guard whole > 0 else { return }
+        do {
+            try run.file.writePages(buffers.outputBytes(count: whole), at: offset)
+        } catch {
+            throw .destination(error)
+        }
+        offset += UInt64(whole)
+        buffers.moveOutput(whole..<waiting)
+        waiting -= whole
+    }
+
+    /// Takes over bytes that are in memory.
+    mutating func append(_ bytes: RawSpan) throws(PackingError) {
+        checksum.add(bytes)
+        var done = 0
+        while done < bytes.byteCount {
+            let count = min(bytes.byteCount - done, buffers.outputRoom - waiting)
+            buffers.copyToOutput(bytes.extracting(done..<done + count), at: waiting)
+            waiting += count
+            done += count
+            if waiting == buffers.outputRoom {
+                let written = waiting
+                try flush()
+                run.advance(byteCount: written - waiting)
+            }
+        }
+    }
+
+    mutating func append(_ bytes: ArraySlice<UInt8>) throws(PackingError) {
+        try append(unsafe bytes.span.bytes)
+    }
+
+    mutating func pad(to position: UInt64) throws(PackingError) {
+        let count = Int(position - offset) - waiting
+        guard count > 0 else { return }
+        try append([UInt8](repeating: 0, count: count)[...])
+    }
+
+    /// Some rows of a matrix as tiles.
+    private mutating func appendTiles(
+        _ range: Range<Int>, of source: TensorRows, counts: Bool
+    ) throws(PackingError) {
+        let buffers = buffers
+        let format = source.stored.format
+        let columns = source.stored.tensor.columns
+        let rowBytes = format.rowBytes(columns: columns)
+        let tiledBytes = format.tiledBytes(rows: range.count, columns: columns)
+        let place = try load(
+            source.stored, at: source.byteOffset + range.lowerBound * rowBytes,
+            count: range.count * rowBytes, counts: counts)
+        buffers.zero(place + range.count * rowBytes..<place + tiledBytes)
+        if waiting + tiledBytes > buffers.outputRoom {
+            let before = waiting
+            try flush()
+            run.advance(byteCount: before - waiting)
+        }
+        buffers.arrange(
+            place..<place + tiledBytes, at: waiting, format: format, columns: columns)
+        checksum.add(buffers.outputBytes(waiting..<waiting + tiledBytes))
+        waiting += tiledBytes
+    }
+
+    /// Reads `count` bytes of a tensor as it is stored.
+    ///
+    /// - Parameter counts: whether its checksum and its error are to be noted: once for each byte.
+    /// - Returns: where in the buffers they are.
+    private func load(
+        _ stored: StoredTensor, at byteOffset: Int, count: Int, counts: Bool
+    ) throws(PackingError) -> Int {
+        let tensor = stored.tensor
+        let start = stored.isRequantized ? stored.sourceBytes(of: byteOffset) : byteOffset
+        let sourceCount = stored.isRequantized ? stored.sourceBytes(of: count) : count
+        precondition(start + sourceCount <= tensor.byteCount, "plans keep to their tensors")
+        let place: Int
+        do {
+            place = try buffers.read(
+                run.parts[tensor.part], at: tensor.offset + UInt64(start), count: sourceCount,
+                isRequantized: stored.isRequantized)
+        } catch {
+            throw .format(error)
+        }
+        if counts {
+            let value = Checksum.of(buffers.bytes(at: place, count: sourceCount))
+            run.addSource(tensor, value, at: start, count: sourceCount)
+        }
+        guard stored.isRequantized else { return place }
+        let error = buffers.convert(stored, place..<place + sourceCount, count: count)
+        if counts { run.addConversion(tensor, error, at: start) }
+        return buffers.rowsPlace
+    }
+}
