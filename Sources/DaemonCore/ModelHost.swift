@@ -79,6 +79,7 @@ extension ModelOptions {
         prefillChunkTokens = profile.generation.prefillChunkTokens
         flash.queueDepth = profile.flash.queueDepth
         flash.pieceBytesMax = Int(clamping: profile.flash.readBytesMax) / 4096 * 4096
+        flash.prefetchesMax = profile.flash.prefetchesMax
         flash.reader =
             switch profile.flash.reader {
             case .auto: .automatic

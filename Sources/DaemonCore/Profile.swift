@@ -21,7 +21,9 @@ package struct Profile: Sendable, Equatable {
         }
 
         package var queueDepth = 32
-        package var readBytesMax: UInt64 = 512 << 10
+        package var readBytesMax: UInt64 = 1 << 20
+        /// Expert bundles under way beyond which none is read ahead of its demand.
+        package var prefetchesMax = 0
         package var reader = Reader.auto
     }
 
@@ -32,7 +34,7 @@ package struct Profile: Sendable, Equatable {
 
     package struct Generation: Sendable, Equatable {
         package var contextTokens = 4096
-        package var prefillChunkTokens = 128
+        package var prefillChunkTokens = 512
         /// For requests that do not say.
         package var sampling = SamplingParameters()
     }
@@ -93,6 +95,7 @@ package struct Profile: Sendable, Equatable {
         try reader.size("flash.read_bytes_max", in: 4096...(64 << 20), &readBytesMax)
         flash.readBytesMax = readBytesMax ?? flash.readBytesMax
         try reader.choice("flash.reader", &flash.reader)
+        try reader.integer("flash.prefetch_max", in: 0...64, &flash.prefetchesMax)
         try reader.integer("compute.threads", in: 1...1024, orAuto: &compute.threads)
     }
 
