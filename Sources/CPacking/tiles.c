@@ -1,3 +1,4 @@
+// Arranging rows as tiles: 16 rows side by side, a transposition of small pieces.
 #include <string.h>
 
 #include "cpacking.h"

@@ -169,9 +169,10 @@ final class PackingRun: Sendable {
         return list
     }
 
-    /// To a millionth: more says nothing.
+    /// To a millionth, and at least that: 0 means that nothing was lost.
     private static func rounded(_ ratio: Double) -> Double {
-        ratio.isFinite ? (ratio * 1e6).rounded() / 1e6 : 0
+        guard ratio.isFinite, ratio > 0 else { return 0 }
+        return max(1, (ratio * 1e6).rounded()) / 1e6
     }
 }
 
