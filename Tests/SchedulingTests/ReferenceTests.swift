@@ -50,6 +50,21 @@ struct Reference: Decodable {
         try compare(name, with: try #require(reference.logits), reference, bound: 1e-2)
     }
 
+    /// A model of types that no kernel computes with, re-quantised at import, against exact
+    /// arithmetic on the weights as the source file has them: the bound is what that costs.
+    @Test func requantizedModelAgreesWithItsSource() throws {
+        let reference = try Fixtures.reference("packing/requantized.json")
+        let expected = try #require(reference.logits)
+        let model = try Fixtures.model("packing/requantized.gguf") { $0.logitsRowsMax = 16 }
+        let found = try Evaluator(model: model).evaluate(
+            reference.tokens.map { TokenID($0) }, generate: 1)
+        let range = (expected.max() ?? 0) - (expected.min() ?? 0)
+        let difference = zip(found.logits, expected).map { abs($0 - $1) }.max() ?? .infinity
+        #expect(found.logits.count == expected.count)
+        #expect(difference / range < 3e-2, "off by \(difference / range) of the range")
+        #expect(abs(found.meanLoss - reference.nll) < 5e-3 * reference.nll, "\(found.meanLoss)")
+    }
+
     private func compare(
         _ name: String, with expected: [Float], _ reference: Reference, bound: Float
     ) throws {
