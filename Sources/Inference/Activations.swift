@@ -1,5 +1,5 @@
 // The memory that a forward pass computes in: allocated once for the largest step, never grown.
-// Every buffer's shape stands beside it; T is the step's tokens.
+// Every buffer's shape stands beside it; T is the tokens of a wave, P those of a whole step.
 
 internal import Kernels
 internal import LinuxSystem
@@ -7,7 +7,10 @@ package import ModelFormat
 
 /// The sizes that decide how much memory a step needs.
 package struct ActivationShape: Sendable, Equatable {
+    /// Tokens that a layer computes together: a wave.
     package let tokensMax: Int
+    /// Tokens of a step, all its waves.
+    package let passTokensMax: Int
     package let logitsRowsMax: Int
     let width: Int
     let queryWidth: Int
@@ -24,13 +27,16 @@ package struct ActivationShape: Sendable, Equatable {
     package let vocabularySize: Int
 
     /// - Parameters:
-    ///   - tokensMax: tokens of one step, all sequences together.
+    ///   - tokensMax: tokens that a layer computes together, all sequences.
+    ///   - passTokensMax: tokens of one step; more than `tokensMax` are computed in waves.
     ///   - logitsRowsMax: tokens of one step whose logits are wanted.
     ///   - contextTokens: positions of the longest sequence.
     package init(
-        _ shape: Hyperparameters, tokensMax: Int, logitsRowsMax: Int, contextTokens: Int
+        _ shape: Hyperparameters, tokensMax: Int, passTokensMax: Int, logitsRowsMax: Int,
+        contextTokens: Int
     ) {
         self.tokensMax = tokensMax
+        self.passTokensMax = max(tokensMax, passTokensMax)
         self.logitsRowsMax = logitsRowsMax
         width = shape.width
         queryWidth = shape.headCount * shape.keyHeadWidth
@@ -53,10 +59,12 @@ package struct ActivationShape: Sendable, Equatable {
     /// Elements of the float buffers, in the order of `Activations`.
     var floatCounts: [Int] {
         [
-            tokensMax * width, tokensMax * queryWidth, tokensMax * keyWidth, tokensMax * valueWidth,
-            partialCount, tokensMax * width, tokensMax * denseWidth, tokensMax * denseWidth,
+            passTokensMax * width, tokensMax * queryWidth, tokensMax * keyWidth,
+            tokensMax * valueWidth, partialCount, tokensMax * width, tokensMax * denseWidth,
+            tokensMax * denseWidth,
             tokensMax * expertCount, expertRowsMax * expertWidth, expertRowsMax * expertWidth,
-            tokensMax * expertsUsed * width, tokensMax * rotaryPairs, tokensMax * rotaryPairs,
+            tokensMax * expertsUsed * width, passTokensMax * rotaryPairs,
+            passTokensMax * rotaryPairs,
             logitsRowsMax * vocabularySize
         ]
     }
@@ -67,6 +75,17 @@ package struct ActivationShape: Sendable, Equatable {
             (tokensMax, width), (tokensMax, attendedWidth), (tokensMax, denseWidth),
             (expertRowsMax, width), (expertRowsMax, expertWidth), (logitsRowsMax, width)
         ]
+    }
+
+    /// Bytes that each token beyond `tokensMax` takes.
+    package static func waitingTokenBytes(_ shape: Hyperparameters) -> Int {
+        (shape.width + shape.rope.rotatedWidth) * MemoryLayout<Float>.stride
+    }
+
+    /// Bytes for the tokens that are computed together alone.
+    package var waveBytes: Int {
+        byteCount - (passTokensMax - tokensMax) * (width + 2 * rotaryPairs)
+            * MemoryLayout<Float>.stride
     }
 
     /// Bytes of the arena for ``Activations``.
@@ -80,7 +99,7 @@ package struct ActivationShape: Sendable, Equatable {
 
 /// The buffers of one step.
 struct Activations: ~Copyable {
-    /// The residual stream: T × width.
+    /// The residual stream: P × width.
     var hidden: Buffer<Float>
     /// T × heads × head width, each.
     var query: Buffer<Float>
@@ -102,7 +121,7 @@ struct Activations: ~Copyable {
     var expertUp: Buffer<Float>
     /// T × experts used rows × width, expert by expert (`Routing.rows`).
     var expertOutputs: Buffer<Float>
-    /// T × rotated pairs, each.
+    /// P × rotated pairs, each.
     var cosines: Buffer<Float>
     var sines: Buffer<Float>
     /// Logits rows × vocabulary.

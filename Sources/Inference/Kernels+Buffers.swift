@@ -14,35 +14,37 @@ extension AttentionShape {
 }
 
 extension Kernels {
-    /// RMS norm of `rows` rows of `x` from `firstRow` on, `added` (rows alike) first added where it
-    /// is there, into rows of `input` from `target` on.
+    /// RMS norm of `rows` rows of `x` from `firstRow` on, those of `added` from `firstAdded` on
+    /// first added where that is due, into rows of `input` from `target` on.
     func normalize(
         _ x: inout Buffer<Float>, firstRow: Int, adding added: borrowing Buffer<Float>,
-        isDue: Bool, rows: Int, weights: [Float], epsilon: Float, into input: inout ProductInput,
-        at target: Int, team: ComputeTeam
+        from firstAdded: Int, isDue: Bool, rows: Int, weights: [Float], epsilon: Float,
+        into input: inout ProductInput, at target: Int, team: ComputeTeam
     ) {
-        let range = firstRow * weights.count..<(firstRow + rows) * weights.count
-        var values = x.mutableSpan(in: range)
+        let width = weights.count
+        var values = x.mutableSpan(in: (firstRow..<firstRow + rows).scaled(width))
         if isDue {
+            let added = added.span.extracting((firstAdded..<firstAdded + rows).scaled(width))
             normalize(
-                &values, adding: added.span.extracting(range), rows: rows, columns: weights.count,
-                weights: weights.span, epsilon: epsilon, into: &input, firstRow: target, team: team)
+                &values, adding: added, rows: rows, columns: width, weights: weights.span,
+                epsilon: epsilon, into: &input, firstRow: target, team: team)
         } else {
             normalize(
-                &values, adding: nil, rows: rows, columns: weights.count, weights: weights.span,
+                &values, adding: nil, rows: rows, columns: width, weights: weights.span,
                 epsilon: epsilon, into: &input, firstRow: target, team: team)
         }
     }
 
-    /// Finishes the projections of rows `tokens`, a sequence's from `firstPosition` on.
+    /// Finishes the projections of rows `tokens`, a sequence's from `firstPosition` on. Their
+    /// angles are the rows from `firstAngle` on.
     func finishHeads(
         _ shape: AttentionShape, _ treatment: HeadTreatment, query: inout Buffer<Float>,
         key: inout Buffer<Float>, value: inout Buffer<Float>, cosines: borrowing Buffer<Float>,
-        sines: borrowing Buffer<Float>, tokens: Range<Int>, firstPosition: Int, pool: MemoryArena,
-        pageOffsets: [Int], team: ComputeTeam
+        sines: borrowing Buffer<Float>, firstAngle: Int, tokens: Range<Int>, firstPosition: Int,
+        pool: MemoryArena, pageOffsets: [Int], team: ComputeTeam
     ) {
         let heads = shape.keyValueHeadCount
-        let pairs = treatment.rotatedWidth / 2
+        let angles = (firstAngle..<firstAngle + tokens.count).scaled(treatment.rotatedWidth / 2)
         var pages = pool.mutableBytes(at: 0, byteCount: pool.byteCount)
         var query = query.mutableSpan(in: tokens.scaled(shape.headCount * shape.keyHeadWidth))
         var key = key.mutableSpan(in: tokens.scaled(heads * shape.keyHeadWidth))
@@ -50,8 +52,7 @@ extension Kernels {
         finishHeads(
             shape, treatment, query: &query, key: &key, value: &value,
             angles: RotaryAngles(
-                cosines: cosines.span.extracting(tokens.scaled(pairs)),
-                sines: sines.span.extracting(tokens.scaled(pairs))),
+                cosines: cosines.span.extracting(angles), sines: sines.span.extracting(angles)),
             firstPosition: firstPosition, tokens: tokens.count, pool: &pages,
             pageOffsets: pageOffsets.span, team: team)
     }
@@ -105,21 +106,31 @@ extension Kernels {
         gate(&rows, by: x.span, weights: weights.span, tokens: tokens, columns: weights.count)
     }
 
-    /// `y += shared + Σ weight · row`, each token's experts in the order of its ranking.
+    /// `y[range] += x`, rows of `columns` elements; the first of `x` goes to the first of `range`.
+    func add(
+        _ x: borrowing Buffer<Float>, to y: inout Buffer<Float>, rows range: Range<Int>,
+        columns: Int
+    ) {
+        var rows = y.mutableSpan(in: range.scaled(columns))
+        add(x.span, scale: 1, to: &rows, count: rows.count)
+    }
+
+    /// `y[rows] += shared + Σ weight · row`, each token's experts in the order of its ranking.
     func addExperts(
         _ rows: borrowing Buffer<Float>, _ routing: Routing, shared: borrowing Buffer<Float>,
-        hasShared: Bool, tokens: Int, columns: Int, to y: inout Buffer<Float>, team: ComputeTeam
+        hasShared: Bool, rows range: Range<Int>, columns: Int, to y: inout Buffer<Float>,
+        team: ComputeTeam
     ) {
         let sums = ExpertSums(
             rows: rows.span, indices: routing.rows.span, weights: routing.weights.span,
             used: routing.expertsPerToken)
-        var result = y.mutableSpan
+        var result = y.mutableSpan(in: range.scaled(columns))
         if hasShared {
             add(
-                sums, shared: shared.span, tokens: tokens, columns: columns, to: &result,
+                sums, shared: shared.span, tokens: range.count, columns: columns, to: &result,
                 team: team)
         } else {
-            add(sums, shared: nil, tokens: tokens, columns: columns, to: &result, team: team)
+            add(sums, shared: nil, tokens: range.count, columns: columns, to: &result, team: team)
         }
     }
 }

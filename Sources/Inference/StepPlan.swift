@@ -1,4 +1,5 @@
-// What one forward pass computes: the decodes of several sequences and chunks of prompts, together.
+// What one forward pass computes: the decodes of several sequences and chunks of prompts, together;
+// and the waves in which each layer computes them.
 
 package import ModelFormat
 
@@ -44,4 +45,37 @@ package struct StepPlan: Sendable, Equatable {
 
     package var tokenCount: Int { chunks.reduce(0) { $0 + $1.tokens.count } }
     package var logitsRowCount: Int { chunks.reduce(0) { $0 + $1.logitsRowCount } }
+}
+
+/// Part of a step: tokens that are computed together in each layer.
+struct Wave: Sendable, Equatable {
+    var chunks: [SequenceChunk] = []
+    /// Where the wave's tokens are among all of the step's.
+    var rows: Range<Int>
+
+    var tokenCount: Int { rows.count }
+}
+
+extension StepPlan {
+    /// The step in waves of at most `tokensMax` tokens; its chunks are cut where waves end.
+    func waves(tokensMax: Int) -> [Wave] {
+        var waves: [Wave] = []
+        var wave = Wave(rows: 0..<0)
+        for var rest in chunks {
+            while !rest.tokens.isEmpty {
+                let count = min(rest.tokens.count, tokensMax - wave.tokenCount)
+                var piece = rest
+                piece.tokens = Array(rest.tokens.prefix(count))
+                rest.tokens.removeFirst(count)
+                rest.firstPosition += count
+                wave.chunks.append(piece)
+                wave.rows = wave.rows.lowerBound..<wave.rows.upperBound + count
+                guard wave.tokenCount == tokensMax else { continue }
+                waves.append(wave)
+                wave = Wave(rows: wave.rows.upperBound..<wave.rows.upperBound)
+            }
+        }
+        if wave.tokenCount > 0 { waves.append(wave) }
+        return waves
+    }
 }

@@ -6,12 +6,12 @@ internal import ModelFormat
 internal import WeightStore
 
 extension Transformer {
-    func attend(_ layer: LayerGraph, _ plan: StepPlan, _ activations: inout Activations)
+    func attend(_ layer: LayerGraph, _ wave: Wave, _ activations: inout Activations)
         throws(ReadFailure)
     {
-        let tokens = plan.tokenCount
+        let tokens = wave.tokenCount
         let attention = layer.attention
-        normalizeHidden(attention.norm, tokens: tokens, &activations)
+        normalizeHidden(attention.norm, wave, &activations)
         try collect(
             attention.query, by: activations.normed, tokens: tokens, into: &activations.query)
         try collect(attention.key, by: activations.normed, tokens: tokens, into: &activations.key)
@@ -19,8 +19,10 @@ extension Transformer {
             attention.value, by: activations.normed, tokens: tokens, into: &activations.value)
         computeCollected()
         var first = 0
-        for chunk in plan.chunks {
-            attendChunk(chunk, first..<first + chunk.tokens.count, layer, &activations)
+        for chunk in wave.chunks {
+            attendChunk(
+                chunk, first..<first + chunk.tokens.count, wave.rows.lowerBound + first, layer,
+                &activations)
             first += chunk.tokens.count
         }
         kernels.prepare(
@@ -38,9 +40,10 @@ extension Transformer {
         kernels.add(bias: bias.span, toRowsOf: &rows, rows: tokens)
     }
 
-    /// A chunk, whose rows are `tokens`: keys and values go to their pages, queries read them.
+    /// A chunk, whose rows are `tokens` of the wave and those from `firstRow` on of the step: keys
+    /// and values go to their pages, queries read them.
     private func attendChunk(
-        _ chunk: SequenceChunk, _ tokens: Range<Int>, _ layer: LayerGraph,
+        _ chunk: SequenceChunk, _ tokens: Range<Int>, _ firstRow: Int, _ layer: LayerGraph,
         _ activations: inout Activations
     ) {
         let start = MonotonicClock.nanoseconds
@@ -48,8 +51,8 @@ extension Transformer {
         kernels.finishHeads(
             attentionShape, layer.attention.treatment, query: &activations.query,
             key: &activations.key, value: &activations.value, cosines: activations.cosines,
-            sines: activations.sines, tokens: tokens, firstPosition: chunk.firstPosition,
-            pool: cache.pool, pageOffsets: offsets, team: team)
+            sines: activations.sines, firstAngle: firstRow, tokens: tokens,
+            firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets, team: team)
         kernels.attend(
             attentionShape, queries: activations.query, tokens: tokens,
             firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets,

@@ -10,17 +10,18 @@ internal import WeightStore
 extension Transformer {
     /// A mixture from `normed` into `hidden`.
     func mix(
-        _ mixture: LayerGraph.Mixture, layer: Int, tokens: Int, _ activations: inout Activations
+        _ mixture: LayerGraph.Mixture, layer: Int, _ wave: Wave, _ activations: inout Activations
     ) throws(ReadFailure) {
+        let tokens = wave.tokenCount
         try route(mixture, tokens: tokens, &activations)
-        onRouting?(layer, routing.experts)
-        if let shared = mixture.shared {
-            try project(shared, tokens: tokens, &activations)
-            gateShared(mixture, tokens: tokens, &activations)
-        }
+        if onRouting != nil { routed += routing.experts }
         try store.withExperts(
             layer: layer, routing.demanded,
             meanwhile: { () throws(ReadFailure) in
+                if let shared = mixture.shared {
+                    try project(shared, tokens: tokens, &activations)
+                    gateShared(mixture, tokens: tokens, &activations)
+                }
                 if tokens == 1 { try predictExperts(after: layer, &activations) }
             }
         ) { expert, bundle, isLast in
@@ -34,7 +35,7 @@ extension Transformer {
         }
         kernels.addExperts(
             activations.expertOutputs, routing, shared: activations.projected,
-            hasShared: mixture.shared != nil, tokens: tokens, columns: shape.width,
+            hasShared: mixture.shared != nil, rows: wave.rows, columns: shape.width,
             to: &activations.hidden, team: team)
     }
 
@@ -71,7 +72,8 @@ extension Transformer {
         else { return }
         // Logits are last: until then their input and the router's are free.
         kernels.normalize(
-            &activations.hidden, firstRow: 0, adding: activations.projected, isDue: false, rows: 1,
+            &activations.hidden, firstRow: 0, adding: activations.projected, from: 0,
+            isDue: false, rows: 1,
             weights: graph.layers[layer + 1].feedForwardNorm,
             epsilon: graph.hyperparameters.normEpsilon, into: &activations.outputNormed, at: 0,
             team: team)

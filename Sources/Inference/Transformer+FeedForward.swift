@@ -6,16 +6,16 @@ internal import ModelFormat
 internal import WeightStore
 
 extension Transformer {
-    func feedForward(_ layer: LayerGraph, tokens: Int, _ activations: inout Activations)
+    func feedForward(_ layer: LayerGraph, _ wave: Wave, _ activations: inout Activations)
         throws(ReadFailure)
     {
-        normalizeHidden(layer.feedForwardNorm, tokens: tokens, &activations)
+        normalizeHidden(layer.feedForwardNorm, wave, &activations)
         switch layer.feedForward {
         case .dense(let network):
-            try project(network, tokens: tokens, &activations)
+            try project(network, tokens: wave.tokenCount, &activations)
             activations.isProjectedDue = true
         case .mixture(let mixture):
-            try mix(mixture, layer: layer.index, tokens: tokens, &activations)
+            try mix(mixture, layer: layer.index, wave, &activations)
         }
     }
 

@@ -21,12 +21,16 @@ package final class Transformer {
     package internal(set) var computeNanoseconds: UInt64 = 0
     /// Told each layer's routing: the layer, and tokens × experts per token, best first.
     package var onRouting: ((_ layer: Int, _ experts: [Int32]) -> Void)?
+    /// Asked now and then while a prompt is computed: whether nobody wants it any more.
+    package var isCancelled: (() -> Bool)?
     var activations: Activations
     /// Products on their way to becoming one operation.
     var products = ProductGroup()
     var expertBatch = ExpertBatch()
-    /// The present layer's, where it has experts.
+    /// The present layer's and wave's, where it has experts.
     var routing: Routing
+    /// The present layer's experts of all waves, when someone is to be told.
+    var routed: [Int32] = []
     /// Whom the next layer's router names on the present hidden state.
     var predicted: Routing
 
@@ -57,21 +61,81 @@ package final class Transformer {
     ///
     /// - Precondition: the step fits ``shape``; positions fit the sequences; tokens are in the
     ///   vocabulary.
-    /// - Throws: `ReadFailure` when weights cannot be had; nothing of the step then counts.
+    /// - Throws: `ReadFailure` when weights cannot be had, or when ``isCancelled`` said so; nothing
+    ///   of the step then counts.
     package func forward(_ plan: StepPlan) throws(ReadFailure) {
-        precondition(plan.tokenCount <= shape.tokensMax, "the step has too many tokens")
+        precondition(plan.tokenCount <= shape.passTokensMax, "the step has too many tokens")
         precondition(plan.logitsRowCount <= shape.logitsRowsMax, "the step wants too many logits")
-        try store.beginPass(withOutput: plan.logitsRowCount > 0)
+        let waves = plan.waves(tokensMax: shape.tokensMax)
+        let needsLogits = plan.logitsRowCount > 0
         activations.isProjectedDue = false
         products.removeAll()
         expertBatch.removeAll()
-        try embed(plan, &activations)
+        routed.removeAll(keepingCapacity: true)
         fillRotaryAngles(plan, &activations)
-        for layer in graph.layers {
-            try attend(layer, plan, &activations)
-            try feedForward(layer, tokens: plan.tokenCount, &activations)
+        if waves.count > 1 && store.canStayInLayers {
+            try computeLayerByLayer(waves, &activations)
+            try store.endStationaryPass(withOutput: needsLogits)
+        } else {
+            for (index, wave) in waves.enumerated() {
+                try store.beginPass(withOutput: needsLogits && index == waves.count - 1)
+                try computeAllLayers(wave, isAlone: waves.count == 1, &activations)
+            }
         }
-        if plan.logitsRowCount > 0 { try computeLogits(plan, &activations) }
+        if needsLogits { try computeLogits(plan, &activations) }
+    }
+
+    /// All layers for one wave.
+    private func computeAllLayers(
+        _ wave: Wave, isAlone: Bool, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        try embed(wave, &activations)
+        for layer in graph.layers {
+            try stopIfCancelled(wave)
+            try attend(layer, wave, &activations)
+            try feedForward(layer, wave, &activations)
+            reportRouting(layer)
+        }
+        if !isAlone { addProjected(wave, &activations) }
+    }
+
+    /// Each layer for all waves before the next layer, so that weights are read once for all.
+    private func computeLayerByLayer(
+        _ waves: [Wave], _ activations: inout Activations
+    ) throws(ReadFailure) {
+        try store.beginStationaryPass()
+        for wave in waves { try embed(wave, &activations) }
+        for layer in graph.layers {
+            for (index, wave) in waves.enumerated() {
+                try stopIfCancelled(wave)
+                store.visitLayer(isFirst: index == 0, isLast: index == waves.count - 1)
+                try attend(layer, wave, &activations)
+                try feedForward(layer, wave, &activations)
+                addProjected(wave, &activations)
+            }
+            reportRouting(layer)
+        }
+    }
+
+    /// A single token is soon computed; a prompt is not.
+    private func stopIfCancelled(_ wave: Wave) throws(ReadFailure) {
+        guard wave.tokenCount > 1, let isCancelled, isCancelled() else { return }
+        throw ReadFailure(file: store.path, fileOffset: 0, cause: .cancelled)
+    }
+
+    private func reportRouting(_ layer: LayerGraph) {
+        guard let onRouting, !routed.isEmpty else { return }
+        onRouting(layer.index, routed)
+        routed.removeAll(keepingCapacity: true)
+    }
+
+    /// Adds what is due to the residual stream now, because another wave comes in between.
+    private func addProjected(_ wave: Wave, _ activations: inout Activations) {
+        guard activations.isProjectedDue else { return }
+        kernels.add(
+            activations.projected, to: &activations.hidden, rows: wave.rows,
+            columns: shape.width)
+        activations.isProjectedDue = false
     }
 
     /// Calls `body` with row `row` of the last step's logits: one per token of the vocabulary.
@@ -83,13 +147,15 @@ package final class Transformer {
         return call(activations.logits)
     }
 
-    /// A chunk's token ids become rows of the residual stream.
-    private func embed(_ plan: StepPlan, _ activations: inout Activations) throws(ReadFailure) {
-        let tokens = plan.chunks.flatMap(\.tokens)
+    /// A wave's token ids become rows of the residual stream.
+    private func embed(_ wave: Wave, _ activations: inout Activations) throws(ReadFailure) {
+        let tokens = wave.chunks.flatMap(\.tokens)
         let rows = store.manifest.embeddings
+        let first = wave.rows.lowerBound
         try store.withEmbeddings(of: tokens.span) { index, bytes in
+            let place = first + index
             var row = activations.hidden.mutableSpan(
-                in: index * rows.columns..<(index + 1) * rows.columns)
+                in: place * rows.columns..<(place + 1) * rows.columns)
             kernels.dequantize(row: bytes, format: rows.format, columns: rows.columns, into: &row)
         }
     }
@@ -117,9 +183,9 @@ package final class Transformer {
             if count > 0 {
                 kernels.normalize(
                     &activations.hidden, firstRow: first, adding: activations.projected,
-                    isDue: activations.isProjectedDue, rows: count, weights: graph.outputNorm,
-                    epsilon: graph.hyperparameters.normEpsilon, into: &activations.outputNormed,
-                    at: row, team: team)
+                    from: first, isDue: activations.isProjectedDue, rows: count,
+                    weights: graph.outputNorm, epsilon: graph.hyperparameters.normEpsilon,
+                    into: &activations.outputNormed, at: row, team: team)
             }
             firstToken += chunk.tokens.count
             row += count
@@ -162,11 +228,11 @@ package final class Transformer {
         computeNanoseconds += MonotonicClock.nanoseconds - start
     }
 
-    /// Norms the residual stream into `normed`, ready for products; adds first what is due.
-    func normalizeHidden(_ weights: [Float], tokens: Int, _ activations: inout Activations) {
+    /// Norms a wave's residual stream into `normed`, ready for products; adds first what is due.
+    func normalizeHidden(_ weights: [Float], _ wave: Wave, _ activations: inout Activations) {
         kernels.normalize(
-            &activations.hidden, firstRow: 0, adding: activations.projected,
-            isDue: activations.isProjectedDue, rows: tokens, weights: weights,
+            &activations.hidden, firstRow: wave.rows.lowerBound, adding: activations.projected,
+            from: 0, isDue: activations.isProjectedDue, rows: wave.tokenCount, weights: weights,
             epsilon: graph.hyperparameters.normEpsilon, into: &activations.normed, at: 0,
             team: team)
         activations.isProjectedDue = false

@@ -24,6 +24,8 @@ package struct BenchmarkRun: Sendable, Equatable {
     package var generateSeconds = 0.0
     /// In products and attention, during generation.
     package var computeSeconds = 0.0
+    /// During the prompt alone.
+    package var prefill = WeightStatistics()
     /// During generation alone.
     package var generation = WeightStatistics()
 }
@@ -64,6 +66,7 @@ package struct Benchmark {
         else { preconditionFailure("callers check the context") }
         defer { model.cache.close(sequence) }
         var run = BenchmarkRun()
+        let atStart = model.store.statistics
         let start = MonotonicClock.nanoseconds
         try prefill(sequence)
         let middle = MonotonicClock.nanoseconds
@@ -73,6 +76,7 @@ package struct Benchmark {
         run.promptSeconds = Double(middle - start) / 1e9
         run.generateSeconds = Double(MonotonicClock.nanoseconds - middle) / 1e9
         run.computeSeconds = Double(model.transformer.computeNanoseconds - computedBefore) / 1e9
+        run.prefill = before - atStart
         run.generation = model.store.statistics - before
         return run
     }

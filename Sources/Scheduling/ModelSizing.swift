@@ -16,10 +16,14 @@ package struct ModelSizing: Sendable {
     /// than this (or than the model's own).
     private static let contextShareDivisor = 8
     private static let contextTokensMin = 512
+    /// The residual streams of a prompt take at most this share of the limit.
+    private static let passShareDivisor = 32
 
     package let budget: MemoryBudget
     package let plan: WeightPlan
     package let contextTokens: Int
+    /// Tokens of a prompt that one step computes: more than a layer computes together where weights
+    /// are streamed, which are then read once for all of them.
     package let tokensPerStep: Int
     package let layout: KVLayout
     package let cacheBytes: Int
@@ -39,31 +43,59 @@ package struct ModelSizing: Sendable {
             options.contextTokens
             ?? Self.contextTokens(min(shape.contextLength, options.contextTokensMax), layout, limit)
         cacheBytes = layout.byteCount(tokens: contextTokens)
-        var tokens = max(Self.tokensPerStepMin, min(options.prefillChunkTokens, contextTokens))
-        while true {
+        for step in Self.steps(shape, options, contextTokens, limit) {
             let shape = ActivationShape(
-                shape, tokensMax: tokens, logitsRowsMax: min(options.logitsRowsMax, tokens),
+                shape, tokensMax: step.tokens, passTokensMax: step.passTokens,
+                logitsRowsMax: min(options.logitsRowsMax, step.tokens),
                 contextTokens: contextTokens)
             let fixed = Self.fixedTerms(parsed, options, limit, cacheBytes, shape)
-            let weightsMin = WeightPlan.bytesMin(manifest, tokensPerStep: tokens)
+            let weightsMin = WeightPlan.bytesMin(manifest, tokensPerStep: step.tokens)
             let isFrugal =
-                tokens == Self.tokensPerStepMin || Self.isFrugal(shape, manifest, limit)
+                step.tokens == Self.tokensPerStepMin || Self.isFrugal(shape, manifest, limit)
             if fixed.leftBytes >= weightsMin && isFrugal || options.isResident {
-                let resident = WeightPlan.bytesResident(manifest, tokensPerStep: tokens)
+                let resident = WeightPlan.bytesResident(manifest, tokensPerStep: step.tokens)
                 let bytes = options.isResident ? resident : min(resident, fixed.leftBytes)
-                plan = WeightPlan(manifest, bytesMax: bytes, tokensPerStep: tokens)
+                plan = WeightPlan(manifest, bytesMax: bytes, tokensPerStep: step.tokens)
                 budget = Self.adding(plan, to: fixed)
-                tokensPerStep = tokens
+                tokensPerStep = shape.passTokensMax
                 activations = shape
                 return
             }
-            guard tokens > Self.tokensPerStepMin else {
-                var needed = fixed
-                needed.add("least weights", weightsMin)
-                throw .budget(BudgetError(needed: needed))
-            }
-            tokens = max(Self.tokensPerStepMin, tokens / 2)
         }
+        throw .budget(BudgetError(needed: Self.least(parsed, options, contextTokens, limit)))
+    }
+
+    /// What was tried last: the least that could do.
+    private static func least(
+        _ parsed: ParsedModel, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
+    ) -> MemoryBudget {
+        let manifest = parsed.model.manifest
+        let shape = manifest.hyperparameters
+        let activations = ActivationShape(
+            shape, tokensMax: tokensPerStepMin, passTokensMax: 0,
+            logitsRowsMax: min(options.logitsRowsMax, tokensPerStepMin),
+            contextTokens: contextTokens)
+        let cacheBytes = KVLayout(shape, element: options.kvElement)
+            .byteCount(tokens: contextTokens)
+        var needed = fixedTerms(parsed, options, limit, cacheBytes, activations)
+        needed.add(
+            "least weights", WeightPlan.bytesMin(manifest, tokensPerStep: tokensPerStepMin))
+        return needed
+    }
+
+    /// Numbers of tokens that a layer computes together, and of tokens of a step, best first.
+    private static func steps(
+        _ shape: Hyperparameters, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
+    ) -> [(tokens: Int, passTokens: Int)] {
+        let passTokens = passTokens(shape, options, contextTokens, limit)
+        var tokens = max(tokensPerStepMin, min(options.prefillChunkTokens, contextTokens))
+        var steps = [(tokens, passTokens)]
+        while tokens > tokensPerStepMin {
+            tokens = max(tokensPerStepMin, tokens / 2)
+            steps.append((tokens, passTokens))
+        }
+        steps.append((tokens, 0))
+        return steps
     }
 
     private static func contextTokens(
@@ -78,12 +110,21 @@ package struct ModelSizing: Sendable {
         return min(options.memoryBytesMax ?? MemoryLimits.availableBytes(), machine)
     }
 
+    /// Tokens that may wait in each layer for its weights: what this share of the limit holds.
+    private static func passTokens(
+        _ shape: Hyperparameters, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
+    ) -> Int {
+        if options.isResident { return 0 }
+        let affordable = limit / passShareDivisor / ActivationShape.waitingTokenBytes(shape)
+        return min(contextTokens, affordable)
+    }
+
     /// Whether computing many tokens at once leaves the memory to the weights, which need it more.
     private static func isFrugal(
         _ activations: ActivationShape, _ manifest: PackedManifest, _ limit: Int
     ) -> Bool {
         let plan = WeightPlan(manifest, tokensPerStep: activations.tokensMax)
-        return activations.byteCount + plan.embeddingBytes <= limit / 16
+        return activations.waveBytes + plan.embeddingBytes <= limit / 16
     }
 
     private static func fixedTerms(

@@ -42,6 +42,7 @@ package struct ExpertCache: Sendable {
     private var uses: UseRates
     private var clock: UInt64 = 0
     private var layerNow = 0
+    private var returnsAtOnce = false
 
     package init(
         slotCount: Int, layerCount: Int, expertsPerLayer: Int, rules: CacheRules = .standard
@@ -95,8 +96,11 @@ package struct ExpertCache: Sendable {
     // MARK: using
 
     /// A layer's demand begins: its experts are held or taken next.
-    package mutating func beginDemand(layer: Int) {
+    ///
+    /// - Parameter returnsAtOnce: whether the layer's next demand comes before other layers'.
+    package mutating func beginDemand(layer: Int, returnsAtOnce: Bool = false) {
         layerNow = layer
+        self.returnsAtOnce = returnsAtOnce
         uses.beginPass(layer: layer)
         guard ranksChange else { return }
         evictable.updateRanks(layer: layer) { [states, uses] slot in
@@ -225,7 +229,17 @@ package struct ExpertCache: Sendable {
         case .none: worth
         case .shallow(let layers, let factor): layer < layers ? worth * factor : worth
         case .soonest:
-            worth / Double(layer > layerNow ? layer - layerNow : layer - layerNow + layerCount)
+            worth / Double(demandsUntil(layer: layer))
+        }
+    }
+
+    /// Demands from the present one to a layer's next, that one counted.
+    private func demandsUntil(layer: Int) -> Int {
+        let distance = layer - layerNow
+        return if returnsAtOnce {
+            distance >= 0 ? distance + 1 : distance + layerCount + 1
+        } else {
+            distance > 0 ? distance : distance + layerCount
         }
     }
 

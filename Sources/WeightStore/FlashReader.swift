@@ -6,8 +6,8 @@ package import LinuxSystem
 
 /// What a read is for; comes back with its completion.
 package enum ReadPurpose: Sendable, Equatable {
-    /// An extent into a slot of the dense ring.
-    case dense(slot: Int)
+    /// An extent into the dense ring.
+    case dense(entry: Int)
     /// An extent that stays for good.
     case pinned(unit: Int)
     /// An expert's bundle into a slot.
@@ -43,6 +43,8 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case stalled(seconds: Double)
         /// O_DIRECT gave other bytes than the page cache.
         case directReadDiffers
+        /// Nobody wants the result any more.
+        case cancelled
     }
 
     package let file: String
@@ -59,7 +61,7 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
     package var isDamage: Bool {
         switch cause {
         case .checksum, .endOfFile: true
-        case .system, .directReadDiffers, .stalled: false
+        case .system, .directReadDiffers, .stalled, .cancelled: false
         }
     }
 
@@ -69,6 +71,7 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case .system(let error): "\(place): \(error)"
         case .endOfFile: "\(place): the file ends too early; was it replaced or cut short?"
         case .stalled(let seconds): "\(file): the drive has not answered for \(seconds) s"
+        case .cancelled: "\(file): reading was cancelled"
         case .directReadDiffers:
             "\(place): direct reads return other bytes than buffered ones"
         case .checksum(let expected, let found):

@@ -28,6 +28,8 @@ package struct WeightPlan: Sendable, Equatable {
     package private(set) var units: [DenseUnit]
     package private(set) var pinnedBytes = 0
     package private(set) var ringSlotCount = 0
+    /// How the ring grows while a prompt's pass stays in each layer.
+    package private(set) var lending: RingLending?
     package let ringSlotBytes: Int
     package private(set) var expertSlotCount = 0
     package let expertSlotBytes: Int
@@ -67,6 +69,7 @@ package struct WeightPlan: Sendable, Equatable {
             ringSlotCount = max(
                 Self.ringSlotsMin, min(Self.ringSlotsMax, denseMax / 4 / ringSlotBytes))
             pinRuns(bytesMax: denseMax - ringSlotCount * ringSlotBytes)
+            lending = ringLending(manifest)
         }
         guard expertSlotBytes > 0 else { return }
         let left = bytesMax - embeddingBytes - pinnedBytes - ringSlotCount * ringSlotBytes

@@ -10,7 +10,10 @@ extension WeightStore {
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
     package func beginPass(withOutput: Bool) throws(ReadFailure) {
         if isUnsettled { try drain() }
+        staysInLayer = false
+        isRevisit = false
         guard plan.streamsDense else { return }
+        if isLending { try endLending() }
         if dense.isMidPass || dense.hasFailed { try drain() }
         dense.beginPass(withOutput: withOutput)
         try readAhead()
@@ -26,49 +29,62 @@ extension WeightStore {
         for offset in 0..<manifest.matrices[index].extentCount {
             let unit = firstUnit[index] + offset
             let extent = plan.units[unit].extent
-            if let pinned = plan.units[unit].pinnedOffset {
+            if let pinned = pinnedOffset(of: unit) {
                 body(arena.bytes(at: pinned, byteCount: extent.byteCount), extent.rows)
             } else {
-                let slot = try arrival(of: unit)
-                let place = plan.ringOffset + slot * plan.ringSlotBytes
+                let place = ringOffset + (try arrival(of: unit))
                 body(arena.bytes(at: place, byteCount: extent.byteCount), extent.rows)
-                dense.consume(slot: slot)
+                dense.consume()
                 try readAhead()
             }
         }
     }
 
+    /// Where `unit` is for good; nil when it comes through the ring.
+    private func pinnedOffset(of unit: Int) -> Int? {
+        guard let offset = plan.units[unit].pinnedOffset else { return nil }
+        if isLending, let lending = plan.lending, offset >= lending.offset { return nil }
+        return offset
+    }
+
+    /// Where the ring begins at present.
+    private var ringOffset: Int {
+        if isLending, let lending = plan.lending { return lending.offset }
+        return plan.ringOffset
+    }
+
     /// Waits until `unit` is in the ring.
+    ///
+    /// - Returns: its place there.
     private func arrival(of unit: Int) throws(ReadFailure) -> Int {
-        misses += 1
+        if isRevisit { hits += 1 } else { misses += 1 }
         while true {
-            guard let slot = dense.slot(of: unit) else {
-                preconditionFailure("read-ahead issues the next unit first")
-            }
-            switch dense.slots[slot] {
-            case .ready: return slot
-            case .failed(_, let failure):
-                guard dense.retry(slot: slot) else { throw failure }
-                try read(unit, into: slot)
-            default: try collect(waiting: true)
+            let (state, number, offset) = dense.state(of: unit)
+            switch state {
+            case .ready: return offset
+            case .failed(let failure):
+                guard dense.retry(entry: number) else { throw failure }
+                try read(unit, entry: number, at: offset)
+            case .loading: try collect(waiting: true)
             }
         }
     }
 
-    private func readAhead() throws(ReadFailure) {
-        while let (unit, slot) = dense.nextRead() { try read(unit, into: slot) }
+    func readAhead() throws(ReadFailure) {
+        while let (unit, number, offset) = dense.nextRead() {
+            try read(unit, entry: number, at: offset)
+        }
     }
 
-    private func read(_ unit: Int, into slot: Int) throws(ReadFailure) {
+    private func read(_ unit: Int, entry number: Int, at offset: Int) throws(ReadFailure) {
         try reader.submit(
             ReadRequest(
-                purpose: .dense(slot: slot), fileOffset: plan.units[unit].extent.offset,
-                byteCount: plan.units[unit].footprint,
-                arenaOffset: plan.ringOffset + slot * plan.ringSlotBytes))
+                purpose: .dense(entry: number), fileOffset: plan.units[unit].extent.offset,
+                byteCount: plan.units[unit].footprint, arenaOffset: ringOffset + offset))
     }
 
     /// Collects every read under way and starts the cycle anew.
-    private func drain() throws(ReadFailure) {
+    func drain() throws(ReadFailure) {
         while reader.requestsInFlight > 0 { try collect(waiting: true) }
         firstFailure = nil
         arrivedSlots.removeAll(keepingCapacity: true)

@@ -25,14 +25,12 @@ extension WeightStore {
             try issueMisses(&demand)
             try meanwhile()
             while demand.unfinished > 0 {
+                try takeArrivals(&demand)
                 try issueMisses(&demand)
                 if demand.missing.isEmpty { try issuePrefetches() }
                 let hasReady = !demand.ready.isEmpty
                 if hasReady { computeReady(&demand, body) }
-                try collect(waiting: !hasReady)
-                if let failure = firstFailure { throw failure }
-                demand.ready += arrivedSlots.filter { experts.isHeld[$0] }
-                arrivedSlots.removeAll(keepingCapacity: true)
+                try collect(waiting: !hasReady && demand.unfinished > 0)
             }
         } catch {
             // What is still under way may fail too, and must not fail the next demand.
@@ -62,7 +60,7 @@ extension WeightStore {
     private func beginDemand(layer: Int, _ demanded: [Int]) -> Demand {
         arrivedSlots.removeAll(keepingCapacity: true)
         judgePrediction(layer: layer, demanded)
-        experts.beginDemand(layer: layer)
+        experts.beginDemand(layer: layer, returnsAtOnce: staysInLayer)
         var demand = Demand(layer: layer, unfinished: demanded.count)
         for number in demanded {
             let expert = ExpertID(rawValue: layer * expertsPerLayer + number)
@@ -77,6 +75,13 @@ extension WeightStore {
         misses += demand.missing.count
         demand.missing.reverse()
         return demand
+    }
+
+    /// Bundles may also arrive while dense weights are waited for.
+    private func takeArrivals(_ demand: inout Demand) throws(ReadFailure) {
+        if let failure = firstFailure { throw failure }
+        demand.ready += arrivedSlots.filter { experts.isHeld[$0] }
+        arrivedSlots.removeAll(keepingCapacity: true)
     }
 
     /// Misses that are read at the same time, at most: enough for any drive. With more, a prompt's

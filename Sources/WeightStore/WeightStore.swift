@@ -48,7 +48,7 @@ package final class WeightStore {
     /// First unit of each matrix in `plan.units`.
     let firstUnit: [Int]
     let embeddingChecksums: [UInt32]
-    let path: String
+    package let path: String
     /// Norms, biases and the like, in the manifest's order; always resident.
     private let vectors: [[Float]]
     /// Index of an expert's checksum bit: dense units come first.
@@ -64,6 +64,13 @@ package final class WeightStore {
     /// Whether a wait was given up while reads were under way: they must end before the next pass.
     var isUnsettled = false
     var firstFailure: ReadFailure?
+    /// Whether the ring has the place of pinned units (``WeightPlan/lending``).
+    var isLending = false
+    /// Where a stationary pass's present layer begins, and whether it was there before.
+    var layerStart = 0
+    var isRevisit = false
+    /// Whether another wave comes to the present layer before the next one begins.
+    var staysInLayer = false
 
     /// Opens the packed file at `path`, reads what stays, and verifies it.
     ///
@@ -98,14 +105,10 @@ package final class WeightStore {
             layerCount: expertCount / max(1, expertsPerLayer), expertsPerLayer: expertsPerLayer,
             rules: cacheRules)
         prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
-        let streamed = plan.units.indices.filter { plan.units[$0].pinnedOffset == nil }
-        let outputMatrix = manifest.matrices.firstIndex { $0.role == .output }
-        dense = DenseStream(
-            order: streamed,
-            layerCount: streamed.count { plan.units[$0].matrix != outputMatrix },
-            slotCount: plan.ringSlotCount)
+        dense = Self.decodingStream(plan, manifest)
         firstUnit = Self.firstUnits(plan.units, matrixCount: manifest.matrices.count)
-        do { try readPinned() } catch { throw .read(error) }
+        let pinned = plan.units.indices.filter { plan.units[$0].pinnedOffset != nil }
+        do { try readPinned(pinned) } catch { throw .read(error) }
     }
 
     package var statistics: WeightStatistics {
@@ -134,7 +137,7 @@ package final class WeightStore {
             mustWait = false
             let failure = completion.failure ?? verify(completion.request)
             switch completion.request.purpose {
-            case .dense(let slot): dense.completed(slot: slot, failure: failure)
+            case .dense(let entry): dense.completed(entry: entry, failure: failure)
             case .pinned, .embedding:
                 embeddingsLeft -= 1
                 firstFailure = firstFailure ?? failure
@@ -162,8 +165,8 @@ package final class WeightStore {
         switch request.purpose {
         case .embedding: return nil  // verified by the page, where the row is used
         case .pinned(let unit): return verifyUnit(unit, at: request.arenaOffset)
-        case .dense(let slot):
-            guard case .loading(let unit) = dense.slots[slot] else { return nil }
+        case .dense(let entry):
+            guard let unit = dense.unit(ofEntry: entry) else { return nil }
             return verifyUnit(unit, at: request.arenaOffset)
         case .expert(let slot):
             guard case .loading(let expert) = experts.states[slot] else { return nil }
@@ -182,9 +185,11 @@ package final class WeightStore {
         return verifier.check(bytes, extent: unit, extent)
     }
 
-    private func readPinned() throws(ReadFailure) {
-        for (index, unit) in plan.units.enumerated() {
-            guard let offset = unit.pinnedOffset else { continue }
+    /// Reads pinned units into their places.
+    func readPinned(_ units: [Int]) throws(ReadFailure) {
+        for index in units {
+            let unit = plan.units[index]
+            guard let offset = unit.pinnedOffset else { preconditionFailure("a streamed unit") }
             embeddingsLeft += 1
             try reader.submit(
                 ReadRequest(
@@ -211,6 +216,16 @@ package final class WeightStore {
             let first = entry.byteOffset / MemoryLayout<Float>.stride
             return Array(all[first..<first + entry.count])
         }
+    }
+
+    /// What decoding streams: everything that is not pinned, the output matrix last.
+    static func decodingStream(_ plan: WeightPlan, _ manifest: PackedManifest) -> DenseStream {
+        let streamed = plan.units.indices.filter { plan.units[$0].pinnedOffset == nil }
+        let outputMatrix = manifest.matrices.firstIndex { $0.role == .output }
+        return DenseStream(
+            order: streamed, footprints: streamed.map { plan.units[$0].footprint },
+            layerCount: streamed.count { plan.units[$0].matrix != outputMatrix },
+            capacityBytes: plan.ringBytes)
     }
 
     private static func firstUnits(_ units: [DenseUnit], matrixCount: Int) -> [Int] {

@@ -153,6 +153,7 @@ struct BenchmarkReport: Encodable {
     let promptTokensPerSecond: Double
     let generatedTokensPerSecond: Double
     let timeToFirstTokenSeconds: Double
+    let flashBytesPerPromptToken: Double
     let flashBytesPerGeneratedToken: Double
     let flashBytesPerSecond: Double
     let bundleHitRate: Double
@@ -184,6 +185,8 @@ struct BenchmarkReport: Encodable {
         promptTokensPerSecond = Double(plan.promptTokens) / prompt
         generatedTokensPerSecond = tokens / generate
         timeToFirstTokenSeconds = prompt
+        flashBytesPerPromptToken =
+            Self.median(runs.map { Double($0.prefill.flashBytes) }) / Double(plan.promptTokens)
         flashBytesPerGeneratedToken = flashBytes / tokens
         flashBytesPerSecond = flashBytes / generate
         workingSetMemoryLimitBytes = Nullable(subject.workingSetLimitBytes)

@@ -37,7 +37,8 @@ import WeightStore
                     script.arm(nil)
                     #expect(try evaluate(model) == baseline, "after \(fault) at read \(index)")
                 }
-                #expect(failures > reads * 3 / 4)
+                // The rest were made for a pass that had not begun, and tried again.
+                #expect(failures > reads / 3)
             }
         }
     }

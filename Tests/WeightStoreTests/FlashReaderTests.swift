@@ -62,7 +62,7 @@ import WeightStore
 
     private func request(slot: Int, offset: UInt64, count: Int) -> ReadRequest {
         ReadRequest(
-            purpose: .dense(slot: slot), fileOffset: offset, byteCount: count, arenaOffset: 0)
+            purpose: .dense(entry: slot), fileOffset: offset, byteCount: count, arenaOffset: 0)
     }
 }
 
