@@ -124,3 +124,22 @@ struct Router: Sendable {
         routing.changeLastWeights { $0 *= scale }
     }
 }
+
+/// Chooses experts at random, each as likely as any other: the worst case for a cache, and what a
+/// model with random weights does not reach by itself. The output means nothing.
+package struct UniformRouting: Sendable {
+    private var state: UInt64
+
+    package init(seed: UInt64) { state = seed }
+
+    /// Replaces one token's scores.
+    mutating func fill(_ scores: inout MutableSpan<Float>) {
+        for index in scores.indices {
+            // SplitMix64 (Steele, Lea, Flood 2014); the upper 24 bits are a float's.
+            state &+= 0x9E37_79B9_7F4A_7C15
+            var bits = (state ^ state >> 30) &* 0xBF58_476D_1CE4_E5B9
+            bits = (bits ^ bits >> 27) &* 0x94D0_49BB_1331_11EB
+            scores[index] = Float((bits ^ bits >> 31) >> 40) / Float(1 << 24)
+        }
+    }
+}

@@ -57,6 +57,7 @@ extension Transformer {
             case .softmax: kernels.softmax(&scores, count: shape.count)
             case .sigmoid: kernels.sigmoid(&scores, count: shape.count)
             }
+            uniformRouting?.fill(&scores)
             router.choose(scores.span, into: &routing)
         }
         routing.sort()

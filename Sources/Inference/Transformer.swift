@@ -21,6 +21,8 @@ package final class Transformer {
     package internal(set) var computeNanoseconds: UInt64 = 0
     /// Told each layer's routing: the layer, and tokens × experts per token, best first.
     package var onRouting: ((_ layer: Int, _ experts: [Int32]) -> Void)?
+    /// Chooses experts instead of the model's routers, for measurements: nil leaves it to them.
+    package var uniformRouting: UniformRouting?
     /// Asked now and then while a prompt is computed: whether nobody wants it any more.
     package var isCancelled: (() -> Bool)?
     var activations: Activations

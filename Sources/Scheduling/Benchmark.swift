@@ -12,6 +12,8 @@ package struct BenchmarkPlan: Sendable {
     package var promptTokens = 256
     package var generatedTokens = 32
     package var runs = 3
+    /// Choose experts at random instead of by the model's routers.
+    package var routesUniformly = false
     /// Keep bundles from one run to the next.
     package var isWarm = false
 
@@ -46,7 +48,9 @@ package struct Benchmark {
     /// - Precondition: prompt and generated tokens fit the context.
     package func run() throws(ReadFailure) -> [BenchmarkRun] {
         var runs: [BenchmarkRun] = []
-        for _ in 0..<plan.runs {
+        for run in 0..<plan.runs {
+            model.transformer.uniformRouting =
+                plan.routesUniformly ? UniformRouting(seed: UInt64(run)) : nil
             if !plan.isWarm { try model.store.dropExperts() }
             runs.append(try runOnce())
         }

@@ -26,6 +26,9 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Keep cached weights between runs.")
     var warm = false
 
+    @Flag(help: "Choose experts at random: the worst case for a cache. Output means nothing.")
+    var uniformRouting = false
+
     @OptionGroup var trace: TraceArguments
 
     @Flag(help: "Print one JSON object.")
@@ -54,6 +57,7 @@ struct BenchCommand: ParsableCommand {
         plan.promptTokens = prompt
         plan.generatedTokens = generate
         plan.runs = runs
+        plan.routesUniformly = uniformRouting
         plan.isWarm = warm || options.isResident
         let subject = try measure(path, options, plan)
         // The model is gone by now: its memory serves the probes.
