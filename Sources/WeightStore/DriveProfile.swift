@@ -1,0 +1,117 @@
+// What a drive was measured at, and the size and number of reads that follow from it.
+
+/// The speed of one kind of reading.
+package struct DriveSpeed: Sendable, Equatable {
+    package enum Pattern: String, Sendable, CaseIterable {
+        /// From front to back.
+        case forward
+        /// At random places of the whole file.
+        case scattered
+        /// At random places of several files.
+        case across
+    }
+
+    package let pattern: Pattern
+    package let readBytes: Int
+    package let depth: Int
+    package let bytesPerSecond: Double
+
+    package init(pattern: Pattern, readBytes: Int, depth: Int, bytesPerSecond: Double) {
+        self.pattern = pattern
+        self.readBytes = readBytes
+        self.depth = depth
+        self.bytesPerSecond = bytesPerSecond
+    }
+}
+
+/// How a drive is best read.
+package struct DriveChoice: Sendable, Equatable {
+    package let readBytes: Int
+    package let depth: Int
+
+    package init(readBytes: Int, depth: Int) {
+        self.readBytes = readBytes
+        self.depth = depth
+    }
+}
+
+/// What a drive was measured at.
+package struct DriveProfile: Sendable, Equatable {
+    /// Of the fastest speed, what a size and depth must reach to be chosen.
+    private static let shareWanted = 0.95
+    /// Weights are stored in extents of about a mebibyte, and longer reads of them do not exist;
+    /// shorter ones than a quarter cost the processor more. Others only where these are slower.
+    private static let readBytesPreferred = (256 << 10)...(1 << 20)
+    /// When one read has ended, the others in flight must last this long: the thread that issues
+    /// the next one may be computing.
+    private static let slackSeconds = 0.001
+
+    /// `io_uring` or `pread`.
+    package let readerKind: String
+    /// Whether reads bypass the page cache.
+    package let isDirect: Bool
+    /// Not empty.
+    package let speeds: [DriveSpeed]
+    /// Over half a second of scattered reads.
+    package let bytesPerSecondSustained: Double
+    /// Reads come in bursts with pauses between them: something holds the drive to a rate, as
+    /// cgroups do. What short measurements of such a drive say is bounded by the sustained rate.
+    package let isPaced: Bool
+    /// Bytes in flight at most while measuring.
+    package let memoryBytes: Int
+
+    package init(
+        readerKind: String, isDirect: Bool, speeds: [DriveSpeed], bytesPerSecondSustained: Double,
+        isPaced: Bool = false, memoryBytes: Int
+    ) {
+        precondition(!speeds.isEmpty, "a profile has measurements")
+        self.readerKind = readerKind
+        self.isDirect = isDirect
+        self.speeds = speeds
+        self.bytesPerSecondSustained = bytesPerSecondSustained
+        self.isPaced = isPaced
+        self.memoryBytes = memoryBytes
+    }
+
+    /// The most that was measured.
+    package var bytesPerSecondMax: Double {
+        if isPaced { return bytesPerSecondSustained }
+        return speeds.reduce(bytesPerSecondSustained) { max($0, $1.bytesPerSecond) }
+    }
+
+    /// Of the sizes and depths that are nearly as fast as any, at scattered places and across files
+    /// alike, the one with the fewest bytes in flight: what is wanted first comes first. But no
+    /// fewer than keep the drive busy while the thread that issues reads is computing.
+    package var choice: DriveChoice {
+        let candidates = slowestPerKind
+        let fastest = candidates.map(\.bytesPerSecond).max() ?? 0
+        let good = candidates.filter { $0.bytesPerSecond >= fastest * Self.shareWanted }
+        let preferred = good.filter { Self.readBytesPreferred.contains($0.readBytes) }
+        let usable = preferred.isEmpty ? good : preferred
+        func slack(_ speed: DriveSpeed) -> Int { (speed.depth - 1) * speed.readBytes }
+        let wanted = Int(fastest * Self.slackSeconds)
+        let lasting = usable.filter { slack($0) >= wanted }
+        let best =
+            lasting.min {
+                // The same bytes in fewer reads cost less.
+                ($0.depth * $0.readBytes, $0.depth) < ($1.depth * $1.readBytes, $1.depth)
+            } ?? usable.max { (slack($0), $0.readBytes) < (slack($1), $1.readBytes) }
+        guard let best else { preconditionFailure("the fastest is good") }
+        return DriveChoice(readBytes: best.readBytes, depth: best.depth)
+    }
+
+    /// For each size and depth the slower of scattered reads and reads across files: what streaming
+    /// may meet. Forward reads only where nothing else was measured.
+    private var slowestPerKind: [DriveSpeed] {
+        var slowest: [DriveChoice: DriveSpeed] = [:]
+        let wanted = speeds.filter { $0.pattern != .forward }
+        for speed in wanted.isEmpty ? speeds : wanted {
+            let kind = DriveChoice(readBytes: speed.readBytes, depth: speed.depth)
+            if let other = slowest[kind], other.bytesPerSecond <= speed.bytesPerSecond { continue }
+            slowest[kind] = speed
+        }
+        return Array(slowest.values)
+    }
+}
+
+extension DriveChoice: Hashable {}
