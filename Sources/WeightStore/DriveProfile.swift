@@ -40,8 +40,10 @@ package struct DriveProfile: Sendable, Equatable {
     /// Of the fastest speed, what a size and depth must reach to be chosen.
     private static let shareWanted = 0.95
     /// Weights are stored in extents of about a mebibyte, and longer reads of them do not exist;
-    /// shorter ones than a quarter cost the processor more. Others only where these are slower.
+    /// shorter ones than a quarter cost the processor more. Others only where they are faster than
+    /// what measurements differ by anyway.
     private static let readBytesPreferred = (256 << 10)...(1 << 20)
+    private static let sharePreferred = 0.85
     /// When one read has ended, the others in flight must last this long: the thread that issues
     /// the next one may be computing.
     private static let slackSeconds = 0.001
@@ -79,25 +81,30 @@ package struct DriveProfile: Sendable, Equatable {
         return speeds.reduce(bytesPerSecondSustained) { max($0, $1.bytesPerSecond) }
     }
 
-    /// Of the sizes and depths that are nearly as fast as any, at scattered places and across files
-    /// alike, the one with the fewest bytes in flight: what is wanted first comes first. But no
-    /// fewer than keep the drive busy while the thread that issues reads is computing.
+    /// Of the sizes and depths that keep the drive busy while the thread that issues reads computes,
+    /// and that are nearly as fast as any such, at scattered places and across files alike: the one
+    /// with the fewest bytes in flight, so that what is wanted first comes first.
     package var choice: DriveChoice {
-        let candidates = slowestPerKind
-        let fastest = candidates.map(\.bytesPerSecond).max() ?? 0
-        let good = candidates.filter { $0.bytesPerSecond >= fastest * Self.shareWanted }
-        let preferred = good.filter { Self.readBytesPreferred.contains($0.readBytes) }
-        let usable = preferred.isEmpty ? good : preferred
+        let kinds = slowestPerKind
+        let wanted = Int((kinds.map(\.bytesPerSecond).max() ?? 0) * Self.slackSeconds)
         func slack(_ speed: DriveSpeed) -> Int { (speed.depth - 1) * speed.readBytes }
-        let wanted = Int(fastest * Self.slackSeconds)
-        let lasting = usable.filter { slack($0) >= wanted }
-        let best =
-            lasting.min {
-                // The same bytes in fewer reads cost less.
-                ($0.depth * $0.readBytes, $0.depth) < ($1.depth * $1.readBytes, $1.depth)
-            } ?? usable.max { (slack($0), $0.readBytes) < (slack($1), $1.readBytes) }
+        let most = kinds.map(slack).max() ?? 0
+        let lasting = kinds.filter { slack($0) >= min(wanted, most) }
+        let preferred = lasting.filter { Self.readBytesPreferred.contains($0.readBytes) }
+        let usable =
+            Self.fastest(preferred) >= Self.sharePreferred * Self.fastest(lasting)
+            ? preferred : lasting
+        let good = usable.filter { $0.bytesPerSecond >= Self.shareWanted * Self.fastest(usable) }
+        let best = good.min {
+            // The same bytes in fewer reads cost less.
+            ($0.depth * $0.readBytes, $0.depth) < ($1.depth * $1.readBytes, $1.depth)
+        }
         guard let best else { preconditionFailure("the fastest is good") }
         return DriveChoice(readBytes: best.readBytes, depth: best.depth)
+    }
+
+    private static func fastest(_ speeds: [DriveSpeed]) -> Double {
+        speeds.map(\.bytesPerSecond).max() ?? 0
     }
 
     /// For each size and depth the slower of scattered reads and reads across files: what streaming
