@@ -98,14 +98,14 @@ package struct MeasurementsFile: Sendable {
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
         let text = [UInt8](try encoder.encode(StoredMeasurements(measurements))) + [10]
+        try FileSystem.createDirectory(FileSystem.parent(of: path))
         try Self.replace(path, with: text)
     }
 
-    /// Writes a file whose old contents stay until the new are complete; makes its directory.
+    /// Writes a file whose old contents stay until the new are complete.
     ///
     /// - Throws: `SystemError`.
     package static func replace(_ path: String, with bytes: [UInt8]) throws(SystemError) {
-        try FileSystem.createDirectory(FileSystem.parent(of: path))
         let temporary = "\(path).part-\(getpid())"
         let file = try FileDescriptor(path: temporary, mode: .create)
         do throws(SystemError) {

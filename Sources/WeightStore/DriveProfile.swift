@@ -81,9 +81,9 @@ package struct DriveProfile: Sendable, Equatable {
         return speeds.reduce(bytesPerSecondSustained) { max($0, $1.bytesPerSecond) }
     }
 
-    /// Of the sizes and depths that keep the drive busy while the thread that issues reads computes,
-    /// and that are nearly as fast as any such, at scattered places and across files alike: the one
-    /// with the fewest bytes in flight, so that what is wanted first comes first.
+    /// Of the sizes and depths that keep the drive busy while the thread that issues reads
+    /// computes, and that are nearly as fast as any such, at scattered places and across files
+    /// alike: the one with the fewest bytes in flight, so that what is wanted first comes first.
     package var choice: DriveChoice {
         let kinds = slowestPerKind
         let wanted = Int((kinds.map(\.bytesPerSecond).max() ?? 0) * Self.slackSeconds)

@@ -27,7 +27,7 @@ final class DriveTrack {
     /// Pauses of this share of the time are somebody's doing.
     private static let pausesShareMin = 0.25
     /// Blocks of 4 KiB compared after a measurement.
-    private static let blocksCompared = 4
+    private static let blocksCompared = 16
 
     let isDirect: Bool
     let memoryBytes: Int
@@ -167,7 +167,8 @@ final class DriveTrack {
         if let last { try verify(last.file, last.request) }
     }
 
-    /// Compares some of a read's bytes with the page cache's: first and last block, and two more.
+    /// Compares some of a read's bytes with the page cache's: first and last block, and others.
+    /// All would take longer than the reads did.
     private func verify(_ file: File, _ request: ReadRequest) throws(WeightError) {
         let blockBytes = 4096
         let blocks = request.byteCount / blockBytes

@@ -26,8 +26,8 @@ package struct FlashOptions: Sendable {
     package var prefetchesMax = 0
     /// Whether O_DIRECT is tried at all.
     package var mayReadDirectly = true
-    /// Chooses ``queueDepth`` and ``pieceBytesMax`` for a file's drive when it is opened; nil leaves
-    /// them as they are.
+    /// Chooses ``queueDepth`` and ``pieceBytesMax`` for a file's drive when it is opened; nil
+    /// leaves them as they are.
     package var tuner: (any FlashTuner)?
     /// Puts something between the reader and the device: how tests make drives fail. Nil puts
     /// nothing.

@@ -1,5 +1,5 @@
-// What `sluice bench` reports: the figures of its runs, and of what the machine allows how much they
-// reached.
+// What `sluice bench` reports: the figures of its runs, and how much they reached of what the
+// machine allows.
 
 internal import FoundationEssentials
 internal import Scheduling

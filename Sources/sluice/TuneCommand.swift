@@ -31,6 +31,8 @@ struct TuneCommand: ParsableCommand {
     var json = false
 
     func run() throws {
+        // Rather now than after measuring.
+        if let out { try MeasurementsFile.replace(out, with: []) }
         let path =
             try model.map { try library.packedPath(of: $0) } ?? library.value.largest()
         let device = try BlockDevice.holding(path)
