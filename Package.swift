@@ -139,7 +139,12 @@ let package = Package(
                 "LinuxSystem", "ModelFiles", "ModelFormat"
             ]),
         tests("HTTPInterface", ["HTTPInterface", "Scheduling", nioCore, nioHTTP1, nioPosix]),
-        tests("DaemonCore", ["DaemonCore", "Scheduling", "ModelFormat", nioCore, nioPosix]),
+        tests(
+            "DaemonCore",
+            [
+                "DaemonCore", "Scheduling", "WeightStore", "LinuxSystem", "ModelFormat", nioCore,
+                nioPosix
+            ]),
         // The built programs as users run them, and the source tree's own rules.
         tests("Command", ["LinuxSystem", "ModelFormat"]),
         tests("Tidy", [])

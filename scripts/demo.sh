@@ -40,7 +40,8 @@ request() {
 }
 
 start_daemon() {
-    "$programs/sluiced" --memory "$memory" --library "$directory/models" --socket "$socket" \
+    XDG_STATE_HOME="$directory/state" \
+        "$programs/sluiced" --memory "$memory" --library "$directory/models" --socket "$socket" \
         >"$directory/daemon.log" 2>&1 &
     daemon=$!
     # Health is 503 while something loads; a daemon that ends instead says why in its log.

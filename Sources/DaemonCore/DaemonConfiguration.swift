@@ -10,6 +10,8 @@ package struct DaemonConfiguration: Sendable {
     package let profilePath: String?
     package let socketPath: String?
     package let library: ModelLibrary
+    /// Where what was measured of this machine is kept.
+    package let measurementsPath: String
 
     /// Reads the profile. `memoryBytes`, `socket` and `library` come from the command line and win.
     package init(
@@ -23,6 +25,7 @@ package struct DaemonConfiguration: Sendable {
             ?? Profile()
         if let memoryBytes { profile.memory.budgetBytes = memoryBytes }
         socketPath = socket ?? profile.service.socketPath ?? places.daemonSocket
+        measurementsPath = places.measurements
         self.library = ModelLibrary(
             directory: library ?? profile.service.modelsDirectory ?? places.library)
     }

@@ -34,6 +34,7 @@ package enum ExitStatus: Int32, Sendable {
             case let error as ReadFailure: error.isDamage ? .badData : .inputOutput
             case let error as EvaluationError: Self.status(error)
             case is ConfigurationError: .badConfiguration
+            case is MeasurementError: .badData
             case let error as SocketError: Self.status(error.reason)
             case let error as LibraryError: Self.status(error)
             case let error as DaemonClientError: error.exitStatus
@@ -90,7 +91,7 @@ package enum ExitStatus: Int32, Sendable {
     private static func status(_ error: LibraryError) -> ExitStatus {
         switch error {
         case .invalidName: .usage
-        case .notFound: .noInput
+        case .notFound, .empty: .noInput
         case .system(let error): status(errorNumber: error.errorNumber)
         }
     }

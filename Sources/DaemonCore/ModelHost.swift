@@ -77,8 +77,10 @@ extension ModelOptions {
         if let threads = profile.compute.threads { self.threads = threads }
         contextTokensMax = profile.generation.contextTokens
         prefillChunkTokens = profile.generation.prefillChunkTokens
-        flash.queueDepth = profile.flash.queueDepth
-        flash.pieceBytesMax = Int(clamping: profile.flash.readBytesMax) / 4096 * 4096
+        if let depth = profile.flash.queueDepth { flash.queueDepth = depth }
+        if let bytes = profile.flash.readBytesMax {
+            flash.pieceBytesMax = Int(clamping: bytes) / 4096 * 4096
+        }
         flash.prefetchesMax = profile.flash.prefetchesMax
         flash.reader =
             switch profile.flash.reader {
@@ -100,7 +102,12 @@ package func makeEngine(_ configuration: DaemonConfiguration) throws(SystemError
         ConnectionBudget(memoryBytes: profile.memory.budgetBytes).byteCount
     options.model.keepsPopularity = true
     let log = Log.standardError(level: profile.service.logLevel)
-    options.model.onNotice = { log.log(.info, $0) }
+    let onNotice: @Sendable (String) -> Void = { log.log(.info, $0) }
+    options.model.onNotice = onNotice
+    let library = configuration.library
+    options.model.flash.tuner = DriveTuner(
+        file: MeasurementsFile(path: configuration.measurementsPath), fixed: profile.flash,
+        neighbours: { library.neighbours(of: $0) }, measures: true, onNotice: onNotice)
     options.queueMax = profile.service.queueMax
     let catalog = LibraryCatalog(
         library: configuration.library, defaultModel: profile.service.defaultModel)

@@ -19,6 +19,8 @@ package struct LibraryEntry: Sendable, Equatable {
 package enum LibraryError: Error, Equatable, Sendable, CustomStringConvertible {
     case invalidName(String)
     case notFound(name: String, directory: String)
+    /// No model was named, and there is none.
+    case empty(directory: String)
     case system(SystemError)
 
     package var description: String {
@@ -26,6 +28,8 @@ package enum LibraryError: Error, Equatable, Sendable, CustomStringConvertible {
         case .invalidName(let name):
             "'\(name)' cannot be a model's name: \(ModelName.rule)"
         case .notFound(let name, let directory): "no model '\(name)' in \(directory)"
+        case .empty(let directory):
+            "no model in \(directory): import one first, or name one"
         case .system(let error): error.description
         }
     }
@@ -84,6 +88,25 @@ package struct ModelLibrary: Sendable, Equatable {
             return model
         }
         return try find(model).path
+    }
+
+    /// The largest model's file.
+    package func largest() throws(LibraryError) -> String {
+        guard let entry = try list().max(by: { $0.bytes < $1.bytes }) else {
+            throw .empty(directory: directory)
+        }
+        return entry.path
+    }
+
+    /// Other models' files, largest first, for reading across several.
+    package func neighbours(of path: String) -> [String] {
+        let others = ((try? list()) ?? []).filter { entry in
+            guard let own = try? SystemCalls.status(path),
+                let other = try? SystemCalls.status(entry.path)
+            else { return false }
+            return own.device == other.device && own.inode != other.inode
+        }
+        return others.sorted { ($1.bytes, $0.path) < ($0.bytes, $1.path) }.map(\.path)
     }
 
     /// Deletes the model called `name`.

@@ -32,6 +32,17 @@ package struct Places: Sendable {
         return "/var/lib/sluice/models"
     }
 
+    /// Where what was found out about this machine is kept.
+    package var state: String {
+        if let state = managed("STATE_DIRECTORY") { return state }
+        if let state = environment("XDG_STATE_HOME") { return state + "/sluice" }
+        if let home = environment("HOME") { return home + "/.local/state/sluice" }
+        return "/var/lib/sluice"
+    }
+
+    /// What was measured of drives and memory.
+    package var measurements: String { state + "/measurements.json" }
+
     /// Where the daemon listens; nil when nothing says.
     package var daemonSocket: String? {
         if let runtime = managed("RUNTIME_DIRECTORY") { return runtime + "/sluice.sock" }

@@ -20,8 +20,10 @@ package struct Profile: Sendable, Equatable {
             case pread
         }
 
-        package var queueDepth = 32
-        package var readBytesMax: UInt64 = 1 << 20
+        /// nil is "auto": as the drive was measured.
+        package var queueDepth: Int?
+        /// nil is "auto": as the drive was measured.
+        package var readBytesMax: UInt64?
         /// Expert bundles under way beyond which none is read ahead of its demand.
         package var prefetchesMax = 0
         package var reader = Reader.auto
@@ -90,10 +92,8 @@ package struct Profile: Sendable, Equatable {
 
     private mutating func readResources(_ reader: inout ProfileReader) throws(ConfigurationError) {
         try reader.size("memory.budget", in: (1 << 20)...(1 << 50), orAuto: &memory.budgetBytes)
-        try reader.integer("flash.queue_depth", in: 1...1024, &flash.queueDepth)
-        var readBytesMax: UInt64? = flash.readBytesMax
-        try reader.size("flash.read_bytes_max", in: 4096...(64 << 20), &readBytesMax)
-        flash.readBytesMax = readBytesMax ?? flash.readBytesMax
+        try reader.integer("flash.queue_depth", in: 1...1024, orAuto: &flash.queueDepth)
+        try reader.size("flash.read_bytes_max", in: 4096...(64 << 20), orAuto: &flash.readBytesMax)
         try reader.choice("flash.reader", &flash.reader)
         try reader.integer("flash.prefetch_max", in: 0...64, &flash.prefetchesMax)
         try reader.integer("compute.threads", in: 1...1024, orAuto: &compute.threads)

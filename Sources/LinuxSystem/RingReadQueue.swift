@@ -45,6 +45,8 @@ package final class RingReadQueue: ReadQueue {
         guard isSetUp else { return }
         // Completions still under way write into the arena: collect them before it can be freed.
         while inFlight > 0, (try? next(waiting: true)) != nil {}
+        // The kernel takes a ring apart later, and would hold the arena's memory until then.
+        if hasRegisteredBuffers { unsafe io_uring_unregister_buffers(&ring) }
         unsafe io_uring_queue_exit(&ring)
     }
 

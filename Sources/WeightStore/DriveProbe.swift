@@ -1,231 +1,111 @@
-// How fast a file's drive reads, over the size of reads and their number in flight: what streamed
-// decoding runs into, and what reads are split by.
+// Measures how fast a drive reads, over the size of reads, their number in flight and where they
+// go: what streamed decoding runs into, and what reads are split by.
 
 internal import LinuxSystem
-internal import ModelFiles
-
-/// The speed of one kind of reading.
-package struct DriveSpeed: Sendable, Equatable {
-    package enum Pattern: String, Sendable, CaseIterable {
-        /// From front to back.
-        case forward
-        /// At random places of the whole file.
-        case scattered
-    }
-
-    package let pattern: Pattern
-    package let readBytes: Int
-    package let depth: Int
-    package let bytesPerSecond: Double
-
-    package init(pattern: Pattern, readBytes: Int, depth: Int, bytesPerSecond: Double) {
-        self.pattern = pattern
-        self.readBytes = readBytes
-        self.depth = depth
-        self.bytesPerSecond = bytesPerSecond
-    }
-}
-
-/// What a drive was measured at.
-package struct DriveProfile: Sendable, Equatable {
-    /// Of the fastest speed, what a size or depth must reach to be chosen: smaller reads and
-    /// shorter queues answer sooner.
-    private static let shareWanted = 0.95
-
-    /// `io_uring` or `pread`.
-    package let readerKind: String
-    /// Whether reads bypass the page cache.
-    package let isDirect: Bool
-    /// Not empty.
-    package let speeds: [DriveSpeed]
-
-    package init(readerKind: String, isDirect: Bool, speeds: [DriveSpeed]) {
-        precondition(!speeds.isEmpty, "a profile has measurements")
-        self.readerKind = readerKind
-        self.isDirect = isDirect
-        self.speeds = speeds
-    }
-
-    /// The most that was measured.
-    package var bytesPerSecondMax: Double { speeds.map(\.bytesPerSecond).max() ?? 0 }
-
-    /// The smallest scattered reads, and the fewest of them, that are nearly as fast as any.
-    package var choice: DriveSpeed {
-        let scattered = speeds.filter { $0.pattern == .scattered }
-        let candidates = scattered.isEmpty ? speeds : scattered
-        let wanted = (candidates.map(\.bytesPerSecond).max() ?? 0) * Self.shareWanted
-        let good = candidates.filter { $0.bytesPerSecond >= wanted }
-        guard
-            let least = good.min(by: { ($0.readBytes, $0.depth) < ($1.readBytes, $1.depth) })
-        else { preconditionFailure("the fastest is good") }
-        return least
-    }
-}
 
 /// Measures drives.
 package enum DriveProbe {
     package static let readSizes = [64 << 10, 256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20]
     package static let depths = [1, 2, 4, 8, 16, 32]
     /// Memory that reads land in, also those of the largest size and depth.
-    private static let arenaBytes = 16 << 20
+    package static let memoryBytes = 16 << 20
+    /// Files that reads go across, at most.
+    static let filesMax = 4
 
-    /// Measures the drive that holds `path` through the queue that streams weights: a second or
-    /// two, 16 MiB of memory. What was read last of every kind is compared with what the page cache
-    /// gives.
+    /// How much time a measurement takes.
+    package struct Effort: Sendable {
+        let nanosecondsPerSpeed: UInt64
+        /// Kinds of reading that this does not suffice for are left out.
+        let nanosecondsMax: UInt64
+
+        /// What a first start spends: under three seconds.
+        package static let brief = Effort(
+            nanosecondsPerSpeed: 20_000_000, nanosecondsMax: 2_500_000_000)
+        /// What somebody who asked waits for: under fifteen seconds.
+        package static let thorough = Effort(
+            nanosecondsPerSpeed: 100_000_000, nanosecondsMax: 14_000_000_000)
+    }
+
+    /// More bytes in flight than come in this time are not tried.
+    private static let inFlightSecondsMax = 0.25
+    /// A paced drive shows its rate only over several of its bursts: fewer kinds, for longer.
+    private static let pacedSizes = [256 << 10, 1 << 20]
+    private static let pacedDepths = [2, 8]
+    private static let pacedNanoseconds: UInt64 = 300_000_000
+
+    /// Measures the drive that holds `paths` through the queue that streams weights. Some of what
+    /// was read last of every kind is compared with what the page cache gives.
     ///
-    /// - Returns: nil for files smaller than two of the smallest reads.
-    /// - Throws: `WeightError` when the file cannot be opened or read, or when a direct read
+    /// - Parameters:
+    ///   - paths: the file that matters, then others on its drive that reads may go across.
+    ///   - memoryBytes: memory that reads land in, at most; taken for as long as this runs.
+    /// - Returns: nil for files (or memory) smaller than two of the smallest reads.
+    /// - Throws: `WeightError` when a file cannot be opened or read, or when a direct read
     ///   returned other bytes than a buffered one.
     package static func measure(
-        path: String, options: FlashOptions
+        paths: [String], options: FlashOptions, memoryBytes: Int = memoryBytes,
+        effort: Effort = .brief
     ) throws(WeightError) -> DriveProfile? {
+        let memoryBytes = min(memoryBytes, self.memoryBytes) / readSizes[0] * readSizes[0]
+        guard memoryBytes >= 2 * readSizes[0] else { return nil }
         var options = options
-        options.pieceBytesMax = arenaBytes
-        let fileBytes: UInt64
-        do throws(SystemError) {
-            fileBytes = try FileDescriptor(path: path, mode: .read).byteCount()
-            if options.mayReadDirectly {
-                options.mayReadDirectly = try FlashFile.supportsDirectReads(path: path)
-            }
-        } catch {
-            throw .system(error)
-        }
-        var speeds: [DriveSpeed] = []
-        var kind = ""
-        for depth in depths {
-            options.queueDepth = depth
-            let track = try DriveTrack(path: path, options: options, arenaBytes: arenaBytes)
-            kind = track.readerKind
-            for readBytes in readSizes
-            where readBytes * depth <= arenaBytes && 2 * UInt64(readBytes) <= fileBytes {
-                for pattern in DriveSpeed.Pattern.allCases {
-                    speeds.append(
-                        try track.measure(
-                            pattern, readBytes: readBytes, depth: depth, fileBytes: fileBytes))
-                }
-            }
-        }
-        guard !speeds.isEmpty else { return nil }
-        return DriveProfile(
-            readerKind: kind, isDirect: options.mayReadDirectly, speeds: speeds)
-    }
-}
-
-/// A queue of one depth with the memory that it reads into.
-private struct DriveTrack {
-    private static let nanosecondsPerSpeed: UInt64 = 30_000_000
-
-    private let path: String
-    private let arena: MemoryArena
-    private let reader: FlashReader
-
-    var readerKind: String { reader.kind }
-
-    init(path: String, options: FlashOptions, arenaBytes: Int) throws(WeightError) {
-        self.path = path
-        do throws(SystemError) {
-            arena = try MemoryArena(byteCount: arenaBytes)
-            reader = try FlashFile.reader(path: path, arena: arena, options: options)
-        } catch {
-            throw .system(error)
-        }
-    }
-
-    /// Keeps `depth` reads in flight for a while.
-    func measure(
-        _ pattern: DriveSpeed.Pattern, readBytes: Int, depth: Int, fileBytes: UInt64
-    ) throws(WeightError) -> DriveSpeed {
-        var places = DrivePlaces(pattern, readBytes: readBytes, fileBytes: fileBytes)
-        let before = reader.bytesRead
+        options.tuner = nil
+        options.pieceBytesMax = memoryBytes
+        options.queueDepth = depths.last ?? 1
         let start = MonotonicClock.nanoseconds
-        let last: ReadRequest
-        do throws(ReadFailure) {
-            last = try readThrough(&places, readBytes: readBytes, depth: depth)
-        } catch {
-            throw .read(error)
-        }
-        let seconds = Double(MonotonicClock.nanoseconds - start) / 1e9
-        try verify(last)
-        return DriveSpeed(
-            pattern: pattern, readBytes: readBytes, depth: depth,
-            bytesPerSecond: Double(reader.bytesRead - before) / seconds)
+        guard let track = try DriveTrack(paths: paths, options: options, memoryBytes: memoryBytes)
+        else { return nil }
+        let size = readSizes.filter { $0 <= min(1 << 20, track.fileBytes / 2, memoryBytes / 2) }
+        guard let size = size.last else { return nil }
+        let rate = try track.sustained(
+            readBytes: size, depth: min(16, memoryBytes / size),
+            nanoseconds: 400_000_000...1_200_000_000)
+        let speeds = try speeds(track, rate, effort, startNanoseconds: start)
+        return DriveProfile(
+            readerKind: track.readerKind, isDirect: track.isDirect, speeds: speeds,
+            bytesPerSecondSustained: rate.bytesPerSecond, isPaced: rate.isPaced,
+            memoryBytes: memoryBytes)
     }
 
-    /// - Returns: the request that ended last.
-    private func readThrough(
-        _ places: inout DrivePlaces, readBytes: Int, depth: Int
-    ) throws(ReadFailure) -> ReadRequest {
-        let deadline = MonotonicClock.nanoseconds + Self.nanosecondsPerSpeed
-        var freeSlots = Array(0..<depth)
-        var last: ReadRequest?
-        // Every slot is used at least once, however slow the drive.
-        var unused = depth
-        while true {
-            let isOver = unused <= 0 && MonotonicClock.nanoseconds >= deadline
-            while !isOver, let slot = freeSlots.popLast() {
-                unused -= 1
-                try reader.submit(
-                    ReadRequest(
-                        purpose: .expert(slot: slot), fileOffset: places.next(),
-                        byteCount: readBytes, arenaOffset: slot * readBytes))
+    private static func speeds(
+        _ track: DriveTrack, _ rate: DriveTrack.Rate, _ effort: Effort, startNanoseconds: UInt64
+    ) throws(WeightError) -> [DriveSpeed] {
+        let inFlightMax = max(
+            readSizes[0],
+            min(track.memoryBytes, Int(rate.bytesPerSecond * inFlightSecondsMax)))
+        var kinds: [DriveChoice] = []
+        for depth in rate.isPaced ? pacedDepths : depths {
+            for readBytes in rate.isPaced ? pacedSizes : readSizes
+            where readBytes * depth <= inFlightMax && 2 * readBytes <= track.fileBytes {
+                kinds.append(DriveChoice(readBytes: readBytes, depth: depth))
             }
-            guard reader.requestsInFlight > 0 else { break }
-            guard let completion = try reader.next(waiting: true) else { continue }
-            if let failure = completion.failure { throw failure }
-            if case .expert(let slot) = completion.request.purpose { freeSlots.append(slot) }
-            last = completion.request
         }
-        guard let last else { preconditionFailure("every slot was used") }
-        return last
-    }
-
-    /// Compares a read's bytes with the page cache's.
-    private func verify(_ request: ReadRequest) throws(WeightError) {
-        let found = arena
-        do throws(SystemError) {
-            let file = try FileDescriptor(path: path, mode: .read)
-            let expected = try MemoryArena(byteCount: request.byteCount)
-            var bytes = expected.mutableBytes(at: 0, byteCount: request.byteCount)
-            let count = try file.read(at: request.fileOffset, into: &bytes)
-            file.dropPages(
-                offset: request.fileOffset, byteCount: UInt64(request.byteCount),
-                writesFirst: false)
-            if count == request.byteCount,
-                FlashFile.areEqual(
-                    expected.bytes(at: 0, byteCount: count),
-                    found.bytes(at: request.arenaOffset, byteCount: count))
-            {
-                return
+        if kinds.isEmpty { kinds = [DriveChoice(readBytes: readSizes[0], depth: 1)] }
+        kinds.sort { ($0.readBytes * $0.depth, $0.depth) < ($1.readBytes * $1.depth, $1.depth) }
+        var speeds: [DriveSpeed] = []
+        for kind in kinds {
+            for pattern in track.patterns where !(rate.isPaced && pattern == .forward) {
+                let spent = MonotonicClock.nanoseconds - startNanoseconds
+                if !speeds.isEmpty && spent >= effort.nanosecondsMax { return speeds }
+                var speed: Double
+                if rate.isPaced {
+                    speed = min(
+                        rate.bytesPerSecond,
+                        try track.sustained(
+                            pattern, readBytes: kind.readBytes, depth: kind.depth,
+                            nanoseconds: pacedNanoseconds...pacedNanoseconds
+                        ).bytesPerSecond)
+                } else {
+                    speed = try track.bytesPerSecond(
+                        pattern, readBytes: kind.readBytes, depth: kind.depth,
+                        nanoseconds: effort.nanosecondsPerSpeed)
+                }
+                speeds.append(
+                    DriveSpeed(
+                        pattern: pattern, readBytes: kind.readBytes, depth: kind.depth,
+                        bytesPerSecond: speed))
             }
-        } catch {
-            throw .system(error)
         }
-        throw .read(
-            ReadFailure(file: path, fileOffset: request.fileOffset, cause: .directReadDiffers))
-    }
-}
-
-/// Where the next read goes.
-private struct DrivePlaces {
-    private let pattern: DriveSpeed.Pattern
-    private let readBytes: UInt64
-    private let count: UInt64
-    private var generator = SystemRandomNumberGenerator()
-    private var following: UInt64
-
-    init(_ pattern: DriveSpeed.Pattern, readBytes: Int, fileBytes: UInt64) {
-        self.pattern = pattern
-        self.readBytes = UInt64(readBytes)
-        count = max(1, fileBytes / UInt64(readBytes))
-        // Not where the last kind of reading has just been.
-        following = UInt64.random(in: 0..<count, using: &generator)
-    }
-
-    mutating func next() -> UInt64 {
-        if pattern == .scattered {
-            return UInt64.random(in: 0..<count, using: &generator) * readBytes
-        }
-        following = (following + 1) % count
-        return following * readBytes
+        return speeds
     }
 }

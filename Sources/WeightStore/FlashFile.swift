@@ -26,6 +26,9 @@ package struct FlashOptions: Sendable {
     package var prefetchesMax = 0
     /// Whether O_DIRECT is tried at all.
     package var mayReadDirectly = true
+    /// Chooses ``queueDepth`` and ``pieceBytesMax`` for a file's drive when it is opened; nil
+    /// leaves them as they are.
+    package var tuner: (any FlashTuner)?
     /// Puts something between the reader and the device: how tests make drives fail. Nil puts
     /// nothing.
     package var interposer: (@Sendable (any ReadQueue, MemoryArena) -> any ReadQueue)?
@@ -33,15 +36,27 @@ package struct FlashOptions: Sendable {
     package init() {}
 }
 
+/// Knows drives, or gets to know them.
+package protocol FlashTuner: Sendable {
+    /// `options` as they suit the drive that holds `path`. Never fails: options that suit less are
+    /// better than no model.
+    ///
+    /// Called on the thread that will read. May take `memoryBytes` of memory until it returns.
+    func tuned(_ options: FlashOptions, path: String, memoryBytes: Int) -> FlashOptions
+}
+
 /// Files opened for streaming.
 package enum FlashFile {
     /// Opens `path` and makes a reader of it into `arena`.
     ///
-    /// Must be called on the thread that will read.
+    /// Must be called on the thread that will read, before the arena is used: until then, its
+    /// memory may serve to measure the drive.
     /// - Throws: `SystemError` when the file cannot be opened or neither kind of queue can be made.
     package static func reader(
         path: String, arena: MemoryArena, options: FlashOptions
     ) throws(SystemError) -> FlashReader {
+        let options =
+            options.tuner?.tuned(options, path: path, memoryBytes: arena.byteCount) ?? options
         var isDirect = options.mayReadDirectly
         if isDirect { isDirect = try supportsDirectReads(path: path) }
         let queue = try queue(path: path, isDirect: isDirect, arena: arena, options: options)

@@ -101,7 +101,8 @@ struct EngineArguments: ParsableArguments {
     }
 
     func options() throws -> ModelOptions {
-        var options = ModelOptions(try profile.map { try Profile(path: $0) } ?? Profile())
+        let profile = try profile.map { try Profile(path: $0) } ?? Profile()
+        var options = ModelOptions(profile)
         if let memory { options.memoryBytesMax = ByteSize.parse(memory).map(Int.init(clamping:)) }
         if let threads { options.threads = threads }
         options.contextTokens = context
@@ -110,6 +111,9 @@ struct EngineArguments: ParsableArguments {
         options.verification = verify
         options.kvElement = kvBits == 16 ? .half : .float
         options.onNotice = { Terminal.complain($0) }
+        options.flash.tuner = DriveTuner(
+            file: MeasurementsFile(path: Places().measurements), fixed: profile.flash,
+            measures: false, onNotice: options.onNotice)
         return options
     }
 }

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import DaemonCore
+internal import LinuxSystem
 internal import ModelFiles
 internal import ModelFormat
 internal import Packing
@@ -27,7 +28,9 @@ struct ShowCommand: ParsableCommand {
             try PackedVerifier.verify(packed, source: source)
             Terminal.line("weights         all checksums are right")
         }
-        try describeBudget(try ModelInstance.sizing(path: path, options: options), packed)
+        let sizing = try ModelInstance.sizing(path: path, options: options)
+        describeBudget(sizing, packed)
+        describeSpeed(SpeedPrediction(sizing, packed.manifest), path)
     }
 
     private func describe(_ packed: PackedModel) {
@@ -61,7 +64,7 @@ struct ShowCommand: ParsableCommand {
         return Set(all.map(\.rawValue)).sorted().joined(separator: " ")
     }
 
-    private func describeBudget(_ sizing: ModelSizing, _ packed: PackedModel) throws {
+    private func describeBudget(_ sizing: ModelSizing, _ packed: PackedModel) {
         Terminal.line("")
         for term in sizing.budget.terms where term.bytes > 0 {
             Terminal.line(Self.row(term.name, MemoryBudget.mebibytes(term.bytes)))
@@ -85,6 +88,49 @@ struct ShowCommand: ParsableCommand {
                 Terminal.line(Self.row("note", "\(shortage)"))
             }
         }
+    }
+
+    /// A prediction from what `sluice tune` or the daemon measured; it measures nothing itself.
+    private func describeSpeed(_ prediction: SpeedPrediction, _ path: String) {
+        var known = Measurements()
+        do {
+            known = try MeasurementsFile(path: Places().measurements).read()
+        } catch {
+            Terminal.complain("kept measurements are not used: \(error)")
+        }
+        let device = try? BlockDevice.holding(path)
+        let drive = device.flatMap { known.drive($0) }?.profile.bytesPerSecondMax
+        let isStreamed = !model.engine.resident && prediction.readsWeights
+        let memory = known.memory?.bytesPerSecond
+        guard isStreamed ? drive != nil : memory != nil,
+            let speed = prediction.tokensPerSecond(
+                flashBytesPerSecond: isStreamed ? drive : nil, memoryBytesPerSecond: memory)
+        else {
+            Terminal.line(Self.row("expected", "unknown: run sluice tune"))
+            return
+        }
+        let tenths = (speed * 10).rounded() / 10
+        Terminal.line(
+            Self.row("expected", "at most \(tenths) tokens/s generating (a prediction)"))
+        var reasons: [String] = []
+        if isStreamed, let drive {
+            let read = ByteSize.format(UInt64(prediction.flashBytesPerToken))
+            reasons.append("\(read) from flash for each token at \(Self.rate(drive))")
+        }
+        if let memory {
+            let touched = ByteSize.format(UInt64(prediction.weightBytesPerToken))
+            reasons.append("\(touched) from memory at \(Self.rate(memory))")
+        }
+        Terminal.line(Self.row("", reasons.joined(separator: ", ")))
+        if isStreamed, let hits = prediction.expertHitRate {
+            let percent = Int((hits * 100).rounded())
+            Terminal.line(
+                Self.row("", "\(percent) % of experts found in memory, if all are as likely"))
+        }
+    }
+
+    private static func rate(_ bytesPerSecond: Double) -> String {
+        ByteSize.format(UInt64(bytesPerSecond)) + "/s"
     }
 
     private static func row(_ name: String, _ value: String) -> String {

@@ -12,7 +12,7 @@ internal import Packing
         subcommands: [
             ImportCommand.self, ListCommand.self, ShowCommand.self, RemoveCommand.self,
             RunCommand.self, RunningCommand.self, EvalCommand.self, BenchCommand.self,
-            TokenizeCommand.self
+            TokenizeCommand.self, TuneCommand.self
         ])
 
     /// Parses, runs, and exits with the status that fits (docs: sysexits).

@@ -34,6 +34,12 @@ import Testing
         (["bench", "MODEL", "--prompt", "0"], 64, "--prompt"),
         (["bench", "MODEL", "--context", "4"], 64, "--context"),
         (["tokenize", "MODEL"], 64, "give one of"),
+        (["tune"], 66, "import one first"), (["tune", "MODEL"], 64, "Unexpected"),
+        (["tune", "--model", "nobody"], 66, "no model 'nobody'"),
+        (["tune", "--model", "/nowhere.sluice"], 66, "No such file"),
+        (["tune", "--model", "/tmp/"], 66, "Is a directory"),
+        (["tune", "--model", "\(Repository.fixtures)/small.sluice"], 66, "No such file"),
+        (["tune", "--model", "MODEL", "--out", "/nowhere/p.toml"], 66, "No such file"),
         (["run", "MODEL", "hello", "--socket", "/nowhere.sock"], 69, "")
     ])
     func statusesAndMessages(arguments: [String], status: Int32, message: String) throws {
@@ -43,7 +49,8 @@ import Testing
             words = words.map { $0 == "MODEL" ? Self.tiny : $0 }
         }
         let isRemote = ["run", "tokenize"].contains(arguments.first)
-        let hasLibrary = ["eval", "import", "rm", "bench"].contains(arguments.first) && !isRemote
+        let hasLibrary =
+            ["eval", "import", "rm", "bench", "tune"].contains(arguments.first) && !isRemote
         let ending = try Program.sluice.runLimited(
             words + (hasLibrary ? ["--library", scratch.path("library")] : []), in: scratch)
         #expect(ending.status == status, "\(ending.errors)")
@@ -109,7 +116,8 @@ import Testing
             "time_to_first_token_seconds", "flash_bytes_per_generated_token",
             "flash_bytes_per_second", "bundle_hit_rate", "flash_limit_tokens_per_second",
             "memory_limit_tokens_per_second", "seconds", "flash_wait", "compute", "other",
-            "peak_resident_bytes", "budget"
+            "peak_resident_bytes", "budget", "milliseconds_per_token", "limit_tokens_per_second",
+            "flash_fraction", "limit_fraction", "drive", "queue_depth", "read_bytes_max"
         ] {
             #expect(ending.output.contains("\"\(key)\":"), "\(key)")
         }

@@ -22,9 +22,14 @@ struct Program {
 
     let path: String
 
+    /// Where programs keep what they measure unless a test says otherwise: beside themselves, so
+    /// that drives are measured once and the user's own state is left alone.
+    static let stateFolder = "\(folder)/test-state"
+
     /// Starts the program with its output in files of `scratch`.
     func start(
-        _ arguments: [String], in scratch: Scratch, input: String = "/dev/null"
+        _ arguments: [String], in scratch: Scratch, input: String = "/dev/null",
+        stateFolder: String = stateFolder
     ) throws -> RunningProgram {
         let number = UInt32.random(in: 0...UInt32.max)
         let (output, errors) = (scratch.path("\(number).out"), scratch.path("\(number).err"))
@@ -38,7 +43,17 @@ struct Program {
         var process = pid_t()
         let words = unsafe ([path] + arguments).map { unsafe strdup($0) } + [nil]
         defer { for index in unsafe words.indices { unsafe free(words[index]) } }
-        let status = unsafe posix_spawn(&process, path, &actions, nil, words, environ)
+        var environment = unsafe [strdup("XDG_STATE_HOME=" + stateFolder)]
+        defer { unsafe free(environment[0]) }
+        var variable = unsafe environ
+        while let text = unsafe variable.pointee {
+            if unsafe !String(cString: text).hasPrefix("XDG_STATE_HOME=") {
+                unsafe environment.append(text)
+            }
+            unsafe variable += 1
+        }
+        unsafe environment.append(nil)
+        let status = unsafe posix_spawn(&process, path, &actions, nil, words, environment)
         guard status == 0 else {
             throw SystemError("posix_spawn", errorNumber: status, subject: path)
         }
@@ -57,9 +72,10 @@ struct Program {
 
     /// Runs the program to its end.
     func run(
-        _ arguments: [String], in scratch: Scratch, input: String = "/dev/null"
+        _ arguments: [String], in scratch: Scratch, input: String = "/dev/null",
+        stateFolder: String = stateFolder
     ) throws -> Ending {
-        try start(arguments, in: scratch, input: input).wait()
+        try start(arguments, in: scratch, input: input, stateFolder: stateFolder).wait()
     }
 }
 

@@ -101,6 +101,7 @@ import Testing
         ("[memory]\nbudget = \"1K\"", 2), ("[memory]\nbudgets = \"1G\"", 2),
         ("[nothing]\na = 1", 2),
         ("[flash]\nqueue_depth = 0", 2), ("[flash]\nqueue_depth = 1.5", 2),
+        ("[flash]\nread_bytes_max = \"some\"", 2),
         ("[flash]\nreader = \"mmap\"", 2), ("[flash]\nread_bytes_max = \"1G\"", 2),
         ("[compute]\nthreads = \"many\"", 2), ("[compute]\nthreads = -1", 2),
         ("[generation]\ntemperature = \"hot\"", 2), ("[generation]\ntop_p = 2", 2),

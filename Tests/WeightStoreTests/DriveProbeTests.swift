@@ -8,38 +8,119 @@ import Testing
 import WeightStore
 
 @Suite struct DriveProbeTests {
-    @Test func everySizeAndDepthThatFitsIsMeasured() throws {
+    /// How fast the drive is decides which kinds are measured; none that does not fit is.
+    @Test func kindsThatFitAreMeasured() throws {
         try withTemporaryDirectory { directory in
             let path = try makeFile(in: directory, byteCount: 9 << 20)
-            let profile = try #require(try DriveProbe.measure(path: path, options: FlashOptions()))
+            let profile = try #require(
+                try DriveProbe.measure(paths: [path], options: FlashOptions()))
             #expect(profile.speeds.allSatisfy { $0.bytesPerSecond > 0 })
-            #expect(Set(profile.speeds.map(\.readBytes)) == Set(DriveProbe.readSizes))
-            #expect(Set(profile.speeds.map(\.depth)) == Set(DriveProbe.depths))
-            #expect(profile.bytesPerSecondMax >= profile.choice.bytesPerSecond)
+            #expect(profile.speeds.allSatisfy { $0.readBytes * $0.depth <= profile.memoryBytes })
+            #expect(profile.speeds.allSatisfy { $0.pattern != .across })
+            #expect(profile.speeds.contains { $0.pattern == .scattered })
+            #expect(profile.bytesPerSecondSustained > 0)
+            #expect(profile.memoryBytes == 16 << 20)
+            let kinds = profile.speeds.map { "\($0.pattern) \($0.readBytes) \($0.depth)" }
+            #expect(Set(kinds).count == kinds.count)
+            #expect(
+                profile.speeds.contains {
+                    $0.readBytes == profile.choice.readBytes && $0.depth == profile.choice.depth
+                })
+        }
+    }
+
+    /// The second file is shorter than the longest reads, the third than the shortest.
+    @Test func readsGoAcrossFiles() throws {
+        try withTemporaryDirectory { directory in
+            let files = try [(9 << 20, "a"), (192 << 10, "b"), (4096, "c")].map {
+                try makeFile(in: directory, byteCount: $0.0, name: $0.1)
+            }
+            let profile = try #require(
+                try DriveProbe.measure(
+                    paths: files, options: FlashOptions(), memoryBytes: 512 << 10))
+            #expect(profile.speeds.contains { $0.pattern == .across })
+            #expect(profile.speeds.allSatisfy { $0.readBytes * $0.depth <= 512 << 10 })
+            #expect(profile.memoryBytes == 512 << 10)
         }
     }
 
     @Test func aTinyFileHasNoProfile() throws {
         try withTemporaryDirectory { directory in
-            let path = try makeFile(in: directory, byteCount: 4096)
-            #expect(try DriveProbe.measure(path: path, options: FlashOptions()) == nil)
+            let tiny = try makeFile(in: directory, byteCount: 4096)
+            #expect(try DriveProbe.measure(paths: [tiny], options: FlashOptions()) == nil)
+            let file = try makeFile(in: directory, byteCount: 1 << 20)
+            #expect(
+                try DriveProbe.measure(
+                    paths: [file], options: FlashOptions(), memoryBytes: 127 << 10) == nil)
+            #expect(throws: WeightError.self) {
+                try DriveProbe.measure(paths: ["/nowhere"], options: FlashOptions())
+            }
         }
     }
 
-    @Test func theLeastThatIsNearlyTheFastestIsChosen() {
-        func speed(_ bytes: Int, _ depth: Int, _ speed: Double) -> DriveSpeed {
-            DriveSpeed(
-                pattern: .scattered, readBytes: bytes, depth: depth, bytesPerSecond: speed)
+    /// A drive that returns what the page cache does not have.
+    @Test func wrongBytesAreFound() throws {
+        try withTemporaryDirectory { directory in
+            let path = try makeFile(in: directory, byteCount: 2 << 20)
+            let script = FaultScript()
+            script.arm(.flippedBit, count: 1 << 30)
+            var options = FlashOptions()
+            options.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            do throws(WeightError) {
+                _ = try DriveProbe.measure(paths: [path], options: options)
+                Issue.record("wrong bytes were not noticed")
+            } catch {
+                guard case .read(let failure) = error else { throw error }
+                #expect(failure.cause == .directReadDiffers && failure.file == path)
+            }
+            script.arm(.error(EIO), at: 3)
+            #expect(throws: WeightError.self) {
+                try DriveProbe.measure(paths: [path], options: options)
+            }
         }
-        let forward = DriveSpeed(
-            pattern: .forward, readBytes: 1, depth: 1, bytesPerSecond: 200)
+    }
+
+    private static func choice(_ speeds: [DriveSpeed]) -> [Int] {
         let profile = DriveProfile(
-            readerKind: "io_uring", isDirect: true,
-            speeds: [
-                forward, speed(64, 32, 90), speed(128, 4, 94), speed(128, 8, 96), speed(256, 2, 100)
-            ])
-        #expect(profile.choice == speed(128, 8, 96))
-        #expect(profile.bytesPerSecondMax == 200)
+            readerKind: "io_uring", isDirect: true, speeds: speeds, bytesPerSecondSustained: 1,
+            memoryBytes: 16 << 20)
+        return [profile.choice.readBytes >> 10, profile.choice.depth]
+    }
+
+    @Test func theChoiceKeepsTheDriveBusy() {
+        // The fastest, alone, would leave the drive idle while its reader computes.
+        #expect(
+            Self.choice([speed(4096, 1, 4200), speed(1024, 8, 4100), speed(1024, 16, 4150)])
+                == [1024, 8])
+        // A memory card: one read after another is all it can do, a second in flight hides the gap.
+        #expect(
+            Self.choice([speed(256, 1, 40), speed(256, 2, 40), speed(256, 8, 40)]) == [256, 2])
+        // Fewer bytes in flight, but slower.
+        #expect(
+            Self.choice([speed(512, 4, 800), speed(512, 8, 1000), speed(512, 16, 1001)])
+                == [512, 8])
+        // The same bytes in fewer reads.
+        #expect(Self.choice([speed(256, 32, 1000), speed(1024, 8, 1000)]) == [1024, 8])
+        // Short reads cost the processor, unless long ones are slow.
+        #expect(Self.choice([speed(64, 32, 500), speed(256, 8, 490)]) == [256, 8])
+        #expect(Self.choice([speed(64, 32, 500), speed(256, 8, 300)]) == [64, 32])
+        // What reads across files do counts as much; what forward reads do does not.
+        #expect(
+            Self.choice([
+                speed(256, 8, 500), speed(256, 8, 100, .across), speed(256, 32, 450),
+                speed(256, 32, 450, .across), speed(1024, 8, 900, .forward)
+            ]) == [256, 32])
+        #expect(Self.choice([speed(1024, 1, 100, .forward)]) == [1024, 1])
+    }
+
+    @Test func aPacedDriveIsAsFastAsItsPace() {
+        func profile(isPaced: Bool) -> DriveProfile {
+            DriveProfile(
+                readerKind: "pread", isDirect: false, speeds: [speed(256, 2, 4000)],
+                bytesPerSecondSustained: 300e6, isPaced: isPaced, memoryBytes: 1 << 20)
+        }
+        #expect(profile(isPaced: true).bytesPerSecondMax == 300e6)
+        #expect(profile(isPaced: false).bytesPerSecondMax == 4000e6)
     }
 
     /// Without O_DIRECT the bytes are the same, and none of the file stays in the page cache.
@@ -69,8 +150,10 @@ import WeightStore
     }
 
     /// A file whose every 4 bytes say where they are; written out, and not in the page cache.
-    private func makeFile(in directory: String, byteCount: Int) throws -> String {
-        let path = "\(directory)/weights"
+    private func makeFile(
+        in directory: String, byteCount: Int, name: String = "weights"
+    ) throws -> String {
+        let path = "\(directory)/\(name)"
         let file = try FileDescriptor(path: path, mode: .create)
         let words = (0..<byteCount / 4).map { UInt32($0 * 4) }
         try unsafe file.write(words.span.bytes, at: 0)
@@ -90,4 +173,12 @@ import WeightStore
         #expect(status == 0)
         return pages.count { $0 & 1 == 1 }
     }
+}
+
+private func speed(
+    _ kibibytes: Int, _ depth: Int, _ speed: Double,
+    _ pattern: DriveSpeed.Pattern = .scattered
+) -> DriveSpeed {
+    DriveSpeed(
+        pattern: pattern, readBytes: kibibytes << 10, depth: depth, bytesPerSecond: speed * 1e6)
 }

@@ -1,0 +1,88 @@
+// `sluice tune`: measures the drive that holds the models, and keeps what streaming should make of
+// it.
+
+internal import ArgumentParser
+internal import DaemonCore
+internal import LinuxSystem
+internal import WeightStore
+
+struct TuneCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "tune",
+        abstract: "Measures the drive that models are on, and chooses how to read it.",
+        discussion: """
+            Reads of several sizes, several at a time, front to back, scattered, and across the \
+            library's files; under fifteen seconds. What is found is kept for the next start of \
+            any command and, for a daemon that runs as another user, written as a profile with \
+            --out.
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "Measure with this model's file; else the library's largest.", valueName: "model"))
+    var model: String?
+
+    @Option(help: ArgumentHelp("Write a profile, a TOML file.", valueName: "file"))
+    var out: String?
+
+    @OptionGroup var library: LibraryOptions
+
+    @Flag(help: "Print one JSON object.")
+    var json = false
+
+    func run() throws {
+        // Rather now than after measuring.
+        if let out { try MeasurementsFile.replace(out, with: []) }
+        let path =
+            try model.map { try library.packedPath(of: $0) } ?? library.value.largest()
+        let device = try BlockDevice.holding(path)
+        if !json { Terminal.line("measuring \(device.name) with \(path)") }
+        let paths = [path] + library.value.neighbours(of: path)
+        guard let profile = try measure(paths) else { throw MeasurementError.tooSmall(file: path) }
+        let memory = memory()
+        let report = TuneReport(
+            device: device, profile: profile, memoryBytesPerSecond: memory?.bytesPerSecond,
+            keptIn: keep(profile, of: device, memory))
+        Terminal.line(json ? try report.json() : report.text())
+        guard let out else { return }
+        try MeasurementsFile.replace(out, with: Array(report.profileText.utf8))
+        if !json { Terminal.line("profile     \(out)") }
+    }
+
+    /// Buffered where direct reads turn out to lie.
+    private func measure(_ paths: [String]) throws(WeightError) -> DriveProfile? {
+        do throws(WeightError) {
+            return try DriveProbe.measure(
+                paths: paths, options: FlashOptions(), effort: .thorough)
+        } catch {
+            guard case .read(let failure) = error, failure.cause == .directReadDiffers else {
+                throw error
+            }
+            Terminal.complain("\(failure); reading through the page cache from now on")
+        }
+        var options = FlashOptions()
+        options.mayReadDirectly = false
+        return try DriveProbe.measure(paths: paths, options: options, effort: .thorough)
+    }
+
+    /// Nil where there is no memory to measure with.
+    private func memory() -> Measurements.Memory? {
+        let threads = max(1, Processors.allowed.count)
+        let speed = try? MemoryBandwidth.bytesPerSecond(team: ComputeTeam(memberCount: threads))
+        return speed.map { Measurements.Memory(bytesPerSecond: $0, threads: threads) }
+    }
+
+    /// The file that keeps what was measured; nil, with a complaint, when none does.
+    private func keep(
+        _ profile: DriveProfile, of device: BlockDevice, _ memory: Measurements.Memory?
+    ) -> String? {
+        let file = MeasurementsFile(path: Places().measurements)
+        do {
+            try file.keep(profile, of: device, memory: memory)
+            return file.path
+        } catch {
+            Terminal.complain("measurements are not kept: \(error)")
+            return nil
+        }
+    }
+}
