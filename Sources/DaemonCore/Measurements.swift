@@ -63,6 +63,15 @@ package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertib
     }
 }
 
+extension Measurements {
+    /// What is kept of the drive that holds the file at `path`, in the usual place; nil when
+    /// nothing usable is.
+    package static func kept(forFile path: String) -> DriveProfile? {
+        guard let device = try? BlockDevice.holding(path) else { return nil }
+        return try? MeasurementsFile(path: Places().measurements).read().drive(device)?.profile
+    }
+}
+
 /// The file that keeps measurements.
 package struct MeasurementsFile: Sendable {
     static let version = 1

@@ -62,6 +62,7 @@ struct BenchCommand: ParsableCommand {
         // The model is gone by now: its memory serves the probes.
         let limits = BenchmarkLimits(
             drive: try DriveProbe.measure(paths: [path], options: options.flash),
+            keptBytesPerSecond: Measurements.kept(forFile: path)?.bytesPerSecondMax,
             memoryBytesPerSecond: try MemoryBandwidth.bytesPerSecond(
                 team: ComputeTeam(memberCount: options.threads)),
             weightBytesPerToken: subject.weightBytesPerToken)
