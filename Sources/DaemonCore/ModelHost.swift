@@ -77,6 +77,7 @@ extension ModelOptions {
         if let threads = profile.compute.threads { self.threads = threads }
         contextTokensMax = profile.generation.contextTokens
         prefillChunkTokens = profile.generation.prefillChunkTokens
+        speculation = profile.generation.speculation
         flash.queueDepth = profile.flash.queueDepth
         flash.pieceBytesMax = Int(clamping: profile.flash.readBytesMax) / 4096 * 4096
         flash.prefetchesMax = profile.flash.prefetchesMax
