@@ -77,6 +77,7 @@ extension ModelOptions {
         if let threads = profile.compute.threads { self.threads = threads }
         contextTokensMax = profile.generation.contextTokens
         prefillChunkTokens = profile.generation.prefillChunkTokens
+        speculation = profile.generation.speculation
         if let depth = profile.flash.queueDepth { flash.queueDepth = depth }
         if let bytes = profile.flash.readBytesMax {
             flash.pieceBytesMax = Int(clamping: bytes) / 4096 * 4096

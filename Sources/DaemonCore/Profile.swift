@@ -3,6 +3,7 @@
 
 package import Inference
 internal import LinuxSystem
+package import Scheduling
 
 /// What a profile file says.
 package struct Profile: Sendable, Equatable {
@@ -37,6 +38,7 @@ package struct Profile: Sendable, Equatable {
     package struct Generation: Sendable, Equatable {
         package var contextTokens = 4096
         package var prefillChunkTokens = 512
+        package var speculation = SpeculationPolicy.automatic
         /// For requests that do not say.
         package var sampling = SamplingParameters()
     }
@@ -104,6 +106,7 @@ package struct Profile: Sendable, Equatable {
             "generation.context_tokens", in: 64...(1 << 22), &generation.contextTokens)
         try reader.integer(
             "generation.prefill_chunk_tokens", in: 1...4096, &generation.prefillChunkTokens)
+        try reader.speculation("generation.speculate", &generation.speculation)
         try reader.number("generation.temperature", in: 0...10, &generation.sampling.temperature)
         try reader.integer("generation.top_k", in: 0...1_000_000, &generation.sampling.topK)
         try reader.number("generation.top_p", in: 0...1, &generation.sampling.topP)
@@ -175,6 +178,25 @@ private struct ProfileReader {
         var value = 0
         try integer(name, in: range, &value)
         target = value
+    }
+
+    /// `"auto"`, `"off"`, or a number of drafts.
+    mutating func speculation(
+        _ name: String, _ target: inout SpeculationPolicy
+    ) throws(ConfigurationError) {
+        guard let entry = entries.removeValue(forKey: name) else { return }
+        let text =
+            switch entry.value {
+            case .integer(let count): "\(count)"
+            case .string(let text): Int(text) == nil ? text : ""
+            default: ""
+            }
+        guard let policy = SpeculationPolicy(text) else {
+            throw error(
+                name, entry,
+                "expected \"auto\", \"off\" or a number within 1...\(SpeculationPolicy.draftsMax)")
+        }
+        target = policy
     }
 
     mutating func number(

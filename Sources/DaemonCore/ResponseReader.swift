@@ -99,6 +99,8 @@ package struct ResponseReader {
             statistics.generatedTokens = count(timings["predicted_n"]) ?? 0
             statistics.promptSeconds = seconds(timings["prompt_ms"]) ?? 0
             statistics.generateSeconds = seconds(timings["predicted_ms"]) ?? 0
+            statistics.draftedTokens = count(timings["draft_n"]) ?? 0
+            statistics.acceptedTokens = count(timings["draft_n_accepted"]) ?? 0
         }
         if let extras = json["sluice"] {
             statistics.flashBytes =

@@ -171,6 +171,10 @@ extension AnswerWriter {
         buffer.writeStaticString(",")
         Self.writeTiming(
             "predicted", statistics.generatedTokens, statistics.generateSeconds, into: &buffer)
+        if statistics.draftedTokens > 0 {
+            buffer.writeString(",\"draft_n\":\(statistics.draftedTokens),")
+            buffer.writeString("\"draft_n_accepted\":\(statistics.acceptedTokens)")
+        }
         buffer.writeStaticString("}")
         guard options.includesStatistics else { return }
         buffer.writeString(",\"sluice\":{\"flash_bytes\":\(statistics.flashBytes),")

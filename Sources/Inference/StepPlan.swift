@@ -28,7 +28,8 @@ package struct SequenceChunk: Sendable, Equatable {
         self.logits = logits
     }
 
-    var logitsRowCount: Int {
+    /// Rows of logits that it asks for.
+    package var logitsRowCount: Int {
         switch logits {
         case .none: 0
         case .last: 1

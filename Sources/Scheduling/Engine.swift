@@ -132,6 +132,9 @@ final class EngineStatus: Sendable {
 
     func cancel(_ id: Int) { _ = cancelled.withLock { $0.insert(id) } }
 
+    /// Whether an order was cancelled and is not handled yet.
+    func isCancelled(_ id: Int) -> Bool { cancelled.withLock { $0.contains(id) } }
+
     /// The orders cancelled since the last call.
     func takeCancelled() -> Set<Int> {
         cancelled.withLock { ids in

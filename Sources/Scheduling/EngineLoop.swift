@@ -121,7 +121,8 @@ final class EngineLoop {
         }
         let admission = Admission(
             order: waiting.order, prompt: prompt, sequence: sequence, sampler: sampler,
-            tokensMax: tokensMax, submittedNanoseconds: waiting.submittedNanoseconds)
+            tokensMax: tokensMax, submittedNanoseconds: waiting.submittedNanoseconds,
+            drafting: model.drafting(tokens: prompt.count + tokensMax))
         return Session(
             id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)
     }
@@ -139,7 +140,10 @@ final class EngineLoop {
             let model = try ModelInstance(path: path, options: options.model)
             model.pinComputingThread()
             loaded = (name, model)
-            scheduler = Scheduler(tokensPerStep: model.prefillChunkTokens)
+            scheduler = Scheduler(
+                tokensPerStep: model.prefillChunkTokens,
+                logitsRowsMax: model.transformer.shape.logitsRowsMax,
+                speculation: model.speculation)
             status.report(.ready(model: name))
             return (name, model)
         } catch {
@@ -152,12 +156,21 @@ final class EngineLoop {
         guard let model = loaded?.model else { preconditionFailure("sessions without a model") }
         let before = model.store.statistics
         let (plan, sessions) = scheduler.schedule()
+        let start = MonotonicClock.nanoseconds
         do throws(ReadFailure) {
+            model.transformer.isCancelled = { [status] in
+                status.isStopping.load(ordering: .acquiring)
+                    || sessions.allSatisfy { status.isCancelled($0.id) }
+            }
+            defer { model.transformer.isCancelled = nil }
             try model.transformer.forward(plan)
         } catch {
+            // The sessions end when the cancellation is handled.
+            if error.cause == .cancelled { return }
             for session in sessions { session.fail(GenerationError(.readFailed, "\(error)")) }
             return
         }
+        scheduler.record(plan, sessions, nanoseconds: MonotonicClock.nanoseconds - start)
         let spent = model.store.statistics - before
         var row = 0
         for (chunk, session) in zip(plan.chunks, sessions) {
@@ -165,9 +178,10 @@ final class EngineLoop {
                 flashBytes: spent.flashBytes, hits: spent.bundleHits, misses: spent.bundleMisses,
                 keyValueBytes: model.cache.byteCount(session.sequence))
             session.advance(chunk)
-            guard chunk.logits == .last else { continue }
-            model.transformer.withLogits(row: row) { session.sample($0) }
-            row += 1
+            for own in row..<row + chunk.logitsRowCount {
+                guard model.transformer.withLogits(row: own, session.sample) else { break }
+            }
+            row += chunk.logitsRowCount
         }
     }
 

@@ -25,6 +25,9 @@ package struct ModelOptions: Sendable {
     package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.
     package var logitsRowsMax = 1
+    package var speculation = SpeculationPolicy.off
+    /// Set by the sizing that finds room.
+    var speculationRoom = SpeculationRoom()
     /// Bytes for connections and their buffers.
     package var connectionBytes = 0
     package var flash = FlashOptions()
@@ -81,6 +84,9 @@ package final class ModelInstance {
     package let isResident: Bool
     /// The expert cache is smaller than what one token uses.
     package let workingSetShortage: WorkingSetShortage?
+    /// What drafts may use; none where they cannot pay.
+    package let speculationRoom: SpeculationRoom
+    let speculationPolicy: SpeculationPolicy
     let keepsPopularity: Bool
     let onNotice: @Sendable (String) -> Void
     /// Uses of experts when popularity was saved last.
@@ -102,6 +108,8 @@ package final class ModelInstance {
         prefillChunkTokens = sizing.tokensPerStep
         isResident = options.isResident
         workingSetShortage = sizing.workingSetShortage
+        speculationRoom = sizing.speculationRoom
+        speculationPolicy = options.speculation
         keepsPopularity = options.keepsPopularity && !options.isResident
         onNotice = options.onNotice
         if let workingSetShortage { onNotice("\(workingSetShortage)") }

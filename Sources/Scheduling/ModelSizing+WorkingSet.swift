@@ -1,6 +1,7 @@
 // Below one token's experts an expert cache hardly works: each token's experts push out the ones
 // that the next token would have found. Says so, and how much memory would do.
 
+internal import Inference
 internal import ModelFormat
 internal import WeightStore
 
@@ -22,7 +23,7 @@ package struct WorkingSetShortage: Sendable, Equatable, CustomStringConvertible 
 extension ModelSizing {
     /// The sizing with what is to be said about it.
     static func noted(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) -> Self {
-        var sizing = try ModelSizing(parsed, options)
+        var sizing = try ModelSizing.speculating(parsed, options)
         sizing.workingSetShortage = sizing.shortage(parsed, options)
         return sizing
     }
@@ -37,6 +38,8 @@ extension ModelSizing {
         // A larger limit may bring a longer context or larger steps along, so that the sum is taken
         // again with each.
         var options = options
+        options.logitsRowsMax = activations.logitsRowsMax
+        options.speculationRoom = speculationRoom
         var sizing = self
         var limit = budget.limitBytes
         for _ in 0..<16 {

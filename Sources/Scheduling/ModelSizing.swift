@@ -29,6 +29,7 @@ package struct ModelSizing: Sendable {
     package let cacheBytes: Int
     package let activations: ActivationShape
     package var workingSetShortage: WorkingSetShortage?
+    package let speculationRoom: SpeculationRoom
 
     /// - Parameter machineBytes: what the machine and the cgroups allow.
     init(
@@ -37,6 +38,7 @@ package struct ModelSizing: Sendable {
     ) throws(LoadError) {
         let manifest = parsed.model.manifest
         let shape = manifest.hyperparameters
+        speculationRoom = options.speculationRoom
         layout = KVLayout(shape, element: options.kvElement)
         let limit = Self.limitBytes(options, machineBytes)
         contextTokens =
@@ -140,6 +142,7 @@ package struct ModelSizing: Sendable {
         budget.add("directory", directoryBytes(manifest))
         budget.add("KV pages", cacheBytes)
         budget.add("activations", activations.byteCount)
+        budget.add("drafts", options.speculationRoom.bytes)
         return budget
     }
 

@@ -57,9 +57,19 @@ struct FairQueue {
 struct Scheduler {
     /// Tokens that one step may compute, decodes included.
     let tokensPerStep: Int
+    /// Tokens of one step whose logits may be wanted.
+    private let logitsRowsMax: Int
+    private var speculation: SpeculationControl
     private(set) var running: [Session] = []
 
-    init(tokensPerStep: Int) { self.tokensPerStep = tokensPerStep }
+    init(
+        tokensPerStep: Int, logitsRowsMax: Int = 1,
+        speculation: SpeculationControl = SpeculationControl(policy: .off, draftsMax: 0)
+    ) {
+        self.tokensPerStep = tokensPerStep
+        self.logitsRowsMax = logitsRowsMax
+        self.speculation = speculation
+    }
 
     mutating func start(_ session: Session) { running.append(session) }
 
@@ -71,19 +81,31 @@ struct Scheduler {
     }
 
     /// The next step: every decode, then chunks of prompts up to the step's tokens. Sessions are in
-    /// the chunks' order.
-    func schedule() -> (plan: StepPlan, sessions: [Session]) {
+    /// the chunks' order. Decodes take drafts along as far as there is room for them when every
+    /// session has its token.
+    mutating func schedule() -> (plan: StepPlan, sessions: [Session]) {
         var chunks: [SequenceChunk] = []
         var sessions: [Session] = []
         var left = tokensPerStep
+        var draftsLeft = min(tokensPerStep, logitsRowsMax) - running.count
         let decoding = running.filter(\.isDecoding)
         let prefilling = running.filter { !$0.isDecoding }
         for session in decoding + prefilling where left > 0 {
-            let chunk = session.nextChunk(tokensMax: session.isDecoding ? 1 : left)
+            let chunk =
+                session.isDecoding
+                ? session.nextChunk(draftsMax: draftsLeft, &speculation)
+                : session.nextChunk(tokensMax: left)
+            if session.isDecoding { draftsLeft -= chunk.tokens.count - 1 }
             chunks.append(chunk)
             sessions.append(session)
             left -= chunk.tokens.count
         }
         return (StepPlan(chunks: chunks), sessions)
+    }
+
+    /// Learns from what a step took, where it says something about drafts.
+    mutating func record(_ plan: StepPlan, _ sessions: [Session], nanoseconds: UInt64) {
+        guard sessions.count == 1, sessions[0].isDecoding else { return }
+        speculation.record(drafts: plan.tokenCount - 1, nanoseconds: nanoseconds)
     }
 }

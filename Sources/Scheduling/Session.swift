@@ -14,6 +14,8 @@ struct Admission {
     let sampler: Sampler
     let tokensMax: Int
     let submittedNanoseconds: UInt64
+    /// Nil where nothing is drafted.
+    var drafting: Drafting?
 }
 
 /// A generation in progress. One timeline in the KV cache.
@@ -33,6 +35,9 @@ final class Session {
     /// Tokens not yet computed: the rest of the prompt, or the last token sampled.
     private var pending: ArraySlice<TokenID>
     private var position = 0
+    private var drafting: Drafting?
+    /// Drafts of the present pass that are still to be compared with what is sampled.
+    private var drafts: ArraySlice<TokenID> = []
     /// The one event that ends a session was sent.
     private(set) var isFinished = false
 
@@ -53,7 +58,11 @@ final class Session {
         statistics.promptTokens = admission.prompt.count
         statistics.queueSeconds = Self.seconds(
             from: admission.submittedNanoseconds, to: startedNanoseconds)
-        for token in admission.prompt { sampler.accept(token) }
+        drafting = admission.drafting
+        for token in admission.prompt {
+            sampler.accept(token)
+            drafting?.read(token)
+        }
     }
 
     /// Whether the prompt is computed and one token follows the other.
@@ -67,24 +76,68 @@ final class Session {
             logits: tokens.count == pending.count ? .last : .none)
     }
 
-    /// The chunk was computed without logits: there is more of the prompt.
-    func advance(_ chunk: SequenceChunk) {
-        position += chunk.tokens.count
-        pending = pending.dropFirst(chunk.tokens.count)
+    /// The last token and drafts of those after it, at most `draftsMax`.
+    func nextChunk(draftsMax: Int, _ control: inout SpeculationControl) -> SequenceChunk {
+        var chunk = nextChunk(tokensMax: 1)
+        // The last token of all needs no logits after it.
+        let room = min(draftsMax, tokensMax - statistics.generatedTokens - 1)
+        guard let drafting, room > 0 else { return chunk }
+        let (tokens, probabilities) = drafting.drafts(count: room)
+        // Nothing follows an end: its logits would not be looked at.
+        let useful = tokens.prefix { !tokenizer.isEndOfGeneration($0) }
+        let count = control.draftCount(Array(probabilities.prefix(useful.count)))
+        guard count > 0 else { return chunk }
+        drafts = useful.prefix(count)
+        chunk.tokens += drafts
+        chunk.logits = .all
+        return chunk
     }
 
-    /// Chooses the next token from the logits after the last chunk.
-    func sample(_ logits: Span<Float>) {
-        let now = MonotonicClock.nanoseconds
-        if firstTokenNanoseconds == nil {
-            firstTokenNanoseconds = now
-            statistics.promptSeconds = Self.seconds(from: startedNanoseconds, to: now)
-            statistics.timeToFirstTokenSeconds =
-                statistics.queueSeconds + statistics.promptSeconds
-        }
+    /// The chunk was computed. Without logits there is more of the prompt; with them,
+    /// ``sample(_:)`` follows. A draft's position counts only once the draft was sampled; the next
+    /// chunk overwrites what else is in the KV cache.
+    func advance(_ chunk: SequenceChunk) {
+        let computed = chunk.tokens.count - drafts.count
+        position += computed
+        pending = pending.dropFirst(computed)
+        statistics.draftedTokens += drafts.count
+    }
+
+    /// Chooses the next token from the logits after the last token computed, or after the last
+    /// draft that was right.
+    ///
+    /// - Returns: whether that token was drafted, and the next row holds the logits after it.
+    func sample(_ logits: Span<Float>) -> Bool {
+        noteFirstToken()
         let token = sampler.sample(logits)
-        if tokenizer.isEndOfGeneration(token) { return finish(.stop) }
+        if tokenizer.isEndOfGeneration(token) {
+            finish(.stop)
+            return false
+        }
         sampler.accept(token)
+        drafting?.learn(token)
+        let isDrafted = drafts.popFirst() == token
+        if isDrafted { statistics.acceptedTokens += 1 }
+        emit(token, logits)
+        guard !isFinished, isDrafted else {
+            drafts = []
+            pending = [token]
+            return false
+        }
+        position += 1
+        return true
+    }
+
+    private func noteFirstToken() {
+        guard firstTokenNanoseconds == nil else { return }
+        let now = MonotonicClock.nanoseconds
+        firstTokenNanoseconds = now
+        statistics.promptSeconds = Self.seconds(from: startedNanoseconds, to: now)
+        statistics.timeToFirstTokenSeconds = statistics.queueSeconds + statistics.promptSeconds
+    }
+
+    /// Tells the text of a token, and ends the session where it says so.
+    private func emit(_ token: TokenID, _ logits: Span<Float>) {
         statistics.generatedTokens += 1
         let bytes = tokenizer.bytes(of: token)
         let (text, isStopped) = stops.append(decoder.append(bytes))
@@ -95,8 +148,7 @@ final class Session {
             onEvent(.text(text, probabilities: report.map { [$0] } ?? []))
         }
         if isStopped { return finish(.stop, flushes: false) }
-        if statistics.generatedTokens >= tokensMax { return finish(.length) }
-        pending = [token]
+        if statistics.generatedTokens >= tokensMax { finish(.length) }
     }
 
     /// Ends the session with its statistics.

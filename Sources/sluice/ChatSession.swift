@@ -115,7 +115,10 @@ enum StatisticsLine {
         let answer = rate(statistics.generatedTokens, statistics.generateSeconds)
         let first = (statistics.timeToFirstTokenSeconds * 100).rounded() / 100
         let hits = Int((statistics.bundleHitRate * 100).rounded())
-        return "prompt \(prompt), answer \(answer), first token after \(first) s, "
+        let guessed =
+            statistics.draftedTokens == 0
+            ? "" : "\(statistics.acceptedTokens) of \(statistics.draftedTokens) guesses right, "
+        return "prompt \(prompt), answer \(answer), first token after \(first) s, \(guessed)"
             + "\(ByteSize.format(statistics.flashBytes)) from flash, \(hits)% cache hits, "
             + "KV cache \(ByteSize.format(UInt64(max(0, statistics.keyValueBytes))))"
     }

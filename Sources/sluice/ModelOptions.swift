@@ -42,6 +42,10 @@ extension LibraryOptions {
 
 extension VerificationPolicy: ExpressibleByArgument {}
 
+extension SpeculationPolicy: ExpressibleByArgument {
+    public init?(argument: String) { self.init(argument) }
+}
+
 /// How a model runs in this process.
 struct EngineArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Memory for everything, such as 1536M or 2G.", valueName: "size"))
@@ -66,6 +70,12 @@ struct EngineArguments: ParsableArguments {
             "Expert reads under way beyond which none is made ahead of demand; 0 makes none.",
             valueName: "n"))
     var prefetch: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Guess tokens and verify them in one pass: auto, off, or at most n everywhere.",
+            valueName: "auto|off|n"))
+    var speculate: SpeculationPolicy?
 
     @Option(help: "Compare weights with their checksums on the first read, or always.")
     var verify = VerificationPolicy.first
@@ -97,7 +107,7 @@ struct EngineArguments: ParsableArguments {
     /// Whether any of these was given.
     var isGiven: Bool {
         memory != nil || threads != nil || context != nil || kvBits != 32 || profile != nil
-            || resident || prefetch != nil || verify != .first
+            || resident || prefetch != nil || speculate != nil || verify != .first
     }
 
     func options() throws -> ModelOptions {
@@ -108,6 +118,7 @@ struct EngineArguments: ParsableArguments {
         options.contextTokens = context
         options.isResident = resident
         if let prefetch { options.flash.prefetchesMax = prefetch }
+        if let speculate { options.speculation = speculate }
         options.verification = verify
         options.kvElement = kvBits == 16 ? .half : .float
         options.onNotice = { Terminal.complain($0) }
