@@ -36,7 +36,8 @@ extension ModelSizing {
             let room = plain.room(
                 bytesMax: plain.budget.limitBytes / shareDivisor, parsed.model.manifest)
             return plain.widened(parsed, options, room) {
-                $0.activations.tokensMax == plain.activations.tokensMax && $0.contextTokens == plain.contextTokens
+                $0.activations.tokensMax == plain.activations.tokensMax
+                    && $0.contextTokens == plain.contextTokens
             }
         case .upTo(let count):
             let room = SpeculationRoom(draftsMax: count, windowTokens: plain.contextTokens)
