@@ -55,7 +55,8 @@ package enum DriveProbe {
         let start = MonotonicClock.nanoseconds
         guard let track = try DriveTrack(paths: paths, options: options, memoryBytes: memoryBytes)
         else { return nil }
-        let size = readSizes.filter { $0 <= min(1 << 20, track.fileBytes / 2, memoryBytes / 2) }
+        // At most 4 MiB in flight: a slow drive must bring them too before this is over.
+        let size = readSizes.filter { $0 <= min(256 << 10, track.fileBytes / 2, memoryBytes / 2) }
         guard let size = size.last else { return nil }
         let rate = try track.sustained(
             readBytes: size, depth: min(16, memoryBytes / size),

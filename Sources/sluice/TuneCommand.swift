@@ -32,7 +32,7 @@ struct TuneCommand: ParsableCommand {
 
     func run() throws {
         // Rather now than after measuring.
-        if let out { try MeasurementsFile.replace(out, with: []) }
+        if let out { try MeasurementsFile.checkReplaceable(out) }
         let path =
             try model.map { try library.packedPath(of: $0) } ?? library.value.largest()
         let device = try BlockDevice.holding(path)

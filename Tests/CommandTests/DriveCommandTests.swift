@@ -89,6 +89,21 @@ import Testing
         #expect(abs(figures.millisecondsPerToken * speed / 1000 - 1) < 1e-9)
     }
 
+    /// A measurement that fails leaves an earlier profile as it was.
+    @Test func tuneKeepsAnEarlierProfile() throws {
+        let scratch = try Scratch()
+        let profile = try scratch.write(Array("old".utf8), to: "p.toml")
+        let ending = try Program.sluice.run(
+            ["tune", "--library", scratch.path("library"), "--out", profile], in: scratch)
+        #expect(ending.status == 66 && ending.errors.contains("import one first"))
+        #expect(fileBytes(profile) == Array("old".utf8))
+        let folder = try Program.sluice.run(
+            ["tune", "--model", Repository.model, "--out", "/tmp"], in: scratch)
+        #expect(folder.status == 66 && folder.errors.contains("/tmp: open: Is a directory"))
+        let files = try FileSystem.names(in: scratch.folder)
+        #expect(!files.contains { $0.contains("part") }, "\(files)")
+    }
+
     @Test func aFileCanBeTooSmall() throws {
         let scratch = try Scratch()
         let small = try scratch.write([UInt8](repeating: 1, count: 8192), to: "small.sluice")
