@@ -3,6 +3,12 @@
 
 #include "scalar.h"
 
+void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x) {
+    for (size_t i = 0; i < blocks * CKERNELS_QUANT_BLOCK; i++) {
+        x[i] = scales[i / CKERNELS_QUANT_BLOCK] * (float)quants[i];
+    }
+}
+
 void ckernels_turn_activations(
     const float *x, size_t stride, size_t tokens, size_t first, size_t end, uint64_t *masks,
     float *values) {

@@ -44,6 +44,7 @@ extension Transformer {
         let start = MonotonicClock.nanoseconds
         kernels.fire(
             activation, &activations.gate, tokens: tokens, neurons: network.record.count,
+            roundsTo8Bits: network.record.gate == nil && !network.record.down.multipliesFloats,
             values: &activations.up, &activations.neurons, team: team)
         activations.projected.fill(0, count: tokens * shape.width)
         computeNanoseconds += MonotonicClock.nanoseconds - start

@@ -9,11 +9,13 @@ extension Kernels {
     /// Applies the activation to the first projection, in place, and notes who fires.
     ///
     /// - Parameters:
+    ///   - roundsTo8Bits: whether results are rounded to 8-bit blocks of 32 neurons, as products
+    ///     of quantised formats round them; not where neurons are no multiple of 32.
     ///   - first: `[tokens][neurons]`.
     ///   - values: receives the same turned, group by group: `[neurons][tokens of the group]`.
     package func fire(
         _ activation: Activation, _ first: inout Buffer<Float>, tokens: Int, neurons: Int,
-        values: inout Buffer<Float>, _ batch: inout NeuronBatch, team: ComputeTeam
+        roundsTo8Bits: Bool, values: inout Buffer<Float>, _ batch: inout NeuronBatch, team: ComputeTeam
     ) {
         precondition(tokens <= batch.tokensMax && neurons <= batch.neuronsMax)
         precondition(tokens * neurons <= min(first.count, values.count))
@@ -25,7 +27,8 @@ extension Kernels {
         var masks = batch.masks.mutableSpan
         let job = unsafe FireJob(
             table: table, activation: activation.kernelNumber, tokens: tokens, neurons: neurons,
-            x: x.start, values: turned.start, masks: masks.start)
+            rounds: roundsTo8Bits && neurons % ProductInput.blockElements == 0, x: x.start,
+            values: turned.start, masks: masks.start)
         unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: FireJob.self).pointee.run(piece: piece)
         }
@@ -121,6 +124,7 @@ private struct FireJob: @unchecked Sendable {
     let activation: Int32
     let tokens: Int
     let neurons: Int
+    let rounds: Bool
     let x: UnsafeMutablePointer<Float>
     let values: UnsafeMutablePointer<Float>
     let masks: UnsafeMutablePointer<UInt64>
@@ -141,9 +145,26 @@ private struct FireJob: @unchecked Sendable {
         for t in 0..<count {
             let row = unsafe rows + t * neurons + first
             unsafe table.pointee.activate(activation, row, nil, row, end - first)
+            if rounds { unsafe round(row, count: end - first) }
         }
         unsafe ckernels_turn_activations(
             rows, neurons, count, first, end, masks + group * neurons, values + token * neurons)
+    }
+
+    private func round(_ row: UnsafeMutablePointer<Float>, count: Int) {
+        let blocks = count / ProductInput.blockElements
+        unsafe withUnsafeTemporaryAllocation(of: Int8.self, capacity: count) { quants in
+            unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: blocks) { scales in
+                unsafe withUnsafeTemporaryAllocation(
+                    of: Int32.self, capacity: blocks * ProductInputPointers.sumsPerBlock
+                ) { sums in
+                    unsafe table.pointee.quantize(
+                        row, blocks, quants.baseAddress!, scales.baseAddress!, sums.baseAddress!)
+                    unsafe ckernels_widen_quants(
+                        quants.baseAddress!, scales.baseAddress!, blocks, row)
+                }
+            }
+        }
     }
 }
 

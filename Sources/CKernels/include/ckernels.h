@@ -263,6 +263,9 @@ const ckernels_table *ckernels_best_table(void);
 // reference decoders in the `gguf` Python package, bit for bit.
 void ckernels_dequantize(int format, const uint8_t *blocks, size_t columns, float *y);
 
+// What blocks of 32 quants stand for: x = scale * (float)quant.
+void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
+
 // Neurons first ..< end of activations x, [tokens] rows `stride` apart, turned: values[n * tokens
 // + t] = x[t * stride + n], and bit t of masks[n] where that is not 0 (or is NaN). At most 64 tokens.
 void ckernels_turn_activations(
