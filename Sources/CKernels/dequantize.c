@@ -51,6 +51,19 @@ void ckernels_gather_block(
     }
 }
 
+void ckernels_take_block(
+    const block_layout *layout, const ckernels_product *product, size_t tile, size_t r,
+    size_t index, uint8_t *bytes) {
+    if (product->row_list) {
+        size_t row = smaller(tile * CKERNELS_TILE_ROWS + r, product->rows - 1);
+        memcpy(bytes, product->row_list[row] + index * layout->bytes, layout->bytes);
+        return;
+    }
+    size_t blocks = product->columns / layout->elements;
+    size_t at = (tile * blocks + index) * layout->bytes * CKERNELS_TILE_ROWS;
+    ckernels_gather_block(layout, product->weights + at, r, bytes);
+}
+
 static float half_at(const uint8_t *bytes) { return float_from_half(load_u16(bytes)); }
 
 // 32 elements: low nibbles are the first 16. A fifth bit comes from `high_bits`.

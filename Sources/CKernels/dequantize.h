@@ -41,6 +41,12 @@ void ckernels_split_block(int format, const uint8_t *bytes, split_block *block);
 void ckernels_gather_block(
     const block_layout *layout, const uint8_t *tile_block, size_t r, uint8_t *bytes);
 
+// Block `index` of row r of a product's tile, in its order in a GGUF file; beyond the listed rows
+// the last one's.
+void ckernels_take_block(
+    const block_layout *layout, const ckernels_product *product, size_t tile, size_t r,
+    size_t index, uint8_t *bytes);
+
 // Decodes one block; `bytes` is as in a GGUF file.
 void ckernels_dequantize_block(int format, const uint8_t *bytes, float *y);
 

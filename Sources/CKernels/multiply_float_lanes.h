@@ -4,6 +4,7 @@
 // lanes its registers hold beside what they are made of.
 
 #include "lanes.h"
+#include "gather.h"
 #include "multiply.h"
 
 enum {
@@ -186,6 +187,16 @@ LANES_INLINE void pack_panels(
     }
 }
 
+// `columns` numbers of 16 rows, those of a column side by side.
+LANES_INLINE void gather_row_numbers(
+    const int format, const uint8_t *const *rows, size_t columns, uint8_t *gathered) {
+    if (format == CKERNELS_F32) {
+        gather_words(rows, 0, 4 * columns, gathered);
+    } else {
+        gather_halves(rows, 0, 2 * columns, gathered);
+    }
+}
+
 // Tiles first_tile ..< end_tile for `tokens` tokens from `token` on. Sums are kept in the results
 // themselves, but for the last tile's when it has rows that are not wanted.
 LANES_INLINE void multiply_group(
@@ -193,16 +204,21 @@ LANES_INLINE void multiply_group(
     size_t tokens) {
     float packed[CHUNK_COLUMNS * GROUP_TOKENS];
     float rest[GROUP_TOKENS][LANES];
+    uint8_t gathered[CHUNK_COLUMNS * 4 * LANES];
     const size_t tile_bytes = p->columns * column_bytes(format);
     const float *x = p->floats + token * p->columns;
     size_t whole_tiles = smaller(p->rows / LANES, end_tile);
-    size_t chunk_columns = tokens <= PANEL_TOKENS ? p->columns : CHUNK_COLUMNS;
+    const int is_listed = p->row_list != NULL;
+    size_t chunk_columns =
+        tokens <= PANEL_TOKENS && !is_listed ? p->columns : CHUNK_COLUMNS;
     for (size_t c = 0; c < p->columns; c += chunk_columns) {
         size_t columns = smaller(p->columns - c, chunk_columns);
         if (tokens >= PACKED_TOKENS) pack_panels(x + c, p->columns, tokens, columns, packed);
         for (size_t tile = first_tile; tile < end_tile;) {
             tile_chunk chunk = {
-                .weights = p->weights + tile * tile_bytes + c * column_bytes(format),
+                .weights = is_listed
+                    ? gathered
+                    : p->weights + tile * tile_bytes + c * column_bytes(format),
                 .tile_bytes = tile_bytes,
                 .columns = columns,
                 .is_first = c == 0,
@@ -210,11 +226,16 @@ LANES_INLINE void multiply_group(
                 .stride = p->y_stride,
             };
             if (tile < whole_tiles) {
-                chunk.tiles = smaller(whole_tiles - tile, BATCH_TILES);
+                chunk.tiles = smaller(whole_tiles - tile, is_listed ? 1 : BATCH_TILES);
             } else {
                 chunk.tiles = 1;
                 chunk.sums = rest[0];
                 chunk.stride = LANES;
+            }
+            if (is_listed) {
+                const uint8_t *rows[LANES];
+                rows_of_tile(p, tile, c * (column_bytes(format) / LANES), rows);
+                gather_row_numbers(format, rows, columns, gathered);
             }
             add_panels(format, &chunk, x + c, p->columns, packed, tokens);
             tile += chunk.tiles;

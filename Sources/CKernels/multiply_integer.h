@@ -21,6 +21,7 @@
 //         const int tokens, const int weight_max, const int is_signed): dot_words for each of an
 //         even number (a constant) of tokens; count is 4 or 8.
 
+#include "gather.h"
 #include "multiply.h"
 #include "unpack.h"
 
@@ -35,6 +36,8 @@ enum {
     MANY_TOKENS = 32,
     // Sums that registers hold.
     SUMS_MAX = TILES_AT_ONCE * TOKENS_AT_ONCE,
+    // Most bytes of a chunk of 16 rows: Q8_0's.
+    CHUNK_BYTES_MAX = CHUNK_BLOCKS * 34 * LANES,
     // How far ahead weights are asked for. Processors read a plain stream ahead by themselves, and
     // better; but not where much work lies between or where a block's fields are several streams.
     PREFETCH_BYTES = 32 << 10
@@ -317,6 +320,8 @@ typedef struct {
     activation_chunk x[RECORDS];
     tile_chunk weights[TILES_AT_ONCE];
     tile_sums sums[BATCH_TILES];
+    // A chunk of listed rows, as tiles.
+    uint8_t gathered[TILES_AT_ONCE * CHUNK_BYTES_MAX];
 } workspace;
 
 // One tile's chunk for any number of tokens, straight from the tile.
@@ -345,27 +350,49 @@ LANES_INLINE int is_direct(const format_traits traits, size_t tokens) {
     return !traits.is_costly || tokens < MANY_TOKENS;
 }
 
+// Chunk `index` of listed rows as tiles.
+LANES_INLINE void gather_chunk(
+    const int format, const ckernels_product *p, size_t tile, size_t tiles, size_t index,
+    size_t blocks, uint8_t *gathered) {
+    const format_traits traits = traits_of(format);
+    const size_t row_bytes = (size_t)(CHUNK_COLUMNS / traits.elements * traits.bytes / LANES);
+    const uint8_t *rows[LANES];
+    for (size_t i = 0; i < tiles; i++) {
+        rows_of_tile(p, tile + i, index * row_bytes, rows);
+        gather_blocks(
+            format, rows, blocks * CKERNELS_QUANT_BLOCK / (size_t)traits.elements,
+            gathered + i * CHUNK_BYTES_MAX);
+    }
+}
+
 // `chunks` chunks from `first_chunk` on, of one tile or two, for `tokens` tokens.
 LANES_INLINE void multiply_span(
-    const int format, const ckernels_product *p, const uint8_t *tile, size_t tile_bytes,
-    size_t tiles, size_t first_chunk, size_t chunks, size_t tokens, workspace *work,
-    tile_sums *sums) {
+    const int format, const ckernels_product *p, size_t tile, size_t tile_bytes, size_t tiles,
+    size_t first_chunk, size_t chunks, size_t tokens, workspace *work, tile_sums *sums) {
     const format_traits traits = traits_of(format);
+    const int is_listed = p->row_list != NULL;
     const size_t chunk_bytes = (size_t)(CHUNK_COLUMNS / traits.elements * traits.bytes);
-    const uint8_t *block = tile + first_chunk * chunk_bytes;
+    const size_t apart = is_listed ? CHUNK_BYTES_MAX : tile_bytes;
     size_t columns = p->columns - first_chunk * CHUNK_COLUMNS;
     // What comes next is the next tile's same columns, or simply the next bytes.
     const size_t distance = columns > chunks * CHUNK_COLUMNS ? tile_bytes : PREFETCH_BYTES;
-    for (size_t c = 0; c < chunks; c++, block += chunk_bytes, columns -= CHUNK_COLUMNS) {
+    for (size_t c = 0; c < chunks; c++, columns -= CHUNK_COLUMNS) {
         size_t blocks = smaller(columns, CHUNK_COLUMNS) / CKERNELS_QUANT_BLOCK;
         const activation_chunk *x = work->x + c * tokens;
+        const uint8_t *block = work->gathered;
+        if (is_listed) {
+            gather_chunk(format, p, tile, tiles, first_chunk + c, blocks, work->gathered);
+        } else {
+            block = p->weights + tile * tile_bytes + (first_chunk + c) * chunk_bytes;
+        }
         if (is_direct(traits, tokens)) {
-            multiply_direct(format, block, blocks, block + distance, x, tokens, sums[0]);
+            const uint8_t *ahead = is_listed ? NULL : block + distance;
+            multiply_direct(format, block, blocks, ahead, x, tokens, sums[0]);
             continue;
         }
         for (size_t i = 0; i < tiles; i++) {
-            unpack_chunk(format, block + i * tile_bytes, blocks, work->weights[i]);
-            prefetch(block + (i + tiles) * tile_bytes, chunk_bytes);
+            unpack_chunk(format, block + i * apart, blocks, work->weights[i]);
+            if (!is_listed) prefetch(block + (i + tiles) * tile_bytes, chunk_bytes);
         }
         add_tiles(traits, tiles, work->weights, blocks, x, tokens, sums);
     }
@@ -392,8 +419,8 @@ LANES_INLINE void multiply_group(
         }
         for (size_t i = 0; i < tiles; i += together) {
             multiply_span(
-                format, p, p->weights + (first_tile + i) * tile_bytes, tile_bytes,
-                smaller(tiles - i, together), first, chunks, tokens, work, work->sums + i);
+                format, p, first_tile + i, tile_bytes, smaller(tiles - i, together), first,
+                chunks, tokens, work, work->sums + i);
         }
     }
     for (size_t i = 0; i < tiles; i++) {

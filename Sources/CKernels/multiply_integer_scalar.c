@@ -1,5 +1,5 @@
 // Products with 8-bit activations, straight from the definition in ckernels.h: each row's block is
-// taken out of the tile and apart as a GGUF row would be.
+// taken out of the tile, or found in the listed row, and taken apart.
 
 #include "dequantize.h"
 #include "multiply.h"
@@ -37,16 +37,15 @@ static float add_sub_block(
 }
 
 static float dot_row(
-    int format, const ckernels_product *p, const uint8_t *tile_bytes, size_t r, size_t token) {
+    int format, const ckernels_product *p, size_t tile, size_t r, size_t token) {
     const block_layout *layout = ckernels_block_layout(format);
     size_t at = token * (p->columns / CKERNELS_QUANT_BLOCK);
     float sum = 0;
     for (size_t c = 0; c < p->columns; c += layout->elements) {
         uint8_t bytes[BLOCK_BYTES_MAX];
         split_block block;
-        ckernels_gather_block(layout, tile_bytes, r, bytes);
+        ckernels_take_block(layout, p, tile, r, c / layout->elements, bytes);
         ckernels_split_block(format, bytes, &block);
-        tile_bytes += layout->bytes * CKERNELS_TILE_ROWS;
         for (size_t s = 0; s < layout->elements / CKERNELS_QUANT_BLOCK; s++, at++) {
             activation_block x = {
                 p->quants + CKERNELS_QUANT_BLOCK * at, p->scales[at], p->sums + 2 * at,
@@ -58,13 +57,11 @@ static float dot_row(
 }
 
 static void multiply(int format, const ckernels_product *p, size_t first_tile, size_t end_tile) {
-    const block_layout *layout = ckernels_block_layout(format);
-    size_t tile_bytes = p->columns / layout->elements * layout->bytes * CKERNELS_TILE_ROWS;
     for (size_t tile = first_tile; tile < end_tile; tile++) {
         for (size_t t = 0; t < p->tokens; t++) {
             float rows[CKERNELS_TILE_ROWS];
             for (size_t r = 0; r < CKERNELS_TILE_ROWS; r++) {
-                rows[r] = dot_row(format, p, p->weights + tile * tile_bytes, r, t);
+                rows[r] = dot_row(format, p, tile, r, t);
             }
             store_rows(p, tile, t, rows);
         }

@@ -27,6 +27,8 @@
         const float *x, const float *weights, size_t rows, size_t columns, float *y);           \
     void ckernels_store_half_##set(const float *x, size_t count, uint8_t *halves);              \
     void ckernels_softmax_##set(float *x, size_t count);                                        \
+    void ckernels_add_columns_##set(                                                            \
+        int format, const ckernels_columns *columns, size_t first, size_t end);                 \
     DECLARE_ATTENTION(set)
 
 #define DECLARE_ATTENTION(set)                                                                  \
@@ -52,6 +54,7 @@
     .sigmoid = ckernels_sigmoid_##set
 
 #define REDUCTIONS(set)                         \
+    .add_columns = ckernels_add_columns_##set,  \
     .normalize = ckernels_normalize_##set,      \
     .gate_rows = ckernels_gate_rows_##set,      \
     .store_half = ckernels_store_half_##set,    \

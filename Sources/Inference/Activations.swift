@@ -18,6 +18,8 @@ package struct ActivationShape: Sendable, Equatable {
     let valueWidth: Int
     let attendedWidth: Int
     let denseWidth: Int
+    /// Neurons of a layer where they may be bundles, else 0.
+    let neuronCount: Int
     let expertCount: Int
     let expertsUsed: Int
     let expertWidth: Int
@@ -44,6 +46,7 @@ package struct ActivationShape: Sendable, Equatable {
         valueWidth = shape.keyValueHeadCount * shape.valueHeadWidth
         attendedWidth = shape.headCount * shape.valueHeadWidth
         denseWidth = max(shape.feedForwardWidth, shape.experts?.sharedFeedForwardWidth ?? 0)
+        neuronCount = shape.isSparse ? shape.feedForwardWidth : 0
         expertCount = shape.experts?.count ?? 0
         expertsUsed = shape.experts?.usedCount ?? 0
         expertWidth = shape.experts?.feedForwardWidth ?? 0
@@ -93,7 +96,7 @@ package struct ActivationShape: Sendable, Equatable {
         floatCounts.reduce(0) { $0 + Buffer<Float>.footprint(count: $1) }
             + inputShapes.reduce(0) {
                 $0 + ProductInput.footprint(tokensMax: $1.tokens, columnsMax: $1.columns)
-            }
+            } + NeuronBatch.footprint(neuronsMax: neuronCount, tokensMax: tokensMax)
     }
 }
 
@@ -137,6 +140,8 @@ struct Activations: ~Copyable {
     var expertGated: ProductInput
     /// Logits rows × width.
     var outputNormed: ProductInput
+    /// Of the present layer, where its neurons are bundles.
+    var neurons: NeuronBatch
 
     init(_ shape: ActivationShape) throws(SystemError) {
         let arena = try MemoryArena(byteCount: shape.byteCount)
@@ -167,5 +172,7 @@ struct Activations: ~Copyable {
         expertNormed = input(3)
         expertGated = input(4)
         outputNormed = input(5)
+        neurons = NeuronBatch(
+            neuronsMax: shape.neuronCount, tokensMax: shape.tokensMax, in: arena)
     }
 }

@@ -139,3 +139,11 @@ extension Range<Int> {
     /// A range of rows as a range of elements, `width` per row.
     func scaled(_ width: Int) -> Range<Int> { lowerBound * width..<upperBound * width }
 }
+
+extension Buffer<Float> {
+    /// Sets the first `count` elements.
+    mutating func fill(_ value: Float, count: Int) {
+        var elements = mutableSpan(in: 0..<count)
+        for index in 0..<count { elements[index] = value }
+    }
+}

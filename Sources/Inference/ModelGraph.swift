@@ -61,8 +61,17 @@ package struct LayerGraph: Sendable {
         package let sharedRouter: [Float]?
     }
 
+    /// A feed-forward network whose neurons are bundles.
+    package struct Neurons: Sendable {
+        /// The gate, or up where there is none, as a matrix.
+        package let first: Int
+        package let record: PackedNeuronLayer
+        let geometry: NeuronGeometry
+    }
+
     package enum FeedForward: Sendable {
         case dense(Dense)
+        case neurons(Neurons)
         case mixture(Mixture)
     }
 
@@ -79,6 +88,12 @@ package struct LayerGraph: Sendable {
         feedForwardNorm = try weights.vector(.feedForwardNorm, layer: index)
         if let experts = weights.experts(layer: index) {
             feedForward = .mixture(try Self.mixture(index, experts, weights, shape))
+        } else if let record = weights.store.manifest.neurons?[index] {
+            feedForward = .neurons(
+                Neurons(
+                    first: try weights.matrix(
+                        record.gate == nil ? .feedForwardUp : .feedForwardGate, layer: index),
+                    record: record, geometry: NeuronGeometry(record)))
         } else {
             feedForward = .dense(
                 Dense(

@@ -14,6 +14,9 @@ extension Transformer {
         case .dense(let network):
             try project(network, tokens: wave.tokenCount, &activations)
             activations.isProjectedDue = true
+        case .neurons(let network):
+            try sumNeurons(network, tokens: wave.tokenCount, &activations)
+            activations.isProjectedDue = true
         case .mixture(let mixture):
             try mix(mixture, layer: layer.index, wave, &activations)
         }

@@ -81,7 +81,7 @@ extension Kernels {
                     return unsafe body(ProductJob(table: table))
                 }
                 let product = unsafe ckernels_product(
-                    weights: weights.assumingMemoryBound(to: UInt8.self), rows: rows,
+                    weights: weights.assumingMemoryBound(to: UInt8.self), row_list: nil, rows: rows,
                     columns: columns, tokens: batch.tokens, floats: batch.parts.floats,
                     quants: batch.parts.quants, scales: batch.parts.scales,
                     sums: batch.parts.sums, y: y + matrix.rowOffset, y_stride: stride)

@@ -43,8 +43,8 @@ package struct ProductGroup: ~Copyable {
         let blocks = firstRow * (columns / ProductInput.blockElements)
         var results = y.mutableSpan
         let product = unsafe ckernels_product(
-            weights: matrix.weights.start, rows: rows, columns: columns, tokens: tokens,
-            floats: parts.floats + firstRow * columns, quants: parts.quants + firstRow * columns,
+            weights: matrix.weights.start, row_list: nil, rows: rows, columns: columns,
+            tokens: tokens, floats: parts.floats + firstRow * columns, quants: parts.quants + firstRow * columns,
             scales: parts.scales + blocks,
             sums: parts.sums + blocks * ProductInputPointers.sumsPerBlock,
             y: results.start + start + matrix.rowOffset, y_stride: stride)

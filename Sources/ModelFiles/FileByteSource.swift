@@ -75,6 +75,11 @@ package final class FileByteSource: ByteSource, Sendable {
             offset: start, byteCount: (offset + length) / 4096 * 4096 - start, writesFirst: false)
     }
 
+    /// Drops a range's pages, which small reads left in the page cache. Advisory.
+    package func forgetPages(at offset: UInt64, count: UInt64) {
+        file.dropPages(offset: offset, byteCount: count, writesFirst: false)
+    }
+
     private func fill(
         _ buffer: inout MutableRawSpan, from file: borrowing FileDescriptor, at offset: UInt64
     ) throws(FormatError) {

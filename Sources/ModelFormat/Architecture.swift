@@ -1,4 +1,12 @@
 /// The model families that Sluice can run, by their GGUF `general.architecture` names.
 package enum Architecture: String, Sendable, Codable, CaseIterable {
     case llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee
+
+    /// The feed-forward network's nonlinearity where a file does not override it.
+    package var activation: Activation {
+        switch self {
+        case .arcee: .relu2
+        case .llama, .qwen2, .qwen3, .qwen2moe, .qwen3moe, .olmoe: .silu
+        }
+    }
 }

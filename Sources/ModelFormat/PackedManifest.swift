@@ -16,6 +16,9 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package var matrices: [PackedMatrix]
     /// One per layer in layer order for mixtures of experts; empty for dense models.
     package var experts: [PackedExpertLayer]
+    /// One per layer in layer order where neurons are bundled; nil in other models, and in files
+    /// made before there were bundles.
+    package var neurons: [PackedNeuronLayer]?
     /// What import changed beyond arrangement, one sentence each; empty when all weights are the
     /// source's own.
     package var conversions: [String]
@@ -26,7 +29,8 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package init(
         modelName: String, source: PackedSource, hyperparameters: Hyperparameters,
         vocabulary: PackedExtent, embeddings: PackedRows, vectors: PackedVectors,
-        matrices: [PackedMatrix], experts: [PackedExpertLayer], conversions: [String] = [],
+        matrices: [PackedMatrix], experts: [PackedExpertLayer],
+        neurons: [PackedNeuronLayer]? = nil, conversions: [String] = [],
         requantizations: [PackedRequantization]? = nil
     ) {
         formatVersion = PackedLayout.formatVersion
@@ -38,6 +42,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
         self.vectors = vectors
         self.matrices = matrices
         self.experts = experts
+        self.neurons = neurons
         self.conversions = conversions
         self.requantizations = requantizations
     }
@@ -59,10 +64,12 @@ package struct PackedRequantization: Codable, Sendable, Equatable {
     /// The same for the tensor where it is greatest.
     package var relativeErrorMax: Double
     package var worstTensor: String
+    /// Whether the blocks run along the tensors' other axis than in the source; nil is no.
+    package var isTransposed: Bool?
 
     package init(
         type: String, format: WeightFormat, tensorCount: Int, relativeError: Double,
-        relativeErrorMax: Double, worstTensor: String
+        relativeErrorMax: Double, worstTensor: String, isTransposed: Bool? = nil
     ) {
         self.type = type
         self.format = format
@@ -70,12 +77,14 @@ package struct PackedRequantization: Codable, Sendable, Equatable {
         self.relativeError = relativeError
         self.relativeErrorMax = relativeErrorMax
         self.worstTensor = worstTensor
+        self.isTransposed = isTransposed
     }
 
     /// One sentence for people.
     package var sentence: String {
         let what = tensorCount == 1 ? worstTensor : "\(tensorCount) tensors"
-        let start = "\(what): \(type) is stored as \(format.rawValue)"
+        let along = isTransposed == true ? " in blocks along its columns" : ""
+        let start = "\(what): \(type) is stored as \(format.rawValue)\(along)"
         if relativeErrorMax == 0 { return start + ", exactly" }
         let error = "\(start), relative error \(Self.percent(relativeError))"
         return tensorCount == 1

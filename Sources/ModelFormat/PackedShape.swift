@@ -18,7 +18,12 @@ package struct VectorShape: Sendable, Equatable {
 
 extension Hyperparameters {
     /// Matrices of one layer that every token needs, in execution order.
-    package var layerMatrices: [(role: MatrixRole, shape: MatrixShape)] {
+    ///
+    /// - Parameter bundlesNeurons: whether a dense feed-forward network's neurons are bundles: only
+    ///   its first projection is then a matrix.
+    package func layerMatrices(
+        bundlesNeurons: Bool
+    ) -> [(role: MatrixRole, shape: MatrixShape)] {
         let queryWidth = headCount * keyHeadWidth
         var list: [(role: MatrixRole, shape: MatrixShape)] = [
             (.attentionQuery, MatrixShape(rows: queryWidth, columns: width)),
@@ -40,11 +45,25 @@ extension Hyperparameters {
             }
         } else {
             let inner = MatrixShape(rows: feedForwardWidth, columns: width)
-            if architecture != .arcee { list.append((.feedForwardGate, inner)) }
-            list.append((.feedForwardUp, inner))
+            if hasGate { list.append((.feedForwardGate, inner)) }
+            if !bundlesNeurons || !hasGate { list.append((.feedForwardUp, inner)) }
+            guard !bundlesNeurons else { return list }
             list.append((.feedForwardDown, MatrixShape(rows: width, columns: feedForwardWidth)))
         }
         return list
+    }
+
+    /// Whether feed-forward networks have a gate.
+    package var hasGate: Bool { architecture != .arcee }
+
+    /// Whether a dense feed-forward network's activation makes most neurons' outputs exactly 0, so
+    /// that import bundles neurons.
+    package var isSparse: Bool {
+        guard experts == nil else { return false }
+        switch activation ?? architecture.activation {
+        case .relu, .relu2: return true
+        case .silu, .gelu: return false
+        }
     }
 
     /// One expert's matrices; nil for dense models.

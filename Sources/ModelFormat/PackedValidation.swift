@@ -27,8 +27,9 @@ extension PackedManifest {
         try validator.checkVocabulary(vocabulary)
         try validator.checkEmbeddings(embeddings)
         try validator.checkVectors(vectors)
-        try validator.checkMatrices(matrices)
+        try validator.checkMatrices(matrices, bundlesNeurons: neurons != nil)
         try validator.checkExperts(experts)
+        if let neurons { try validator.checkNeurons(neurons) }
     }
 }
 
@@ -161,8 +162,10 @@ private struct PackedValidator {
         }
     }
 
-    func checkMatrices(_ matrices: [PackedMatrix]) throws(FormatError) {
-        let layerMatrices = hyperparameters.layerMatrices
+    func checkMatrices(
+        _ matrices: [PackedMatrix], bundlesNeurons: Bool
+    ) throws(FormatError) {
+        let layerMatrices = hyperparameters.layerMatrices(bundlesNeurons: bundlesNeurons)
         let countExpected = layerMatrices.count * hyperparameters.layerCount + 1
         guard matrices.count == countExpected else {
             throw error("\(countExpected) matrices", "\(matrices.count)")
@@ -240,6 +243,41 @@ private struct PackedValidator {
                 throw error("\(layer.count) checksums of \(name)", "\(layer.checksums.count)")
             }
             try checkRange(layer.offset, (layer.count - 1) * layer.stride + end, name)
+        }
+    }
+
+    func checkNeurons(_ layers: [PackedNeuronLayer]) throws(FormatError) {
+        guard hyperparameters.isSparse else { throw error("no bundled neurons", "some") }
+        guard layers.count == hyperparameters.layerCount else {
+            throw error("neurons of \(hyperparameters.layerCount) layers", "\(layers.count)")
+        }
+        let shape = MatrixShape(
+            rows: hyperparameters.feedForwardWidth, columns: hyperparameters.width)
+        for (index, layer) in layers.enumerated() {
+            let name = "neurons of layer \(index)"
+            guard layer.layer == index, (layer.gate != nil) == hyperparameters.hasGate else {
+                throw error("\(name), gates as in the family", "others of layer \(layer.layer)")
+            }
+            for format in [layer.gate ?? layer.up, layer.up, layer.down] {
+                try checkShape(
+                    format, rows: layer.count, columns: layer.width, is: shape, name)
+            }
+            guard (1...layer.count).contains(layer.neuronsPerBundle) else {
+                throw error(
+                    "bundles of 1 to \(layer.count) \(name)", "\(layer.neuronsPerBundle)")
+            }
+            try checkRange(layer.offset, layer.byteCount, name)
+            let sizes = [
+                (layer.checksums, layer.bundleCount * 8, "checksums"),
+                (layer.places, layer.count * 4, "places")
+            ]
+            for (extent, byteCount, what) in sizes {
+                guard extent.byteCount == byteCount else {
+                    throw error(
+                        "\(what) of the \(name) in \(byteCount) bytes", "\(extent.byteCount)")
+                }
+                try checkRange(extent.offset, byteCount, "\(what) of the \(name)")
+            }
         }
     }
 

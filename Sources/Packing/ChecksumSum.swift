@@ -16,8 +16,11 @@ struct ChecksumSum: Sendable {
         value ^= Self.product(Self.power(ofBytes: bytesAfter), checksum)
     }
 
+    /// Adds what the strided pieces of a run make together.
+    mutating func add(_ value: UInt32) { self.value ^= value }
+
     /// x^(8 count) modulo the polynomial; the highest bit is x^0.
-    private static func power(ofBytes count: Int) -> UInt32 {
+    fileprivate static func power(ofBytes count: Int) -> UInt32 {
         var remaining = count
         var square: UInt32 = 1 << 23  // x^8
         var result: UInt32 = 1 << 31
@@ -29,7 +32,7 @@ struct ChecksumSum: Sendable {
         return result
     }
 
-    private static func product(_ first: UInt32, _ second: UInt32) -> UInt32 {
+    fileprivate static func product(_ first: UInt32, _ second: UInt32) -> UInt32 {
         var result: UInt32 = 0
         var shifted = second
         for bit in 0..<32 {
@@ -37,5 +40,21 @@ struct ChecksumSum: Sendable {
             shifted = shifted >> 1 ^ (shifted & 1 == 1 ? 0x82F6_3B78 : 0)
         }
         return result
+    }
+}
+
+/// The share in a whole's checksum of pieces that are equally far apart, added from front to back.
+struct StridedChecksum {
+    private var value: UInt32 = 0
+    private let step: UInt32
+
+    /// - Parameter rowBytes: from one piece's end to the next one's.
+    init(rowBytes: Int) { step = ChecksumSum.power(ofBytes: rowBytes) }
+
+    mutating func add(_ checksum: UInt32) { value = ChecksumSum.product(step, value) ^ checksum }
+
+    /// - Parameter bytesAfterLast: bytes of the whole after the last piece.
+    func value(bytesAfterLast: Int) -> UInt32 {
+        ChecksumSum.product(ChecksumSum.power(ofBytes: bytesAfterLast), value)
     }
 }

@@ -32,6 +32,10 @@ package enum PackedVerifier {
                 progress(verifier.progress(at: extent.offset))
             }
         }
+        for layer in manifest.neurons ?? [] {
+            try verifier.verifyNeurons(layer)
+            progress(verifier.progress(at: layer.offset))
+        }
         progress(
             PackingProgress(bytesDone: model.fileByteCount, bytesTotal: model.fileByteCount))
     }
@@ -57,6 +61,17 @@ package enum PackedVerifier {
                 done += count
             }
             try PackedModel.verify(checksum.value, extent, file: model.fileName, what)
+        }
+
+        mutating func verifyNeurons(_ layer: PackedNeuronLayer) throws(FormatError) {
+            let checksums = try model.neuronChecksums(layer, from: source)
+            _ = try model.neuronPlaces(layer, from: source)
+            for bundle in 0..<layer.bundleCount {
+                let what = "bundle \(bundle) of the \(layer.name)"
+                for part in [PackedNeuronLayer.BundlePart.first, .rest] {
+                    try verify(layer.extent(bundle: bundle, part, checksums: checksums), what)
+                }
+            }
         }
 
         mutating func verifyEmbeddings() throws(FormatError) {

@@ -114,6 +114,7 @@ package struct Packer {
         Self.performTasks(of: run, &worker)
         try run.throwFailure()
         try worker.writeEmbeddingChecksums()
+        try worker.writeNeuronDirectories()
         let manifest = run.finalManifest(headerChecksum: try headerChecksum())
         let byteCount = try worker.writeManifest(manifest, destination: destination)
         run.reportEnd()

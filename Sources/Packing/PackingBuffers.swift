@@ -9,6 +9,8 @@ import ModelFormat
 /// Regions of one arena. Used by one thread.
 struct PackingBuffers {
     private let arena: MemoryArena
+    /// For pieces of neurons; of no bytes where the model has none.
+    let neurons: MemoryArena
     private let pieceBytes: Int
     private let requantizedBytes: Int
     /// Reads of whole pages bring up to a page more at either end.
@@ -17,11 +19,17 @@ struct PackingBuffers {
     init(_ plan: PackingPlan) throws(SystemError) {
         pieceBytes = PackedLayout.aligned(plan.pieceBytesMax)
         requantizedBytes = PackedLayout.aligned(plan.requantizedBytesMax)
-        arena = try MemoryArena(byteCount: Self.byteCount(plan))
+        arena = try MemoryArena(byteCount: Self.pieceBytes(plan))
+        neurons = try MemoryArena(byteCount: plan.neuronPiece?.byteCount ?? 0)
     }
 
-    /// What one thread takes: output, rows, and the source's bytes where they are not the rows.
+    /// What one thread takes.
     static func byteCount(_ plan: PackingPlan) -> Int {
+        pieceBytes(plan) + (plan.neuronPiece?.byteCount ?? 0)
+    }
+
+    /// Output, rows, and the source's bytes where they are not the rows.
+    private static func pieceBytes(_ plan: PackingPlan) -> Int {
         let piece = PackedLayout.aligned(plan.pieceBytesMax)
         let requantized = PackedLayout.aligned(plan.requantizedBytesMax)
         return 2 * (piece + slackBytes) + (requantized > 0 ? requantized + slackBytes : 0)

@@ -21,6 +21,8 @@ struct PackingPlan: Sendable {
     let matrices: [StoredTensor]
     /// Parallel to the manifest's expert layers: per expert its gate, up and down.
     let experts: [[[TensorRows]]]
+    /// Parallel to the manifest's neuron layers.
+    let neurons: [NeuronSources]
     /// Where the manifest goes.
     let dataEnd: UInt64
 
@@ -43,17 +45,23 @@ struct PackingPlan: Sendable {
         let rows = cursor.placeRows(
             embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0])
         let vectors = try Self.planVectors(hyperparameters, &catalogue, &cursor)
+        let bundlesNeurons = Self.bundlesNeurons(hyperparameters, gguf)
         let matrices = try Self.planMatrices(
-            hyperparameters, embeddings: embeddings, &catalogue, &cursor)
+            hyperparameters, bundlesNeurons: bundlesNeurons, embeddings: embeddings, &catalogue,
+            &cursor)
         let experts = try Self.planExperts(hyperparameters, &catalogue, &cursor)
+        let neurons =
+            bundlesNeurons ? try Self.planNeurons(hyperparameters, &catalogue, &cursor) : nil
         try catalogue.finish()
         manifest = PackedManifest(
             modelName: Self.oneLine(gguf.modelName() ?? source.fileName), source: source,
             hyperparameters: hyperparameters, vocabulary: vocabulary, embeddings: rows,
-            vectors: vectors.records, matrices: matrices.records, experts: experts.records)
+            vectors: vectors.records, matrices: matrices.records, experts: experts.records,
+            neurons: neurons?.records)
         self.vectors = vectors.tensors
         self.matrices = matrices.tensors
         self.experts = experts.tensors
+        self.neurons = neurons?.sources ?? []
         dataEnd = cursor.offset
         try manifest.validate(file: source.fileName, dataEnd: dataEnd)
     }
@@ -79,6 +87,7 @@ struct PackingPlan: Sendable {
                 include(part.format, columns: part.columns)
             }
         }
+        for layer in manifest.neurons ?? [] { include(layer.up, columns: layer.width) }
         return bytes
     }
 
@@ -86,6 +95,7 @@ struct PackingPlan: Sendable {
     var requantizedBytesMax: Int {
         let all =
             [embeddings] + matrices + experts.lazy.flatMap { $0 }.flatMap { $0 }.map(\.stored)
+            + neurons.map(\.up)
         return all.filter(\.isRequantized).map { stored in
             // A piece is no bigger than the tensor, and 64-bit numbers are twice what is stored.
             let groups = (pieceBytesMax + stored.groupBytes - 1) / stored.groupBytes
@@ -132,13 +142,15 @@ struct PackingPlan: Sendable {
     }
 
     private static func planMatrices(
-        _ hyperparameters: Hyperparameters, embeddings: StoredTensor,
+        _ hyperparameters: Hyperparameters, bundlesNeurons: Bool, embeddings: StoredTensor,
         _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
     ) throws(FormatError) -> (records: [PackedMatrix], tensors: [StoredTensor]) {
         var records: [PackedMatrix] = []
         var tensors: [StoredTensor] = []
         for layer in 0..<hyperparameters.layerCount {
-            for (role, shape) in hyperparameters.layerMatrices {
+            for (role, shape) in hyperparameters.layerMatrices(
+                bundlesNeurons: bundlesNeurons)
+            {
                 let stored = StoredTensor(
                     try catalogue.claim(
                         TensorNames.matrix(role, layer: layer),
@@ -219,7 +231,7 @@ struct PackingPlan: Sendable {
 }
 
 /// Hands out aligned offsets, front to back.
-private struct LayoutCursor {
+struct LayoutCursor {
     var offset = UInt64(PackedLayout.headerBytes)
 
     private mutating func take(_ byteCount: Int) -> UInt64 {

@@ -21,6 +21,8 @@ final class PackingRun: Sendable {
         var manifest: PackedManifest
         /// One for each page of the embeddings.
         var embeddingChecksums: [UInt32]
+        /// Two for each bundle of neurons, by layer.
+        var neuronChecksums: [[UInt32]]
         /// Of each tensor's source bytes, by its name.
         var sourceChecksums: [String: ChecksumSum] = [:]
         var conversions: [String: [ConversionPiece]] = [:]
@@ -47,7 +49,10 @@ final class PackingRun: Sendable {
         state = Mutex(
             State(
                 tasks: PackingTasks(plan), manifest: plan.manifest,
-                embeddingChecksums: [UInt32](repeating: 0, count: pages)))
+                embeddingChecksums: [UInt32](repeating: 0, count: pages),
+                neuronChecksums: (plan.manifest.neurons ?? []).map {
+                    [UInt32](repeating: 0, count: 2 * $0.bundleCount)
+                }))
     }
 
     // MARK: Taking tasks
@@ -100,6 +105,25 @@ final class PackingRun: Sendable {
 
     var embeddingChecksums: [UInt32] { state.withLock { $0.embeddingChecksums } }
 
+    func setNeuronChecksums(_ checksums: [UInt32], layer: Int, from bundle: Int) {
+        state.withLock { state in
+            for (index, value) in checksums.enumerated() {
+                state.neuronChecksums[layer][2 * bundle + index] = value
+            }
+        }
+    }
+
+    func neuronChecksums(layer: Int) -> [UInt32] {
+        state.withLock { $0.neuronChecksums[layer] }
+    }
+
+    /// Notes what some bytes of a tensor are in its checksum. Every byte once.
+    func addSource(_ tensor: GGUFTensor, _ share: UInt32) {
+        state.withLock {
+            $0.sourceChecksums[tensor.name, default: ChecksumSum()].add(share)
+        }
+    }
+
     /// Notes the checksum of a piece of a tensor's source bytes. Every byte once.
     func addSource(_ tensor: GGUFTensor, _ checksum: UInt32, at byteOffset: Int, count: Int) {
         state.withLock {
@@ -126,7 +150,8 @@ final class PackingRun: Sendable {
             }
             manifest.source.digest = Packer.digest(
                 header: headerChecksum, tensors: tensors.value)
-            let list = Self.requantizations(of: gguf, state.conversions)
+            let turned = Set(plan.neurons.map(\.down.name))
+            let list = Self.requantizations(of: gguf, state.conversions, turned: turned)
             if !list.isEmpty { manifest.requantizations = list }
             manifest.conversions = list.map { PackingPlan.oneLine($0.sentence) }
             return manifest
@@ -135,7 +160,7 @@ final class PackingRun: Sendable {
 
     /// Sums in the source's order, whatever order threads came in: equal imports, equal bytes.
     private static func requantizations(
-        of gguf: GGUFFile, _ pieces: [String: [ConversionPiece]]
+        of gguf: GGUFFile, _ pieces: [String: [ConversionPiece]], turned: Set<String>
     ) -> [PackedRequantization] {
         var sums: [String: ConversionError] = [:]
         var list: [PackedRequantization] = []
@@ -145,19 +170,23 @@ final class PackingRun: Sendable {
             for piece in pieces.sorted(by: { $0.byteOffset < $1.byteOffset }) {
                 own.add(piece.error)
             }
-            let stored = StoredTensor(tensor)
+            // Of matrices that are stored by their columns only 8-bit ones change.
+            let isTurned = turned.contains(tensor.name)
+            let format = isTurned ? .q8_0 : StoredTensor(tensor).format
             let place = list.firstIndex {
-                $0.type == tensor.type.name && $0.format == stored.format
+                $0.type == tensor.type.name && $0.format == format
+                    && ($0.isTransposed ?? false) == isTurned
             }
             let name = PackingPlan.oneLine(tensor.name)
             let index = place ?? list.count
             if place == nil {
                 list.append(
                     PackedRequantization(
-                        type: tensor.type.name, format: stored.format, tensorCount: 0,
-                        relativeError: 0, relativeErrorMax: -1, worstTensor: name))
+                        type: tensor.type.name, format: format, tensorCount: 0,
+                        relativeError: 0, relativeErrorMax: -1, worstTensor: name,
+                        isTransposed: isTurned ? true : nil))
             }
-            let key = tensor.type.name + stored.format.rawValue
+            let key = "\(tensor.type.name) \(format.rawValue) \(isTurned)"
             sums[key, default: ConversionError()].add(own)
             list[index].tensorCount += 1
             list[index].relativeError = rounded(sums[key]?.relative ?? 0)

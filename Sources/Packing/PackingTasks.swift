@@ -8,34 +8,37 @@ enum PackingTask: Sendable {
     case embeddings(piece: Int)
     case matrix(Int, extent: Int)
     case expert(layer: Int, index: Int)
+    case neurons(layer: Int, piece: Int)
 }
 
 /// All tasks in the packed file's order, made as they are taken.
 struct PackingTasks: Sendable {
-    private let embeddingPieces: Int
-    private let extentCounts: [Int]
-    private let expertCounts: [Int]
-    /// Which of the three lists, which entry of it, and which part of that comes next.
+    /// Parts of each entry of the lists: embeddings, matrices, expert layers, neuron layers.
+    private let counts: [[Int]]
+    /// Which of the lists, which entry of it, and which part of that comes next.
     private var list = 0
     private var entry = 0
     private var part = 0
 
     init(_ plan: PackingPlan) {
         let bytes = plan.manifest.embeddings.byteCount
-        embeddingPieces = (bytes + plan.embeddingPieceBytes - 1) / plan.embeddingPieceBytes
-        extentCounts = plan.manifest.matrices.map(\.extentCount)
-        expertCounts = plan.manifest.experts.map(\.count)
+        counts = [
+            [(bytes + plan.embeddingPieceBytes - 1) / plan.embeddingPieceBytes],
+            plan.manifest.matrices.map(\.extentCount), plan.manifest.experts.map(\.count),
+            (plan.manifest.neurons ?? []).map { PackingPlan.pieceCount($0) }
+        ]
     }
 
     mutating func next() -> PackingTask? {
-        while list < 3 {
-            let counts = list == 0 ? [embeddingPieces] : list == 1 ? extentCounts : expertCounts
+        while list < counts.count {
+            let counts = counts[list]
             if entry < counts.count, part < counts[entry] {
                 defer { part += 1 }
                 switch list {
                 case 0: return .embeddings(piece: part)
                 case 1: return .matrix(entry, extent: part)
-                default: return .expert(layer: entry, index: part)
+                case 2: return .expert(layer: entry, index: part)
+                default: return .neurons(layer: entry, piece: part)
                 }
             }
             part = 0

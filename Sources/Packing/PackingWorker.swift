@@ -8,7 +8,7 @@ import ModelFormat
 /// One thread's hands: page-aligned memory for a piece as the source has it, as rows, and as tiles.
 struct PackingWorker: ~Copyable {
     let run: PackingRun
-    private let buffers: PackingBuffers
+    let buffers: PackingBuffers
     /// Of the extent being written.
     private var checksum = Checksum()
     /// Where the next byte of it goes, but for those that wait.
@@ -49,6 +49,7 @@ struct PackingWorker: ~Copyable {
             run.set { $0.matrices[index].checksums[extentIndex] = value }
         case .expert(let layer, let index):
             try writeExpert(manifest.experts[layer], index, run.plan.experts[layer][index])
+        case .neurons(let layer, let piece): try writeNeurons(layer: layer, piece: piece)
         }
     }
 
@@ -198,7 +199,7 @@ struct PackingWorker: ~Copyable {
     ///
     /// - Parameter counts: whether its checksum and its error are to be noted: once for each byte.
     /// - Returns: where in the buffers they are.
-    private func load(
+    func load(
         _ stored: StoredTensor, at byteOffset: Int, count: Int, counts: Bool
     ) throws(PackingError) -> Int {
         let tensor = stored.tensor

@@ -150,7 +150,10 @@ package struct ModelSizing: Sendable {
     private static func directoryBytes(_ manifest: PackedManifest) -> Int {
         let extents = manifest.matrices.reduce(0) { $0 + $1.extentCount }
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
-        return extents * 128 + experts * 96 + manifest.embeddings.pageChecksums.byteCount
+        let bundles = (manifest.neurons ?? []).reduce(0) { $0 + $1.extentCount }
+        return (extents + bundles) * 128 + experts * 96
+            + manifest.embeddings.pageChecksums.byteCount
+            + WeightStore.neuronDirectoryBytes(manifest)
     }
 
     private static func adding(_ plan: WeightPlan, to fixed: MemoryBudget) -> MemoryBudget {
@@ -159,6 +162,7 @@ package struct ModelSizing: Sendable {
         budget.add("dense ring", plan.ringBytes)
         budget.add("expert slots", plan.expertBytes)
         budget.add("embedding windows", plan.embeddingBytes)
+        budget.add("neurons on their way", plan.stagingBytes)
         return budget
     }
 }

@@ -35,4 +35,23 @@ struct ExtentVerifier {
         isVerified[index] = true
         return nil
     }
+
+    /// The same for bytes with checksums for their parts, which lie one after another.
+    mutating func check(
+        _ bytes: RawSpan, extent index: Int, parts: @autoclosure () -> [PackedExtent]
+    ) -> ReadFailure? {
+        if isVerified[index] && policy == .first { return nil }
+        var start = 0
+        for part in parts() {
+            let found = Checksum.of(bytes.extracting(start..<start + part.byteCount))
+            guard found == part.checksum else {
+                return ReadFailure(
+                    file: file, fileOffset: part.offset,
+                    cause: .checksum(expected: part.checksum, found: found))
+            }
+            start += part.byteCount
+        }
+        isVerified[index] = true
+        return nil
+    }
 }

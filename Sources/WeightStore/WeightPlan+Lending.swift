@@ -26,7 +26,7 @@ extension WeightPlan {
         let offset = lent.last.flatMap { units[$0].pinnedOffset } ?? pinnedBytes
         let order = units.indices.filter { unit in
             let stays = units[unit].pinnedOffset.map { $0 < offset } ?? false
-            return !stays && manifest.matrices[units[unit].matrix].layer != nil
+            return !stays && units[unit].layer != nil
         }
         return RingLending(
             offset: offset, byteCount: pinnedBytes + ringBytes - offset, order: order, lent: lent)
@@ -35,14 +35,13 @@ extension WeightPlan {
     /// The fewest units, last one first, with whose place the ring holds so many layers; nil when
     /// all are too few.
     private func lentUnits(_ manifest: PackedManifest, layersHeld: Int) -> [Int]? {
-        let layerOf = units.map { manifest.matrices[$0.matrix].layer }
         var layerBytes = [Int](repeating: 0, count: manifest.hyperparameters.layerCount)
         func stream(_ unit: Int) {
-            if let layer = layerOf[unit] { layerBytes[layer] += units[unit].footprint }
+            if let layer = units[unit].layer { layerBytes[layer] += units[unit].footprint }
         }
         for unit in units.indices where units[unit].pinnedOffset == nil { stream(unit) }
         // At the ring's end there may be too little left for a unit.
-        let largest = units.indices.filter { layerOf[$0] != nil }.map { units[$0].footprint }.max()
+        let largest = units.filter { $0.layer != nil }.map(\.footprint).max()
         var byteCount = ringBytes
         var lent: [Int] = []
         var candidates = units.indices.reversed().filter { units[$0].pinnedOffset != nil }[...]

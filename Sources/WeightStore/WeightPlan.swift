@@ -3,9 +3,12 @@
 
 package import ModelFormat
 
-/// One extent of an always-needed matrix.
+/// One extent of an always-needed matrix, or some bundles of a layer's neurons.
 package struct DenseUnit: Sendable, Equatable {
+    /// Index into the manifest's matrices; from their count on, the layer whose neurons it holds.
     package let matrix: Int
+    /// Nil for the output matrix.
+    package let layer: Int?
     package let extent: PackedMatrixExtent
     /// Where it stays in the arena; nil when it is streamed through the ring.
     package var pinnedOffset: Int?
@@ -15,7 +18,8 @@ package struct DenseUnit: Sendable, Equatable {
 
 /// How the bytes for weights are used.
 ///
-/// Arena layout: pinned extents, the ring's slots, expert slots, embedding windows.
+/// Arena layout: pinned extents, the ring's slots, expert slots, embedding windows, and room for one
+/// layer's neurons where they are streamed in another order than they are summed in.
 package struct WeightPlan: Sendable, Equatable {
     /// Ring slots when dense weights are streamed; two is the least that overlaps reading and
     /// computing.
@@ -36,12 +40,15 @@ package struct WeightPlan: Sendable, Equatable {
     /// Windows of the embeddings that can be read at once: one per token of a step.
     package let embeddingWindowCount: Int
     package let embeddingWindowBytes: Int
+    /// Bytes for the records of a layer whose neurons are reordered, where dense weights stream.
+    package private(set) var stagingBytes = 0
 
     /// The smallest number of bytes that works for `manifest`.
     package static func bytesMin(_ manifest: PackedManifest, tokensPerStep: Int) -> Int {
         let empty = WeightPlan(manifest, tokensPerStep: tokensPerStep)
         let everything = empty.denseBytes
-        let streamed = Self.ringSlotsMin * empty.ringSlotBytes
+        let streamed =
+            Self.ringSlotsMin * empty.ringSlotBytes + Self.stagingBytes(manifest)
         let floor = empty.expertSlotsMin(manifest) * empty.expertSlotBytes
         return min(everything, streamed) + floor + empty.embeddingBytes
     }
@@ -64,6 +71,8 @@ package struct WeightPlan: Sendable, Equatable {
         if denseBytes <= denseMax {
             pin { _ in true }
         } else {
+            stagingBytes = Self.stagingBytes(manifest)
+            let denseMax = denseMax - stagingBytes
             precondition(
                 denseMax >= Self.ringSlotsMin * ringSlotBytes, "callers check the least first")
             ringSlotCount = max(
@@ -72,7 +81,8 @@ package struct WeightPlan: Sendable, Equatable {
             lending = ringLending(manifest)
         }
         guard expertSlotBytes > 0 else { return }
-        let left = bytesMax - embeddingBytes - pinnedBytes - ringSlotCount * ringSlotBytes
+        let left =
+            bytesMax - embeddingBytes - stagingBytes - pinnedBytes - ringSlotCount * ringSlotBytes
         let total = manifest.experts.reduce(0) { $0 + $1.count }
         expertSlotCount = min(total, left / expertSlotBytes)
     }
@@ -81,8 +91,10 @@ package struct WeightPlan: Sendable, Equatable {
     package init(_ manifest: PackedManifest, tokensPerStep: Int) {
         units = manifest.matrices.indices.flatMap { matrix in
             (0..<manifest.matrices[matrix].extentCount).map { index in
-                DenseUnit(matrix: matrix, extent: manifest.matrices[matrix].extent(index))
-            }
+                DenseUnit(
+                    matrix: matrix, layer: manifest.matrices[matrix].layer,
+                    extent: manifest.matrices[matrix].extent(index))
+            } + Self.neuronUnits(manifest, after: matrix)
         }
         ringSlotBytes = units.map(\.footprint).max() ?? 0
         expertSlotBytes = manifest.experts.map(\.stride).max() ?? 0
@@ -95,16 +107,35 @@ package struct WeightPlan: Sendable, Equatable {
     package var embeddingBytes: Int { embeddingWindowCount * embeddingWindowBytes }
     package var ringBytes: Int { ringSlotCount * ringSlotBytes }
     package var expertBytes: Int { expertSlotCount * expertSlotBytes }
-    package var arenaBytes: Int { pinnedBytes + ringBytes + expertBytes + embeddingBytes }
+    package var arenaBytes: Int { stagingOffset + stagingBytes }
     package var ringOffset: Int { pinnedBytes }
     package var expertOffset: Int { pinnedBytes + ringBytes }
     package var embeddingOffset: Int { pinnedBytes + ringBytes + expertBytes }
+    package var stagingOffset: Int { embeddingOffset + embeddingBytes }
     /// Whether dense weights pass through the ring.
     package var streamsDense: Bool { ringSlotCount > 0 }
 
     /// One layer's used experts must fit at once, or a token's own experts would evict each other.
     private func expertSlotsMin(_ manifest: PackedManifest) -> Int {
         manifest.experts.isEmpty ? 0 : manifest.hyperparameters.experts?.usedCount ?? 0
+    }
+
+    /// A layer's neurons follow its last matrix, the first projection.
+    private static func neuronUnits(_ manifest: PackedManifest, after matrix: Int) -> [DenseUnit] {
+        guard let neurons = manifest.neurons, let layer = manifest.matrices[matrix].layer,
+            manifest.matrices[matrix + 1].layer != layer
+        else { return [] }
+        return (0..<neurons[layer].extentCount).map { index in
+            DenseUnit(
+                matrix: manifest.matrices.count + layer, layer: layer,
+                extent: neurons[layer].extent(index))
+        }
+    }
+
+    private static func stagingBytes(_ manifest: PackedManifest) -> Int {
+        (manifest.neurons ?? []).filter(\.isReordered).map {
+            PackedLayout.aligned($0.count * $0.restBytes)
+        }.max() ?? 0
     }
 
     private mutating func pin(where isPinned: (Int) -> Bool) {

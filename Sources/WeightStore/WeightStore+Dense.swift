@@ -25,9 +25,15 @@ extension WeightStore {
     package func withMatrix(
         _ index: Int, _ body: (RawSpan, Range<Int>) -> Void
     ) throws(ReadFailure) {
+        try withUnits(of: index, count: manifest.matrices[index].extentCount, body)
+    }
+
+    /// The units of a matrix, or of a layer's neurons.
+    func withUnits(
+        of index: Int, count: Int, _ body: (RawSpan, Range<Int>) -> Void
+    ) throws(ReadFailure) {
         let arena = arena
-        for offset in 0..<manifest.matrices[index].extentCount {
-            let unit = firstUnit[index] + offset
+        for unit in firstUnit[index]..<firstUnit[index] + count {
             let extent = plan.units[unit].extent
             if let pinned = pinnedOffset(of: unit) {
                 body(arena.bytes(at: pinned, byteCount: extent.byteCount), extent.rows)

@@ -48,6 +48,7 @@ package final class WeightStore {
     /// First unit of each matrix in `plan.units`.
     let firstUnit: [Int]
     let embeddingChecksums: [UInt32]
+    let neurons: NeuronDirectory
     package let path: String
     /// Norms, biases and the like, in the manifest's order; always resident.
     private let vectors: [[Float]]
@@ -86,6 +87,7 @@ package final class WeightStore {
         do {
             let source = try FileByteSource(path: path, name: path)
             embeddingChecksums = try model.embeddingChecksums(from: source)
+            neurons = try NeuronDirectory(model, from: source)
             vectors = try Self.readVectors(model, from: source)
             arena = try MemoryArena(byteCount: plan.arenaBytes)
             reader = try FlashFile.reader(path: path, arena: arena, options: options)
@@ -106,7 +108,8 @@ package final class WeightStore {
             rules: cacheRules)
         prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
         dense = Self.decodingStream(plan, manifest)
-        firstUnit = Self.firstUnits(plan.units, matrixCount: manifest.matrices.count)
+        firstUnit = Self.firstUnits(
+            plan.units, matrixCount: manifest.matrices.count + (manifest.neurons?.count ?? 0))
         let pinned = plan.units.indices.filter { plan.units[$0].pinnedOffset != nil }
         do { try readPinned(pinned) } catch { throw .read(error) }
     }
@@ -182,6 +185,13 @@ package final class WeightStore {
         let extent = plan.units[unit].extent.extent
         let arena = arena
         let bytes = arena.bytes(at: arenaOffset, byteCount: extent.byteCount)
+        let layer = plan.units[unit].matrix - manifest.matrices.count
+        if layer >= 0, let record = manifest.neurons?[layer] {
+            let index = unit - firstUnit[manifest.matrices.count + layer]
+            return verifier.check(
+                bytes, extent: unit,
+                parts: record.parts(ofExtent: index, checksums: neurons.checksums[layer]))
+        }
         return verifier.check(bytes, extent: unit, extent)
     }
 

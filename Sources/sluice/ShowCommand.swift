@@ -53,6 +53,21 @@ struct ShowCommand: ParsableCommand {
         if let experts = shape.experts {
             rows.append(("experts", "\(experts.count) per layer, \(experts.usedCount) used"))
         }
+        if let neurons = manifest.neurons?.first {
+            let bytes = (neurons.firstBytes + neurons.restBytes) * neurons.neuronsPerBundle
+            let padding = 100 - bytes * 100 / neurons.bundleBytes
+            rows.append(
+                (
+                    "neurons",
+                    "\(neurons.count) per layer, in bundles of \(neurons.neuronsPerBundle) and "
+                        + "\(neurons.bundleBytes >> 10) KiB, \(padding) % padding"
+                ))
+            let order = manifest.neurons?.contains { $0.isReordered } == true
+            rows.append(("", order ? "reordered by calibration" : "in their own order"))
+        }
+        if let activation = shape.activation {
+            rows.append(("activation", "\(activation.rawValue), asked for at import"))
+        }
         rows += manifest.conversions.map { ("converted", $0) }
         for (name, value) in rows { Terminal.line(Self.row(name, value)) }
     }
@@ -61,6 +76,7 @@ struct ShowCommand: ParsableCommand {
         let all =
             manifest.matrices.map(\.format)
             + manifest.experts.flatMap { [$0.gate.format, $0.up.format, $0.down.format] }
+            + (manifest.neurons ?? []).flatMap { [$0.up, $0.down] }
         return Set(all.map(\.rawValue)).sorted().joined(separator: " ")
     }
 

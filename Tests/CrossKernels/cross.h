@@ -72,6 +72,7 @@ size_t report_sets(void);
 void check_products(void);
 void check_elements(void);
 void check_attention(void);
+void check_neurons(void);
 // Checksums and the C beside the kernels; returns the number of failures.
 size_t check_machine(void);
 

@@ -46,6 +46,7 @@ int main(int argc, char **argv) {
     check_elements();
     check_attention();
     check_products();
+    check_neurons();
     failures += report_sets();
     printf("digest %016" PRIx64 "\n", digest());
     return failures == 0 ? 0 : 1;

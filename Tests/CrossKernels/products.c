@@ -88,6 +88,34 @@ static void compare_products(
     }
 }
 
+// The same rows apart from each other, in no order, must give what the tiles give: with every set,
+// the scalar one too.
+static void check_listed(
+    int format, ckernels_product product, const float *expected, size_t tokens) {
+    const block_layout *layout = ckernels_block_layout(format);
+    size_t blocks = product.columns / layout->elements, bytes = blocks * layout->bytes;
+    uint8_t *rows = allocate(ROWS * bytes);
+    const uint8_t *list[ROWS];
+    for (size_t r = 0; r < ROWS; r++) {
+        uint8_t *row = rows + r * 31 % ROWS * bytes;
+        list[r] = row;
+        for (size_t b = 0; b < blocks; b++) {
+            ckernels_take_block(
+                layout, &product, r / CKERNELS_TILE_ROWS, r % CKERNELS_TILE_ROWS, b,
+                row + b * layout->bytes);
+        }
+    }
+    product.weights = NULL;
+    product.row_list = list;
+    for (size_t set = 0; set < ckernels_table_count(); set++) {
+        float *found = multiply(ckernels_table_at(set), format, product, tokens, tokens % TILES);
+        compare_with(
+            set, format_names[format], FLOATS, expected, found, tokens * STRIDE * sizeof(float));
+        free(found);
+    }
+    free(rows);
+}
+
 static void check_product(int format, size_t columns, nature nature, size_t tokens) {
     size_t blocks = tokens * ((columns + 31) / 32);
     uint8_t *tiles = random_tiles(format, columns, nature);
@@ -115,6 +143,7 @@ static void check_product(int format, size_t columns, nature nature, size_t toke
     for (size_t count = tokens; count >= 1; count -= count > step ? step : count) {
         describe_case("%zu columns, %zu tokens, %s", columns, count, nature_names[nature]);
         compare_products(format, &product, expected, count);
+        if (count == tokens || count <= 3) check_listed(format, product, expected, count);
         if (tokens > TOKENS && count < tokens - step) break;
     }
     free(expected);

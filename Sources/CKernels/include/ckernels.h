@@ -65,6 +65,8 @@ enum {
 typedef struct {
     // Whole tiles: for each block of a row, each field, each unit, 16 rows' units side by side.
     const uint8_t *weights;
+    // Where not NULL there are no tiles: row r's blocks are at row_list[r], as a GGUF file has them.
+    const uint8_t *const *row_list;
     // Rows wanted; the last tile may hold more.
     size_t rows;
     size_t columns;
@@ -118,6 +120,27 @@ typedef struct {
     float *y;
 } ckernels_attention;
 
+// What the columns of listed neurons add to the rows of a batch: for each token t and element e,
+// over the list in order, but for neurons whose bit t in masks is 0:
+//     y[t * y_stride + e] = fma(values[neuron * tokens + t], w[e], y[t * y_stride + e])
+// where w is the decoded column (see ckernels_dequantize). Columns are F32, F16, BF16 or Q8_0.
+typedef struct {
+    // Where each listed neuron's record is; its column begins `record_offset` further.
+    const uint8_t *const *records;
+    size_t record_offset;
+    // Numbers of the listed neurons.
+    const uint32_t *neurons;
+    size_t count;
+    // By the neuron's number: bit t for token t.
+    const uint64_t *masks;
+    // [neurons][tokens]
+    const float *values;
+    // At most 64.
+    size_t tokens;
+    float *y;
+    size_t y_stride;
+} ckernels_columns;
+
 // Keys or values of one head for neighbouring tokens of a page, from projections to the page.
 typedef struct {
     // Of the first token; the next is `stride` further.
@@ -142,6 +165,10 @@ typedef struct ckernels_table {
     // Tiles first_tile ..< end_tile of a product, for one weight format.
     void (*multiply[CKERNELS_FORMAT_COUNT])(
         const ckernels_product *product, size_t first_tile, size_t end_tile);
+
+    // Elements first ..< end of the columns' sums; `first` is a multiple of 32, and `end` too but
+    // for the last element of plain numbers.
+    void (*add_columns)(int format, const ckernels_columns *columns, size_t first, size_t end);
 
     // Blocks of 32 floats to 8 bits. With m the largest magnitude: scale = m / 127, rounded to half
     // precision where that is a normal number, and q = x * (127 / m) rounded to nearest even. When
@@ -235,6 +262,26 @@ const ckernels_table *ckernels_best_table(void);
 // One row of GGUF block bytes, as stored in GGUF files, to floats. The values are those of the
 // reference decoders in the `gguf` Python package, bit for bit.
 void ckernels_dequantize(int format, const uint8_t *blocks, size_t columns, float *y);
+
+// What blocks of 32 quants stand for: x = scale * (float)quant.
+void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
+
+// Neurons first ..< end of activations x, [tokens] rows `stride` apart, turned: values[n * tokens
+// + t] = x[t * stride + n], and bit t of masks[n] where that is not 0 (or is NaN). At most 64 tokens.
+void ckernels_turn_activations(
+    const float *x, size_t stride, size_t tokens, size_t first, size_t end, uint64_t *masks,
+    float *values);
+
+// The neurons first ..< end whose mask is not 0, ascending; returns how many. `neurons` has room
+// for all.
+size_t ckernels_list_fired(
+    const uint64_t *masks, size_t first, size_t end, uint32_t *neurons);
+
+// Multiplies the values of listed neurons first ..< end by up[t * stride + place in the list] for
+// the tokens they fire for, and takes away the bits of those that become 0.
+void ckernels_scale_fired(
+    const float *up, size_t stride, size_t tokens, const uint32_t *neurons, size_t first,
+    size_t end, uint64_t *masks, float *values);
 
 // The exponential that softmax, sigmoid and the activations use; at most 2 units in the last place
 // from the true value.

@@ -72,4 +72,16 @@ void cpacking_interleave(
     const uint8_t *rows, uint8_t *tiled, size_t tiles, size_t row_bytes,
     const cpacking_field *fields, size_t field_count);
 
+// Stores 32 rows of `columns` floats, `stride` apart, as Q8_0 blocks along the columns: column c's
+// becomes block `block` of `stored[c]`. A NaN becomes 0; an infinity makes its block infinite or
+// NaN. Adds to `error`.
+void cpacking_q8_0_columns(
+    const float *rows, size_t stride, size_t columns, uint8_t *const *stored, size_t block,
+    cpacking_error *error);
+
+// Stores one row of plain numbers of `unit` bytes: column c's becomes number `element` of
+// `stored[c]`.
+void cpacking_plain_columns(
+    const uint8_t *row, size_t unit, size_t columns, uint8_t *const *stored, size_t element);
+
 #endif

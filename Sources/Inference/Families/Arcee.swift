@@ -8,7 +8,7 @@ extension Family {
     /// the squared ReLU.
     static var arcee: Family {
         var family = Family(rotaryPairing: .adjacent)
-        family.activation = .relu2
+        family.activation = Architecture.arcee.activation
         return family
     }
 }

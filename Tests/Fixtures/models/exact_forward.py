@@ -24,7 +24,8 @@ RENORMALIZED = {"llama", "qwen3moe"}  # families whose used experts' weights are
 
 
 class Model:
-    def __init__(self, path):
+    def __init__(self, path, activation=None):
+        self.activation = activation
         reader = GGUFReader(path)
         self.metadata = {name: field.contents() for name, field in reader.fields.items()}
         self.arch = self.metadata["general.architecture"]
@@ -117,6 +118,8 @@ class Model:
         if gate is None:
             return np.maximum(up_values, 0) ** 2 @ down.T
         gate_values = x @ gate.T
+        if self.activation == "relu":
+            return (np.maximum(gate_values, 0) * up_values) @ down.T
         return (gate_values / (1 + np.exp(-gate_values)) * up_values) @ down.T
 
     def dense(self, prefix, suffix, x):
@@ -178,8 +181,8 @@ def mean_loss(rows, tokens):
     return float(np.mean([sums[i] - rows[i, tokens[i + 1]] for i in range(len(tokens) - 1)]))
 
 
-def evaluate(path, tokens, generate):
-    model = Model(path)
+def evaluate(path, tokens, generate, activation=None):
+    model = Model(path, activation)
     rows = last = model.logits(tokens)
     greedy, margin = [], np.inf
     for _ in range(generate):

@@ -84,6 +84,14 @@ MODELS = {
         arch="olmoe", width=48, kv_heads=4, norms="full", experts=(5, 3, 24, 0), seed=4113
     ),
     "arcee": dict(arch="arcee", width=48, gate=False, ffn=80, seed=3114),
+    "arcee-q8_0": dict(
+        arch="arcee", type="Q8_0", gate=False, width=128, layers=1, ffn=160, follow=28, attention=1.2,
+        seed=1037,
+    ),
+    # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
+    # against exact_forward.py.
+    "llama-relu": dict(ffn=90, seed=3118),
+    "llama-relu-q8_0": dict(type="Q8_0", **QUANTIZED, seed=1127),
     # Metadata that llama.cpp does not read for these families: judged against exact_forward.py.
     "llama-rope-yarn-betas": dict(
         layers=1,

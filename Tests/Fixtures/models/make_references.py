@@ -42,7 +42,15 @@ LENGTHS = {
     "llama-q8_0": 56,
 }
 GENERATED = 16
-EXACT_ONLY = {"llama-rope-yarn-betas", "qwen3moe-sigmoid", "olmoe-normalized"}
+EXACT_ONLY = {
+    "llama-rope-yarn-betas",
+    "qwen3moe-sigmoid",
+    "olmoe-normalized",
+    "llama-relu",
+    "llama-relu-q8_0",
+}
+# What a file cannot say: sluice import --activation.
+ACTIVATIONS = {"llama-relu": "relu", "llama-relu-q8_0": "relu"}
 PROMPTS = {"curl": "What is curl?", "git": "How do I show the commit history with git?"}
 CHAT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 REAL_GENERATED = 28  # the answers end after 29 tokens, and what follows is arbitrary
@@ -75,7 +83,7 @@ def deviation(values, exact):
 def tiny(name, model=None):
     model = model or HERE / f"{name}.gguf"
     tokens = prompt(name)
-    exact = exact_forward.evaluate(model, tokens, GENERATED)
+    exact = exact_forward.evaluate(model, tokens, GENERATED, ACTIVATIONS.get(name))
     margins = {
         key: round(value, 4) for key, value in exact.pop("margins").items() if np.isfinite(value)
     }

@@ -1,0 +1,7 @@
+// columns.h for NEON.
+
+#if defined(__aarch64__)
+#define TARGET
+#define SET neon
+#include "columns.h"
+#endif

@@ -1,0 +1,138 @@
+// Feed-forward networks whose neurons are bundles: the first projection in full, then the rest of
+// those neurons that fire. Sums run over neurons in the order of their numbers, wherever their
+// records lie and in whatever order they come.
+
+internal import Kernels
+internal import LinuxSystem
+internal import ModelFormat
+internal import WeightStore
+
+/// Numbers of a neuron layer that every neuron's address is made of.
+struct NeuronGeometry: Sendable {
+    let neuronsPerBundle: Int
+    let bundleBytes: Int
+    /// From a bundle's start to its first record.
+    let firstPartBytes: Int
+    let recordBytes: Int
+    /// From a record's start to its column.
+    let columnOffset: Int
+
+    init(_ layer: PackedNeuronLayer) {
+        neuronsPerBundle = layer.neuronsPerBundle
+        bundleBytes = layer.bundleBytes
+        firstPartBytes = layer.firstPartBytes
+        recordBytes = layer.restBytes
+        columnOffset = layer.upBytes
+    }
+
+    /// The record at `place` among the bytes of bundles that begin with place `first`.
+    @_lifetime(copy bytes)
+    func record(in bytes: RawSpan, from first: Int, place: Int) -> RawSpan {
+        let (bundle, index) = (place - first).quotientAndRemainder(dividingBy: neuronsPerBundle)
+        let start = bundle * bundleBytes + firstPartBytes + index * recordBytes
+        return bytes.extracting(start..<start + recordBytes)
+    }
+}
+
+extension Transformer {
+    /// A whole network from `normed` to `projected`.
+    func sumNeurons(
+        _ network: LayerGraph.Neurons, tokens: Int, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        try multiply(
+            network.first, by: activations.normed, tokens: tokens, into: &activations.gate)
+        let start = MonotonicClock.nanoseconds
+        kernels.fire(
+            activation, &activations.gate, tokens: tokens, neurons: network.record.count,
+            roundsTo8Bits: network.record.gate == nil && !network.record.down.multipliesFloats,
+            values: &activations.up, &activations.neurons, team: team)
+        activations.projected.fill(0, count: tokens * shape.width)
+        computeNanoseconds += MonotonicClock.nanoseconds - start
+        if !store.plan.streamsDense {
+            sumResident(network, &activations)
+        } else if network.record.isReordered {
+            try sumKept(network, &activations)
+        } else {
+            try sumInOrder(network, &activations)
+        }
+    }
+
+    /// All records are in memory.
+    private func sumResident(
+        _ network: LayerGraph.Neurons, _ activations: inout Activations
+    ) {
+        let (layer, geometry, store) = (network.record.layer, network.geometry, store)
+        let bytes = store.residentNeurons(layer: layer)
+        for group in 0..<activations.neurons.groupCount {
+            activations.neurons.list(group: group, in: 0..<network.record.count)
+            for index in 0..<activations.neurons.count {
+                let neuron = activations.neurons.neuron(index)
+                let place = store.place(ofNeuron: neuron, layer: layer)
+                activations.neurons.setRecord(
+                    index, geometry.record(in: bytes, from: 0, place: place))
+            }
+            computeListed(network, &activations)
+        }
+    }
+
+    /// Streamed neurons whose places are their numbers are summed as they come.
+    private func sumInOrder(
+        _ network: LayerGraph.Neurons, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        let geometry = network.geometry
+        try store.withNeurons(layer: network.record.layer) { bytes, places in
+            for group in 0..<activations.neurons.groupCount {
+                activations.neurons.list(group: group, in: places)
+                for index in 0..<activations.neurons.count {
+                    let place = activations.neurons.neuron(index)
+                    activations.neurons.setRecord(
+                        index,
+                        geometry.record(in: bytes, from: places.lowerBound, place: place))
+                }
+                computeListed(network, &activations)
+            }
+        }
+    }
+
+    /// Other streamed neurons are summed when all have come; those that fire are kept until then.
+    private func sumKept(
+        _ network: LayerGraph.Neurons, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        let (layer, geometry, store) = (network.record.layer, network.geometry, store)
+        try store.withNeurons(layer: layer) { bytes, places in
+            for place in places {
+                let neuron = store.neuron(atPlace: place, layer: layer)
+                guard activations.neurons.fires(neuron) else { continue }
+                store.keep(
+                    geometry.record(in: bytes, from: places.lowerBound, place: place),
+                    neuron: neuron)
+            }
+        }
+        for group in 0..<activations.neurons.groupCount {
+            activations.neurons.list(group: group, in: 0..<network.record.count)
+            for index in 0..<activations.neurons.count {
+                let neuron = activations.neurons.neuron(index)
+                activations.neurons.setRecord(
+                    index, store.kept(neuron: neuron, byteCount: geometry.recordBytes))
+            }
+            computeListed(network, &activations)
+        }
+    }
+
+    /// The listed neurons' share of their group's results. Nothing else of the network is needed.
+    func computeListed(_ network: LayerGraph.Neurons, _ activations: inout Activations) {
+        let start = MonotonicClock.nanoseconds
+        let record = network.record
+        if record.gate != nil {
+            kernels.multiplyListed(
+                &activations.neurons, format: record.up, columns: record.width,
+                by: activations.normed, products: &activations.gated.floats,
+                values: &activations.up, team: team)
+        }
+        kernels.addListed(
+            activations.neurons, format: record.down, width: record.width,
+            recordOffset: network.geometry.columnOffset, values: activations.up,
+            to: &activations.projected, team: team)
+        computeNanoseconds += MonotonicClock.nanoseconds - start
+    }
+}

@@ -1,0 +1,208 @@
+// Where a layer's feed-forward neurons lie in a packed file: bundles of what a neuron needs, at a
+// fixed stride (docs/FORMAT.md, "Neurons"). Geometry, the rule for a bundle's size, and reading the
+// two binary extents. Arithmetic on validated records never overflows.
+
+/// A layer's neurons, each with its row of the first projection (gate, or up where there is no
+/// gate), its row of up where there is a gate, and its column of down.
+///
+/// A bundle holds ``neuronsPerBundle`` neurons in two parts, each of whole 4 KiB blocks: their rows
+/// of the first projection, and the rest of each. Who has computed the first projection already
+/// reads only the second part.
+package struct PackedNeuronLayer: Codable, Sendable, Equatable {
+    package var layer: Int
+    package var count: Int
+    /// Elements of a row, and of a column.
+    package var width: Int
+    /// Nil where the network has no gate.
+    package var gate: WeightFormat?
+    package var up: WeightFormat
+    /// Of columns: blocks run along the network's output.
+    package var down: WeightFormat
+    package var neuronsPerBundle: Int
+    /// Of the first bundle.
+    package var offset: UInt64
+    /// Whether any neuron's place is not its number.
+    package var isReordered: Bool
+    /// Two little-endian CRC-32C values per bundle: of its first part and of its second.
+    package var checksums: PackedExtent
+    /// A little-endian 32-bit place for each neuron, in the order of their numbers.
+    package var places: PackedExtent
+
+    package init(
+        layer: Int, count: Int, width: Int, gate: WeightFormat?, up: WeightFormat,
+        down: WeightFormat, neuronsPerBundle: Int, offset: UInt64, isReordered: Bool,
+        checksums: PackedExtent, places: PackedExtent
+    ) {
+        self.layer = layer
+        self.count = count
+        self.width = width
+        self.gate = gate
+        self.up = up
+        self.down = down
+        self.neuronsPerBundle = neuronsPerBundle
+        self.offset = offset
+        self.isReordered = isReordered
+        self.checksums = checksums
+        self.places = places
+    }
+
+    /// What messages call it.
+    package var name: String { "neurons of layer \(layer)" }
+
+    /// Bytes of one neuron's row of the first projection.
+    package var firstBytes: Int { (gate ?? up).rowBytes(columns: width) }
+    /// Bytes of one neuron's row of up where that is not the first projection, else 0.
+    package var upBytes: Int { gate == nil ? 0 : up.rowBytes(columns: width) }
+    /// Bytes of one neuron's column of down.
+    package var columnBytes: Int { down.rowBytes(columns: width) }
+    /// Bytes of what a neuron needs beyond its row of the first projection.
+    package var restBytes: Int { upBytes + columnBytes }
+
+    /// Bytes of a bundle's first part.
+    package var firstPartBytes: Int { PackedLayout.aligned(neuronsPerBundle * firstBytes) }
+    /// Bytes of a bundle's second part.
+    package var restPartBytes: Int { PackedLayout.aligned(neuronsPerBundle * restBytes) }
+    package var bundleBytes: Int { firstPartBytes + restPartBytes }
+    package var bundleCount: Int { (count + neuronsPerBundle - 1) / neuronsPerBundle }
+    /// Bytes of all bundles.
+    package var byteCount: Int { bundleCount * bundleBytes }
+
+    /// The bundle that holds the neuron at `place`.
+    package func bundle(ofPlace place: Int) -> Int { place / neuronsPerBundle }
+
+    /// Where the row of the first projection at `place` starts, from the layer's first bundle on.
+    package func firstRowOffset(place: Int) -> Int {
+        place / neuronsPerBundle * bundleBytes + place % neuronsPerBundle * firstBytes
+    }
+
+    /// Where the rest at `place` starts, from the layer's first bundle on: the row of up, where it
+    /// is in the rest, and after it the column.
+    package func restOffset(place: Int) -> Int {
+        place / neuronsPerBundle * bundleBytes + firstPartBytes
+            + place % neuronsPerBundle * restBytes
+    }
+
+    /// Where the column at `place` starts, from the layer's first bundle on.
+    package func columnOffset(place: Int) -> Int { restOffset(place: place) + upBytes }
+
+    /// The places that bundle `index` holds.
+    package func places(ofBundle index: Int) -> Range<Int> {
+        let first = index * neuronsPerBundle
+        return first..<min(first + neuronsPerBundle, count)
+    }
+
+    /// A part of bundle `index` as bytes of the file, with its checksum of ``checksums``' values.
+    package func extent(
+        bundle index: Int, _ part: BundlePart, checksums: [UInt32]
+    ) -> PackedExtent {
+        let start = offset + UInt64(index * bundleBytes)
+        return switch part {
+        case .first:
+            PackedExtent(
+                offset: start, byteCount: firstPartBytes, checksum: checksums[2 * index])
+        case .rest:
+            PackedExtent(
+                offset: start + UInt64(firstPartBytes), byteCount: restPartBytes,
+                checksum: checksums[2 * index + 1])
+        }
+    }
+
+    package enum BundlePart: Sendable { case first, rest }
+
+    /// Bundles that are read together where all are read: about as many bytes as a matrix's extent
+    /// has. A reader's choice, no part of the format.
+    package var bundlesPerExtent: Int { max(1, PackedLayout.extentBytesMax / bundleBytes) }
+
+    package var extentCount: Int { (bundleCount + bundlesPerExtent - 1) / bundlesPerExtent }
+
+    /// Bundles of extent `index`.
+    package func bundles(ofExtent index: Int) -> Range<Int> {
+        let first = index * bundlesPerExtent
+        return first..<min(first + bundlesPerExtent, bundleCount)
+    }
+
+    /// Extent `index` as one of a matrix whose rows are places. It has no checksum of its own.
+    package func extent(_ index: Int) -> PackedMatrixExtent {
+        let bundles = bundles(ofExtent: index)
+        let first = places(ofBundle: bundles.lowerBound).lowerBound
+        return PackedMatrixExtent(
+            offset: offset + UInt64(bundles.lowerBound * bundleBytes),
+            byteCount: bundles.count * bundleBytes, checksum: 0,
+            rows: first..<places(ofBundle: bundles.upperBound - 1).upperBound)
+    }
+
+    /// The parts of extent `index`'s bundles, each with its checksum, front to back.
+    package func parts(ofExtent index: Int, checksums: [UInt32]) -> [PackedExtent] {
+        bundles(ofExtent: index).flatMap { bundle in
+            [
+                extent(bundle: bundle, .first, checksums: checksums),
+                extent(bundle: bundle, .rest, checksums: checksums)
+            ]
+        }
+    }
+
+    /// Padding of whole bundles that import accepts, in percent of their bytes.
+    package static let paddingPercentMax = 20
+
+    /// How many neurons make a bundle: the fewest whose parts, rounded up to whole blocks, are at
+    /// most ``paddingPercentMax`` padding, and as many more as the same blocks hold; where no
+    /// number does, the one with the least padding.
+    package static func neuronsPerBundle(firstBytes: Int, restBytes: Int, count: Int) -> Int {
+        func padded(_ neurons: Int) -> Int {
+            PackedLayout.aligned(neurons * firstBytes) + PackedLayout.aligned(neurons * restBytes)
+        }
+        let useful = firstBytes + restBytes
+        var best = 1
+        // Records of a block's bytes fill blocks by themselves; more neurons change nothing.
+        for neurons in 1...min(count, PackedLayout.alignment) {
+            let bytes = padded(neurons)
+            // The share of useful bytes, compared as fractions.
+            if neurons * padded(best) > best * bytes { best = neurons }
+            if (bytes - neurons * useful) * 100 <= bytes * paddingPercentMax { break }
+        }
+        while best < count, padded(best + 1) == padded(best) { best += 1 }
+        return best
+    }
+}
+
+extension PackedModel {
+    /// The checksums of a layer's bundles: two for each, as ``PackedNeuronLayer/checksums`` says.
+    package func neuronChecksums(
+        _ layer: PackedNeuronLayer, from source: any ByteSource
+    ) throws(FormatError) -> [UInt32] {
+        try words(layer.checksums, from: source, "the checksums of \(layer.name)")
+    }
+
+    /// Each neuron's place, in the order of their numbers: a permutation.
+    ///
+    /// - Throws: `FormatError` also when it is not one.
+    package func neuronPlaces(
+        _ layer: PackedNeuronLayer, from source: any ByteSource
+    ) throws(FormatError) -> [UInt32] {
+        let places = try words(layer.places, from: source, "the places of \(layer.name)")
+        var isTaken = [Bool](repeating: false, count: layer.count)
+        for (neuron, place) in places.enumerated() {
+            guard place < layer.count, !isTaken[Int(place)],
+                layer.isReordered || Int(place) == neuron
+            else {
+                throw FormatError(
+                    file: fileName, offset: layer.places.offset,
+                    expected: "each of \(layer.count) places once in \(layer.name)",
+                    found: "neuron \(neuron) at \(place)")
+            }
+            isTaken[Int(place)] = true
+        }
+        return places
+    }
+
+    /// A verified extent of little-endian words.
+    private func words(
+        _ extent: PackedExtent, from source: any ByteSource, _ what: String
+    ) throws(FormatError) -> [UInt32] {
+        var words = [UInt32](repeating: 0, count: extent.byteCount / 4)
+        var span = words.mutableSpan
+        var raw = unsafe span.mutableBytes
+        try read(extent, from: source, into: &raw, what)
+        return words.map { UInt32(littleEndian: $0) }
+    }
+}

@@ -1,0 +1,106 @@
+// A layer's neuron bundles as dense weights: all of them, pinned or through the ring, with what is
+// needed to find a neuron in them.
+
+internal import LinuxSystem
+internal import ModelFiles
+package import ModelFormat
+
+/// Each neuron layer's checksums and order. Always resident.
+struct NeuronDirectory {
+    /// Two for each bundle, by layer.
+    let checksums: [[UInt32]]
+    /// Each neuron's place, by layer; empty where places are the neurons' numbers.
+    let places: [[UInt32]]
+    /// The neuron at each place; empty alike.
+    let neurons: [[UInt32]]
+
+    init(_ model: PackedModel, from source: FileByteSource) throws(FormatError) {
+        var (checksums, places, neurons): ([[UInt32]], [[UInt32]], [[UInt32]]) = ([], [], [])
+        for layer in model.manifest.neurons ?? [] {
+            checksums.append(try model.neuronChecksums(layer, from: source))
+            let order = try model.neuronPlaces(layer, from: source)
+            guard layer.isReordered else {
+                places.append([])
+                neurons.append([])
+                continue
+            }
+            var inverse = order
+            for (neuron, place) in order.enumerated() { inverse[Int(place)] = UInt32(neuron) }
+            places.append(order)
+            neurons.append(inverse)
+        }
+        (self.checksums, self.places, self.neurons) = (checksums, places, neurons)
+    }
+
+    /// Bytes that it takes for `manifest`.
+    static func byteCount(_ manifest: PackedManifest) -> Int {
+        (manifest.neurons ?? []).reduce(0) { sum, layer in
+            sum + layer.checksums.byteCount + (layer.isReordered ? 2 * layer.places.byteCount : 0)
+        }
+    }
+}
+
+extension WeightStore {
+    /// Bytes that the books of `manifest`'s neurons take.
+    package static func neuronDirectoryBytes(_ manifest: PackedManifest) -> Int {
+        NeuronDirectory.byteCount(manifest)
+    }
+
+    /// Calls `body` with all of a layer's bundles, some at a time: their bytes, and the places in
+    /// them, in the order of the file.
+    ///
+    /// - Throws: `ReadFailure` when bundles cannot be read or are damaged.
+    package func withNeurons(
+        layer: Int, _ body: (RawSpan, Range<Int>) -> Void
+    ) throws(ReadFailure) {
+        guard let record = manifest.neurons?[layer] else {
+            preconditionFailure("neurons of a model without bundles")
+        }
+        try withUnits(of: manifest.matrices.count + layer, count: record.extentCount, body)
+    }
+
+    /// All of a layer's bundles, as the file has them.
+    ///
+    /// - Precondition: dense weights stay in memory; extents then lie there one after another.
+    @_lifetime(borrow self)
+    package func residentNeurons(layer: Int) -> RawSpan {
+        guard let record = manifest.neurons?[layer],
+            let start = plan.units[firstUnit[manifest.matrices.count + layer]].pinnedOffset,
+            !plan.streamsDense
+        else { preconditionFailure("neurons that are not all in memory") }
+        let arena = arena
+        let bytes = arena.bytes(at: start, byteCount: record.byteCount)
+        return unsafe _overrideLifetime(bytes, borrowing: self)
+    }
+
+    /// Where neuron `number` of a layer is.
+    package func place(ofNeuron number: Int, layer: Int) -> Int {
+        neurons.places[layer].isEmpty ? number : Int(neurons.places[layer][number])
+    }
+
+    /// The neuron at a place of a layer.
+    package func neuron(atPlace place: Int, layer: Int) -> Int {
+        neurons.neurons[layer].isEmpty ? place : Int(neurons.neurons[layer][place])
+    }
+
+    /// Keeps a neuron's record beyond ``withNeurons(layer:_:)``, until the next layer's are kept:
+    /// for neurons that are streamed in another order than they are summed in.
+    package func keep(_ record: RawSpan, neuron: Int) {
+        let offset = plan.stagingOffset + neuron * record.byteCount
+        precondition(offset + record.byteCount <= plan.arenaBytes, "the plan has room for a layer")
+        let arena = arena
+        var room = arena.mutableBytes(at: offset, byteCount: record.byteCount)
+        unsafe room.withUnsafeMutableBytes { target in
+            unsafe record.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
+        }
+    }
+
+    /// The record of a neuron that was kept.
+    @_lifetime(borrow self)
+    package func kept(neuron: Int, byteCount: Int) -> RawSpan {
+        let arena = arena
+        let bytes = arena.bytes(
+            at: plan.stagingOffset + neuron * byteCount, byteCount: byteCount)
+        return unsafe _overrideLifetime(bytes, borrowing: self)
+    }
+}
