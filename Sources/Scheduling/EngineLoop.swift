@@ -122,7 +122,7 @@ final class EngineLoop {
         let admission = Admission(
             order: waiting.order, prompt: prompt, sequence: sequence, sampler: sampler,
             tokensMax: tokensMax, submittedNanoseconds: waiting.submittedNanoseconds,
-            drafting: model.drafting(tokens: prompt.count + tokensMax))
+            draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
             id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)
     }

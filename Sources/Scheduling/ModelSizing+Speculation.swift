@@ -97,9 +97,8 @@ extension ModelInstance {
         SpeculationControl(policy: speculationPolicy, draftsMax: speculationRoom.draftsMax)
     }
 
-    /// What a session of at most `tokens` guesses from; nil where nothing is drafted.
-    func drafting(tokens: Int) -> Drafting? {
-        speculationRoom.draftsMax == 0
-            ? nil : Drafting(windowTokens: min(tokens, speculationRoom.windowTokens))
+    /// As far back as a session of at most `tokens` looks for drafts; nil where nothing is drafted.
+    func draftWindowTokens(of tokens: Int) -> Int? {
+        speculationRoom.draftsMax == 0 ? nil : min(tokens, speculationRoom.windowTokens)
     }
 }

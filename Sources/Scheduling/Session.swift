@@ -14,8 +14,8 @@ struct Admission {
     let sampler: Sampler
     let tokensMax: Int
     let submittedNanoseconds: UInt64
-    /// Nil where nothing is drafted.
-    var drafting: Drafting?
+    /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
+    let draftWindowTokens: Int?
 }
 
 /// A generation in progress. One timeline in the KV cache.
@@ -58,7 +58,7 @@ final class Session {
         statistics.promptTokens = admission.prompt.count
         statistics.queueSeconds = Self.seconds(
             from: admission.submittedNanoseconds, to: startedNanoseconds)
-        drafting = admission.drafting
+        drafting = admission.draftWindowTokens.map { Drafting(windowTokens: $0) }
         for token in admission.prompt {
             sampler.accept(token)
             drafting?.read(token)

@@ -4,6 +4,7 @@ import DaemonCore
 import Glibc
 import Inference
 import ModelFormat
+import Scheduling
 import Testing
 
 @Suite struct ConfigurationTests {
@@ -36,6 +37,18 @@ import Testing
         let tests = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
         #expect(try Profile(path: "/\(tests)/profiles/generic.toml") == Profile())
         #expect(try profile("") == Profile())
+    }
+
+    @Test func speculationIsNamedOrCounted() throws {
+        func policy(_ value: String) throws(ConfigurationError) -> SpeculationPolicy {
+            try profile("[generation]\nspeculate = \(value)").generation.speculation
+        }
+        #expect(try policy("\"auto\"") == .automatic)
+        #expect(try policy("\"off\"") == .off)
+        #expect(try policy("5") == .upTo(5))
+        for wrong in ["0", "32", "-1", "\"5\"", "\"on\"", "true", "1.5"] {
+            #expect(throws: ConfigurationError.self, "\(wrong)") { try policy(wrong) }
+        }
     }
 
     @Test func readsEveryKnob() throws {

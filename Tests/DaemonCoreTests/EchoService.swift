@@ -88,6 +88,8 @@ final class EchoService: StoppableService {
         statistics.bundleHits = 3
         statistics.bundleMisses = 1
         statistics.keyValueBytes = 512
+        statistics.draftedTokens = 4
+        statistics.acceptedTokens = 1
         return statistics
     }
 }

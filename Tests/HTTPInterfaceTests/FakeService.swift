@@ -75,6 +75,8 @@ final class FakeService: GenerationService {
         statistics.bundleHits = 3
         statistics.bundleMisses = 1
         statistics.keyValueBytes = 512
+        statistics.draftedTokens = 4
+        statistics.acceptedTokens = 1
         return statistics
     }
 

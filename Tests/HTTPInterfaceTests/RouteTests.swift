@@ -91,12 +91,23 @@ import Testing
             #expect(json["timings"]?["prompt_per_second"]?.double == 6)
             #expect(json["timings"]?["predicted_n"]?.integer == 2)
             #expect(json["timings"]?["predicted_per_second"]?.double == 8)
+            #expect(json["timings"]?["draft_n"]?.integer == 4)
+            #expect(json["timings"]?["draft_n_accepted"]?.integer == 1)
             #expect(json["sluice"]?["flash_bytes"]?.integer == 4096)
             #expect(json["sluice"]?["bundle_hit_rate"]?.double == 0.75)
             #expect(json["sluice"]?["kv_bytes"]?.integer == 512)
             #expect(server.records.last?.generatedTokens == 2)
             #expect(server.records.last?.outcome == "stop")
         }
+    }
+
+    @Test func draftsAreTimedWhereThereAreAny() throws {
+        var writer = AnswerWriter(
+            options: AnswerOptions(kind: .chat), identifier: "1", created: 0, model: "m")
+        let whole = writer.whole("", probabilities: [], .stop, GenerationStatistics())
+        let json = try JSONParser.parse(Array(whole.readableBytesView))
+        #expect(json["timings"]?["predicted_n"]?.integer == 0)
+        #expect(json["timings"]?["draft_n"] == nil)
     }
 
     @Test func streamsAChat() throws {

@@ -153,6 +153,19 @@ import WeightStore
         try compareEvents(model: "qwen3", orders: [order]) { $0.contextTokens = 64 }
     }
 
+    /// Drawn answers that the model itself ends, some just after a draft that was right.
+    @Test func endsOfGenerationAreWhereTheyWere() throws {
+        let orders = (0..<60).map { seed in
+            var order = Self.order("qwen3", tokensMax: 200)
+            order.sampling.temperature = 2
+            order.sampling.topK = 40
+            order.sampling.seed = UInt64(seed)
+            return order
+        }
+        let events = try compareEvents(model: "qwen3", orders: orders)
+        #expect(events.contains { $0.last?.hasPrefix("finished stop") == true })
+    }
+
     @Test func draftsAreCounted() throws {
         let catalog = try TinyCatalog(["qwen3"])
         let order = Self.order("qwen3", tokensMax: 64)
@@ -232,10 +245,11 @@ import WeightStore
         return orders
     }
 
+    @discardableResult
     private func compareEvents(
         model: String, orders: [GenerationOrder],
         _ configure: (inout ModelOptions) -> Void = { _ in }
-    ) throws {
+    ) throws -> [[String]] {
         let catalog = try TinyCatalog([model])
         var plain: [[String]] = []
         for policy in Self.policies {
@@ -248,6 +262,7 @@ import WeightStore
             let accepted = answers.reduce(0) { $0 + ($1.statistics?.acceptedTokens ?? 0) }
             if case .upTo = policy { #expect(accepted > 0) }
         }
+        return plain
     }
 
     /// All that an event says but for times, and what was read and drafted.
