@@ -1,0 +1,127 @@
+// Which of a layer's neurons stay in memory: those that fired lately, and those that fire often.
+// Bookkeeping alone, without memory or reading of its own.
+
+/// A layer's window: as many neurons as it has rows for.
+///
+/// "LLM in a flash" (arXiv 2312.11514, section 3.1) keeps whoever fired in the last k tokens, k as
+/// large as memory allows. The same memory holds more of what comes next when neurons are ranked by
+/// two averages of their firing, one that forgets within a few tokens and one within some dozens
+/// (docs/LLM-IN-A-FLASH.md has both side by side).
+package struct NeuronWindow: Sendable {
+    /// What of the averages a token keeps, and how much the fast one counts.
+    private static let fastKeeps: Float = 0.8
+    private static let slowKeeps: Float = 0.95
+    private static let fastWeight: Float = 0.3
+
+    /// Rows that the layer may have.
+    package let rowsMax: Int
+    /// Row of each neuron, or -1.
+    private var rowOf: [Int32]
+    /// The neurons that have rows, in no order.
+    private var members: [Int32] = []
+    private var fast: [Float]
+    private var slow: [Float]
+    /// Room to rank in.
+    private var ranks: [UInt64] = []
+
+    package init(neuronCount: Int, rowsMax: Int) {
+        self.rowsMax = min(rowsMax, neuronCount)
+        rowOf = Array(repeating: -1, count: neuronCount)
+        fast = Array(repeating: 0, count: neuronCount)
+        slow = fast
+        members.reserveCapacity(self.rowsMax)
+        ranks.reserveCapacity(neuronCount)
+    }
+
+    /// Bytes that a window of `neuronCount` neurons takes.
+    package static func byteCount(neuronCount: Int) -> Int { neuronCount * (4 + 4 + 4 + 4 + 8) }
+
+    package var count: Int { members.count }
+
+    /// Where a neuron is; nil when it is not in memory.
+    package func row(of neuron: Int) -> Int? {
+        let row = rowOf[neuron]
+        return row < 0 ? nil : Int(row)
+    }
+
+    /// Learns from a token: how likely each neuron was to fire, or 1 and 0 where that is known.
+    package mutating func note(_ likelihoods: Span<Float>) {
+        precondition(likelihoods.count >= rowOf.count)
+        for neuron in rowOf.indices {
+            let value = likelihoods[neuron]
+            fast[neuron] = fast[neuron] * Self.fastKeeps + value * (1 - Self.fastKeeps)
+            slow[neuron] = slow[neuron] * Self.slowKeeps + value * (1 - Self.slowKeeps)
+        }
+    }
+
+    /// Puts neurons that were fetched into the window, in the place of those that rank lower.
+    ///
+    /// - Parameters:
+    ///   - fetched: not in the window, each with the row that its record is in.
+    ///   - release: told each row that nobody has any more: of a neuron that left, or of a fetched
+    ///     one that does not stay.
+    package mutating func admit(
+        _ fetched: [(neuron: Int32, row: Int32)], release: (Int32) -> Void
+    ) {
+        for (neuron, row) in fetched { rowOf[Int(neuron)] = row }
+        members += fetched.map(\.neuron)
+        guard members.count > rowsMax else { return }
+        // Ranks are never negative: as bits they sort as they do as numbers.
+        ranks.removeAll(keepingCapacity: true)
+        for neuron in members {
+            let rank = slow[Int(neuron)] + fast[Int(neuron)] * Self.fastWeight
+            ranks.append(UInt64(rank.bitPattern) << 32 | UInt64(UInt32(bitPattern: neuron)))
+        }
+        let leaving = members.count - rowsMax
+        Selection.putLowestFirst(&ranks, count: leaving)
+        members.removeAll(keepingCapacity: true)
+        for (index, rank) in ranks.enumerated() {
+            let neuron = Int32(truncatingIfNeeded: rank)
+            if index < leaving {
+                release(rowOf[Int(neuron)])
+                rowOf[Int(neuron)] = -1
+            } else {
+                members.append(neuron)
+            }
+        }
+    }
+
+    /// Calls `body` with each neuron in memory.
+    package func forEach(_ body: (Int) -> Void) { for neuron in members { body(Int(neuron)) } }
+
+    /// Forgets who is in memory, and keeps what was learnt.
+    package mutating func removeAll(release: (Int32) -> Void) {
+        for neuron in members {
+            release(rowOf[Int(neuron)])
+            rowOf[Int(neuron)] = -1
+        }
+        members.removeAll(keepingCapacity: true)
+    }
+}
+
+/// Hoare's selection (1961).
+enum Selection {
+    /// Reorders so that the `count` lowest values come first, in any order.
+    static func putLowestFirst(_ values: inout [UInt64], count: Int) {
+        var (low, high) = (0, values.count - 1)
+        while low < high {
+            let pivot = values[low + (high - low) / 2]
+            var (left, right) = (low, high)
+            while left <= right {
+                while values[left] < pivot { left += 1 }
+                while values[right] > pivot { right -= 1 }
+                guard left <= right else { break }
+                values.swapAt(left, right)
+                left += 1
+                right -= 1
+            }
+            if count <= right {
+                high = right
+            } else if count >= left {
+                low = left
+            } else {
+                return
+            }
+        }
+    }
+}
