@@ -9,14 +9,39 @@ enum {
     NEURONS_TOGETHER = 4,
     // Elements that many tokens' results have in the first-level cache at a time.
     STRIP = 64,
-    PAIR = 2 * LANES
+    PAIR = 2 * LANES,
+    // Columns of quants whose scales lie apart, beside the formats' numbers.
+    QUANTS = CKERNELS_FORMAT_COUNT
 };
+
+// A column, and where its scales are if they lie apart.
+typedef struct {
+    const uint8_t *numbers;
+    const uint8_t *scales;
+} column;
+
+LANES_INLINE column column_of(const int format, const ckernels_columns *p, size_t i) {
+    column c = {p->records[i] + p->record_offset, NULL};
+    if (format == QUANTS) {
+        c.scales = p->scales + 2 * p->width * (p->neurons[i] / CKERNELS_QUANT_BLOCK);
+    }
+    return c;
+}
 
 // Elements PAIR * pair ... of a column.
 LANES_INLINE void decode_pair(
-    const int format, const uint8_t *column, size_t pair, lanes *weights) {
+    const int format, const column c, size_t pair, lanes *weights) {
     typedef int8_t byte_lanes __attribute__((vector_size(16)));
+    const uint8_t *column = c.numbers;
+    byte_lanes quants[2];
     switch (format) {
+    case QUANTS:
+        memcpy(quants, column + PAIR * pair, sizeof quants);
+        for (size_t k = 0; k < 2; k++) {
+            lanes scales = lanes_load_halves(c.scales + 2 * (PAIR * pair + LANES * k));
+            weights[k] = scales * __builtin_convertvector(quants[k], lanes);
+        }
+        return;
     case CKERNELS_F32:
         weights[0] = lanes_load(column + 4 * PAIR * pair);
         weights[1] = lanes_load(column + 4 * PAIR * pair + 4 * LANES);
@@ -32,15 +57,17 @@ LANES_INLINE void decode_pair(
     }
     const uint8_t *block = column + 34 * pair;
     lanes step = lanes_splat(float_from_half(load_u16(block)));
-    byte_lanes quants[2];
     memcpy(quants, block + 2, sizeof quants);
     weights[0] = step * __builtin_convertvector(quants[0], lanes);
     weights[1] = step * __builtin_convertvector(quants[1], lanes);
 }
 
-// One element of a column of plain numbers.
-LANES_INLINE float decode_one(const int format, const uint8_t *column, size_t i) {
+// One element of a column that has no blocks.
+LANES_INLINE float decode_one(const int format, const column c, size_t i) {
+    const uint8_t *column = c.numbers;
     switch (format) {
+    case QUANTS:
+        return float_from_half(load_u16(c.scales + 2 * i)) * (float)(int8_t)column[i];
     case CKERNELS_F32: return float_from_bits(load_u32(column + 4 * i));
     case CKERNELS_F16: return float_from_half(load_u16(column + 2 * i));
     default: return float_from_bits((uint32_t)load_u16(column + 2 * i) << 16);
@@ -49,7 +76,7 @@ LANES_INLINE float decode_one(const int format, const uint8_t *column, size_t i)
 
 // Elements first ..< end of the columns of `count` (a constant) neurons for one token.
 LANES_INLINE void add_neurons(
-    const int format, const int count, const uint8_t *const *columns, const float *values,
+    const int format, const int count, const column *columns, const float *values,
     float *y, size_t first, size_t end) {
     size_t i = first;
     for (; i + PAIR <= end; i += PAIR) {
@@ -74,13 +101,13 @@ LANES_INLINE void add_neurons(
 
 LANES_INLINE void add_for_one(
     const int format, const ckernels_columns *p, size_t first, size_t end) {
-    const uint8_t *columns[NEURONS_TOGETHER];
+    column columns[NEURONS_TOGETHER];
     float values[NEURONS_TOGETHER];
     int count = 0;
     for (size_t i = 0; i < p->count; i++) {
         uint32_t neuron = p->neurons[i];
         if (p->masks[neuron] == 0) continue;
-        columns[count] = p->records[i] + p->record_offset;
+        columns[count] = column_of(format, p, i);
         values[count++] = p->values[neuron];
         if (count < NEURONS_TOGETHER) continue;
         add_neurons(format, NEURONS_TOGETHER, columns, values, p->y, first, end);
@@ -98,7 +125,7 @@ LANES_INLINE void add_strip(
         uint32_t neuron = p->neurons[i];
         uint64_t mask = p->masks[neuron];
         if (mask == 0) continue;
-        const uint8_t *column = p->records[i] + p->record_offset;
+        const column column = column_of(format, p, i);
         lanes weights[STRIP / LANES];
 #pragma clang loop unroll(full)
         for (int k = 0; k < pairs; k++) {
@@ -118,12 +145,12 @@ LANES_INLINE void add_strip(
     }
 }
 
-// The elements after the last pair, of plain numbers.
+// The elements after the last pair, without blocks.
 LANES_INLINE void add_rest(
     const int format, const ckernels_columns *p, size_t first, size_t end) {
     for (size_t i = 0; i < p->count; i++) {
         uint32_t neuron = p->neurons[i];
-        const uint8_t *column = p->records[i] + p->record_offset;
+        const column column = column_of(format, p, i);
         for (uint64_t mask = p->masks[neuron]; mask != 0; mask &= mask - 1) {
             size_t t = (size_t)__builtin_ctzll(mask);
             float value = p->values[neuron * p->tokens + t];
@@ -151,7 +178,8 @@ LANES_INLINE void add_format(
 
 TARGET void JOIN(ckernels_add_columns_, SET)(
     int format, const ckernels_columns *columns, size_t first, size_t end) {
-    switch (format) {
+    switch (columns->scales ? QUANTS : format) {
+    case QUANTS: add_format(QUANTS, columns, first, end); break;
     case CKERNELS_F32: add_format(CKERNELS_F32, columns, first, end); break;
     case CKERNELS_F16: add_format(CKERNELS_F16, columns, first, end); break;
     case CKERNELS_BF16: add_format(CKERNELS_BF16, columns, first, end); break;

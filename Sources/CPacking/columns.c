@@ -45,3 +45,19 @@ void cpacking_plain_columns(
     const uint8_t *row, size_t unit, size_t columns, uint8_t *const *stored, size_t element) {
     for (size_t c = 0; c < columns; c++) memcpy(stored[c] + element * unit, row + c * unit, unit);
 }
+
+void cpacking_split_columns(
+    uint32_t type, const uint8_t *row, size_t skipped, size_t columns, uint8_t *const *stored,
+    size_t element, uint8_t *scales, size_t stride) {
+    size_t bytes = type == CPACKING_Q4_0 ? 18 : 34;
+    for (size_t at = 0; at < skipped + columns; at += BLOCK, row += bytes, scales += stride) {
+        memcpy(scales, row, 2);
+        for (size_t i = 0; i < BLOCK; i++) {
+            if (at + i < skipped || at + i >= skipped + columns) continue;
+            uint8_t quant = row[2 + i % (bytes - 2)];
+            // Low nibbles are the first 16.
+            if (type == CPACKING_Q4_0) quant = (uint8_t)((i < 16 ? quant & 15 : quant >> 4) - 8);
+            stored[at + i - skipped][element] = quant;
+        }
+    }
+}

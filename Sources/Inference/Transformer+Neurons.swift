@@ -122,7 +122,7 @@ extension Transformer {
     /// The listed neurons' share of their group's results. Nothing else of the network is needed.
     func computeListed(_ network: LayerGraph.Neurons, _ activations: inout Activations) {
         let start = MonotonicClock.nanoseconds
-        let record = network.record
+        let (record, store) = (network.record, store)
         if record.gate != nil {
             kernels.multiplyListed(
                 &activations.neurons, format: record.up, columns: record.width,
@@ -131,7 +131,8 @@ extension Transformer {
         }
         kernels.addListed(
             activations.neurons, format: record.down, width: record.width,
-            recordOffset: network.geometry.columnOffset, values: activations.up,
+            recordOffset: network.geometry.columnOffset,
+            scales: store.neuronScales(layer: record.layer), values: activations.up,
             to: &activations.projected, team: team)
         computeNanoseconds += MonotonicClock.nanoseconds - start
     }

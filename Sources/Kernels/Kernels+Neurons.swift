@@ -78,23 +78,33 @@ extension Kernels {
     /// - Parameters:
     ///   - format: of columns of `width` elements.
     ///   - recordOffset: where in a record the column begins.
+    ///   - scales: halves `[neurons / 32][width]` where columns are signed bytes without scales.
     ///   - y: `[tokens of the step][width]`.
     package func addListed(
         _ batch: borrowing NeuronBatch, format: WeightFormat, width: Int, recordOffset: Int,
-        values: borrowing Buffer<Float>, to y: inout Buffer<Float>, team: ComputeTeam
+        scales: RawSpan?, values: borrowing Buffer<Float>, to y: inout Buffer<Float>, team: ComputeTeam
     ) {
-        precondition([.f32, .f16, .bf16, .q8_0].contains(format), "columns of other formats")
         let tokens = batch.tokens(ofGroup: batch.group)
         guard batch.count > 0, width > 0 else { return }
         precondition(tokens.upperBound * width <= y.count)
-        precondition(width % format.blockElements == 0 && recordOffset >= 0)
+        precondition(recordOffset >= 0)
+        var scalesStart: UnsafePointer<UInt8>?
+        if let scales {
+            let blocks = (batch.neurons + ProductInput.blockElements - 1)
+            precondition(
+                scales.byteCount >= blocks / ProductInput.blockElements * width * 2)
+            unsafe scalesStart = scales.start
+        } else {
+            precondition([.f32, .f16, .bf16, .q8_0].contains(format), "columns of other formats")
+            precondition(width % format.blockElements == 0)
+        }
         var sums = y.mutableSpan
         let columns = unsafe ckernels_columns(
             records: batch.recordList, record_offset: recordOffset,
             neurons: batch.listed.span.start, count: batch.count,
             masks: batch.masks.span.start + batch.group * batch.neurons,
             values: values.span.start + tokens.lowerBound * batch.neurons, tokens: tokens.count,
-            y: sums.start + tokens.lowerBound * width, y_stride: width)
+            scales: scalesStart, width: width, y: sums.start + tokens.lowerBound * width, y_stride: width)
         let job = unsafe ColumnsJob(
             table: table, format: format.kernelNumber, columns: columns, width: width,
             memberCount: team.memberCount)

@@ -16,8 +16,12 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     /// Nil where the network has no gate.
     package var gate: WeightFormat?
     package var up: WeightFormat
-    /// Of columns: blocks run along the network's output.
+    /// Of columns. With ``scales`` the source's format: a column is its quants, a signed byte each.
+    /// Without, blocks run along the network's output.
     package var down: WeightFormat
+    /// The down matrix's own scales, little-endian halves: for each 32 neurons, in the order of
+    /// their numbers, one per output. Nil where columns have their scales in them, or none.
+    package var scales: PackedExtent?
     package var neuronsPerBundle: Int
     /// Of the first bundle.
     package var offset: UInt64
@@ -30,7 +34,7 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
 
     package init(
         layer: Int, count: Int, width: Int, gate: WeightFormat?, up: WeightFormat,
-        down: WeightFormat, neuronsPerBundle: Int, offset: UInt64, isReordered: Bool,
+        down: WeightFormat, scales: PackedExtent?, neuronsPerBundle: Int, offset: UInt64, isReordered: Bool,
         checksums: PackedExtent, places: PackedExtent
     ) {
         self.layer = layer
@@ -39,6 +43,7 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
         self.gate = gate
         self.up = up
         self.down = down
+        self.scales = scales
         self.neuronsPerBundle = neuronsPerBundle
         self.offset = offset
         self.isReordered = isReordered
@@ -54,7 +59,12 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     /// Bytes of one neuron's row of up where that is not the first projection, else 0.
     package var upBytes: Int { gate == nil ? 0 : up.rowBytes(columns: width) }
     /// Bytes of one neuron's column of down.
-    package var columnBytes: Int { down.rowBytes(columns: width) }
+    package var columnBytes: Int { scales == nil ? down.rowBytes(columns: width) : width }
+    /// Bytes of ``scales``: whole blocks of 32 neurons.
+    package var scalesBytes: Int { count / Self.neuronsPerScale * width * 2 }
+    package static let neuronsPerScale = 32
+    /// Formats of a source whose scales can lie apart from its quants.
+    package static let splitFormats = [WeightFormat.q8_0, .q4_0]
     /// Bytes of what a neuron needs beyond its row of the first projection.
     package var restBytes: Int { upBytes + columnBytes }
 

@@ -258,19 +258,17 @@ private struct PackedValidator {
             guard layer.layer == index, (layer.gate != nil) == hyperparameters.hasGate else {
                 throw error("\(name), gates as in the family", "others of layer \(layer.layer)")
             }
-            for format in [layer.gate ?? layer.up, layer.up, layer.down] {
-                try checkShape(
-                    format, rows: layer.count, columns: layer.width, is: shape, name)
-            }
+            try checkColumns(layer, shape, name)
             guard (1...layer.count).contains(layer.neuronsPerBundle) else {
                 throw error(
                     "bundles of 1 to \(layer.count) \(name)", "\(layer.neuronsPerBundle)")
             }
             try checkRange(layer.offset, layer.byteCount, name)
-            let sizes = [
+            var sizes = [
                 (layer.checksums, layer.bundleCount * 8, "checksums"),
                 (layer.places, layer.count * 4, "places")
             ]
+            if let scales = layer.scales { sizes.append((scales, layer.scalesBytes, "scales")) }
             for (extent, byteCount, what) in sizes {
                 guard extent.byteCount == byteCount else {
                     throw error(
@@ -278,6 +276,27 @@ private struct PackedValidator {
                 }
                 try checkRange(extent.offset, byteCount, "\(what) of the \(name)")
             }
+        }
+    }
+
+    private func checkColumns(
+        _ layer: PackedNeuronLayer, _ shape: MatrixShape, _ name: String
+    ) throws(FormatError) {
+        for format in [layer.gate ?? layer.up, layer.up] {
+            try checkShape(format, rows: layer.count, columns: layer.width, is: shape, name)
+        }
+        guard layer.scales == nil else {
+            let source = MatrixShape(rows: shape.columns, columns: shape.rows)
+            try checkShape(
+                layer.down, rows: layer.width, columns: layer.count, is: source, name)
+            guard PackedNeuronLayer.splitFormats.contains(layer.down) else {
+                throw error("\(name) of q8_0 or q4_0", layer.down.rawValue)
+            }
+            return
+        }
+        try checkShape(layer.down, rows: layer.count, columns: layer.width, is: shape, name)
+        guard [.f32, .f16, .bf16, .q8_0].contains(layer.down) else {
+            throw error("\(name), columns of f32, f16, bf16 or q8_0", layer.down.rawValue)
         }
     }
 

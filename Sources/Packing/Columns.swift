@@ -15,15 +15,24 @@ enum Columns {
     ///   - skipping: numbers of each part before the first column.
     ///   - offsets: where each column begins in `memory`.
     static func turn(
-        _ tensor: GGUFTensor, as format: WeightFormat, firstRow: Int, rows: Int, partBytes: Int,
-        skipping: Int, size: NeuronPieceSize, memory: MemoryArena, into offsets: [Int]
+        _ tensor: GGUFTensor, _ record: PackedNeuronLayer, firstRow: Int, rows: Int,
+        partBytes: Int, skipping: Int, size: NeuronPieceSize, memory: MemoryArena,
+        into offsets: [Int]
     ) -> ConversionError {
+        let format = record.down
         let type = tensor.type
         var whole = memory.mutableBytes(at: 0, byteCount: size.bundleBytes)
         let source = memory.bytes(at: size.sourceOffset, byteCount: rows * partBytes)
         return unsafe whole.withUnsafeMutableBytes { target in
             let columns = unsafe offsets.map { offset -> UnsafeMutablePointer<UInt8>? in
                 unsafe (target.baseAddress! + offset).assumingMemoryBound(to: UInt8.self)
+            }
+            guard record.scales == nil else {
+                let scales = memory.mutableBytes(at: size.scaleOffset, byteCount: size.scaleBytes)
+                unsafe split(
+                    type, source, record, firstRow: firstRow, rows: rows, skipping: skipping,
+                    columns: columns, scales: scales)
+                return ConversionError()
             }
             guard format == .q8_0 else {
                 unsafe source.withUnsafeBytes { bytes in
@@ -49,6 +58,26 @@ enum Columns {
                     firstRow / NeuronPieceSize.rowsTogether, &sums)
             }
             return ConversionError(error: sums.error, norm: sums.norm)
+        }
+    }
+
+    /// Quants to the columns, scales to `[blocks][width]`.
+    private static func split(
+        _ type: GGUFType, _ source: RawSpan, _ record: PackedNeuronLayer, firstRow: Int, rows: Int,
+        skipping: Int, columns: [UnsafeMutablePointer<UInt8>?], scales: consuming MutableRawSpan
+    ) {
+        let partBytes = source.byteCount / rows
+        unsafe source.withUnsafeBytes { bytes in
+            unsafe scales.withUnsafeMutableBytes { target in
+                for row in 0..<rows {
+                    let part = unsafe bytes.baseAddress! + row * partBytes
+                    let first = unsafe target.baseAddress! + (firstRow + row) * 2
+                    unsafe cpacking_split_columns(
+                        type.number, part.assumingMemoryBound(to: UInt8.self), skipping,
+                        columns.count, columns, firstRow + row,
+                        first.assumingMemoryBound(to: UInt8.self), record.width * 2)
+                }
+            }
         }
     }
 

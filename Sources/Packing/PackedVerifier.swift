@@ -66,6 +66,7 @@ package enum PackedVerifier {
         mutating func verifyNeurons(_ layer: PackedNeuronLayer) throws(FormatError) {
             let checksums = try model.neuronChecksums(layer, from: source)
             _ = try model.neuronPlaces(layer, from: source)
+            if let scales = layer.scales { try verify(scales, "the scales of the \(layer.name)") }
             for bundle in 0..<layer.bundleCount {
                 let what = "bundle \(bundle) of the \(layer.name)"
                 for part in [PackedNeuronLayer.BundlePart.first, .rest] {

@@ -12,11 +12,12 @@ struct NeuronSources: Sendable {
     /// The first projection's rows.
     var first: StoredTensor { gate ?? up }
 
-    /// The format of a column of a down matrix: plain numbers stay as they are, all others become
-    /// 8-bit blocks along the column. Nil where columns cannot be stored.
+    /// The format of a column of a down matrix: plain numbers stay as they are, and so do quants
+    /// whose scales can lie apart; all others become 8-bit blocks along the column. Nil where
+    /// columns cannot be stored.
     static func columnFormat(of down: GGUFTensor, width: Int) -> WeightFormat? {
         switch down.type.format {
-        case .f32?, .f16?, .bf16?: return down.type.format
+        case .f32?, .f16?, .bf16?, .q8_0?, .q4_0?: return down.type.format
         case nil where StoredTensor(down).format == .f32: return nil
         default: return width % WeightFormat.q8_0.blockElements == 0 ? .q8_0 : nil
         }
@@ -67,7 +68,8 @@ extension PackingPlan {
             records.append(
                 cursor.placeNeurons(
                     layer: layer, count: count, width: width, gate: gate?.format, up: up.format,
-                    down: format))
+                    down: format,
+                    hasScales: PackedNeuronLayer.splitFormats.contains { $0 == down.type.format }))
             sources.append(NeuronSources(gate: gate, up: up, down: down))
         }
         return (records, sources)
@@ -103,7 +105,9 @@ extension PackingPlan {
                     NeuronPieceSize.rowsTogether * blocks * type.blockBytes),
                 floatCount: max(
                     size?.floatCount ?? 0,
-                    NeuronPieceSize.rowsTogether * (blocks * type.blockElements)))
+                    NeuronPieceSize.rowsTogether * (blocks * type.blockElements)),
+                scaleBytes: max(
+                    size?.scaleBytes ?? 0, record.scales == nil ? 0 : blocks * record.width * 2))
         }
     }
 }
@@ -118,27 +122,31 @@ struct NeuronPieceSize: Sendable, Equatable {
     let sourceBytes: Int
     /// The same decoded.
     let floatCount: Int
+    /// All rows' scales.
+    let scaleBytes: Int
 
     /// Where in the memory each part begins, and where the last ends.
     var sourceOffset: Int { PackedLayout.aligned(bundleBytes) }
     var floatOffset: Int { sourceOffset + PackedLayout.aligned(sourceBytes) }
-    var byteCount: Int { floatOffset + PackedLayout.aligned(floatCount * 4) }
+    var scaleOffset: Int { floatOffset + PackedLayout.aligned(floatCount * 4) }
+    var byteCount: Int { scaleOffset + PackedLayout.aligned(scaleBytes) }
 }
 
 extension LayoutCursor {
     mutating func placeNeurons(
         layer: Int, count: Int, width: Int, gate: WeightFormat?, up: WeightFormat,
-        down: WeightFormat
+        down: WeightFormat, hasScales: Bool
     ) -> PackedNeuronLayer {
         let none = PackedExtent(offset: 0, byteCount: 0, checksum: 0)
         var record = PackedNeuronLayer(
             layer: layer, count: count, width: width, gate: gate, up: up, down: down,
-            neuronsPerBundle: 1, offset: 0, isReordered: false, checksums: none, places: none)
+            scales: hasScales ? none : nil, neuronsPerBundle: 1, offset: 0, isReordered: false, checksums: none, places: none)
         record.neuronsPerBundle = PackedNeuronLayer.neuronsPerBundle(
             firstBytes: record.firstBytes, restBytes: record.restBytes, count: count)
         record.offset = place(record.byteCount).offset
         record.checksums = place(record.bundleCount * 8)
         record.places = place(count * 4)
+        if hasScales { record.scales = place(record.scalesBytes) }
         return record
     }
 }

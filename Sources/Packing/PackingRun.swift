@@ -23,6 +23,8 @@ final class PackingRun: Sendable {
         var embeddingChecksums: [UInt32]
         /// Two for each bundle of neurons, by layer.
         var neuronChecksums: [[UInt32]]
+        /// Of the scales beside them.
+        var scaleChecksums: [ChecksumSum]
         /// Of each tensor's source bytes, by its name.
         var sourceChecksums: [String: ChecksumSum] = [:]
         var conversions: [String: [ConversionPiece]] = [:]
@@ -52,7 +54,8 @@ final class PackingRun: Sendable {
                 embeddingChecksums: [UInt32](repeating: 0, count: pages),
                 neuronChecksums: (plan.manifest.neurons ?? []).map {
                     [UInt32](repeating: 0, count: 2 * $0.bundleCount)
-                }))
+                },
+                scaleChecksums: (plan.manifest.neurons ?? []).map { _ in ChecksumSum() }))
     }
 
     // MARK: Taking tasks
@@ -115,6 +118,14 @@ final class PackingRun: Sendable {
 
     func neuronChecksums(layer: Int) -> [UInt32] {
         state.withLock { $0.neuronChecksums[layer] }
+    }
+
+    func addScales(_ checksum: UInt32, layer: Int, bytesAfter: Int) {
+        state.withLock { $0.scaleChecksums[layer].add(checksum, bytesAfter: bytesAfter) }
+    }
+
+    func scalesChecksum(layer: Int) -> UInt32 {
+        state.withLock { $0.scaleChecksums[layer].value }
     }
 
     /// Notes what some bytes of a tensor are in its checksum. Every byte once.

@@ -72,9 +72,11 @@ extension PackingWorker {
             precondition(
                 first.byteCount == record.checksums.byteCount
                     && second.byteCount == record.places.byteCount, "planned sizes are written")
+            let scales = run.scalesChecksum(layer: index)
             run.set {
                 $0.neurons?[index].checksums = first
                 $0.neurons?[index].places = second
+                $0.neurons?[index].scales?.checksum = scales
             }
         }
     }
@@ -163,13 +165,33 @@ private struct NeuronPiece {
             }
             error.add(
                 Columns.turn(
-                    down, as: record.down, firstRow: row, rows: rows, partBytes: partBytes,
+                    down, record, firstRow: row, rows: rows, partBytes: partBytes,
                     skipping: places.lowerBound - first * block, size: size, memory: memory,
                     into: offsets))
         }
         run.addSource(down, checksum.value(bytesAfterLast: rowBytes - end * type.blockBytes))
-        if record.down == .q8_0 { run.addConversion(down, error, at: places.lowerBound) }
+        if let scales = record.scales {
+            try writeScales(counted, at: scales.offset, skipping: counted.lowerBound - first)
+        } else if record.down == .q8_0 {
+            run.addConversion(down, error, at: places.lowerBound)
+        }
         if places.upperBound == record.count { forget(down) }
+    }
+
+    /// The scales of some blocks of neurons, those that count in this piece.
+    private func writeScales(
+        _ blocks: Range<Int>, at start: UInt64, skipping: Int
+    ) throws(PackingError) {
+        let rowBytes = record.width * 2
+        let bytes = memory.bytes(
+            at: size.scaleOffset + skipping * rowBytes, byteCount: blocks.count * rowBytes)
+        let end = record.scalesBytes - blocks.upperBound * rowBytes
+        run.addScales(Checksum.of(bytes), layer: record.layer, bytesAfter: end)
+        do {
+            try run.file.write(bytes, at: start + UInt64(blocks.lowerBound * rowBytes))
+        } catch {
+            throw .destination(error)
+        }
     }
 
     /// Other pieces may still read the matrix; from the disk then.

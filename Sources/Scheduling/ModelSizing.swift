@@ -139,6 +139,7 @@ package struct ModelSizing: Sendable {
         budget.add("connections", options.connectionBytes)
         budget.add("vocabulary", parsed.tokenizer.residentBytes)
         budget.add("vectors", manifest.vectors.extent.byteCount)
+        budget.add("neuron scales", WeightStore.neuronScalesBytes(manifest))
         budget.add("directory", directoryBytes(manifest))
         budget.add("KV pages", cacheBytes)
         budget.add("activations", activations.byteCount)

@@ -13,8 +13,19 @@ struct NeuronDirectory {
     let places: [[UInt32]]
     /// The neuron at each place; empty alike.
     let neurons: [[UInt32]]
+    /// The down matrices' scales, layer after layer, where they lie apart.
+    let scales: MemoryArena
 
-    init(_ model: PackedModel, from source: FileByteSource) throws(FormatError) {
+    init(_ model: PackedModel, from source: FileByteSource) throws {
+        let scales = try MemoryArena(byteCount: Self.scalesBytes(model.manifest))
+        for layer in model.manifest.neurons ?? [] {
+            guard let extent = layer.scales else { continue }
+            var room = scales.mutableBytes(
+                at: Self.scalesBytes(model.manifest, before: layer.layer),
+                byteCount: extent.byteCount)
+            try model.read(extent, from: source, into: &room, "the scales of the \(layer.name)")
+        }
+        self.scales = scales
         var (checksums, places, neurons): ([[UInt32]], [[UInt32]], [[UInt32]]) = ([], [], [])
         for layer in model.manifest.neurons ?? [] {
             checksums.append(try model.neuronChecksums(layer, from: source))
@@ -32,7 +43,14 @@ struct NeuronDirectory {
         (self.checksums, self.places, self.neurons) = (checksums, places, neurons)
     }
 
-    /// Bytes that it takes for `manifest`.
+    /// Bytes of the scales of all layers, or of those before one.
+    static func scalesBytes(_ manifest: PackedManifest, before layer: Int = .max) -> Int {
+        (manifest.neurons ?? []).prefix(layer).reduce(0) {
+            $0 + PackedLayout.aligned($1.scales?.byteCount ?? 0)
+        }
+    }
+
+    /// Bytes that the rest of it takes for `manifest`.
     static func byteCount(_ manifest: PackedManifest) -> Int {
         (manifest.neurons ?? []).reduce(0) { sum, layer in
             sum + layer.checksums.byteCount + (layer.isReordered ? 2 * layer.places.byteCount : 0)
@@ -44,6 +62,22 @@ extension WeightStore {
     /// Bytes that the books of `manifest`'s neurons take.
     package static func neuronDirectoryBytes(_ manifest: PackedManifest) -> Int {
         NeuronDirectory.byteCount(manifest)
+    }
+
+    /// Bytes that the scales of `manifest`'s down matrices take, which stay.
+    package static func neuronScalesBytes(_ manifest: PackedManifest) -> Int {
+        NeuronDirectory.scalesBytes(manifest)
+    }
+
+    /// The scales of a layer's columns, halves `[neurons / 32][width]`; nil where columns have
+    /// none apart.
+    @_lifetime(borrow self)
+    package func neuronScales(layer: Int) -> RawSpan? {
+        guard let extent = manifest.neurons?[layer].scales else { return nil }
+        let arena = neurons.scales
+        let bytes = arena.bytes(
+            at: NeuronDirectory.scalesBytes(manifest, before: layer), byteCount: extent.byteCount)
+        return unsafe _overrideLifetime(bytes, borrowing: self)
     }
 
     /// Calls `body` with all of a layer's bundles, some at a time: their bytes, and the places in

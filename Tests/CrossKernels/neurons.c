@@ -55,7 +55,9 @@ static const uint8_t **random_records(int format, size_t width, nature nature) {
     return records;
 }
 
-static void check_columns(int format, size_t width, size_t tokens, nature nature) {
+// With `scales` apart columns are bytes, of which there are enough.
+static void check_columns(
+    int format, size_t width, size_t tokens, nature nature, int has_scales) {
     describe_case("%zu columns, %zu tokens, %s", width, tokens, nature_names[nature]);
     size_t stride = width + 5;
     float *x = random_floats(tokens * NEURONS, nature);
@@ -77,6 +79,9 @@ static void check_columns(int format, size_t width, size_t tokens, nature nature
     const uint8_t **records = random_records(format, width, nature);
     const uint8_t **listed = allocate(NEURONS * sizeof(uint8_t *));
     for (size_t i = 0; i < count; i++) listed[i] = records[neurons[i]];
+    size_t scale_count = (NEURONS / 32 + 1) * width;
+    uint16_t *scales = allocate(scale_count * sizeof(uint16_t));
+    for (size_t i = 0; i < scale_count; i++) scales[i] = random_half(nature);
     columns_case context = {
         .format = format,
         .width = width,
@@ -88,6 +93,8 @@ static void check_columns(int format, size_t width, size_t tokens, nature nature
             .masks = masks,
             .values = values,
             .tokens = tokens,
+            .scales = has_scales ? (const uint8_t *)scales : NULL,
+            .width = width,
             .y_stride = stride,
         },
     };
@@ -102,10 +109,12 @@ void check_neurons(void) {
         int is_plain = formats[f] != CKERNELS_Q8_0;
         for (nature nature = 0; nature < NATURE_COUNT; nature++) {
             for (size_t t = 0; t < 4; t++) {
-                check_columns(formats[f], 32, tokens[t], nature);
-                check_columns(formats[f], 224, tokens[t], nature);
-                if (is_plain) check_columns(formats[f], 141, tokens[t], nature);
-                if (is_plain) check_columns(formats[f], 7, tokens[t], nature);
+                check_columns(formats[f], 32, tokens[t], nature, 0);
+                check_columns(formats[f], 224, tokens[t], nature, 0);
+                if (!is_plain) continue;
+                check_columns(formats[f], 141, tokens[t], nature, 0);
+                check_columns(formats[f], 7, tokens[t], nature, 0);
+                check_columns(formats[f], 224 - f, tokens[t], nature, 1);
             }
         }
     }

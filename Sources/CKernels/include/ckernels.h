@@ -123,7 +123,9 @@ typedef struct {
 // What the columns of listed neurons add to the rows of a batch: for each token t and element e,
 // over the list in order, but for neurons whose bit t in masks is 0:
 //     y[t * y_stride + e] = fma(values[neuron * tokens + t], w[e], y[t * y_stride + e])
-// where w is the decoded column (see ckernels_dequantize). Columns are F32, F16, BF16 or Q8_0.
+// where w is the decoded column (see ckernels_dequantize). Columns are F32, F16, BF16 or Q8_0; or,
+// with `scales`, one signed byte q per element, and w[e] is scale * (float)q, scale being the IEEE
+// half for the neuron's 32 and e.
 typedef struct {
     // Where each listed neuron's record is; its column begins `record_offset` further.
     const uint8_t *const *records;
@@ -137,6 +139,9 @@ typedef struct {
     const float *values;
     // At most 64.
     size_t tokens;
+    // NULL, or [neurons / 32][width] halves; may be unaligned.
+    const uint8_t *scales;
+    size_t width;
     float *y;
     size_t y_stride;
 } ckernels_columns;
