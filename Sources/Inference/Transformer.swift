@@ -21,6 +21,10 @@ package final class Transformer {
     package internal(set) var computeNanoseconds: UInt64 = 0
     /// Told each layer's routing: the layer, and tokens × experts per token, best first.
     package var onRouting: ((_ layer: Int, _ experts: [Int32]) -> Void)?
+    /// Told each dense network's input and its first projection before the activation, tokens ×
+    /// neurons: the layer, both, and the tokens. Neurons that it sets to 0 do not fire.
+    package var onNeurons:
+        ((Int, borrowing ProductInput, inout Buffer<Float>, _ tokens: Int) -> Void)?
     var activations: Activations
     /// Products on their way to becoming one operation.
     var products = ProductGroup()
