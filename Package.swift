@@ -82,6 +82,13 @@ let package = Package(
                 "ModelFormat"
             ]),
 
+        layer(
+            "Calibration",
+            [
+                "Scheduling", "Inference", "Kernels", "WeightStore", "LinuxSystem", "ModelFiles",
+                "ModelFormat"
+            ]),
+
         // Top: the service and its client.
         layer(
             "HTTPInterface",
@@ -99,9 +106,9 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "DaemonCore", "HTTPInterface", "Packing", "Scheduling", "Tokenization",
-                "WeightStore", "Kernels", "LinuxSystem", "ModelFiles", "ModelFormat", nioCore,
-                arguments
+                "Calibration", "DaemonCore", "HTTPInterface", "Packing", "Scheduling",
+                "Tokenization", "WeightStore", "Kernels", "LinuxSystem", "ModelFiles",
+                "ModelFormat", nioCore, arguments
             ],
             swiftSettings: strict, linkerSettings: standalone),
 
@@ -137,6 +144,12 @@ let package = Package(
             [
                 "Scheduling", "Inference", "Kernels", "WeightStore", "Packing", "Tokenization",
                 "LinuxSystem", "ModelFiles", "ModelFormat"
+            ]),
+        tests(
+            "Calibration",
+            [
+                "Calibration", "Scheduling", "Inference", "Kernels", "WeightStore", "Packing",
+                "Tokenization", "LinuxSystem", "ModelFiles", "ModelFormat"
             ]),
         tests("HTTPInterface", ["HTTPInterface", "Scheduling", nioCore, nioHTTP1, nioPosix]),
         tests(

@@ -30,7 +30,10 @@
         const ckernels_product *product, size_t first_tile, size_t end_tile);
 
 #define DECLARE_MULTIPLY_FLOAT(set) FOR_EACH_FLOAT_FORMAT(DECLARE_ONE, set)
-#define DECLARE_MULTIPLY_INTEGER(set) FOR_EACH_QUANTISED_FORMAT(DECLARE_ONE, set)
+#define DECLARE_MULTIPLY_INTEGER(set)           \
+    FOR_EACH_QUANTISED_FORMAT(DECLARE_ONE, set) \
+    void ckernels_score_##set(                  \
+        const ckernels_scores *scores, size_t first_tile, size_t end_tile);
 
 // A table's products, for its initialiser.
 #define NAME_ONE(name, number, set) [CKERNELS_##number] = ckernels_multiply_##name##_##set,

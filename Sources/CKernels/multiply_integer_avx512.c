@@ -32,4 +32,5 @@ LANES_INLINE word_lanes look_up(word_lanes codes, const uint8_t *values) {
 }
 
 #include "multiply_integer.h"
+#include "score.h"
 #endif

@@ -31,4 +31,5 @@ LANES_INLINE int_lanes dot_words(
 
 #include "look_up_avx2.h"
 #include "multiply_integer.h"
+#include "score.h"
 #endif

@@ -12,4 +12,5 @@
 #include "look_up_neon.h"
 #include "dot_words_neon.h"
 #include "multiply_integer.h"
+#include "score.h"
 #endif

@@ -59,4 +59,5 @@ LANES_INLINE void dot_words_together(
 }
 
 #include "multiply_integer.h"
+#include "score.h"
 #endif

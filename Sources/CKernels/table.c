@@ -13,6 +13,7 @@
 static const ckernels_table scalar_table = {
     .name = "scalar",
     .multiply = {FLOAT_PRODUCTS(scalar) INTEGER_PRODUCTS(scalar)},
+    .score = ckernels_score_scalar,
     ELEMENTWISE(scalar),
     REDUCTIONS(scalar),
 };
@@ -21,6 +22,7 @@ static const ckernels_table scalar_table = {
 static const ckernels_table avx2_table = {
     .name = "avx2",
     .multiply = {FLOAT_PRODUCTS(avx2) INTEGER_PRODUCTS(avx2)},
+    .score = ckernels_score_avx2,
     ELEMENTWISE(avx2),
     REDUCTIONS(avx2),
 };
@@ -28,6 +30,7 @@ static const ckernels_table avx2_table = {
 static const ckernels_table avxvnni_table = {
     .name = "avxvnni",
     .multiply = {FLOAT_PRODUCTS(avx2) INTEGER_PRODUCTS(avxvnni)},
+    .score = ckernels_score_avxvnni,
     ELEMENTWISE(avx2),
     REDUCTIONS(avx2),
 };
@@ -35,6 +38,7 @@ static const ckernels_table avxvnni_table = {
 static const ckernels_table avx512_table = {
     .name = "avx512",
     .multiply = {FLOAT_PRODUCTS(avx512) INTEGER_PRODUCTS(avx512)},
+    .score = ckernels_score_avx512,
     ELEMENTWISE(avx512),
     REDUCTIONS(avx512),
 };
@@ -42,6 +46,7 @@ static const ckernels_table avx512_table = {
 static const ckernels_table neon_table = {
     .name = "neon",
     .multiply = {FLOAT_PRODUCTS(neon) INTEGER_PRODUCTS(neon)},
+    .score = ckernels_score_neon,
     ELEMENTWISE(neon),
     REDUCTIONS(neon),
 };
@@ -49,6 +54,7 @@ static const ckernels_table neon_table = {
 static const ckernels_table neon_dotprod_table = {
     .name = "neon_dotprod",
     .multiply = {FLOAT_PRODUCTS(neon) INTEGER_PRODUCTS(neon_dotprod)},
+    .score = ckernels_score_neon_dotprod,
     ELEMENTWISE(neon),
     REDUCTIONS(neon),
 };
@@ -56,6 +62,7 @@ static const ckernels_table neon_dotprod_table = {
 static const ckernels_table neon_i8mm_table = {
     .name = "neon_i8mm",
     .multiply = {FLOAT_PRODUCTS(neon) INTEGER_PRODUCTS(neon_i8mm)},
+    .score = ckernels_score_neon_i8mm,
     ELEMENTWISE(neon),
     REDUCTIONS(neon),
 };

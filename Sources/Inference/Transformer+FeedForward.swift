@@ -12,7 +12,8 @@ extension Transformer {
         normalizeHidden(layer.feedForwardNorm, wave, &activations)
         switch layer.feedForward {
         case .dense(let network):
-            try project(network, tokens: wave.tokenCount, &activations)
+            try project(
+                network, layer: layer.index, tokens: wave.tokenCount, &activations)
             activations.isProjectedDue = true
         case .neurons(let network):
             try sumNeurons(network, tokens: wave.tokenCount, &activations)
@@ -22,15 +23,22 @@ extension Transformer {
         }
     }
 
-    /// A whole network from `normed` to `projected`: gate and up, activation, down.
+    /// A whole network from `normed` to `projected`: gate and up, activation, down. `layer` is nil
+    /// for what is not a layer's own network.
     func project(
-        _ network: LayerGraph.Dense, tokens: Int, _ activations: inout Activations
+        _ network: LayerGraph.Dense, layer: Int? = nil, tokens: Int,
+        _ activations: inout Activations
     ) throws(ReadFailure) {
         if let gate = network.gate {
             try collect(gate, by: activations.normed, tokens: tokens, into: &activations.gate)
         }
         try collect(network.up, by: activations.normed, tokens: tokens, into: &activations.up)
         computeCollected()
+        if let layer, let onNeurons {
+            network.gate == nil
+                ? onNeurons(layer, activations.normed, &activations.up, tokens)
+                : onNeurons(layer, activations.normed, &activations.gate, tokens)
+        }
         kernels.activate(
             activation, gate: activations.gate, up: activations.up, isGated: network.gate != nil,
             rows: tokens, columns: network.width, into: &activations.gated, team: team)

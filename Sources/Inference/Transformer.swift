@@ -25,6 +25,10 @@ package final class Transformer {
     package var uniformRouting: UniformRouting?
     /// Asked now and then while a prompt is computed: whether nobody wants it any more.
     package var isCancelled: (() -> Bool)?
+    /// Told each dense network's input and its first projection before the activation, tokens ×
+    /// neurons: the layer, both, and the tokens. Neurons that it sets to 0 do not fire.
+    package var onNeurons:
+        ((Int, borrowing ProductInput, inout Buffer<Float>, _ tokens: Int) -> Void)?
     var activations: Activations
     /// Products on their way to becoming one operation.
     var products = ProductGroup()

@@ -1,6 +1,7 @@
 // The client's root command: its subcommands, and how every error becomes one line and a status.
 
 internal import ArgumentParser
+internal import Calibration
 internal import DaemonCore
 internal import Glibc
 internal import Packing
@@ -12,7 +13,7 @@ internal import Packing
         subcommands: [
             ImportCommand.self, ListCommand.self, ShowCommand.self, RemoveCommand.self,
             RunCommand.self, RunningCommand.self, EvalCommand.self, BenchCommand.self,
-            TokenizeCommand.self, TuneCommand.self
+            CalibrateCommand.self, TokenizeCommand.self, TuneCommand.self
         ])
 
     /// Parses, runs, and exits with the status that fits (docs: sysexits).
@@ -37,6 +38,9 @@ internal import Packing
         } catch let error as PackingError {
             Terminal.complain("\(error)")
             Glibc.exit(ImportCommand.status(error))
+        } catch let error as CalibrationError {
+            Terminal.complain("\(error)")
+            Glibc.exit(CalibrateCommand.status(error))
         } catch {
             let status = ExitStatus(error)
             // Whoever pressed Ctrl-C knows.

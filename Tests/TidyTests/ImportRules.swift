@@ -10,7 +10,7 @@ enum ImportRules {
         ["Tokenization", "Kernels", "WeightStore"],
         ["Inference", "Packing"],
         ["Scheduling"],
-        ["HTTPInterface"],
+        ["HTTPInterface", "Calibration"],
         ["DaemonCore"],
         ["sluiced", "sluice", "kernel-benchmark", "cache-simulator"]
     ]

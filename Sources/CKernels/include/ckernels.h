@@ -146,6 +146,34 @@ typedef struct {
     size_t y_stride;
 } ckernels_columns;
 
+// How likely neurons are to fire, as log-odds, from a low-rank code of the network's input z, in
+// 8-bit blocks of 32. Of the code's coordinates the first `fine` meet 4-bit codes, the next
+// `coarse` 2-bit ones (both multiples of 32); code c of b bits stands for the level
+// 2 * c - (2^b - 1). Per neuron and token, over the blocks of each part in order from 0, with d the
+// exact dot product of levels and quants and x the block's scale:
+//     part = fma((float)d, x, part)
+//     y = fma(coarse_step, coarse_part, fma(fine_step, fine_part, bias))
+// A tile holds 16 neurons: per block of fine codes 4 words, per block of coarse ones 2 words, each
+// word 16 times side by side; then 16 fine steps and 16 coarse steps (IEEE halves), 16 biases
+// (floats). In a word of b-bit codes, bits 8 * i + b * k hold coordinate 4 * k + i.
+typedef struct {
+    const uint8_t *tiles;
+    size_t neurons;
+    size_t fine;
+    size_t coarse;
+    size_t tokens;
+    // [tokens][fine + coarse], and as in ckernels_product
+    const int8_t *quants;
+    const float *scales;
+    const int32_t *sums;
+    // [tokens][neurons]
+    float *y;
+} ckernels_scores;
+
+static inline size_t ckernels_score_tile_bytes(size_t fine, size_t coarse) {
+    return CKERNELS_TILE_ROWS * (fine / 2 + coarse / 4 + 8);
+}
+
 // Keys or values of one head for neighbouring tokens of a page, from projections to the page.
 typedef struct {
     // Of the first token; the next is `stride` further.
@@ -170,6 +198,9 @@ typedef struct ckernels_table {
     // Tiles first_tile ..< end_tile of a product, for one weight format.
     void (*multiply[CKERNELS_FORMAT_COUNT])(
         const ckernels_product *product, size_t first_tile, size_t end_tile);
+
+    // Tiles first_tile ..< end_tile of neurons' scores.
+    void (*score)(const ckernels_scores *scores, size_t first_tile, size_t end_tile);
 
     // Elements first ..< end of the columns' sums; `first` is a multiple of 32, and `end` too but
     // for the last element of plain numbers.

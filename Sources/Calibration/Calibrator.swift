@@ -1,0 +1,233 @@
+// Calibration as a whole: run the model over a text, learn a predictor and an order for each layer,
+// choose thresholds on tokens that nothing was learned from, and measure there what it costs.
+
+internal import Inference
+internal import Kernels
+internal import LinuxSystem
+package import ModelFormat
+package import Scheduling
+package import WeightStore
+
+package struct Calibrator {
+    /// The least text: below it a predictor learns the text and not the model.
+    package static let tokensMin = 1024
+    /// One token in so many is held out, at the text's end.
+    private static let heldOutShare = 5
+
+    private let model: ModelInstance
+    private let recall: Float
+    private let algebra: LinearAlgebra
+    /// Told how far it is: 0...1.
+    private let onProgress: (Double) -> Void
+
+    /// - Parameters:
+    ///   - model: opened for evaluation (see `Evaluator`).
+    ///   - recall: of neurons that fire, the share that shall be predicted.
+    /// - Throws: `CalibrationError` when the model has no sparse layers or OpenBLAS is missing.
+    package init(
+        model: ModelInstance, recall: Float, onProgress: @escaping (Double) -> Void
+    ) throws(CalibrationError) {
+        precondition(recall > 0 && recall < 1, "a share")
+        let shape = model.manifest.hyperparameters
+        guard shape.isSparse else {
+            let activation = shape.activation ?? shape.architecture.activation
+            throw .notSparse(
+                activation: shape.experts == nil ? activation.rawValue : "that of experts")
+        }
+        guard shape.width % 32 == 0 else { throw .tooWide(width: shape.width) }
+        self.model = model
+        self.recall = recall
+        self.onProgress = onProgress
+        algebra = try LinearAlgebra(threads: model.transformer.team.memberCount)
+    }
+
+    /// Calibrates with `tokens`.
+    ///
+    /// - Throws: `CalibrationError`, such as for a text that is too short.
+    package func calibrate(_ tokens: [TokenID]) throws(CalibrationError) -> NeuronPredictors {
+        guard tokens.count >= Self.tokensMin else {
+            throw .tooFewTokens(found: tokens.count, needed: Self.tokensMin)
+        }
+        let split = tokens.count - tokens.count / Self.heldOutShare
+        let (samples, _) = try collect(Array(tokens[..<split]), from: 0, to: 0.3)
+        let (heldOut, loss) = try collect(Array(tokens[split...]), from: 0.3, to: 0.4)
+        let layers = try train(samples, heldOut)
+        var report = NeuronPredictors.Report()
+        report.tokens = split
+        report.heldOutTokens = tokens.count - split
+        report.recallTarget = recall
+        report.loss = Float(loss)
+        let measured = try measure(layers, heldOut, report)
+        report.predictedLoss = try predictedLoss(measured, Array(tokens[split...]))
+        return NeuronPredictors(
+            width: measured.width, neuronsPerBundle: measured.neuronsPerBundle,
+            threshold: measured.threshold, thresholds: measured.thresholds, report: report,
+            layers: measured.layers)
+    }
+
+    private var shape: Hyperparameters { model.manifest.hyperparameters }
+
+    /// Bytes of a neuron's rows and column.
+    private var neuronBytes: Int {
+        let matrices: [MatrixRole] = [.feedForwardGate, .feedForwardUp]
+        let rows = matrices.compactMap { model.manifest.matrix($0, layer: 0) }
+            .map { $0.format.rowBytes(columns: $0.columns) }
+        // A column is stored like a row, whether it is one already or not.
+        return rows.reduce(0, +) + (rows.last ?? 0)
+    }
+
+    /// Neurons whose weights fit a block of the drive.
+    private var neuronsPerBundle: Int {
+        max(1, PackedLayout.alignment / max(1, neuronBytes))
+    }
+
+    /// Runs the model over `tokens`.
+    private func collect(
+        _ tokens: [TokenID], from start: Double, to end: Double
+    ) throws(CalibrationError) -> (samples: NeuronSamples, loss: Double) {
+        let box = SampleBox(
+            NeuronSamples(
+                layerCount: shape.layerCount, width: shape.width,
+                neuronCount: shape.feedForwardWidth, tokenCount: tokens.count))
+        let (last, total) = (shape.layerCount - 1, Double(tokens.count))
+        var done = 0
+        model.transformer.onNeurons = { layer, input, projections, count in
+            box.samples.add(
+                layer: layer, inputs: input.floats.span, projections: projections.span,
+                tokens: count)
+            guard layer == last else { return }
+            done += count
+            onProgress(start + (end - start) * Double(done) / total)
+        }
+        defer { model.transformer.onNeurons = nil }
+        let loss = try evaluate(tokens)
+        return (box.samples, loss)
+    }
+
+    private func evaluate(_ tokens: [TokenID]) throws(CalibrationError) -> Double {
+        do throws(EvaluationError) {
+            return try Evaluator(model: model).evaluate(tokens, generate: 0).meanLoss
+        } catch {
+            throw .evaluation(error)
+        }
+    }
+
+    private func train(
+        _ samples: NeuronSamples, _ heldOut: NeuronSamples
+    ) throws(CalibrationError) -> [LayerPredictor] {
+        let projection = try FirstProjection(path: model.path)
+        let training = PredictorTraining(
+            algebra: algebra, samples: samples, heldOut: heldOut, recall: recall,
+            neuronBytes: neuronBytes)
+        let ordering = NeuronOrder(algebra: algebra, neuronsPerBundle: neuronsPerBundle)
+        var layers: [LayerPredictor] = []
+        for layer in 0..<shape.layerCount {
+            let weights = try projection.read(layer: layer)
+            layers.append(
+                try training.predictor(
+                    layer: layer, weights: weights,
+                    order: ordering.order(samples, layer: layer)))
+            onProgress(0.4 + 0.45 * Double(layer + 1) / Double(shape.layerCount))
+        }
+        return layers
+    }
+
+    /// Thresholds, and what they mean for each layer.
+    private func measure(
+        _ layers: [LayerPredictor], _ heldOut: NeuronSamples, _ report: NeuronPredictors.Report
+    ) throws(CalibrationError) -> NeuronPredictors {
+        let empty = NeuronPredictors(
+            width: shape.width, neuronsPerBundle: neuronsPerBundle, threshold: 1,
+            thresholds: [Float](repeating: 1, count: NeuronPredictors.thresholdCount),
+            report: report, layers: layers)
+        var tallies: [BundleTally] = []
+        do throws(SystemError) {
+            var predictor = try NeuronPredictor(
+                empty, tokensMax: 1, kernels: .best, team: model.transformer.team)
+            for layer in layers.indices {
+                tallies.append(try tally(&predictor, layer: layer, heldOut))
+            }
+        } catch {
+            throw .system(error)
+        }
+        let all = tallies.reduce(into: BundleTally()) { $0.add($1) }
+        let threshold = all.threshold(recall: recall)
+        let hasGate = model.manifest.matrix(.feedForwardGate, layer: 0) != nil
+        var measured = layers
+        for index in layers.indices {
+            measured[index].quality = tallies[index].quality(
+                layers[index], threshold: threshold, neuronsPerBundle: neuronsPerBundle,
+                width: shape.width, matrixCount: hasGate ? 3 : 2)
+        }
+        return NeuronPredictors(
+            width: shape.width, neuronsPerBundle: neuronsPerBundle, threshold: threshold,
+            thresholds: (0..<NeuronPredictors.thresholdCount).map {
+                all.threshold(
+                    recall: NeuronPredictors.recallFirst
+                        + NeuronPredictors.recallStep * Float($0))
+            }, report: report, layers: measured)
+    }
+
+    /// How likely bundles were thought, and how many of their neurons fired.
+    private func tally(
+        _ predictor: inout NeuronPredictor, layer: Int, _ heldOut: NeuronSamples
+    ) throws(SystemError) -> BundleTally {
+        var tally = BundleTally()
+        let order = predictor.predictors.layers[layer].order
+        let arena = try MemoryArena(
+            byteCount: ProductInput.footprint(tokensMax: 1, columnsMax: shape.width))
+        var input = ProductInput(tokensMax: 1, columnsMax: shape.width, in: arena)
+        for token in heldOut.picked(layer, Self.talliedMax) {
+            heldOut.copyInput(layer: layer, token: token, into: &input.floats)
+            Kernels.best.prepare(
+                &input, tokens: 1, columns: shape.width, team: model.transformer.team)
+            predictor.predict(layer: layer, input, tokens: 1)
+            tally.tokens += 1
+            for first in stride(from: 0, to: order.count, by: neuronsPerBundle) {
+                let members = order[first..<min(first + neuronsPerBundle, order.count)]
+                var (sum, fired): (Float, Int) = (0, 0)
+                for neuron in members {
+                    sum += predictor.probabilities[Int(neuron)]
+                    if heldOut.fires(layer: layer, token: token, neuron: Int(neuron)) {
+                        fired += 1
+                    }
+                }
+                tally.add(sum: sum, fired: fired)
+            }
+        }
+        return tally
+    }
+
+    /// Held-out tokens that thresholds are chosen with, at most.
+    private static let talliedMax = 2048
+
+    /// The loss on `tokens` when only predicted neurons are computed.
+    private func predictedLoss(
+        _ predictors: NeuronPredictors, _ tokens: [TokenID]
+    ) throws(CalibrationError) -> Float {
+        let mask: PredictionMask
+        do throws(SystemError) {
+            mask = try PredictionMask(
+                predictors, tokensMax: model.transformer.shape.tokensMax,
+                team: model.transformer.team)
+        } catch {
+            throw .system(error)
+        }
+        let (last, total) = (shape.layerCount - 1, Double(tokens.count))
+        var done = 0
+        model.transformer.onNeurons = { layer, input, projections, count in
+            mask.apply(layer: layer, input, &projections, tokens: count)
+            guard layer == last else { return }
+            done += count
+            onProgress(0.85 + 0.15 * Double(done) / total)
+        }
+        defer { model.transformer.onNeurons = nil }
+        return Float(try evaluate(tokens))
+    }
+}
+
+/// Samples that a closure adds to.
+private final class SampleBox {
+    var samples: NeuronSamples
+    init(_ samples: NeuronSamples) { self.samples = samples }
+}

@@ -1,0 +1,136 @@
+// `sluice calibrate`: predictors of which neurons fire, learned from a text and stored beside the
+// packed model, with a table of how good they are and what they cost.
+
+internal import ArgumentParser
+internal import Calibration
+internal import DaemonCore
+internal import Glibc
+internal import LinuxSystem
+internal import ModelFormat
+internal import Scheduling
+internal import Tokenization
+internal import WeightStore
+
+struct CalibrateCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "calibrate",
+        abstract: "Learns which neurons a model needs for what, from a text.",
+        discussion: """
+            For models whose neurons mostly stay silent (relu, relu2). Writes predictors beside the \
+            packed model; the last fifth of the text is kept apart to measure with. The text should \
+            be like what the model will read and write, some thousands of tokens of it.
+            """)
+
+    @OptionGroup var model: ModelArguments
+
+    @Option(help: ArgumentHelp("A file with the text; special tokens in it are parsed.", valueName: "path"))
+    var text: String
+
+    @Option(
+        help: ArgumentHelp(
+            "Of the neurons that fire, the share that predictions shall find.", valueName: "share"))
+    var recall: Float = 0.97
+
+    /// Positions that are computed together: logits of a large vocabulary take much memory.
+    private static let rowsPerStep = 16
+
+    func validate() throws {
+        guard recall >= 0.5, recall <= 0.999 else {
+            throw ValidationError("--recall is between 0.5 and 0.999")
+        }
+    }
+
+    func run() throws {
+        let bytes = try TextInput.read(text)
+        let instance = try model.open {
+            $0.prefillChunkTokens = Self.rowsPerStep
+            $0.logitsRowsMax = Self.rowsPerStep
+        }
+        let tokens = instance.tokenizer.encode(utf8: bytes, addSpecial: true, parseSpecial: true)
+        let bar = CalibrationBar()
+        let predictors: NeuronPredictors
+        do {
+            predictors = try Calibrator(
+                model: instance, recall: recall,
+                onProgress: { bar.show($0) }
+            ).calibrate(tokens)
+        } catch {
+            bar.clear()
+            throw error
+        }
+        bar.clear()
+        try predictors.save(besides: instance.path, digest: instance.manifest.source.digest)
+        report(predictors, path: NeuronPredictors.path(of: instance.path))
+    }
+
+    private func report(_ predictors: NeuronPredictors, path: String) {
+        var rows = [["layer", "density", "rank", "recall", "precision", "fetched", "cost"]]
+        for (index, layer) in predictors.layers.enumerated() {
+            let quality = layer.quality
+            rows.append([
+                "\(index)", Self.percent(quality.density),
+                "\(layer.fineRank)+\(layer.coarseRank)", Self.percent(quality.recall),
+                Self.percent(quality.precision), Self.percent(quality.fetchedShare),
+                Self.percent(quality.costShare)
+            ])
+        }
+        Terminal.write(Terminal.table(rows))
+        let report = predictors.report
+        let (all, predicted) = (
+            Mathematics.exponential(Double(report.loss)),
+            Mathematics.exponential(Double(report.predictedLoss))
+        )
+        Terminal.line(
+            "perplexity  \(Self.number(all)) with all neurons, \(Self.number(predicted)) with "
+                + "predicted ones (\(report.heldOutTokens) tokens held out of "
+                + "\(report.tokens + report.heldOutTokens))")
+        Terminal.line("written     \(path), \(ByteSize.format(UInt64(predictors.byteCount)))")
+    }
+
+    private static func percent(_ share: Float) -> String {
+        let tenths = Int((share * 1000).rounded())
+        return "\(tenths / 10).\(tenths % 10) %"
+    }
+
+    private static func number(_ value: Double) -> String {
+        guard value.isFinite, value < 1e9 else { return "infinite" }
+        let thousandths = Int((value * 1000).rounded())
+        let rest = "\(1000 + thousandths % 1000)".dropFirst()
+        return "\(thousandths / 1000).\(rest)"
+    }
+
+    /// The exit status of a failed calibration (sysexits.h).
+    static func status(_ error: CalibrationError) -> Int32 {
+        switch error {
+        case .library: ExitStatus.unavailable.rawValue
+        case .notSparse, .tooWide, .tooFewTokens, .noConvergence, .neverFires:
+            ExitStatus.badData.rawValue
+        case .format(let cause): ExitStatus(cause).rawValue
+        case .system(let cause): ExitStatus(cause).rawValue
+        case .evaluation(let cause): ExitStatus(cause).rawValue
+        }
+    }
+}
+
+/// A bar on standard error where that is a terminal, redrawn when its percentage changes.
+private final class CalibrationBar {
+    private let isShown = Terminal.isTerminal(STDERR_FILENO)
+    private var percent = -1
+    private static let cells = 30
+
+    func show(_ share: Double) {
+        let now = Int(share * 100)
+        guard isShown, now != percent else { return }
+        percent = now
+        let filled = Self.cells * now / 100
+        let bar =
+            String(repeating: "#", count: filled)
+            + String(repeating: ".", count: Self.cells - filled)
+        Terminal.write("\rcalibrating [\(bar)] \(now)%\u{1B}[K", to: STDERR_FILENO)
+    }
+
+    func clear() {
+        guard isShown, percent >= 0 else { return }
+        Terminal.write("\r\u{1B}[K", to: STDERR_FILENO)
+    }
+}
