@@ -4,14 +4,14 @@
     make build
     Benchmarks/compare_speculation.py MODEL@MEMORY... --runs 3 --csv OUT.csv
 
-Each run is a process of its own: `sluice run --local --raw --temperature 0 --stats` with one of the
-prompts below, once with each of --policies, in turn. MODEL is whatever `sluice run --local` takes;
-a GGUF file is packed first (not timed). Every policy must give the same text, or the script fails.
+Each run is a process of its own: `sluice run --local --raw --stats` with one of the prompts below,
+once with each of --policies, in turn. MODEL is whatever `sluice run --local` takes; a GGUF file is
+packed first (not timed). Every policy must give the same text, or the script fails.
 
-Prompts: `repeat` asks for text that is in the prompt (a list to be gone through again), `code` goes
-on with code in which names recur, `chat` is an ordinary question. What a model makes of them is its
-own affair: small models repeat themselves, and greedy text of random weights is often a loop or
-never one. `tokens per pass` says how much of a gain comes from the text.
+Prompts: `manual` and `code` are gone on with, `chat` is an ordinary question after another. What a
+model makes of them is its own affair: at temperature 0 small models fall into loops, which is the
+best case, and random weights never say anything twice, which is the worst. With --temperature 0.8
+text is ordinary. `tokens per pass` says how much of a gain comes from the text.
 """
 import argparse
 import csv
@@ -24,12 +24,11 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROMPTS = {
-    "repeat": """Packages to install: curl, git, tar, rsync, systemd, nginx, vim, htop.
-- Install curl: `sudo apt install curl`
-- Install git: `sudo apt install git`
-- Install tar: `sudo apt install tar`
-- Install rsync: `sudo apt install rsync`
-- Install""",
+    "manual": """.SH SYNOPSIS
+git-log - Show commit logs
+.SH DESCRIPTION
+Shows the commit logs.
+""",
     "code": """#!/bin/bash
 set -euo pipefail
 backup_directory="/var/backups/database"
@@ -41,7 +40,11 @@ done
 for file in "$backup_directory"/*.gz; do
 """,
     "chat": """<|im_start|>user
-How do I show which files a package has installed, and what else could I look at?<|im_end|>
+What is curl?<|im_end|>
+<|im_start|>assistant
+Transfers data from or to a server.<|im_end|>
+<|im_start|>user
+What is wget?<|im_end|>
 <|im_start|>assistant
 """,
 }
@@ -49,12 +52,13 @@ ANSWER = re.compile(r"answer (\d+) tokens at ([\d.]+)/s")
 GUESSES = re.compile(r"(\d+) of (\d+) guesses right")
 FLASH = re.compile(r"([\d.]+) (B|KiB|MiB|GiB|TiB) from flash")
 UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-FIELDS = ["model", "memory", "prompt", "policy", "run", "tokens", "tokens_per_second",
-          "drafted", "accepted", "tokens_per_pass", "flash_bytes_per_token"]
+FIELDS = ["model", "memory", "temperature", "prompt", "policy", "run", "tokens",
+          "tokens_per_second", "drafted", "accepted", "tokens_per_pass", "flash_bytes_per_token"]
 
 
 def generate(program, model, memory, prompt, policy, arguments):
-    command = [program, "run", model, "--local", "--raw", "--temperature", "0", "--stats",
+    command = [program, "run", model, "--local", "--raw", "--stats",
+               "--temperature", arguments.temperature, "--seed", str(arguments.seed),
                "--threads", str(arguments.threads), "--speculate", policy,
                "--context", str(arguments.context), "--max-tokens", str(arguments.tokens)]
     command += ["--resident"] if memory == "resident" else ["--memory", memory]
@@ -92,7 +96,8 @@ def measure(program, subject, arguments):
                     sys.exit(f"{subject}, {prompt}: with --speculate {policy} the text differs")
                 if run < 0:
                     continue  # packs the model
-                rows.append({"model": pathlib.Path(model).stem, "memory": memory, "prompt": prompt,
+                rows.append({"model": pathlib.Path(model).stem, "memory": memory,
+                             "temperature": arguments.temperature, "prompt": prompt,
                              "policy": policy, "run": run, **figures})
                 print(f"  {subject} {prompt} {policy}: {figures}", file=sys.stderr, flush=True)
     return rows
@@ -124,6 +129,8 @@ def main():
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--temperature", default="0")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--library")
     parser.add_argument("--csv")
     parser.add_argument("--program", default=str(ROOT / ".build/release/sluice"))
