@@ -11,26 +11,28 @@ internal import WeightStore
 struct NeuronGeometry: Sendable {
     let neuronsPerBundle: Int
     let bundleBytes: Int
-    /// From a bundle's start to its first record.
-    let firstPartBytes: Int
     let recordBytes: Int
-    /// From a record's start to its column.
+    /// From a record's start to its rest: what is needed beyond the first projection.
+    let firstBytes: Int
+    let restBytes: Int
+    /// From there to its column.
     let columnOffset: Int
 
     init(_ layer: PackedNeuronLayer) {
         neuronsPerBundle = layer.neuronsPerBundle
         bundleBytes = layer.bundleBytes
-        firstPartBytes = layer.firstPartBytes
-        recordBytes = layer.restBytes
+        recordBytes = layer.recordBytes
+        firstBytes = layer.firstBytes
+        restBytes = layer.restBytes
         columnOffset = layer.upBytes
     }
 
-    /// The record at `place` among the bytes of bundles that begin with place `first`.
+    /// The rest of the record at `place` among the bytes of bundles that begin with place `first`.
     @_lifetime(copy bytes)
-    func record(in bytes: RawSpan, from first: Int, place: Int) -> RawSpan {
+    func rest(in bytes: RawSpan, from first: Int, place: Int) -> RawSpan {
         let (bundle, index) = (place - first).quotientAndRemainder(dividingBy: neuronsPerBundle)
-        let start = bundle * bundleBytes + firstPartBytes + index * recordBytes
-        return bytes.extracting(start..<start + recordBytes)
+        let start = bundle * bundleBytes + index * recordBytes + firstBytes
+        return bytes.extracting(start..<start + restBytes)
     }
 }
 
@@ -70,7 +72,7 @@ extension Transformer {
                 let neuron = activations.neurons.neuron(index)
                 let place = store.place(ofNeuron: neuron, layer: layer)
                 activations.neurons.setRecord(
-                    index, geometry.record(in: bytes, from: 0, place: place))
+                    index, geometry.rest(in: bytes, from: 0, place: place))
             }
             computeListed(network, &activations)
         }
@@ -88,7 +90,7 @@ extension Transformer {
                     let place = activations.neurons.neuron(index)
                     activations.neurons.setRecord(
                         index,
-                        geometry.record(in: bytes, from: places.lowerBound, place: place))
+                        geometry.rest(in: bytes, from: places.lowerBound, place: place))
                 }
                 computeListed(network, &activations)
             }
@@ -105,7 +107,7 @@ extension Transformer {
                 let neuron = store.neuron(atPlace: place, layer: layer)
                 guard activations.neurons.fires(neuron) else { continue }
                 store.keep(
-                    geometry.record(in: bytes, from: places.lowerBound, place: place),
+                    geometry.rest(in: bytes, from: places.lowerBound, place: place),
                     neuron: neuron)
             }
         }
@@ -114,7 +116,7 @@ extension Transformer {
             for index in 0..<activations.neurons.count {
                 let neuron = activations.neurons.neuron(index)
                 activations.neurons.setRecord(
-                    index, store.kept(neuron: neuron, byteCount: geometry.recordBytes))
+                    index, store.kept(neuron: neuron, byteCount: geometry.restBytes))
             }
             computeListed(network, &activations)
         }

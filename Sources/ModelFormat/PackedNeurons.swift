@@ -5,9 +5,9 @@
 /// A layer's neurons, each with its row of the first projection (gate, or up where there is no
 /// gate), its row of up where there is a gate, and its column of down.
 ///
-/// A bundle holds ``neuronsPerBundle`` neurons in two parts, each of whole 4 KiB blocks: their rows
-/// of the first projection, and the rest of each. Who has computed the first projection already
-/// reads only the second part.
+/// A neuron's record is these one after another; a bundle is ``neuronsPerBundle`` records in whole
+/// 4 KiB blocks, so that fetching a neuron is one read ("LLM in a flash", arXiv 2312.11514, section
+/// 3.2).
 package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     package var layer: Int
     package var count: Int
@@ -27,15 +27,15 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     package var offset: UInt64
     /// Whether any neuron's place is not its number.
     package var isReordered: Bool
-    /// Two little-endian CRC-32C values per bundle: of its first part and of its second.
+    /// A little-endian CRC-32C per bundle.
     package var checksums: PackedExtent
     /// A little-endian 32-bit place for each neuron, in the order of their numbers.
     package var places: PackedExtent
 
     package init(
         layer: Int, count: Int, width: Int, gate: WeightFormat?, up: WeightFormat,
-        down: WeightFormat, scales: PackedExtent?, neuronsPerBundle: Int, offset: UInt64, isReordered: Bool,
-        checksums: PackedExtent, places: PackedExtent
+        down: WeightFormat, scales: PackedExtent?, neuronsPerBundle: Int, offset: UInt64,
+        isReordered: Bool, checksums: PackedExtent, places: PackedExtent
     ) {
         self.layer = layer
         self.count = count
@@ -68,11 +68,9 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     /// Bytes of what a neuron needs beyond its row of the first projection.
     package var restBytes: Int { upBytes + columnBytes }
 
-    /// Bytes of a bundle's first part.
-    package var firstPartBytes: Int { PackedLayout.aligned(neuronsPerBundle * firstBytes) }
-    /// Bytes of a bundle's second part.
-    package var restPartBytes: Int { PackedLayout.aligned(neuronsPerBundle * restBytes) }
-    package var bundleBytes: Int { firstPartBytes + restPartBytes }
+    /// Bytes of a neuron's record.
+    package var recordBytes: Int { firstBytes + restBytes }
+    package var bundleBytes: Int { PackedLayout.aligned(neuronsPerBundle * recordBytes) }
     package var bundleCount: Int { (count + neuronsPerBundle - 1) / neuronsPerBundle }
     /// Bytes of all bundles.
     package var byteCount: Int { bundleCount * bundleBytes }
@@ -80,17 +78,15 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     /// The bundle that holds the neuron at `place`.
     package func bundle(ofPlace place: Int) -> Int { place / neuronsPerBundle }
 
-    /// Where the row of the first projection at `place` starts, from the layer's first bundle on.
+    /// Where the record at `place` starts, from the layer's first bundle on: with the row of the
+    /// first projection.
     package func firstRowOffset(place: Int) -> Int {
-        place / neuronsPerBundle * bundleBytes + place % neuronsPerBundle * firstBytes
+        place / neuronsPerBundle * bundleBytes + place % neuronsPerBundle * recordBytes
     }
 
-    /// Where the rest at `place` starts, from the layer's first bundle on: the row of up, where it
-    /// is in the rest, and after it the column.
-    package func restOffset(place: Int) -> Int {
-        place / neuronsPerBundle * bundleBytes + firstPartBytes
-            + place % neuronsPerBundle * restBytes
-    }
+    /// Where the rest of the record at `place` starts, from the layer's first bundle on: the row of
+    /// up, where it is in the rest, and after it the column.
+    package func restOffset(place: Int) -> Int { firstRowOffset(place: place) + firstBytes }
 
     /// Where the column at `place` starts, from the layer's first bundle on.
     package func columnOffset(place: Int) -> Int { restOffset(place: place) + upBytes }
@@ -101,23 +97,12 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
         return first..<min(first + neuronsPerBundle, count)
     }
 
-    /// A part of bundle `index` as bytes of the file, with its checksum of ``checksums``' values.
-    package func extent(
-        bundle index: Int, _ part: BundlePart, checksums: [UInt32]
-    ) -> PackedExtent {
-        let start = offset + UInt64(index * bundleBytes)
-        return switch part {
-        case .first:
-            PackedExtent(
-                offset: start, byteCount: firstPartBytes, checksum: checksums[2 * index])
-        case .rest:
-            PackedExtent(
-                offset: start + UInt64(firstPartBytes), byteCount: restPartBytes,
-                checksum: checksums[2 * index + 1])
-        }
+    /// Bundle `index` as bytes of the file, with its checksum of ``checksums``' values.
+    package func extent(bundle index: Int, checksums: [UInt32]) -> PackedExtent {
+        PackedExtent(
+            offset: offset + UInt64(index * bundleBytes), byteCount: bundleBytes,
+            checksum: checksums[index])
     }
-
-    package enum BundlePart: Sendable { case first, rest }
 
     /// Bundles that are read together where all are read: about as many bytes as a matrix's extent
     /// has. A reader's choice, no part of the format.
@@ -141,42 +126,33 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
             rows: first..<places(ofBundle: bundles.upperBound - 1).upperBound)
     }
 
-    /// The parts of extent `index`'s bundles, each with its checksum, front to back.
+    /// The bundles of extent `index`, each with its checksum, front to back.
     package func parts(ofExtent index: Int, checksums: [UInt32]) -> [PackedExtent] {
-        bundles(ofExtent: index).flatMap { bundle in
-            [
-                extent(bundle: bundle, .first, checksums: checksums),
-                extent(bundle: bundle, .rest, checksums: checksums)
-            ]
-        }
+        bundles(ofExtent: index).map { extent(bundle: $0, checksums: checksums) }
     }
 
     /// Padding of whole bundles that import accepts, in percent of their bytes.
-    package static let paddingPercentMax = 20
+    package static let paddingPercentMax = 25
 
-    /// How many neurons make a bundle: the fewest whose parts, rounded up to whole blocks, are at
-    /// most ``paddingPercentMax`` padding, and as many more as the same blocks hold; where no
-    /// number does, the one with the least padding.
-    package static func neuronsPerBundle(firstBytes: Int, restBytes: Int, count: Int) -> Int {
-        func padded(_ neurons: Int) -> Int {
-            PackedLayout.aligned(neurons * firstBytes) + PackedLayout.aligned(neurons * restBytes)
-        }
-        let useful = firstBytes + restBytes
+    /// How many neurons make a bundle: those that fit the fewest blocks with at most
+    /// ``paddingPercentMax`` padding; where no number does, one with the least padding.
+    package static func neuronsPerBundle(recordBytes: Int, count: Int) -> Int {
         var best = 1
         // Records of a block's bytes fill blocks by themselves; more neurons change nothing.
         for neurons in 1...min(count, PackedLayout.alignment) {
-            let bytes = padded(neurons)
+            let bytes = PackedLayout.aligned(neurons * recordBytes)
             // The share of useful bytes, compared as fractions.
-            if neurons * padded(best) > best * bytes { best = neurons }
-            if (bytes - neurons * useful) * 100 <= bytes * paddingPercentMax { break }
+            let bestBytes = PackedLayout.aligned(best * recordBytes)
+            if neurons * bestBytes > best * bytes { best = neurons }
+            if (bytes - neurons * recordBytes) * 100 <= bytes * paddingPercentMax { break }
         }
-        while best < count, padded(best + 1) == padded(best) { best += 1 }
-        return best
+        let blocks = PackedLayout.aligned(best * recordBytes)
+        return min(count, blocks / recordBytes)
     }
 }
 
 extension PackedModel {
-    /// The checksums of a layer's bundles: two for each, as ``PackedNeuronLayer/checksums`` says.
+    /// The checksums of a layer's bundles.
     package func neuronChecksums(
         _ layer: PackedNeuronLayer, from source: any ByteSource
     ) throws(FormatError) -> [UInt32] {

@@ -265,7 +265,7 @@ private struct PackedValidator {
             }
             try checkRange(layer.offset, layer.byteCount, name)
             var sizes = [
-                (layer.checksums, layer.bundleCount * 8, "checksums"),
+                (layer.checksums, layer.bundleCount * 4, "checksums"),
                 (layer.places, layer.count * 4, "places")
             ]
             if let scales = layer.scales { sizes.append((scales, layer.scalesBytes, "scales")) }

@@ -69,9 +69,7 @@ package enum PackedVerifier {
             if let scales = layer.scales { try verify(scales, "the scales of the \(layer.name)") }
             for bundle in 0..<layer.bundleCount {
                 let what = "bundle \(bundle) of the \(layer.name)"
-                for part in [PackedNeuronLayer.BundlePart.first, .rest] {
-                    try verify(layer.extent(bundle: bundle, part, checksums: checksums), what)
-                }
+                try verify(layer.extent(bundle: bundle, checksums: checksums), what)
             }
         }
 

@@ -53,7 +53,7 @@ final class PackingRun: Sendable {
                 tasks: PackingTasks(plan), manifest: plan.manifest,
                 embeddingChecksums: [UInt32](repeating: 0, count: pages),
                 neuronChecksums: (plan.manifest.neurons ?? []).map {
-                    [UInt32](repeating: 0, count: 2 * $0.bundleCount)
+                    [UInt32](repeating: 0, count: $0.bundleCount)
                 },
                 scaleChecksums: (plan.manifest.neurons ?? []).map { _ in ChecksumSum() }))
     }
@@ -111,7 +111,7 @@ final class PackingRun: Sendable {
     func setNeuronChecksums(_ checksums: [UInt32], layer: Int, from bundle: Int) {
         state.withLock { state in
             for (index, value) in checksums.enumerated() {
-                state.neuronChecksums[layer][2 * bundle + index] = value
+                state.neuronChecksums[layer][bundle + index] = value
             }
         }
     }

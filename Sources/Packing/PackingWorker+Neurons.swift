@@ -8,7 +8,7 @@ import ModelFiles
 import ModelFormat
 
 extension PackingWorker {
-    /// One piece of a layer's bundles, with a checksum for each part of each bundle.
+    /// One piece of a layer's bundles, with a checksum for each bundle.
     mutating func writeNeurons(layer: Int, piece: Int) throws(PackingError) {
         guard let record = run.plan.manifest.neurons?[layer], let size = run.plan.neuronPiece
         else { preconditionFailure("tasks are the plan's") }
@@ -124,13 +124,9 @@ private struct NeuronPiece {
     }
 
     func checksums() -> [UInt32] {
-        (0..<bundles.count).flatMap { index in
-            let bundle = bytes.extracting(
-                index * record.bundleBytes..<(index + 1) * record.bundleBytes)
-            return [
-                Checksum.of(bundle.extracting(0..<record.firstPartBytes)),
-                Checksum.of(bundle.extracting(record.firstPartBytes..<record.bundleBytes))
-            ]
+        (0..<bundles.count).map { index in
+            Checksum.of(
+                bytes.extracting(index * record.bundleBytes..<(index + 1) * record.bundleBytes))
         }
     }
 

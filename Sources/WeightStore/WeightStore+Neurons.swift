@@ -7,7 +7,7 @@ package import ModelFormat
 
 /// Each neuron layer's checksums and order. Always resident.
 struct NeuronDirectory {
-    /// Two for each bundle, by layer.
+    /// One for each bundle, by layer.
     let checksums: [[UInt32]]
     /// Each neuron's place, by layer; empty where places are the neurons' numbers.
     let places: [[UInt32]]
