@@ -34,8 +34,8 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
 
     package init(
         layer: Int, count: Int, width: Int, gate: WeightFormat?, up: WeightFormat,
-        down: WeightFormat, scales: PackedExtent?, neuronsPerBundle: Int, offset: UInt64, isReordered: Bool,
-        checksums: PackedExtent, places: PackedExtent
+        down: WeightFormat, scales: PackedExtent?, neuronsPerBundle: Int, offset: UInt64,
+        isReordered: Bool, checksums: PackedExtent, places: PackedExtent
     ) {
         self.layer = layer
         self.count = count

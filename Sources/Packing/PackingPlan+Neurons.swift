@@ -140,7 +140,8 @@ extension LayoutCursor {
         let none = PackedExtent(offset: 0, byteCount: 0, checksum: 0)
         var record = PackedNeuronLayer(
             layer: layer, count: count, width: width, gate: gate, up: up, down: down,
-            scales: hasScales ? none : nil, neuronsPerBundle: 1, offset: 0, isReordered: false, checksums: none, places: none)
+            scales: hasScales ? none : nil, neuronsPerBundle: 1, offset: 0, isReordered: false,
+            checksums: none, places: none)
         record.neuronsPerBundle = PackedNeuronLayer.neuronsPerBundle(
             firstBytes: record.firstBytes, restBytes: record.restBytes, count: count)
         record.offset = place(record.byteCount).offset
