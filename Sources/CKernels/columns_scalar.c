@@ -22,7 +22,8 @@ void ckernels_add_columns_scalar(
         size_t neuron = p->neurons[i];
         const uint8_t *column = p->records[i] + p->record_offset;
         for (size_t e = first; e < end; e++) {
-            float weight = p->scales ? quant_at(p, neuron, column, e) : weight_at(format, column, e);
+            float weight =
+                p->scales ? quant_at(p, neuron, column, e) : weight_at(format, column, e);
             for (size_t t = 0; t < p->tokens; t++) {
                 if (!(p->masks[neuron] >> t & 1)) continue;
                 float *y = p->y + t * p->y_stride + e;

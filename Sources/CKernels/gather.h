@@ -4,8 +4,8 @@
 
 #include "dequantize.h"
 
-// Rows 16 * tile ... of a product by listed rows; the last one stands in for those that are missing,
-// whose results nobody stores.
+// Rows 16 * tile ... of a product by listed rows; the last one stands in for those that are
+// missing, whose results nobody stores.
 LANES_INLINE void rows_of_tile(
     const ckernels_product *p, size_t tile, size_t offset, const uint8_t **rows) {
     for (size_t r = 0; r < CKERNELS_TILE_ROWS; r++) {

@@ -1,4 +1,5 @@
-// Columns of a matrix as rows of blocks: what a neuron's column of the down projection is stored as.
+// Columns of a matrix one after another: what a neuron's column of the down projection is stored
+// as.
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,6 @@
 // Feed-forward networks by the neuron: the activation and who fires, rows of up for those alone,
-// and the sum of their columns, always in the order of their numbers. ckernels.h has the arithmetic.
+// and the sum of their columns, always in the order of their numbers. The arithmetic is in
+// ckernels.h.
 
 internal import CKernels
 package import LinuxSystem
@@ -15,7 +16,8 @@ extension Kernels {
     ///   - values: receives the same turned, group by group: `[neurons][tokens of the group]`.
     package func fire(
         _ activation: Activation, _ first: inout Buffer<Float>, tokens: Int, neurons: Int,
-        roundsTo8Bits: Bool, values: inout Buffer<Float>, _ batch: inout NeuronBatch, team: ComputeTeam
+        roundsTo8Bits: Bool, values: inout Buffer<Float>, _ batch: inout NeuronBatch,
+        team: ComputeTeam
     ) {
         precondition(tokens <= batch.tokensMax && neurons <= batch.neuronsMax)
         precondition(tokens * neurons <= min(first.count, values.count))
@@ -73,7 +75,8 @@ extension Kernels {
         }
     }
 
-    /// Adds the listed neurons' columns, each times its value, to the results of the group's tokens.
+    /// Adds the listed neurons' columns, each times its value, to the results of the group's
+    /// tokens.
     ///
     /// - Parameters:
     ///   - format: of columns of `width` elements.
@@ -82,7 +85,8 @@ extension Kernels {
     ///   - y: `[tokens of the step][width]`.
     package func addListed(
         _ batch: borrowing NeuronBatch, format: WeightFormat, width: Int, recordOffset: Int,
-        scales: RawSpan?, values: borrowing Buffer<Float>, to y: inout Buffer<Float>, team: ComputeTeam
+        scales: RawSpan?, values: borrowing Buffer<Float>, to y: inout Buffer<Float>,
+        team: ComputeTeam
     ) {
         let tokens = batch.tokens(ofGroup: batch.group)
         guard batch.count > 0, width > 0 else { return }
@@ -104,7 +108,8 @@ extension Kernels {
             neurons: batch.listed.span.start, count: batch.count,
             masks: batch.masks.span.start + batch.group * batch.neurons,
             values: values.span.start + tokens.lowerBound * batch.neurons, tokens: tokens.count,
-            scales: scalesStart, width: width, y: sums.start + tokens.lowerBound * width, y_stride: width)
+            scales: scalesStart, width: width, y: sums.start + tokens.lowerBound * width,
+            y_stride: width)
         let job = unsafe ColumnsJob(
             table: table, format: format.kernelNumber, columns: columns, width: width,
             memberCount: team.memberCount)

@@ -44,8 +44,8 @@ package struct ProductGroup: ~Copyable {
         var results = y.mutableSpan
         let product = unsafe ckernels_product(
             weights: matrix.weights.start, row_list: nil, rows: rows, columns: columns,
-            tokens: tokens, floats: parts.floats + firstRow * columns, quants: parts.quants + firstRow * columns,
-            scales: parts.scales + blocks,
+            tokens: tokens, floats: parts.floats + firstRow * columns,
+            quants: parts.quants + firstRow * columns, scales: parts.scales + blocks,
             sums: parts.sums + blocks * ProductInputPointers.sumsPerBlock,
             y: results.start + start + matrix.rowOffset, y_stride: stride)
         let pieces = TilePieces(

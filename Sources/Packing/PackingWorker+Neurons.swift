@@ -96,8 +96,8 @@ private struct NeuronPiece {
     private var byteCount: Int { bundles.count * record.bundleBytes }
 
     var places: Range<Int> {
-        record.places(ofBundle: bundles.lowerBound).lowerBound
-            ..< record.places(ofBundle: bundles.upperBound - 1).upperBound
+        let last = record.places(ofBundle: bundles.upperBound - 1)
+        return record.places(ofBundle: bundles.lowerBound).lowerBound..<last.upperBound
     }
 
     var bytes: RawSpan {

@@ -18,8 +18,8 @@ package struct DenseUnit: Sendable, Equatable {
 
 /// How the bytes for weights are used.
 ///
-/// Arena layout: pinned extents, the ring's slots, expert slots, embedding windows, and room for one
-/// layer's neurons where they are streamed in another order than they are summed in.
+/// Arena layout: pinned extents, the ring's slots, expert slots, embedding windows, and room for
+/// one layer's neurons where they are streamed in another order than they are summed in.
 package struct WeightPlan: Sendable, Equatable {
     /// Ring slots when dense weights are streamed; two is the least that overlaps reading and
     /// computing.

@@ -51,6 +51,16 @@ import Testing
                 }
             }
         }
+        for record in manifest.neurons ?? [] {
+            let block = "blk.\(record.layer)."
+            let found = try unpacked.neurons(layer: record.layer)
+            let isGated = record.gate != nil
+            seen += isGated ? 2 : 1
+            #expect(
+                try found.first == bytes(block + (isGated ? "ffn_gate" : "ffn_up") + ".weight"))
+            #expect(try !isGated || found.up == bytes(block + "ffn_up.weight"))
+            #expect(try found.down == bytes(block + "ffn_down.weight"), "\(block)")
+        }
         for record in manifest.vectors.entries {
             var name = Self.vectorNames[record.role, default: "?"]
             if let layer = record.layer { name = "blk.\(layer).\(name)" }
@@ -91,6 +101,27 @@ import Testing
         try roundTrip(tiny)
         tiny.tied = true
         try roundTrip(tiny)
+    }
+
+    @Test(arguments: [WeightFormat.f32, .f16, .bf16, .q8_0, .q4_0])
+    func neuronsOfEveryExactFormat(_ format: WeightFormat) throws {
+        // Neurons that are no multiple of a bundle's, and several pieces of an import.
+        for (width, neurons) in [(64, 160), (256, format.blockElements == 1 ? 4801 : 4832)] {
+            let tiny = TinyModel(
+                architecture: "arcee", format: format, layers: 2, width: width,
+                feedForward: neurons)
+            try roundTrip(tiny)
+            let directory = try TemporaryDirectory()
+            var gated = tiny
+            gated.architecture = "llama"
+            let (model, packed) = try pack([gated.source()], in: directory, activation: .relu)
+            #expect(model.manifest.neurons?.count == 2)
+            try compare([gated.source()], Unpacked(model: model, source: packed))
+            try PackedVerifier.verify(model, source: packed)
+            let whole = try pack([gated.source()], in: directory, name: "silu.sluice").model
+            #expect(whole.manifest.neurons == nil)
+            #expect(whole.manifest.source == model.manifest.source, "every byte counts once")
+        }
     }
 
     @Test func mixtralOfOldAndOfNewFiles() throws {

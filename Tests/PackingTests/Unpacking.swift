@@ -41,10 +41,12 @@ func contents(_ source: any ByteSource) throws -> [UInt8] {
 
 /// Packs `parts` and opens the result.
 func pack(
-    _ parts: [any ByteSource], in directory: TemporaryDirectory, name: String = "tiny.sluice"
+    _ parts: [any ByteSource], in directory: TemporaryDirectory, name: String = "tiny.sluice",
+    activation: Activation? = nil
 ) throws -> (model: PackedModel, source: FileByteSource) {
     let path = directory.file(name)
-    _ = try Packer(parts: parts).write(to: path, overwrite: false, processID: getpid())
+    _ = try Packer(parts: parts, activation: activation).write(
+        to: path, overwrite: false, processID: getpid())
     let source = try FileByteSource(path: path)
     return (try PackedModel(source: source), source)
 }
@@ -120,6 +122,53 @@ struct Unpacked {
             let bytes = Array(bundle[part.byteOffset..<part.byteOffset + part.byteCount])
             return untiled(bytes, format: part.format, rows: part.rows, columns: part.columns)
         }
+    }
+
+    /// A layer's neurons, put together from their bundles: rows of the first projection, rows of up
+    /// (none without a gate), and the down matrix as the source had it, where import keeps it.
+    func neurons(layer: Int) throws -> (first: [UInt8], up: [UInt8], down: [UInt8]) {
+        let record = try #require(model.manifest.neurons?[layer])
+        let checksums = try model.neuronChecksums(record, from: source)
+        let places = try model.neuronPlaces(record, from: source)
+        let region = try (0..<record.bundleCount).flatMap { bundle in
+            try [PackedNeuronLayer.BundlePart.first, .rest].flatMap {
+                try read(record.extent(bundle: bundle, $0, checksums: checksums))
+            }
+        }
+        var (first, up, columns): ([UInt8], [UInt8], [[UInt8]]) = ([], [], [])
+        for place in places.map(Int.init) {
+            let row = record.firstRowOffset(place: place)
+            first += region[row..<row + record.firstBytes]
+            let rest = record.restOffset(place: place)
+            up += region[rest..<rest + record.upBytes]
+            let column = record.columnOffset(place: place)
+            columns.append(Array(region[column..<column + record.columnBytes]))
+        }
+        return (first, up, try down(record, columns))
+    }
+
+    /// Columns turned back into rows of blocks.
+    private func down(_ record: PackedNeuronLayer, _ columns: [[UInt8]]) throws -> [UInt8] {
+        let scales = try record.scales.map { try read($0) }
+        var bytes: [UInt8] = []
+        for row in 0..<record.width {
+            guard let scales else {
+                let unit = record.down.blockBytes
+                bytes += columns.flatMap { $0[row * unit..<(row + 1) * unit] }
+                continue
+            }
+            for block in 0..<record.count / 32 {
+                let scale = (block * record.width + row) * 2
+                bytes += scales[scale..<scale + 2]
+                let quants = (0..<32).map { columns[block * 32 + $0][row] }
+                if record.down == .q8_0 {
+                    bytes += quants
+                } else {
+                    bytes += (0..<16).map { (quants[$0] &+ 8) | (quants[$0 + 16] &+ 8) << 4 }
+                }
+            }
+        }
+        return bytes
     }
 
     /// A vector's 32-bit floats as bytes.

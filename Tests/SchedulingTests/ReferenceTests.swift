@@ -31,7 +31,11 @@ struct Reference: Decodable {
     static let halfModels = ["llama-f16", "llama-bf16"]
     static let quantizedModels = [
         "llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1", "llama-q8_0", "llama-q4_k",
-        "llama-q5_k", "llama-q6_k"
+        "llama-q5_k", "llama-q6_k", "arcee-q8_0"
+    ]
+    /// Gated by a ReLU, which llama.cpp cannot be asked for.
+    static let reluModels: [(name: String, bound: Float)] = [
+        ("llama-relu", 1e-4), ("llama-relu-q8_0", 1e-2)
     ]
 
     @Test(arguments: floatModels) func floatModelAgrees(name: String) throws {
@@ -43,6 +47,12 @@ struct Reference: Decodable {
         let reference = try Fixtures.reference("models/\(name).json")
         let exact = try #require(reference.exact?.logits)
         try compare(name, with: exact, reference, bound: 1e-4)
+    }
+
+    @Test(arguments: reluModels)
+    func reluModelAgreesWithExactArithmetic(name: String, bound: Float) throws {
+        let reference = try Fixtures.reference("models/\(name).json")
+        try compare(name, with: try #require(reference.logits), reference, bound: bound)
     }
 
     @Test(arguments: quantizedModels) func quantizedModelAgrees(name: String) throws {

@@ -10,7 +10,10 @@ import WeightStore
 @Suite struct StreamingTests {
     static let tokens = (0..<40).map { TokenID($0 * 7 % 250) }
 
-    @Test(arguments: ["llama-q4_0", "llama-q6_k", "qwen2moe", "olmoe", "qwen3moe", "arcee"])
+    @Test(arguments: [
+        "llama-q4_0", "llama-q6_k", "qwen2moe", "olmoe", "qwen3moe", "arcee", "arcee-q8_0",
+        "llama-relu", "llama-relu-q8_0"
+    ])
     func streamedEqualsResident(name: String) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in
             try compareBudgets(path: path, generate: 12)

@@ -65,7 +65,8 @@ enum {
 typedef struct {
     // Whole tiles: for each block of a row, each field, each unit, 16 rows' units side by side.
     const uint8_t *weights;
-    // Where not NULL there are no tiles: row r's blocks are at row_list[r], as a GGUF file has them.
+    // Where not NULL there are no tiles: row r's blocks are at row_list[r], as a GGUF file has
+    // them.
     const uint8_t *const *row_list;
     // Rows wanted; the last tile may hold more.
     size_t rows;
@@ -303,7 +304,8 @@ void ckernels_dequantize(int format, const uint8_t *blocks, size_t columns, floa
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
 
 // Neurons first ..< end of activations x, [tokens] rows `stride` apart, turned: values[n * tokens
-// + t] = x[t * stride + n], and bit t of masks[n] where that is not 0 (or is NaN). At most 64 tokens.
+// + t] = x[t * stride + n], and bit t of masks[n] where that is not 0 (or is NaN). At most 64
+// tokens.
 void ckernels_turn_activations(
     const float *x, size_t stride, size_t tokens, size_t first, size_t end, uint64_t *masks,
     float *values);

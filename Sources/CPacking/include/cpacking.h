@@ -85,8 +85,8 @@ void cpacking_plain_columns(
     const uint8_t *row, size_t unit, size_t columns, uint8_t *const *stored, size_t element);
 
 // Takes one row of Q8_0 or Q4_0 blocks apart: column c's quant, a signed byte, becomes number
-// `element` of `stored[c]`, and block b's scale, a half, goes to scales + b * stride. The row's first
-// `skipped` columns, less than a block, are not wanted but for the scale.
+// `element` of `stored[c]`, and block b's scale, a half, goes to scales + b * stride. The row's
+// first `skipped` columns, less than a block, are not wanted but for the scale.
 void cpacking_split_columns(
     uint32_t type, const uint8_t *row, size_t skipped, size_t columns, uint8_t *const *stored,
     size_t element, uint8_t *scales, size_t stride);

@@ -85,7 +85,14 @@ MODELS = {
     ),
     "arcee": dict(arch="arcee", width=48, gate=False, ffn=80, seed=3114),
     "arcee-q8_0": dict(
-        arch="arcee", type="Q8_0", gate=False, width=128, layers=1, ffn=160, follow=28, attention=1.2,
+        arch="arcee",
+        type="Q8_0",
+        gate=False,
+        width=128,
+        layers=1,
+        ffn=160,
+        follow=28,
+        attention=1.2,
         seed=1037,
     ),
     # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged

@@ -1,0 +1,113 @@
+// Neuron bundles as import makes them: the rule for their size, formats whose columns are
+// re-quantised, and what is refused. RoundTripTests compares their bytes with the source's.
+
+import Glibc
+import LinuxSystem
+import ModelFiles
+import ModelFormat
+import Packing
+import TestSupport
+import Testing
+
+@Suite struct NeuronPackingTests {
+    @Test(arguments: [
+        // Bytes of a row and of the rest, and how many neurons make a bundle of whole blocks.
+        (544, 512, 7), (544, 1056, 7), (2720, 2560, 3), (8192, 8192, 1), (4096, 4096, 1),
+        (256, 256, 16), (1, 1, 4096), (5120, 5120, 2)
+    ])
+    func bundlesAreWholeBlocks(first: Int, rest: Int, expected: Int) {
+        let count = PackedNeuronLayer.neuronsPerBundle(
+            firstBytes: first, restBytes: rest, count: 1 << 16)
+        #expect(count == expected)
+        let bytes =
+            PackedLayout.aligned(count * first) + PackedLayout.aligned(count * rest)
+        #expect(Double(bytes - count * (first + rest)) <= 0.2 * Double(bytes))
+        #expect(
+            PackedNeuronLayer.neuronsPerBundle(firstBytes: first, restBytes: rest, count: 1) == 1)
+    }
+
+    /// Formats with minima or longer blocks: columns become 8-bit blocks, and the manifest says so.
+    @Test(arguments: [WeightFormat.q4_1, .q5_0, .q4_K, .q6_K])
+    func otherFormatsAreRequantized(format: WeightFormat) throws {
+        let directory = try TemporaryDirectory()
+        let tiny = TinyModel(architecture: "arcee").with(format)
+        let (model, packed) = try pack([tiny.source()], in: directory)
+        try PackedVerifier.verify(model, source: packed)
+        let record = try #require(model.manifest.neurons?.first)
+        #expect(record.down == .q8_0 && record.scales == nil && record.up == format)
+        let entry = try #require(model.manifest.requantizations?.first)
+        #expect(entry.type == format.rawValue && entry.isTransposed == true)
+        #expect(entry.tensorCount == tiny.layers)
+        #expect(model.manifest.conversions.first?.contains("along its columns") == true)
+    }
+
+    @Test func modelsWithoutSparsityHaveNone() throws {
+        let directory = try TemporaryDirectory()
+        let silu = try pack([TinyModel().source()], in: directory, name: "a.sluice").model
+        #expect(silu.manifest.neurons == nil)
+        let gelu = try pack(
+            [TinyModel(architecture: "arcee").source()], in: directory, name: "b.sluice",
+            activation: .gelu)
+        #expect(gelu.model.manifest.neurons == nil)
+        #expect(gelu.model.manifest.matrix(.feedForwardDown, layer: 1) != nil)
+    }
+
+    @Test func packingTwiceGivesTheSameBytes() throws {
+        let directory = try TemporaryDirectory()
+        let tiny = TinyModel(
+            architecture: "arcee", format: .q8_0, width: 256, feedForward: 9600)
+        let first = try contents(pack([tiny.source()], in: directory, name: "a.sluice").source)
+        let second = try contents(pack([tiny.source()], in: directory, name: "b.sluice").source)
+        #expect(first == second)
+    }
+
+    @Test func everyPartOfEveryBundleIsChecked() throws {
+        let packed = try PackedBytes(TinyModel(architecture: "arcee", format: .q8_0))
+        let model = try PackedModel(source: packed.source)
+        for record in try #require(model.manifest.neurons) {
+            let checksums = try model.neuronChecksums(record, from: packed.source)
+            var extents = [record.checksums, record.places, try #require(record.scales)]
+            for bundle in 0..<record.bundleCount {
+                extents.append(record.extent(bundle: bundle, .first, checksums: checksums))
+                extents.append(record.extent(bundle: bundle, .rest, checksums: checksums))
+            }
+            for extent in extents {
+                var damaged = packed
+                damaged.bytes[Int(extent.offset) + extent.byteCount - 1] ^= 4
+                let error = try #require(
+                    throws: FormatError.self,
+                    performing: {
+                        let model = try PackedModel(source: damaged.source)
+                        try PackedVerifier.verify(model, source: damaged.source)
+                    })
+                #expect(error.offset == extent.offset && error.expected.contains("neurons"))
+            }
+        }
+    }
+
+    @Test func contradictionsAreRefused() throws {
+        let packed = try PackedBytes(TinyModel(architecture: "arcee", format: .q8_0))
+        let manifest = try PackedModel(source: packed.source).manifest
+        func refuses(_ change: (inout PackedNeuronLayer) -> Void) throws {
+            var other = manifest
+            change(&other.neurons![1])
+            let bytes = packed.replacingManifest(try other.encodedJSON(file: "tiny.sluice"))
+            #expect(throws: FormatError.self) { try PackedModel(source: bytes.source) }
+        }
+        try refuses { $0.layer = 0 }
+        try refuses { $0.count += 1 }
+        try refuses { $0.width += 32 }
+        try refuses { $0.gate = .q8_0 }
+        try refuses { $0.down = .q4_K }
+        try refuses { $0.scales?.byteCount += 2 }
+        try refuses { $0.neuronsPerBundle = 0 }
+        try refuses { $0.neuronsPerBundle = .max }
+        try refuses { $0.offset = .max / 4096 * 4096 }
+        try refuses { $0.checksums.byteCount += 8 }
+        try refuses { $0.places.offset += 1 }
+        var none = manifest
+        none.neurons = nil
+        let bytes = packed.replacingManifest(try none.encodedJSON(file: "tiny.sluice"))
+        #expect(throws: FormatError.self) { try PackedModel(source: bytes.source) }
+    }
+}

@@ -1,0 +1,148 @@
+// Neuron bundles: where neurons lie, how they come and who computes changes nothing, and a damaged
+// bundle is an error.
+
+import Glibc
+import Inference
+import Kernels
+import LinuxSystem
+import ModelFiles
+import ModelFormat
+import Scheduling
+import TestSupport
+import Testing
+import WeightStore
+
+@Suite struct NeuronTests {
+    static let models = ["arcee", "arcee-q8_0", "llama-relu", "llama-relu-q8_0"]
+    static let tokens = (0..<90).map { TokenID($0 * 7 % 250) }
+
+    @Test(arguments: models) func threadsAndChunksChangeNothing(name: String) throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in
+            let expected = try evaluate(path) { $0.threads = 1 }
+            for (threads, chunk) in [(2, 90), (3, 64), (2, 8), (1, 70)] {
+                let found = try evaluate(path) {
+                    $0.threads = threads
+                    $0.prefillChunkTokens = chunk
+                }
+                #expect(found == expected, "\(threads) threads, chunks of \(chunk)")
+            }
+        }
+    }
+
+    @Test(arguments: models) func orderOfNeuronsChangesNothing(name: String) throws {
+        let seed = UInt64.random(in: 0...(.max))
+        try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in
+            let expected = try evaluate(path)
+            try reorderNeurons(of: path, seed: seed)
+            #expect(try evaluate(path) == expected, "resident, seed \(seed)")
+            let least = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 }
+            for budget in [least, least + 20_000] {
+                let found = try evaluate(path) { $0.memoryBytesMax = budget }
+                #expect(found == expected, "\(budget) bytes, seed \(seed)")
+            }
+        }
+    }
+
+    @Test(
+        .enabled(if: Fixtures.sharedModel("shell-relu2-q8_0.gguf") != nil, "no ../shared/models"))
+    func orderOfTrainedNeuronsChangesNothing() throws {
+        let source = try #require(Fixtures.sharedModel("shell-relu2-q8_0.gguf"))
+        try Fixtures.withPacked(source) { path in
+            let expected = try evaluate(path)
+            try reorderNeurons(of: path, seed: 5)
+            for budget in [48 << 20, 64 << 20, 256 << 20] {
+                #expect(try evaluate(path) { $0.memoryBytesMax = budget } == expected)
+            }
+        }
+    }
+
+    @Test func damagedBundleIsNamed() throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/arcee-q8_0.gguf") { path in
+            let source = try FileByteSource(path: path)
+            let record = try #require(PackedModel(source: source).manifest.neurons?.first)
+            let place = record.offset + UInt64(record.bundleBytes + record.firstPartBytes)
+            let file = try FileDescriptor(path: path, mode: .readWrite)
+            let byte = try source.packedBytes(at: place + 7, count: 1)
+            try file.write(unsafe [byte[0] ^ 16].span.bytes, at: place + 7)
+            do {
+                _ = try evaluate(path)
+                Issue.record("a damaged bundle was accepted")
+            } catch LoadError.read(let failure) {
+                #expect(failure.fileOffset == place)
+            }
+            let least = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 }
+            #expect(throws: (any Error).self) { try evaluate(path) { $0.memoryBytesMax = least } }
+        }
+    }
+
+    private func evaluate(
+        _ path: String, _ configure: (inout ModelOptions) -> Void = { _ in }
+    ) throws -> Evaluation {
+        var options = ModelOptions()
+        options.logitsRowsMax = 8
+        configure(&options)
+        let model = try ModelInstance(path: path, options: options)
+        return try Evaluator(model: model).evaluate(Self.tokens, generate: 6)
+    }
+
+    /// Gives every layer's neurons other places, as calibration may.
+    private func reorderNeurons(of path: String, seed: UInt64) throws {
+        let model = try PackedModel(source: FileByteSource(path: path))
+        var bytes = try #require(fileBytes(path))
+        var manifest = model.manifest
+        var random = SplitMix(seed: seed)
+        for (layer, record) in try #require(manifest.neurons).enumerated() {
+            let old = bytes
+            let places = (0..<record.count).shuffled(using: &random)
+            let base = Int(record.offset)
+            for (neuron, place) in places.enumerated() {
+                func move(from: Int, to: Int, count: Int) {
+                    let (from, to) = (base + from, base + to)
+                    bytes.replaceSubrange(to..<to + count, with: old[from..<from + count])
+                }
+                move(
+                    from: record.firstRowOffset(place: neuron),
+                    to: record.firstRowOffset(place: place), count: record.firstBytes)
+                move(
+                    from: record.restOffset(place: neuron), to: record.restOffset(place: place),
+                    count: record.restBytes)
+            }
+            var checksums: [UInt32] = []
+            for bundle in 0..<record.bundleCount {
+                let start = base + bundle * record.bundleBytes
+                let middle = start + record.firstPartBytes
+                checksums.append(Checksum.of(bytes[start..<middle]))
+                checksums.append(Checksum.of(bytes[middle..<start + record.bundleBytes]))
+            }
+            manifest.neurons?[layer].isReordered = true
+            manifest.neurons?[layer].checksums.checksum = put(
+                checksums, at: record.checksums.offset, in: &bytes)
+            manifest.neurons?[layer].places.checksum = put(
+                places.map(UInt32.init), at: record.places.offset, in: &bytes)
+        }
+        try write(manifest, bytes, to: path)
+    }
+
+    private func put(_ words: [UInt32], at offset: UInt64, in bytes: inout [UInt8]) -> UInt32 {
+        let raw = words.flatMap { word in
+            (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
+        }
+        bytes.replaceSubrange(Int(offset)..<Int(offset) + raw.count, with: raw)
+        return Checksum.of(raw[...])
+    }
+
+    private func write(_ manifest: PackedManifest, _ bytes: [UInt8], to path: String) throws {
+        let header = try PackedHeader(source: FileByteSource(path: path))
+        let json = try manifest.encodedJSON(file: path)
+        let start = Int(header.manifest.offset)
+        let changed = PackedHeader(
+            manifest: PackedExtent(
+                offset: UInt64(start), byteCount: json.count, checksum: Checksum.of(json[...])),
+            fileByteCount: UInt64(start + json.count))
+        let whole =
+            changed.encoded + bytes[PackedLayout.headerBytes..<start] + json
+        let file = try FileDescriptor(path: path, mode: .readWrite)
+        try file.write(unsafe whole.span.bytes, at: 0)
+        try file.truncate(byteCount: UInt64(whole.count))
+    }
+}
