@@ -131,9 +131,7 @@ struct Unpacked {
         let checksums = try model.neuronChecksums(record, from: source)
         let places = try model.neuronPlaces(record, from: source)
         let region = try (0..<record.bundleCount).flatMap { bundle in
-            try [PackedNeuronLayer.BundlePart.first, .rest].flatMap {
-                try read(record.extent(bundle: bundle, $0, checksums: checksums))
-            }
+            try read(record.extent(bundle: bundle, checksums: checksums))
         }
         var (first, up, columns): ([UInt8], [UInt8], [[UInt8]]) = ([], [], [])
         for place in places.map(Int.init) {

@@ -60,7 +60,7 @@ import WeightStore
         try Fixtures.withPacked(Fixtures.folder + "models/arcee-q8_0.gguf") { path in
             let source = try FileByteSource(path: path)
             let record = try #require(PackedModel(source: source).manifest.neurons?.first)
-            let place = record.offset + UInt64(record.bundleBytes + record.firstPartBytes)
+            let place = record.offset + UInt64(record.bundleBytes)
             let file = try FileDescriptor(path: path, mode: .readWrite)
             let byte = try source.packedBytes(at: place + 7, count: 1)
             try file.write(unsafe [byte[0] ^ 16].span.bytes, at: place + 7)
@@ -102,17 +102,12 @@ import WeightStore
                 }
                 move(
                     from: record.firstRowOffset(place: neuron),
-                    to: record.firstRowOffset(place: place), count: record.firstBytes)
-                move(
-                    from: record.restOffset(place: neuron), to: record.restOffset(place: place),
-                    count: record.restBytes)
+                    to: record.firstRowOffset(place: place), count: record.recordBytes)
             }
             var checksums: [UInt32] = []
             for bundle in 0..<record.bundleCount {
                 let start = base + bundle * record.bundleBytes
-                let middle = start + record.firstPartBytes
-                checksums.append(Checksum.of(bytes[start..<middle]))
-                checksums.append(Checksum.of(bytes[middle..<start + record.bundleBytes]))
+                checksums.append(Checksum.of(bytes[start..<start + record.bundleBytes]))
             }
             manifest.neurons?[layer].isReordered = true
             manifest.neurons?[layer].checksums.checksum = put(
