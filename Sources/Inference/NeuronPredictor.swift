@@ -88,6 +88,13 @@ package struct NeuronPredictor: ~Copyable {
         kernels.prepare(&codes, tokens: tokens, columns: rank, team: team)
     }
 
+    /// The first token's probabilities, as far as there are places for them.
+    package func copyProbabilities(to values: inout [Float]) {
+        for index in 0..<min(values.count, predictors.layers[layer].neuronCount) {
+            values[index] = probabilities[index]
+        }
+    }
+
     /// Bundles, as places in the layer's order divided by the bundle's size, that are worth a read
     /// for one token of the last prediction, ascending.
     ///

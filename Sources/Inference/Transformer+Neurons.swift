@@ -41,6 +41,21 @@ extension Transformer {
     func sumNeurons(
         _ network: LayerGraph.Neurons, tokens: Int, _ activations: inout Activations
     ) throws(ReadFailure) {
+        if store.isFetchingNeurons { return try sumSparse(network, &activations) }
+        try fireAll(network, tokens: tokens, &activations)
+        if !store.plan.streamsDense {
+            sumResident(network, &activations)
+        } else if network.record.isReordered {
+            try sumKept(network, &activations)
+        } else {
+            try sumInOrder(network, &activations)
+        }
+    }
+
+    /// The first projection of every neuron, and who fires.
+    func fireAll(
+        _ network: LayerGraph.Neurons, tokens: Int, _ activations: inout Activations
+    ) throws(ReadFailure) {
         try multiply(
             network.first, by: activations.normed, tokens: tokens, into: &activations.gate)
         onNeurons?(network.record.layer, activations.normed, &activations.gate, tokens)
@@ -51,13 +66,6 @@ extension Transformer {
             values: &activations.up, &activations.neurons, team: team)
         activations.projected.fill(0, count: tokens * shape.width)
         computeNanoseconds += MonotonicClock.nanoseconds - start
-        if !store.plan.streamsDense {
-            sumResident(network, &activations)
-        } else if network.record.isReordered {
-            try sumKept(network, &activations)
-        } else {
-            try sumInOrder(network, &activations)
-        }
     }
 
     /// All records are in memory.

@@ -33,6 +33,12 @@ package final class Transformer {
     /// Products on their way to becoming one operation.
     var products = ProductGroup()
     var expertBatch = ExpertBatch()
+    /// Who fires, guessed; nil where it is computed.
+    var predictor: NeuronPredictor?
+    /// Of the present layer, where neurons are fetched one by one: who is needed, and of each
+    /// neuron how likely it fires.
+    var neededNeurons: [Int32] = []
+    var firing: [Float]
     /// The present layer's and wave's, where it has experts.
     var routing: Routing
     /// The present layer's experts of all waves, when someone is to be told.
@@ -56,6 +62,7 @@ package final class Transformer {
         activation = model.activation ?? graph.family.activation
         attentionShape = AttentionShape(model, element: cache.layout.element)
         activations = try Activations(shape)
+        firing = Array(repeating: 0, count: shape.neuronCount)
         predicted = Routing(
             expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed, tokensMax: 1)
         routing = Routing(
@@ -84,7 +91,9 @@ package final class Transformer {
             try store.endStationaryPass(withOutput: needsLogits)
         } else {
             for (index, wave) in waves.enumerated() {
-                try store.beginPass(withOutput: needsLogits && index == waves.count - 1)
+                try store.beginPass(
+                    withOutput: needsLogits && index == waves.count - 1,
+                    isDecoding: plan.tokenCount == 1)
                 try computeAllLayers(wave, isAlone: waves.count == 1, &activations)
             }
         }

@@ -75,6 +75,39 @@ extension Kernels {
         }
     }
 
+    /// The first projection of the listed neurons of a step of one token, and the activation:
+    /// each neuron's value, and whether it fires. Records are rows of the first projection.
+    ///
+    /// - Parameters:
+    ///   - input: what the rows are multiplied with.
+    ///   - products: room for the listed neurons' results.
+    ///   - values: `[neurons]`.
+    package func fireListed(
+        _ batch: inout NeuronBatch, _ activation: Activation, format: WeightFormat, columns: Int,
+        by input: borrowing ProductInput, products: inout Buffer<Float>,
+        values: inout Buffer<Float>, team: ComputeTeam
+    ) {
+        guard batch.count > 0 else { return }
+        precondition(batch.tokens == 1 && input.holds(tokens: 1, columns: columns) && columns > 0)
+        precondition(batch.count <= products.count && batch.neurons <= values.count)
+        let parts = unsafe input.pointers
+        var results = products.mutableSpan
+        let product = unsafe ckernels_product(
+            weights: nil, row_list: batch.recordList, rows: batch.count, columns: columns,
+            tokens: 1, floats: parts.floats, quants: parts.quants, scales: parts.scales,
+            sums: parts.sums, y: results.start, y_stride: batch.count)
+        let pieces = TilePieces(
+            rows: batch.count, tileBytes: WeightFormat.tileRows * format.rowBytes(columns: columns),
+            tokens: 1, memberCount: team.memberCount)
+        let job = unsafe RowsJob(
+            table: table, format: format.kernelNumber, product: product, pieces: pieces)
+        unsafe team.run(pieces: pieces.count, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: RowsJob.self).pointee.run(piece: piece)
+        }
+        activate(activation, &results, count: batch.count)
+        batch.setFired(results.span, &values)
+    }
+
     /// Adds the listed neurons' columns, each times its value, to the results of the group's
     /// tokens.
     ///
@@ -203,6 +236,22 @@ private struct ListedJob: @unchecked Sendable {
         let end = unsafe min(tiles.upperBound * WeightFormat.tileRows, product.rows)
         unsafe ckernels_scale_fired(
             product.y, product.y_stride, product.tokens, neurons, first, end, masks, values)
+    }
+}
+
+/// What the team's members need of a product by rows. The pointers live as long as the call that
+/// made it.
+@safe
+private struct RowsJob: @unchecked Sendable {
+    let table: UnsafePointer<ckernels_table>
+    let format: Int32
+    let product: ckernels_product
+    let pieces: TilePieces
+
+    func run(piece: Int) {
+        let tiles = pieces.tiles(of: piece)
+        var product = unsafe product
+        unsafe ckernels_multiply(table, format, &product, tiles.lowerBound, tiles.upperBound)
     }
 }
 

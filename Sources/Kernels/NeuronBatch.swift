@@ -67,12 +67,40 @@ package struct NeuronBatch: ~Copyable {
         count = found
     }
 
+    /// Begins a step of one token and so many neurons, of which those that are listed are computed.
+    package mutating func begin(neurons: Int) {
+        precondition(neurons <= neuronsMax)
+        tokens = 1
+        self.neurons = neurons
+        count = 0
+    }
+
+    /// Lists `numbers`, in their order. Each needs its record next.
+    package mutating func list(_ numbers: ArraySlice<Int32>) {
+        precondition(numbers.count <= neurons)
+        group = 0
+        for (index, number) in numbers.enumerated() {
+            precondition(number >= 0 && number < neurons)
+            listed[index] = UInt32(number)
+        }
+        count = numbers.count
+    }
+
     /// The number of listed neuron `index`.
     package func neuron(_ index: Int) -> Int { Int(listed[index]) }
 
     /// Whether a neuron fires for any token of the step.
     package func fires(_ neuron: Int) -> Bool {
         (0..<groupCount).contains { masks[$0 * neurons + neuron] != 0 }
+    }
+
+    /// Takes the listed neurons' activations, in the order of the list.
+    mutating func setFired(_ activations: Span<Float>, _ values: inout Buffer<Float>) {
+        for index in 0..<count {
+            let neuron = Int(listed[index])
+            values[neuron] = activations[index]
+            masks[neuron] = activations[index] == 0 ? 0 : 1
+        }
     }
 
     /// Says where the record of listed neuron `index` is.

@@ -50,6 +50,13 @@ package final class MemoryArena: @unchecked Sendable {
         (byteCount + alignment - 1) / alignment * alignment
     }
 
+    /// Copies bytes from one place of the arena to another; the two do not overlap.
+    package func copy(byteCount: Int, from source: Int, to target: Int) {
+        precondition(byteCount >= 0 && source >= 0 && target >= 0)
+        precondition(max(source, target) + byteCount <= self.byteCount, "a place is outside")
+        unsafe (base + target).copyMemory(from: base + source, byteCount: byteCount)
+    }
+
     /// Cuts a piece of `byteCount` bytes. The piece lives as long as the arena.
     ///
     /// - Precondition: the piece fits. Whoever made the arena summed its pieces first.

@@ -26,6 +26,12 @@ package struct ModelOptions: Sendable {
     /// Tokens of a step whose logits are wanted, at most.
     package var logitsRowsMax = 1
     package var speculation = SpeculationPolicy.off
+    /// Which neurons of a model whose neurons are bundled are read; nil is what promises to read
+    /// least without changing the output.
+    package var sparse: SparseMode?
+    /// What was decided about that.
+    var sparseOptions: SparseOptions?
+    var predictorBytes = 0
     /// Set by the sizing that finds room.
     var speculationRoom = SpeculationRoom()
     /// Bytes for connections and their buffers.
@@ -87,6 +93,8 @@ package final class ModelInstance {
     /// What drafts may use; none where they cannot pay.
     package let speculationRoom: SpeculationRoom
     let speculationPolicy: SpeculationPolicy
+    /// Which neurons are read, and why.
+    package let sparse: SparseDecision
     let keepsPopularity: Bool
     let onNotice: @Sendable (String) -> Void
     /// Uses of experts when popularity was saved last.
@@ -97,7 +105,9 @@ package final class ModelInstance {
     /// - Throws: `LoadError`; `.budget` names every term when the least does not fit.
     package init(path: String, options: ModelOptions) throws(LoadError) {
         let parsed = try Self.parse(path)
-        let sizing = try ModelSizing.noted(parsed, options)
+        let decision = SparseDecision(parsed, path: path, options)
+        let sizing = try ModelSizing.noted(parsed, options.deciding(decision))
+        sparse = decision
         self.path = path
         manifest = parsed.model.manifest
         tokenizer = parsed.tokenizer
@@ -113,6 +123,7 @@ package final class ModelInstance {
         keepsPopularity = options.keepsPopularity && !options.isResident
         onNotice = options.onNotice
         if let workingSetShortage { onNotice("\(workingSetShortage)") }
+        if decision.isRefusal { onNotice(decision.reason) }
         do throws(WeightError) {
             store = try WeightStore(
                 path: path, model: parsed.model, plan: sizing.plan, options: options.flash,
@@ -127,6 +138,9 @@ package final class ModelInstance {
             transformer = try Transformer(
                 store: store, graph: graph, cache: cache, shape: sizing.activations,
                 kernels: .best, team: ComputeTeam(memberCount: options.threads))
+            if let predictors = decision.predictors, plan.sparse != nil {
+                try transformer.predict(by: predictors)
+            }
         } catch {
             throw .system(error)
         }
@@ -142,7 +156,11 @@ package final class ModelInstance {
     /// What opening `path` would need, without reading weights.
     package static func sizing(path: String, options: ModelOptions) throws(LoadError) -> ModelSizing
     {
-        try ModelSizing.noted(try parse(path), options)
+        let parsed = try parse(path)
+        let decision = SparseDecision(parsed, path: path, options)
+        var sizing = try ModelSizing.noted(parsed, options.deciding(decision))
+        if parsed.model.manifest.neurons != nil { sizing.sparseReason = decision.reason }
+        return sizing
     }
 
     private static func parse(_ path: String) throws(LoadError) -> ParsedModel {

@@ -32,7 +32,7 @@ extension ModelSizing {
         switch options.speculation {
         case .off: return plain
         case .automatic:
-            guard plain.plan.streamsDense else { return plain }
+            guard plain.plan.streamsDense, plain.plan.sparse == nil else { return plain }
             let room = plain.room(
                 bytesMax: plain.budget.limitBytes / shareDivisor, parsed.model.manifest)
             return plain.widened(parsed, options, room) {

@@ -30,6 +30,8 @@ package struct ModelSizing: Sendable {
     package let activations: ActivationShape
     package var workingSetShortage: WorkingSetShortage?
     package let speculationRoom: SpeculationRoom
+    /// Why neurons are fetched one by one, or why not; nil where there are no neuron bundles.
+    package var sparseReason: String?
 
     /// - Parameter machineBytes: what the machine and the cgroups allow.
     init(
@@ -51,13 +53,16 @@ package struct ModelSizing: Sendable {
                 logitsRowsMax: min(options.logitsRowsMax, step.tokens),
                 contextTokens: contextTokens)
             let fixed = Self.fixedTerms(parsed, options, limit, cacheBytes, shape)
-            let weightsMin = WeightPlan.bytesMin(manifest, tokensPerStep: step.tokens)
+            let weightsMin = WeightPlan.bytesMin(
+                manifest, tokensPerStep: step.tokens, sparse: options.sparseOptions)
             let isFrugal =
                 step.tokens == Self.tokensPerStepMin || Self.isFrugal(shape, manifest, limit)
             if fixed.leftBytes >= weightsMin && isFrugal || options.isResident {
                 let resident = WeightPlan.bytesResident(manifest, tokensPerStep: step.tokens)
                 let bytes = options.isResident ? resident : min(resident, fixed.leftBytes)
-                plan = WeightPlan(manifest, bytesMax: bytes, tokensPerStep: step.tokens)
+                plan = WeightPlan(
+                    manifest, bytesMax: bytes, tokensPerStep: step.tokens,
+                    sparse: options.sparseOptions)
                 budget = Self.adding(plan, to: fixed)
                 tokensPerStep = shape.passTokensMax
                 activations = shape
@@ -81,7 +86,9 @@ package struct ModelSizing: Sendable {
             .byteCount(tokens: contextTokens)
         var needed = fixedTerms(parsed, options, limit, cacheBytes, activations)
         needed.add(
-            "least weights", WeightPlan.bytesMin(manifest, tokensPerStep: tokensPerStepMin))
+            "least weights",
+            WeightPlan.bytesMin(
+                manifest, tokensPerStep: tokensPerStepMin, sparse: options.sparseOptions))
         return needed
     }
 
@@ -140,21 +147,23 @@ package struct ModelSizing: Sendable {
         budget.add("vocabulary", parsed.tokenizer.residentBytes)
         budget.add("vectors", manifest.vectors.extent.byteCount)
         budget.add("neuron scales", WeightStore.neuronScalesBytes(manifest))
-        budget.add("directory", directoryBytes(manifest))
+        budget.add("directory", directoryBytes(manifest, isSparse: options.sparseOptions != nil))
         budget.add("KV pages", cacheBytes)
         budget.add("activations", activations.byteCount)
         budget.add("drafts", options.speculationRoom.bytes)
+        budget.add("predictors", options.predictorBytes)
         return budget
     }
 
     /// The books: an entry per extent and expert, a checksum per page of the embeddings.
-    private static func directoryBytes(_ manifest: PackedManifest) -> Int {
+    private static func directoryBytes(_ manifest: PackedManifest, isSparse: Bool) -> Int {
         let extents = manifest.matrices.reduce(0) { $0 + $1.extentCount }
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
         let bundles = (manifest.neurons ?? []).reduce(0) { $0 + $1.extentCount }
         return (extents + bundles) * 128 + experts * 96
             + manifest.embeddings.pageChecksums.byteCount
             + WeightStore.neuronDirectoryBytes(manifest)
+            + (isSparse ? WeightStore.sparseDirectoryBytes(manifest) : 0)
     }
 
     private static func adding(_ plan: WeightPlan, to fixed: MemoryBudget) -> MemoryBudget {
@@ -164,6 +173,7 @@ package struct ModelSizing: Sendable {
         budget.add("expert slots", plan.expertBytes)
         budget.add("embedding windows", plan.embeddingBytes)
         budget.add("neurons on their way", plan.stagingBytes)
+        budget.add("neuron windows", plan.sparseBytes)
         return budget
     }
 }

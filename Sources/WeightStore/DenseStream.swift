@@ -33,6 +33,7 @@ struct DenseStream {
     /// How many of `order` come before the output matrix.
     private let layerCount: Int
     private let capacityBytes: Int
+    private let readsAheadOfPass: Bool
     /// The entries `front..<tail`, each at its number modulo the count.
     private var entries: [Entry]
     /// The oldest entry that is kept, the next to be consumed, the next to be read.
@@ -55,12 +56,17 @@ struct DenseStream {
     /// - Parameters:
     ///   - footprints: the bytes of each unit in `order`; none is more than half of the ring.
     ///   - capacityBytes: of the ring.
-    init(order: [Int], footprints: [Int], layerCount: Int, capacityBytes: Int) {
+    ///   - readsAheadOfPass: whether the next pass begins like the present one.
+    init(
+        order: [Int], footprints: [Int], layerCount: Int, capacityBytes: Int,
+        readsAheadOfPass: Bool
+    ) {
         precondition(order.count == footprints.count && footprints.allSatisfy { $0 > 0 })
         self.order = order
         self.footprints = footprints
         self.layerCount = layerCount
         self.capacityBytes = capacityBytes
+        self.readsAheadOfPass = readsAheadOfPass
         entries = Array(repeating: Entry(), count: 2 * order.count)
         passCount = order.count
     }
@@ -121,7 +127,8 @@ struct DenseStream {
     ///
     /// Reads ahead within the pass, and beyond it only what the next pass surely begins with.
     mutating func nextRead() -> (unit: Int, number: Int, offset: Int)? {
-        guard issued < passCount + layerCount, tail - front < entries.count else { return nil }
+        let issuedMax = passCount + (readsAheadOfPass ? layerCount : 0)
+        guard issued < issuedMax, tail - front < entries.count else { return nil }
         let index = issued < passCount ? issued : issued - passCount
         guard let offset = place(for: footprints[index]) else { return nil }
         let number = tail

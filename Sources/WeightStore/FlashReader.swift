@@ -12,6 +12,8 @@ package enum ReadPurpose: Sendable, Equatable {
     case pinned(unit: Int)
     /// An expert's bundle into a slot.
     case expert(slot: Int)
+    /// Bundles of neurons into a slot.
+    case neurons(slot: Int)
     /// A page window of the embeddings.
     case embedding(row: Int)
 }

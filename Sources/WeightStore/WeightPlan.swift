@@ -31,9 +31,11 @@ package struct WeightPlan: Sendable, Equatable {
     /// Every always-needed extent in execution order, the output matrix last.
     package private(set) var units: [DenseUnit]
     package private(set) var pinnedBytes = 0
-    package private(set) var ringSlotCount = 0
+    package internal(set) var ringSlotCount = 0
     /// How the ring grows while a prompt's pass stays in each layer.
-    package private(set) var lending: RingLending?
+    package internal(set) var lending: RingLending?
+    /// How neurons are fetched one by one; nil where they are not.
+    package internal(set) var sparse: SparsePlan?
     package let ringSlotBytes: Int
     package private(set) var expertSlotCount = 0
     package let expertSlotBytes: Int
@@ -44,11 +46,14 @@ package struct WeightPlan: Sendable, Equatable {
     package private(set) var stagingBytes = 0
 
     /// The smallest number of bytes that works for `manifest`.
-    package static func bytesMin(_ manifest: PackedManifest, tokensPerStep: Int) -> Int {
+    package static func bytesMin(
+        _ manifest: PackedManifest, tokensPerStep: Int, sparse: SparseOptions? = nil
+    ) -> Int {
         let empty = WeightPlan(manifest, tokensPerStep: tokensPerStep)
         let everything = empty.denseBytes
         let streamed =
             Self.ringSlotsMin * empty.ringSlotBytes + Self.stagingBytes(manifest)
+            + (sparse == nil ? 0 : sparseBytesMin(manifest))
         let floor = empty.expertSlotsMin(manifest) * empty.expertSlotBytes
         return min(everything, streamed) + floor + empty.embeddingBytes
     }
@@ -63,8 +68,12 @@ package struct WeightPlan: Sendable, Equatable {
     /// Divides `bytesMax`: dense weights first, because every token needs them; experts get the
     /// rest.
     ///
-    /// - Precondition: `bytesMax` is at least ``bytesMin(_:tokensPerStep:)``.
-    package init(_ manifest: PackedManifest, bytesMax: Int, tokensPerStep: Int) {
+    /// - Parameter sparse: how to fetch neurons one by one where not all fit; nil streams them whole.
+    /// - Precondition: `bytesMax` is at least ``bytesMin(_:tokensPerStep:sparse:)``.
+    package init(
+        _ manifest: PackedManifest, bytesMax: Int, tokensPerStep: Int,
+        sparse: SparseOptions? = nil
+    ) {
         self.init(manifest, tokensPerStep: tokensPerStep)
         let expertsFloor = expertSlotsMin(manifest) * expertSlotBytes
         let denseMax = bytesMax - embeddingBytes - expertsFloor
@@ -73,11 +82,16 @@ package struct WeightPlan: Sendable, Equatable {
         } else {
             stagingBytes = Self.stagingBytes(manifest)
             let denseMax = denseMax - stagingBytes
+            if let sparse {
+                planSparse(manifest, sparse, bytesMax: denseMax)
+                return
+            }
             precondition(
                 denseMax >= Self.ringSlotsMin * ringSlotBytes, "callers check the least first")
             ringSlotCount = max(
                 Self.ringSlotsMin, min(Self.ringSlotsMax, denseMax / 4 / ringSlotBytes))
-            pinRuns(bytesMax: denseMax - ringSlotCount * ringSlotBytes)
+            pinRuns(
+                bytesMax: denseMax - ringSlotCount * ringSlotBytes, among: Array(units.indices))
             lending = ringLending(manifest)
         }
         guard expertSlotBytes > 0 else { return }
@@ -107,11 +121,15 @@ package struct WeightPlan: Sendable, Equatable {
     package var embeddingBytes: Int { embeddingWindowCount * embeddingWindowBytes }
     package var ringBytes: Int { ringSlotCount * ringSlotBytes }
     package var expertBytes: Int { expertSlotCount * expertSlotBytes }
-    package var arenaBytes: Int { stagingOffset + stagingBytes }
+    package var arenaBytes: Int { sparseSlotsOffset + (sparse?.slotsBytes ?? 0) }
     package var ringOffset: Int { pinnedBytes }
     package var expertOffset: Int { pinnedBytes + ringBytes }
     package var embeddingOffset: Int { pinnedBytes + ringBytes + expertBytes }
     package var stagingOffset: Int { embeddingOffset + embeddingBytes }
+    package var windowOffset: Int { stagingOffset + stagingBytes }
+    package var sparseSlotsOffset: Int {
+        PackedLayout.aligned(windowOffset + (sparse?.windowBytes ?? 0))
+    }
     /// Whether dense weights pass through the ring.
     package var streamsDense: Bool { ringSlotCount > 0 }
 
@@ -149,9 +167,10 @@ package struct WeightPlan: Sendable, Equatable {
     /// read from front to back, which drives like best, and while a run computes the ring fills
     /// again, so the drive is never idle. A run is short beside what the ring holds: computing is
     /// an order of magnitude faster than reading.
-    private mutating func pinRuns(bytesMax: Int) {
+    mutating func pinRuns(bytesMax: Int, among candidates: [Int]) {
         let period = Self.ringsPerPeriod * max(ringBytes, 1)
-        let pinnedOfPeriod = Int(Double(period) * Double(bytesMax) / Double(denseBytes))
+        let sum = candidates.reduce(0) { $0 + units[$1].footprint }
+        let pinnedOfPeriod = Int(Double(period) * Double(bytesMax) / Double(max(sum, 1)))
         var left = bytesMax
         var walked = 0
         var isPinned = [Bool](repeating: false, count: units.count)
@@ -160,11 +179,11 @@ package struct WeightPlan: Sendable, Equatable {
             isPinned[index] = true
             left -= units[index].footprint
         }
-        for index in units.indices {
+        for index in candidates {
             if walked % period < pinnedOfPeriod { take(index) }
             walked += units[index].footprint
         }
-        for index in units.indices.reversed() { take(index) }
+        for index in candidates.reversed() { take(index) }
         pin { isPinned[$0] }
     }
 }

@@ -6,15 +6,25 @@ internal import ModelFormat
 extension WeightStore {
     /// Starts a forward pass. Matrices must then be used in the manifest's order, each once.
     ///
-    /// - Parameter withOutput: whether the pass ends with the output matrix.
+    /// - Parameters:
+    ///   - withOutput: whether the pass ends with the output matrix.
+    ///   - isDecoding: whether neurons are fetched one by one where the plan has that; whole
+    ///     matrices and layers of neurons then come only where decoding needs them.
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
-    package func beginPass(withOutput: Bool) throws(ReadFailure) {
+    package func beginPass(withOutput: Bool, isDecoding: Bool) throws(ReadFailure) {
         if isUnsettled { try drain() }
         staysInLayer = false
         isRevisit = false
         guard plan.streamsDense else { return }
         if isLending { try endLending() }
-        if dense.isMidPass || dense.hasFailed { try drain() }
+        let streamsPrompt = fetchesNeurons && !isDecoding
+        if streamsPrompt != self.streamsPrompt {
+            try drain()
+            dense = Self.stream(plan, manifest, isDecoding: isDecoding)
+            self.streamsPrompt = streamsPrompt
+        } else if dense.isMidPass || dense.hasFailed {
+            try drain()
+        }
         dense.beginPass(withOutput: withOutput)
         try readAhead()
     }

@@ -23,7 +23,7 @@ extension WeightStore {
             // Nothing is read ahead of the next pass: it may be of another kind.
             dense = DenseStream(
                 order: lending.order, footprints: lending.order.map { plan.units[$0].footprint },
-                layerCount: 0, capacityBytes: lending.byteCount)
+                layerCount: 0, capacityBytes: lending.byteCount, readsAheadOfPass: false)
         }
         dense.beginPass(withOutput: true)
         try readAhead()
@@ -58,6 +58,7 @@ extension WeightStore {
         try drain()
         try readPinned(plan.lending?.lent ?? [])
         isLending = false
-        dense = Self.decodingStream(plan, manifest)
+        dense = Self.stream(plan, manifest, isDecoding: true)
+        streamsPrompt = false
     }
 }

@@ -65,6 +65,12 @@ package final class WeightStore {
     /// Whether a wait was given up while reads were under way: they must end before the next pass.
     var isUnsettled = false
     var firstFailure: ReadFailure?
+    /// Neurons that are fetched one by one; nil where none is.
+    var sparse: SparseNeurons?
+    /// A layer's first bundle among what the verifier knows: after units and experts.
+    let firstBundle: [Int]
+    /// Which units the present stream reads.
+    var streamsPrompt = false
     /// Whether the ring has the place of pinned units (``WeightPlan/lending``).
     var isLending = false
     /// Where a stationary pass's present layer begins, and whether it was there before.
@@ -100,14 +106,21 @@ package final class WeightStore {
         }
         expertsPerLayer = manifest.hyperparameters.experts?.count ?? 0
         let expertCount = expertsPerLayer * manifest.hyperparameters.layerCount
+        let layers = manifest.neurons ?? []
+        let bundlesStart = plan.units.count + expertCount
+        firstBundle = layers.indices.map { index in
+            layers[..<index].reduce(bundlesStart) { $0 + $1.bundleCount }
+        }
+        sparse = plan.sparse.map { SparseNeurons($0, layers) }
+        let bundleCount = plan.sparse == nil ? 0 : layers.reduce(0) { $0 + $1.bundleCount }
         verifier = ExtentVerifier(
-            file: path, extentCount: plan.units.count + expertCount, policy: verification)
+            file: path, extentCount: bundlesStart + bundleCount, policy: verification)
         experts = ExpertCache(
             slotCount: plan.expertSlotCount,
             layerCount: expertCount / max(1, expertsPerLayer), expertsPerLayer: expertsPerLayer,
             rules: cacheRules)
         prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
-        dense = Self.decodingStream(plan, manifest)
+        dense = Self.stream(plan, manifest, isDecoding: true)
         firstUnit = Self.firstUnits(
             plan.units, matrixCount: manifest.matrices.count + (manifest.neurons?.count ?? 0))
         let pinned = plan.units.indices.filter { plan.units[$0].pinnedOffset != nil }
@@ -144,6 +157,9 @@ package final class WeightStore {
             case .pinned, .embedding:
                 embeddingsLeft -= 1
                 firstFailure = firstFailure ?? failure
+            case .neurons(let slot):
+                firstFailure = firstFailure ?? failure
+                sparse?.arrived.append(slot)
             case .expert(let slot):
                 // Nobody waits for what was read ahead of a demand that did not come.
                 let isPrefetch = prediction.isUnused[slot] && !experts.isHeld[slot]
@@ -166,7 +182,8 @@ package final class WeightStore {
 
     private func verify(_ request: ReadRequest) -> ReadFailure? {
         switch request.purpose {
-        case .embedding: return nil  // verified by the page, where the row is used
+        // Verified where they are used: by the page, by the bundle.
+        case .embedding, .neurons: return nil
         case .pinned(let unit): return verifyUnit(unit, at: request.arenaOffset)
         case .dense(let entry):
             guard let unit = dense.unit(ofEntry: entry) else { return nil }
@@ -228,14 +245,19 @@ package final class WeightStore {
         }
     }
 
-    /// What decoding streams: everything that is not pinned, the output matrix last.
-    static func decodingStream(_ plan: WeightPlan, _ manifest: PackedManifest) -> DenseStream {
-        let streamed = plan.units.indices.filter { plan.units[$0].pinnedOffset == nil }
-        let outputMatrix = manifest.matrices.firstIndex { $0.role == .output }
+    /// What passes stream: everything that is not pinned, the output matrix last; decoding without
+    /// what is fetched by the neuron.
+    static func stream(
+        _ plan: WeightPlan, _ manifest: PackedManifest, isDecoding: Bool
+    ) -> DenseStream {
+        let streamed = plan.units.indices.filter {
+            plan.units[$0].pinnedOffset == nil
+                && (!isDecoding || plan.isDecoded($0, manifest))
+        }
         return DenseStream(
             order: streamed, footprints: streamed.map { plan.units[$0].footprint },
-            layerCount: streamed.count { plan.units[$0].matrix != outputMatrix },
-            capacityBytes: plan.ringBytes)
+            layerCount: streamed.count { plan.units[$0].layer != nil },
+            capacityBytes: plan.ringBytes, readsAheadOfPass: isDecoding)
     }
 
     private static func firstUnits(_ units: [DenseUnit], matrixCount: Int) -> [Int] {

@@ -41,6 +41,7 @@ extension LibraryOptions {
 }
 
 extension VerificationPolicy: ExpressibleByArgument {}
+extension SparseMode: ExpressibleByArgument {}
 
 extension SpeculationPolicy: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
@@ -77,6 +78,13 @@ struct EngineArguments: ParsableArguments {
             valueName: "auto|off|n"))
     var speculate: SpeculationPolicy?
 
+    @Option(
+        help: ArgumentHelp(
+            "Neurons of an activation-sparse model to read: all, those that fire, or those "
+                + "predicted (lossy). Unset: what promises to read least exactly.",
+            valueName: "off|exact|predicted"))
+    var sparse: SparseMode?
+
     @Option(help: "Compare weights with their checksums on the first read, or always.")
     var verify = VerificationPolicy.first
 
@@ -107,7 +115,7 @@ struct EngineArguments: ParsableArguments {
     /// Whether any of these was given.
     var isGiven: Bool {
         memory != nil || threads != nil || context != nil || kvBits != 32 || profile != nil
-            || resident || prefetch != nil || speculate != nil || verify != .first
+            || resident || prefetch != nil || speculate != nil || sparse != nil || verify != .first
     }
 
     func options() throws -> ModelOptions {
@@ -118,6 +126,7 @@ struct EngineArguments: ParsableArguments {
         options.contextTokens = context
         options.isResident = resident
         if let prefetch { options.flash.prefetchesMax = prefetch }
+        options.sparse = sparse
         if let speculate { options.speculation = speculate }
         options.verification = verify
         options.kvElement = kvBits == 16 ? .half : .float

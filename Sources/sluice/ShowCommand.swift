@@ -97,6 +97,11 @@ struct ShowCommand: ParsableCommand {
             ? "dense weights streamed: \(sizing.plan.pinnedBytes * 100 / max(total, 1)) % stay"
             : "dense weights stay in memory"
         Terminal.line(Self.row("verdict", verdict))
+        if let reason = sizing.sparseReason { Terminal.line(Self.row("neurons", reason)) }
+        if let plan = sizing.plan.sparse {
+            let rows = plan.windowRows.reduce(0, +)
+            Terminal.line(Self.row("", "\(rows) of them stay, those that fired lately"))
+        }
         if experts > 0 {
             Terminal.line(
                 Self.row("", "\(sizing.plan.expertSlotCount) of \(experts) experts fit at once"))

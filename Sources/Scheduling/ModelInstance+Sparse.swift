@@ -1,0 +1,122 @@
+// How a model whose neurons are bundled is to be decoded: as asked, or as promises fewer bytes from
+// flash. Loads predictors, and says what cannot be used.
+
+internal import Inference
+internal import LinuxSystem
+internal import ModelFormat
+package import WeightStore
+
+/// What was decided about a model's neurons.
+package struct SparseDecision: Sendable {
+    /// Nil where neurons are not fetched one by one.
+    package var options: SparseOptions?
+    package var predictors: NeuronPredictors?
+    /// In a few words, why.
+    package var reason: String
+
+    /// Whether what was asked for cannot be had.
+    var isRefusal = false
+
+    var predictorBytes: Int {
+        predictors.map { $0.byteCount + NeuronPredictor.footprint($0, tokensMax: 1) } ?? 0
+    }
+}
+
+extension SparseDecision {
+    /// Neurons that fire where nobody measured it: a guess on the high side.
+    private static let densityAssumed: Float = 0.1
+    /// What a byte of small reads costs beside one of large reads, on the low side.
+    private static let smallReadCost = 2.0
+    /// Of what a layer's neurons need, how much more memory it is worth where more of them fire.
+    private static let shareExponent: Float = 1.4
+
+    init(_ parsed: ParsedModel, path: String, _ options: ModelOptions) {
+        let manifest = parsed.model.manifest
+        var sizing: ModelSizing?
+        if options.sparse == nil, manifest.neurons != nil, !options.isResident {
+            sizing = try? ModelSizing(parsed, options)
+        }
+        self.init(manifest, path: path, wanted: options.sparse, sizing: sizing)
+    }
+
+    /// - Parameter sizing: of streaming without fetching neurons, for the comparison.
+    init(
+        _ manifest: PackedManifest, path: String, wanted: SparseMode?, sizing: ModelSizing?
+    ) {
+        self.init(options: nil, predictors: nil, reason: "")
+        guard let layers = manifest.neurons else {
+            isRefusal = wanted == .exact || wanted == .predicted
+            reason = "the file has no neuron bundles: its weights are read whole"
+            return
+        }
+        switch wanted {
+        case .off: reason = "neurons are read whole, as asked"
+        case .exact:
+            options = SparseOptions(mode: .exact)
+            reason = "neurons that fire are fetched, as asked"
+        case .predicted: loadPredictors(path, manifest)
+        case nil: chooseByCost(manifest, layers, sizing)
+        }
+    }
+
+    private mutating func loadPredictors(_ path: String, _ manifest: PackedManifest) {
+        do throws(WeightError) {
+            predictors = try NeuronPredictors.load(besides: path, manifest)
+        } catch {
+            isRefusal = true
+            reason = "predictors cannot be used: \(error); neurons are read whole"
+            return
+        }
+        guard let predictors else {
+            isRefusal = true
+            reason =
+                "there are no predictors beside the model: run sluice calibrate; neurons are read "
+                + "whole"
+            return
+        }
+        let shares = predictors.layers.map {
+            Self.power($0.quality.density, Self.shareExponent)
+        }
+        options = SparseOptions(mode: .predicted, shares: shares)
+        reason = "predicted neurons are fetched, as asked"
+    }
+
+    /// Exact fetching where a token then reads less, small reads counted as dearer.
+    private mutating func chooseByCost(
+        _ manifest: PackedManifest, _ layers: [PackedNeuronLayer], _ sizing: ModelSizing?
+    ) {
+        guard let plan = sizing?.plan, plan.streamsDense else {
+            reason = "all weights stay in memory"
+            return
+        }
+        let whole = plan.units.filter { $0.pinnedOffset == nil }.reduce(0) { $0 + $1.footprint }
+        let neurons = layers.reduce(0) { $0 + $1.byteCount }
+        let fetched = layers.reduce(0.0) { sum, layer in
+            let isUntouched = Self.power(1 - Self.densityAssumed, Float(layer.neuronsPerBundle))
+            return sum + Double(1 - isUntouched) * Double(layer.byteCount)
+        }
+        // The memory that neurons had keeps other weights instead.
+        let rest = max(0, plan.denseBytes - neurons - plan.pinnedBytes)
+        let cost = Double(rest) + fetched * Self.smallReadCost
+        if cost < Double(whole) {
+            options = SparseOptions(mode: .exact)
+            reason = "fetching neurons that fire reads less than reading all"
+        } else {
+            reason = "reading all neurons costs less than fetching those that fire"
+        }
+    }
+
+    private static func power(_ base: Float, _ exponent: Float) -> Float {
+        Float(Mathematics.power(Double(max(base, 1e-3)), Double(exponent)))
+    }
+}
+
+extension ModelOptions {
+    /// The same with what was decided.
+    func deciding(_ decision: SparseDecision) -> Self {
+        var options = self
+        options.sparseOptions = isResident ? nil : decision.options
+        options.predictorBytes = isResident ? 0 : decision.predictorBytes
+        return options
+    }
+}
