@@ -10,7 +10,7 @@ Runs an `arcee` model in numpy over the tokens, and writes to FOLDER (docs/LLM-I
     neurons-window.csv   union of the last k tokens' active neurons, and what a token adds to it
     neurons-bundles.csv  bytes read per token by bundle size and order, true activations, no
                          window; "friend": every neuron is stored again beside its closest friend
-    neurons-recall.csv   share of neurons fetched at a recall, by the rank of a closed-form predictor
+    neurons-recall.csv   share of neurons fetched at a recall, by a closed-form predictor's rank
 
 Orders and predictors are learned from the first half of the tokens, everything is measured on the
 second.
