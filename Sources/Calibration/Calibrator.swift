@@ -1,5 +1,5 @@
 // Calibration as a whole: run the model over a text, learn a predictor and an order for each layer,
-// choose thresholds on tokens that nothing was learned from, and measure there what it costs.
+// choose ranks and thresholds on held-out tokens, and measure with the same ones what it costs.
 
 internal import Inference
 internal import Kernels
