@@ -17,8 +17,9 @@ struct CalibrateCommand: ParsableCommand {
         abstract: "Learns which neurons a model needs for what, from a text.",
         discussion: """
             For models whose neurons mostly stay silent (relu, relu2). Writes predictors beside \
-            the packed model; the last fifth of the text is kept apart, to choose thresholds and to measure. The text \
-            should be like what the model will read and write, some thousands of tokens of it.
+            the packed model; the last fifth of the text is kept apart, to choose thresholds and \
+            to measure. The text should be like what the model will read and write, some \
+            thousands of tokens of it.
             """)
 
     @OptionGroup var model: ModelArguments
