@@ -8,7 +8,7 @@ package enum CalibrationError: Error, Sendable, CustomStringConvertible {
     case library(DynamicLibraryError)
     /// The model has no layers whose activation makes most neurons' outputs 0.
     case notSparse(activation: String)
-    case tooWide(width: Int)
+    case oddWidth(Int)
     case tooFewTokens(found: Int, needed: Int)
     case noConvergence
     case neverFires(layer: Int)
@@ -23,7 +23,7 @@ package enum CalibrationError: Error, Sendable, CustomStringConvertible {
         case .notSparse(let activation):
             "this model's neurons never stay silent: its activation is \(activation), and "
                 + "predictors are for relu and relu2"
-        case .tooWide(let width):
+        case .oddWidth(let width):
             "predictors need a width that is a multiple of 32, and this model's is \(width)"
         case .tooFewTokens(let found, let needed):
             "the text has \(found) tokens, and calibration needs at least \(needed)"

@@ -1,5 +1,5 @@
 // Calibration as a whole: run the model over a text, learn a predictor and an order for each layer,
-// choose thresholds on tokens that nothing was learned from, and measure there what it costs.
+// choose ranks and thresholds on held-out tokens, and measure with the same ones what it costs.
 
 internal import Inference
 internal import Kernels
@@ -16,14 +16,13 @@ package struct Calibrator {
 
     private let model: ModelInstance
     private let recall: Float
-    private let algebra: LinearAlgebra
     /// Told how far it is: 0...1.
     private let onProgress: (Double) -> Void
 
     /// - Parameters:
     ///   - model: opened for evaluation (see `Evaluator`).
     ///   - recall: of neurons that fire, the share that shall be predicted.
-    /// - Throws: `CalibrationError` when the model has no sparse layers or OpenBLAS is missing.
+    /// - Throws: `CalibrationError` when the model has no sparse layers.
     package init(
         model: ModelInstance, recall: Float, onProgress: @escaping (Double) -> Void
     ) throws(CalibrationError) {
@@ -34,24 +33,24 @@ package struct Calibrator {
             throw .notSparse(
                 activation: shape.experts == nil ? activation.rawValue : "that of experts")
         }
-        guard shape.width % 32 == 0 else { throw .tooWide(width: shape.width) }
         self.model = model
         self.recall = recall
         self.onProgress = onProgress
-        algebra = try LinearAlgebra(threads: model.transformer.team.memberCount)
     }
 
     /// Calibrates with `tokens`.
     ///
-    /// - Throws: `CalibrationError`, such as for a text that is too short.
+    /// - Throws: `CalibrationError`, such as for a text that is too short or for want of OpenBLAS.
     package func calibrate(_ tokens: [TokenID]) throws(CalibrationError) -> NeuronPredictors {
         guard tokens.count >= Self.tokensMin else {
             throw .tooFewTokens(found: tokens.count, needed: Self.tokensMin)
         }
+        guard shape.width % 32 == 0 else { throw .oddWidth(shape.width) }
+        let algebra = try LinearAlgebra(threads: model.transformer.team.memberCount)
         let split = tokens.count - tokens.count / Self.heldOutShare
         let (samples, _) = try collect(Array(tokens[..<split]), from: 0, to: 0.3)
         let (heldOut, loss) = try collect(Array(tokens[split...]), from: 0.3, to: 0.4)
-        let layers = try train(samples, heldOut)
+        let layers = try train(samples, heldOut, algebra)
         var report = NeuronPredictors.Report()
         report.tokens = split
         report.heldOutTokens = tokens.count - split
@@ -113,7 +112,7 @@ package struct Calibrator {
     }
 
     private func train(
-        _ samples: NeuronSamples, _ heldOut: NeuronSamples
+        _ samples: NeuronSamples, _ heldOut: NeuronSamples, _ algebra: LinearAlgebra
     ) throws(CalibrationError) -> [LayerPredictor] {
         let projection = try FirstProjection(path: model.path)
         let training = PredictorTraining(

@@ -97,7 +97,8 @@ struct RowTiles {
 
     /// Rows to tiles; missing rows are zeros.
     func tiles(of rows: [[UInt8]]) -> [UInt8] {
-        var tiles = [UInt8](repeating: 0, count: format.tiledBytes(rows: rows.count, columns: columns))
+        let byteCount = format.tiledBytes(rows: rows.count, columns: columns)
+        var tiles = [UInt8](repeating: 0, count: byteCount)
         for (index, row) in rows.enumerated() {
             forEachUnit(ofRow: index) { from, place, count in
                 for byte in 0..<count { tiles[place + byte] = row[from + byte] }

@@ -4,12 +4,12 @@
 internal import LinuxSystem
 
 /// A matrix in row-major order.
-struct Matrix {
-    let rows: Int
-    let columns: Int
-    var values: [Float]
+package struct Matrix {
+    package let rows: Int
+    package let columns: Int
+    package var values: [Float]
 
-    init(rows: Int, columns: Int, values: [Float]) {
+    package init(rows: Int, columns: Int, values: [Float]) {
         precondition(values.count == rows * columns, "a matrix is full")
         self.rows = rows
         self.columns = columns
@@ -21,7 +21,7 @@ struct Matrix {
             rows: rows, columns: columns, values: [Float](repeating: 0, count: rows * columns))
     }
 
-    subscript(row: Int, column: Int) -> Float {
+    package subscript(row: Int, column: Int) -> Float {
         get { values[row * columns + column] }
         set { values[row * columns + column] = newValue }
     }
@@ -40,19 +40,21 @@ struct Matrix {
 
 /// OpenBLAS's products and LAPACK's symmetric eigenvectors.
 @safe
-struct LinearAlgebra {
+package struct LinearAlgebra {
     // Types of CBLAS and LAPACK (netlib.org); integers have 32 bits, Fortran's hidden lengths of
     // character arguments come last.
-    private typealias SingleProduct = @convention(c) (
-        Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>, Int32,
-        UnsafePointer<Float>, Int32, Float, UnsafeMutablePointer<Float>, Int32
-    ) -> Void
-    private typealias Eigenvectors = @convention(c) (
-        UnsafePointer<CChar>, UnsafePointer<CChar>, UnsafePointer<Int32>,
-        UnsafeMutablePointer<Float>, UnsafePointer<Int32>, UnsafeMutablePointer<Float>,
-        UnsafeMutablePointer<Float>, UnsafePointer<Int32>, UnsafeMutablePointer<Int32>,
-        UnsafePointer<Int32>, UnsafeMutablePointer<Int32>, Int, Int
-    ) -> Void
+    private typealias SingleProduct =
+        @convention(c) (
+            Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>, Int32,
+            UnsafePointer<Float>, Int32, Float, UnsafeMutablePointer<Float>, Int32
+        ) -> Void
+    private typealias Eigenvectors =
+        @convention(c) (
+            UnsafePointer<CChar>, UnsafePointer<CChar>, UnsafePointer<Int32>,
+            UnsafeMutablePointer<Float>, UnsafePointer<Int32>, UnsafeMutablePointer<Float>,
+            UnsafeMutablePointer<Float>, UnsafePointer<Int32>, UnsafeMutablePointer<Int32>,
+            UnsafePointer<Int32>, UnsafeMutablePointer<Int32>, Int, Int
+        ) -> Void
     private typealias SetThreads = @convention(c) (Int32) -> Void
 
     private static let names = ["libopenblas.so.0", "libopenblas.so"]
@@ -64,7 +66,7 @@ struct LinearAlgebra {
     private let eigenvectors: Eigenvectors
 
     /// Opens OpenBLAS and gives it `threads` threads.
-    init(threads: Int) throws(CalibrationError) {
+    package init(threads: Int) throws(CalibrationError) {
         do throws(DynamicLibraryError) {
             let library = try DynamicLibrary(names: Self.names)
             unsafe product = try library.function("cblas_sgemm", as: SingleProduct.self)
@@ -78,10 +80,10 @@ struct LinearAlgebra {
     }
 
     /// Which factor of a product is transposed.
-    enum Factor { case first, second }
+    package enum Factor { case first, second }
 
     /// `a · b`, one of them transposed before.
-    func multiply(_ a: Matrix, _ b: Matrix, transposing factor: Factor? = nil) -> Matrix {
+    package func multiply(_ a: Matrix, _ b: Matrix, transposing factor: Factor? = nil) -> Matrix {
         let (aTransposed, bTransposed) = (factor == .first, factor == .second)
         let (rows, inner) = aTransposed ? (a.columns, a.rows) : (a.rows, a.columns)
         let (bInner, columns) = bTransposed ? (b.columns, b.rows) : (b.rows, b.columns)
@@ -107,8 +109,12 @@ struct LinearAlgebra {
     ///
     /// - Throws: `CalibrationError.noConvergence` when LAPACK finds none, as for matrices with
     ///   numbers that are not finite.
-    func eigen(_ matrix: Matrix) throws(CalibrationError) -> (values: [Float], vectors: Matrix) {
+    package func eigen(
+        _ matrix: Matrix
+    ) throws(CalibrationError) -> (values: [Float], vectors: Matrix) {
         precondition(matrix.rows == matrix.columns, "symmetric")
+        // LAPACK says nothing of numbers that are none.
+        guard matrix.values.allSatisfy(\.isFinite) else { throw .noConvergence }
         var order = Int32(matrix.rows)
         var vectors = matrix
         var values = [Float](repeating: 0, count: matrix.rows)

@@ -3,7 +3,7 @@
 // firing has the highest cosine with the bundle's join it. (The alternative of pairing every neuron
 // with its closest friend loads frequent neurons again and again; docs/LLM-IN-A-FLASH.md.)
 
-struct NeuronOrder {
+package struct NeuronOrder {
     /// Neurons among which bundles are sought: bounds the table of who fires with whom.
     static let windowMax = 4096
     /// Tokens whose firing is unpacked at a time.
@@ -12,8 +12,13 @@ struct NeuronOrder {
     let algebra: LinearAlgebra
     let neuronsPerBundle: Int
 
+    package init(algebra: LinearAlgebra, neuronsPerBundle: Int) {
+        self.algebra = algebra
+        self.neuronsPerBundle = neuronsPerBundle
+    }
+
     /// All neurons of a layer; windows are of like frequency.
-    func order(_ samples: NeuronSamples, layer: Int) -> [UInt32] {
+    package func order(_ samples: NeuronSamples, layer: Int) -> [UInt32] {
         let counts = samples.fireCounts(layer: layer)
         let byFrequency = counts.indices.sorted {
             counts[$0] != counts[$1] ? counts[$0] > counts[$1] : $0 < $1

@@ -6,9 +6,9 @@
 // fewer bits the less they tell. What remains is taken for normally distributed noise, neuron by
 // neuron, which makes probabilities of firing.
 
-internal import WeightStore
+package import WeightStore
 
-struct PredictorTraining {
+package struct PredictorTraining {
     let algebra: LinearAlgebra
     let samples: NeuronSamples
     let heldOut: NeuronSamples
@@ -29,8 +29,19 @@ struct PredictorTraining {
     /// Ranks that are tried, as eighths of the width.
     private static let eighths = [(1, 1), (1, 2), (1, 3), (2, 2), (2, 4), (2, 6)]
 
+    package init(
+        algebra: LinearAlgebra, samples: NeuronSamples, heldOut: NeuronSamples, recall: Float,
+        neuronBytes: Int
+    ) {
+        self.algebra = algebra
+        self.samples = samples
+        self.heldOut = heldOut
+        self.recall = recall
+        self.neuronBytes = neuronBytes
+    }
+
     /// The predictor of `layer`, whose first projection is `weights`; its quality is still unknown.
-    func predictor(
+    package func predictor(
         layer: Int, weights: Matrix, order: [UInt32]
     ) throws(CalibrationError) -> LayerPredictor {
         let counts = samples.fireCounts(layer: layer)

@@ -1,7 +1,7 @@
 // What a run of the model shows of its neurons: for some tokens, spread over the whole text, each
 // layer's input as halves and which neurons fired as bits. Bounded: more tokens are thinned out.
 
-internal import LinuxSystem
+package import LinuxSystem
 
 /// Samples of every layer, in order of time.
 package struct NeuronSamples {
@@ -12,6 +12,7 @@ package struct NeuronSamples {
     package let width: Int
     package let neuronCount: Int
     let stride: Int
+    private let expectedCount: Int
     private(set) var layers: [Layer]
     /// Tokens that each layer has seen.
     private var seen: [Int]
@@ -30,6 +31,7 @@ package struct NeuronSamples {
         let bytesPerToken = layerCount * (2 * width + neuronCount / 8)
         let room = max(64, min(Self.tokensMax, Self.bytesMax / max(1, bytesPerToken)))
         stride = max(1, (tokenCount + room - 1) / room)
+        expectedCount = (tokenCount + stride - 1) / stride
         layers = [Layer](repeating: Layer(), count: layerCount)
         seen = [Int](repeating: 0, count: layerCount)
     }
@@ -42,6 +44,9 @@ package struct NeuronSamples {
     package mutating func add(
         layer: Int, inputs: Span<Float>, projections: Span<Float>, tokens: Int
     ) {
+        layers[layer].inputs.reserve(tokens * width, of: expectedCount * width)
+        layers[layer].fired.reserve(
+            tokens * wordsPerToken, of: expectedCount * wordsPerToken)
         for token in 0..<tokens {
             defer { seen[layer] += 1 }
             guard seen[layer] % stride == 0 else { continue }
@@ -80,14 +85,14 @@ package struct NeuronSamples {
     }
 
     /// One sampled input.
-    func copyInput(layer: Int, token: Int, into row: inout Buffer<Float>) {
+    package func copyInput(layer: Int, token: Int, into row: inout Buffer<Float>) {
         var values = row.mutableSpan(in: 0..<width)
         for column in 0..<width {
             values[column] = Float(layers[layer].inputs[token * width + column])
         }
     }
 
-    func fires(layer: Int, token: Int, neuron: Int) -> Bool {
+    package func fires(layer: Int, token: Int, neuron: Int) -> Bool {
         layers[layer].fired[token * wordsPerToken + neuron / 64] >> UInt64(neuron % 64) & 1 == 1
     }
 
@@ -102,5 +107,12 @@ package struct NeuronSamples {
             }
         }
         return counts
+    }
+}
+
+extension Array {
+    /// Room for `count` elements at the first of several additions.
+    fileprivate mutating func reserve(_ addition: Int, of count: Int) {
+        if isEmpty { reserveCapacity(Swift.max(addition, count)) }
     }
 }

@@ -1,7 +1,7 @@
 // Predictors as a file beside the model: little endian, "SLPREDIC", version, bytes of the digest,
 // the digest of the model's source; width, neurons per bundle, threshold, the thresholds, the
-// report; layers; then each layer (`LayerPredictor`'s fields in order, then its quality); CRC-32C of
-// everything before. Numbers are 32 bits. docs/FORMAT.md, "Predictors".
+// report; layers; then each layer (`LayerPredictor`'s fields in order, then its quality); CRC-32C
+// of everything before. docs/FORMAT.md, "Predictors".
 
 package import LinuxSystem
 package import ModelFormat
@@ -87,12 +87,15 @@ extension NeuronPredictors {
         try reader.expectEnd()
     }
 
-    /// The predictors beside the packed file at `path`, or nil where there are none.
+    /// The predictors beside the packed file at `packed`, or nil where there are none.
     ///
+    /// - Parameters:
+    ///   - digest: of the model's source, in its manifest.
+    ///   - hyperparameters: the model's.
     /// - Throws: `FormatError` when what there is cannot be used, `SystemError` when it cannot be
     ///   read. The model runs without.
     package static func load(
-        besides packed: String, _ manifest: PackedManifest
+        besides packed: String, digest: String, hyperparameters: Hyperparameters
     ) throws(WeightError) -> NeuronPredictors? {
         let path = path(of: packed)
         guard FileSystem.exists(path) else { return nil }
@@ -110,8 +113,7 @@ extension NeuronPredictors {
         }
         do throws(FormatError) {
             return try NeuronPredictors(
-                bytes, file: path, digest: manifest.source.digest,
-                hyperparameters: manifest.hyperparameters)
+                bytes, file: path, digest: digest, hyperparameters: hyperparameters)
         } catch {
             throw .format(error)
         }
@@ -180,7 +182,9 @@ extension LayerPredictor {
 }
 
 extension ByteWriter {
-    fileprivate mutating func add(_ values: [Float]) { for value in values { add(value.bitPattern) } }
+    fileprivate mutating func add(_ values: [Float]) {
+        for value in values { add(value.bitPattern) }
+    }
 
     fileprivate mutating func add(_ layer: LayerPredictor) {
         add(UInt32(layer.neuronCount))

@@ -16,11 +16,11 @@ package struct NeuronPredictors: Sendable, Equatable {
     /// Neurons that lie side by side in ``LayerPredictor/order``: those that one read brings.
     package let neuronsPerBundle: Int
     /// A bundle is fetched when the probabilities of those of its neurons that are not in memory
-    /// sum to this or more: found on tokens that nothing was learned from.
+    /// sum to this or more: chosen on the held-out tokens.
     package let threshold: Float
     /// The same for the recalls 0.80 ... 0.99, all layers together.
     package let thresholds: [Float]
-    /// What was measured on tokens that nothing was learned from.
+    /// What was measured on the held-out tokens.
     package let report: Report
     package let layers: [LayerPredictor]
 
@@ -46,7 +46,8 @@ package struct NeuronPredictors: Sendable, Equatable {
 
     /// How good they are.
     package struct Report: Sendable, Equatable {
-        /// Tokens that were learned from, and others that were measured with.
+        /// Tokens that weights were learned from, and others, at the text's end, that ranks and
+        /// thresholds were chosen with and that everything was measured with.
         package var tokens = 0
         package var heldOutTokens = 0
         package var recallTarget: Float = 0
@@ -117,7 +118,8 @@ package struct LayerPredictor: Sendable, Equatable {
             * tileBytes(fineRank: fineRank, coarseRank: coarseRank)
     }
 
-    /// Measured on held-out tokens, without any neurons in memory.
+    /// Measured on the held-out tokens that threshold and rank were chosen with, without any
+    /// neurons in memory.
     package struct Quality: Sendable, Equatable {
         /// The share of neurons that fire.
         package var density: Float = 0

@@ -16,14 +16,17 @@ struct CalibrateCommand: ParsableCommand {
         commandName: "calibrate",
         abstract: "Learns which neurons a model needs for what, from a text.",
         discussion: """
-            For models whose neurons mostly stay silent (relu, relu2). Writes predictors beside the \
-            packed model; the last fifth of the text is kept apart to measure with. The text should \
-            be like what the model will read and write, some thousands of tokens of it.
+            For models whose neurons mostly stay silent (relu, relu2). Writes predictors beside \
+            the packed model; the last fifth of the text is kept apart, to choose thresholds and \
+            to measure. The text should be like what the model will read and write, some \
+            thousands of tokens of it.
             """)
 
     @OptionGroup var model: ModelArguments
 
-    @Option(help: ArgumentHelp("A file with the text; special tokens in it are parsed.", valueName: "path"))
+    @Option(
+        help: ArgumentHelp(
+            "A file with the text; special tokens in it are parsed.", valueName: "path"))
     var text: String
 
     @Option(
@@ -103,7 +106,7 @@ struct CalibrateCommand: ParsableCommand {
     static func status(_ error: CalibrationError) -> Int32 {
         switch error {
         case .library: ExitStatus.unavailable.rawValue
-        case .notSparse, .tooWide, .tooFewTokens, .noConvergence, .neverFires:
+        case .notSparse, .oddWidth, .tooFewTokens, .noConvergence, .neverFires:
             ExitStatus.badData.rawValue
         case .format(let cause): ExitStatus(cause).rawValue
         case .system(let cause): ExitStatus(cause).rawValue

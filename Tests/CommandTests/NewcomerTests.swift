@@ -9,6 +9,9 @@ import Testing
 
 @Suite struct NewcomerTests {
     private static let tiny = "\(Repository.fixtures)/models/qwen3moe.gguf"
+    private static let sparse = "\(Repository.fixtures)/models/arcee.gguf"
+    private static let shortText = "\(Repository.folder)/.swift-format"
+    private static let longText = "\(Repository.folder)/README.md"
 
     @Test(arguments: [
         ([], 0, ""), (["--help"], 0, ""), (["help", "eval"], 0, ""),
@@ -40,6 +43,13 @@ import Testing
         (["tune", "--model", "/tmp/"], 66, "Is a directory"),
         (["tune", "--model", "\(Repository.fixtures)/small.sluice"], 66, "No such file"),
         (["tune", "--model", "MODEL", "--out", "/nowhere/p.toml"], 66, "No such file"),
+        (["calibrate", "MODEL"], 64, "--text"),
+        (["calibrate", "MODEL", "--text", "/nowhere"], 66, "No such file"),
+        (["calibrate", "MODEL", "--text", longText], 65, "never stay silent"),
+        (["calibrate", sparse, "--text", "EMPTY"], 65, "has 0 tokens"),
+        (["calibrate", sparse, "--text", longText], 65, "multiple of 32"),
+        (["calibrate", sparse, "--text", shortText], 65, "at least 1024"),
+        (["calibrate", sparse, "--text", longText, "--recall", "1"], 64, "--recall"),
         (["run", "MODEL", "hello", "--socket", "/nowhere.sock"], 69, "")
     ])
     func statusesAndMessages(arguments: [String], status: Int32, message: String) throws {
@@ -48,9 +58,14 @@ import Testing
         if words.contains("MODEL") {
             words = words.map { $0 == "MODEL" ? Self.tiny : $0 }
         }
+        if words.contains("EMPTY") {
+            let empty = try scratch.write([], to: "empty")
+            words = words.map { $0 == "EMPTY" ? empty : $0 }
+        }
         let isRemote = ["run", "tokenize"].contains(arguments.first)
         let hasLibrary =
-            ["eval", "import", "rm", "bench", "tune"].contains(arguments.first) && !isRemote
+            ["eval", "import", "rm", "bench", "tune", "calibrate"].contains(arguments.first)
+            && !isRemote
         let ending = try Program.sluice.runLimited(
             words + (hasLibrary ? ["--library", scratch.path("library")] : []), in: scratch)
         #expect(ending.status == status, "\(ending.errors)")

@@ -47,6 +47,7 @@ int main(int argc, char **argv) {
     check_attention();
     check_products();
     check_neurons();
+    check_scores();
     failures += report_sets();
     printf("digest %016" PRIx64 "\n", digest());
     return failures == 0 ? 0 : 1;
