@@ -45,7 +45,6 @@ package final class DriveTuner: FlashTuner {
     package func tuned(
         _ options: FlashOptions, path: String, memoryBytes: Int
     ) -> FlashOptions {
-        if fixed.queueDepth != nil && fixed.readBytesMax != nil { return options }
         guard let device = try? BlockDevice.holding(path) else { return options }
         var profile = known(device)
         if measures, Self.isWorthMeasuring(profile, memoryBytes: memoryBytes),
@@ -58,6 +57,7 @@ package final class DriveTuner: FlashTuner {
         if fixed.queueDepth == nil { options.queueDepth = profile.choice.depth }
         if fixed.readBytesMax == nil { options.pieceBytesMax = profile.choice.readBytes }
         if !profile.isDirect { options.mayReadDirectly = false }
+        options.gapBytesMax = profile.gapBytes
         return options
     }
 

@@ -37,6 +37,11 @@ extension SparseDecision {
             sizing = try? ModelSizing(parsed, options)
         }
         self.init(manifest, path: path, wanted: options.sparse, sizing: sizing)
+        guard options.sparse == nil, self.options != nil else { return }
+        if (try? ModelSizing(parsed, options.deciding(self))) == nil {
+            self.options = nil
+            reason = "there is too little memory to fetch neurons one by one"
+        }
     }
 
     /// - Parameter sizing: of streaming without fetching neurons, for the comparison.
@@ -61,7 +66,9 @@ extension SparseDecision {
 
     private mutating func loadPredictors(_ path: String, _ manifest: PackedManifest) {
         do throws(WeightError) {
-            predictors = try NeuronPredictors.load(besides: path, manifest)
+            predictors = try NeuronPredictors.load(
+                besides: path, digest: manifest.source.digest,
+                hyperparameters: manifest.hyperparameters)
         } catch {
             isRefusal = true
             reason = "predictors cannot be used: \(error); neurons are read whole"

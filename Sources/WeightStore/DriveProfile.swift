@@ -81,6 +81,17 @@ package struct DriveProfile: Sendable, Equatable {
         return speeds.reduce(bytesPerSecondSustained) { max($0, $1.bytesPerSecond) }
     }
 
+    /// Bytes that take as long to read as a read of its own costs, when many small ones are under
+    /// way: time = cost + bytes / bandwidth, the cost from the smallest reads measured, the bandwidth
+    /// from the fastest. A drive held to a rate counts bytes alone.
+    package var gapBytes: Int {
+        let small = speeds.filter { $0.pattern != .forward }
+        guard !isPaced, let least = small.map(\.readBytes).min() else { return 0 }
+        let rate = small.filter { $0.readBytes == least }.map(\.bytesPerSecond).max() ?? 0
+        guard rate > 0 else { return 0 }
+        return Int(Double(least) * max(0, bytesPerSecondMax / rate - 1))
+    }
+
     /// Of the sizes and depths that keep the drive busy while the thread that issues reads
     /// computes, and that are nearly as fast as any such, at scattered places and across files
     /// alike: the one with the fewest bytes in flight, so that what is wanted first comes first.

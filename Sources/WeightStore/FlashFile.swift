@@ -22,6 +22,8 @@ package struct FlashOptions: Sendable {
     package var queueDepth = 32
     /// Larger reads are split into pieces of this many bytes.
     package var pieceBytesMax = 1 << 20
+    /// Bytes that nobody needs, between two small reads, that cost less than another read.
+    package var gapBytesMax = 16 << 10
     /// Expert bundles under way beyond which none is read ahead of its demand; 0 is none at all.
     package var prefetchesMax = 0
     /// Whether O_DIRECT is tried at all.
@@ -47,6 +49,14 @@ package protocol FlashTuner: Sendable {
 
 /// Files opened for streaming.
 package enum FlashFile {
+    /// The options with what is known about the drive that holds `path`, which may be measured now.
+    static func tuned(_ options: FlashOptions, path: String, arena: MemoryArena) -> FlashOptions {
+        guard let tuner = options.tuner else { return options }
+        var tuned = tuner.tuned(options, path: path, memoryBytes: arena.byteCount)
+        tuned.tuner = nil
+        return tuned
+    }
+
     /// Opens `path` and makes a reader of it into `arena`.
     ///
     /// Must be called on the thread that will read, before the arena is used: until then, its
@@ -55,8 +65,7 @@ package enum FlashFile {
     package static func reader(
         path: String, arena: MemoryArena, options: FlashOptions
     ) throws(SystemError) -> FlashReader {
-        let options =
-            options.tuner?.tuned(options, path: path, memoryBytes: arena.byteCount) ?? options
+        let options = tuned(options, path: path, arena: arena)
         var isDirect = options.mayReadDirectly
         if isDirect { isDirect = try supportsDirectReads(path: path) }
         let queue = try queue(path: path, isDirect: isDirect, arena: arena, options: options)

@@ -70,8 +70,6 @@ struct SparseNeurons {
     var runsLeft = 0
     /// Slots whose reads ended.
     var arrived: [Int] = []
-    /// Gaps that are read rather than split a read, in bundles.
-    var gapMax = 0
     var statistics = SparseStatistics()
 
     init(_ plan: SparsePlan, _ layers: [PackedNeuronLayer]) {

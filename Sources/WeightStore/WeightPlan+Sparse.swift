@@ -52,12 +52,13 @@ package struct SparsePlan: Sendable, Equatable {
 }
 
 extension WeightPlan {
-    private static let sparseSlotCount = 32
+    private static let sparseSlotCounts = 4...32
     private static let sparseSlotBytesMax = 32 << 10
-    /// Neurons that are fetched together, of a layer's: a part, so that most of the memory is the
-    /// windows'.
+    /// Of all neurons' bytes, what slots take; of a layer's neurons, those that are fetched
+    /// together. Most of the memory is the windows'.
+    private static let slotsDivisor = 32
     private static let transitDivisor = 16
-    private static let transitRowsMin = 64
+    private static let transitRowsMin = 16
 
     /// Bytes without which neurons cannot be fetched, beyond the ring.
     static func sparseBytesMin(_ manifest: PackedManifest) -> Int {
@@ -75,12 +76,17 @@ extension WeightPlan {
         let layers = manifest.neurons ?? []
         let bundle = layers.map(\.bundleBytes).max() ?? 1
         let neurons = layers.map(\.count).max() ?? 0
+        let slotsBytes = layers.reduce(0) { $0 + $1.byteCount } / slotsDivisor
+        let slotBytes =
+            max(1, min(sparseSlotBytesMax, slotsBytes / sparseSlotCounts.lowerBound) / bundle)
+            * bundle
         return SparsePlan(
             mode: options.mode, rowBytes: SparsePlan.rowBytes(manifest),
             windowRows: divide(windowRows, layers, options.shares),
             transitRows: max(transitRowsMin, neurons / transitDivisor),
-            slotCount: sparseSlotCount,
-            slotBytes: max(1, sparseSlotBytesMax / bundle) * bundle)
+            slotCount: min(
+                max(slotsBytes / slotBytes, sparseSlotCounts.lowerBound),
+                sparseSlotCounts.upperBound), slotBytes: slotBytes)
     }
 
     /// So many rows among the layers, none with more than it has neurons.

@@ -111,7 +111,7 @@ extension WeightStore {
         Self.removeRepeats(&sparse!.bundles)
         BundleRun.covering(
             sparse!.bundles, countMax: plan.slotBytes / record.bundleBytes,
-            gapMax: sparse!.gapMax, into: &sparse!.runs)
+            gapMax: gapBytesMax / record.bundleBytes, into: &sparse!.runs)
         sparse!.runs.reverse()
         sparse!.runsLeft = sparse!.runs.count
         sparse!.statistics.needed += end - first

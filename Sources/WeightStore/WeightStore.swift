@@ -67,6 +67,8 @@ package final class WeightStore {
     var firstFailure: ReadFailure?
     /// Neurons that are fetched one by one; nil where none is.
     var sparse: SparseNeurons?
+    /// Bytes between bundles that are read rather than split a read.
+    let gapBytesMax: Int
     /// A layer's first bundle among what the verifier knows: after units and experts.
     let firstBundle: [Int]
     /// Which units the present stream reads.
@@ -96,6 +98,12 @@ package final class WeightStore {
             neurons = try NeuronDirectory(model, from: source)
             vectors = try Self.readVectors(model, from: source)
             arena = try MemoryArena(byteCount: plan.arenaBytes)
+            var options = FlashFile.tuned(options, path: path, arena: arena)
+            gapBytesMax = options.gapBytesMax
+            // Bundles are small: many of them are what keeps a drive busy.
+            if let sparse = plan.sparse {
+                options.queueDepth = max(options.queueDepth, sparse.slotCount)
+            }
             reader = try FlashFile.reader(path: path, arena: arena, options: options)
         } catch let error as FormatError {
             throw .format(error)

@@ -7,6 +7,7 @@ internal import DaemonCore
 internal import Glibc
 internal import LinuxSystem
 internal import ModelFormat
+internal import Packing
 internal import Scheduling
 internal import Tokenization
 internal import WeightStore
@@ -37,6 +38,12 @@ struct CalibrateCommand: ParsableCommand {
     /// Positions that are computed together: logits of a large vocabulary take much memory.
     private static let rowsPerStep = 16
 
+    @Flag(
+        help: ArgumentHelp(
+            "Leave neurons where they are in the packed file. Else those that fire together become "
+                + "neighbours; the model's output does not change."))
+    var keepOrder = false
+
     func validate() throws {
         guard recall >= 0.5, recall <= 0.999 else {
             throw ValidationError("--recall is between 0.5 and 0.999")
@@ -62,6 +69,10 @@ struct CalibrateCommand: ParsableCommand {
             throw error
         }
         bar.clear()
+        if !keepOrder {
+            try NeuronReordering(path: instance.path).write(
+                to: instance.path, orders: predictors.layers.map(\.order), processID: getpid())
+        }
         try predictors.save(besides: instance.path, digest: instance.manifest.source.digest)
         report(predictors, path: NeuronPredictors.path(of: instance.path))
     }

@@ -7,6 +7,7 @@ internal import LinuxSystem
 internal import ModelFormat
 internal import Scheduling
 internal import Tokenization
+internal import WeightStore
 
 struct EvalCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -37,10 +38,13 @@ struct EvalCommand: ParsableCommand {
 
     func run() throws {
         let bytes = try input.textBytes()
+        // Neurons are predicted token by token; a prompt computes all of them.
+        let rows = model.engine.sparse == .predicted ? 1 : Self.rowsPerStep
         let instance = try model.open {
-            $0.prefillChunkTokens = Self.rowsPerStep
-            $0.logitsRowsMax = Self.rowsPerStep
+            $0.prefillChunkTokens = rows
+            $0.logitsRowsMax = rows
         }
+        let readBefore = instance.store.statistics.flashBytes
         let tokens =
             try input.tokenList()
             ?? instance.tokenizer.encode(utf8: bytes ?? [], addSpecial: true, parseSpecial: true)
@@ -50,16 +54,23 @@ struct EvalCommand: ParsableCommand {
         if json {
             Terminal.line(try EvaluationReport(evaluation).json())
         } else {
-            summarize(evaluation, instance)
+            summarize(
+                evaluation, instance,
+                flashBytes: instance.store.statistics.flashBytes - readBefore)
         }
     }
 
-    private func summarize(_ evaluation: Evaluation, _ instance: ModelInstance) {
+    private func summarize(
+        _ evaluation: Evaluation, _ instance: ModelInstance, flashBytes: UInt64
+    ) {
         Terminal.line("tokens      \(evaluation.tokens.count)")
         if evaluation.scoredTokens > 0 {
             Terminal.line("nll         \(evaluation.meanLoss)")
             Terminal.line("perplexity  \(Mathematics.exponential(evaluation.meanLoss))")
         }
+        let tokens = evaluation.tokens.count + max(0, evaluation.greedy.count - 1)
+        let read = flashBytes / UInt64(max(1, tokens))
+        Terminal.line("flash       \(ByteSize.format(read)) per token")
         if !evaluation.greedy.isEmpty {
             let bytes = instance.tokenizer.decode(evaluation.greedy, showsControl: true)
             Terminal.line("greedy      \(String(decoding: bytes, as: UTF8.self))")

@@ -114,7 +114,7 @@ import WeightStore
 }
 
 /// What a model said.
-private final class Notices: Sendable {
+final class Notices: Sendable {
     private let lines = Mutex<[String]>([])
     var all: [String] { lines.withLock { $0 } }
     func add(_ line: String) { lines.withLock { $0.append(line) } }
