@@ -57,7 +57,7 @@ package final class DriveTuner: FlashTuner {
         if fixed.queueDepth == nil { options.queueDepth = profile.choice.depth }
         if fixed.readBytesMax == nil { options.pieceBytesMax = profile.choice.readBytes }
         if !profile.isDirect { options.mayReadDirectly = false }
-        options.gapBytesMax = profile.gapBytes
+        if fixed.gapBytesMax == nil { options.gapBytesMax = profile.gapBytes }
         return options
     }
 

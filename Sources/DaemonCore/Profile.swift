@@ -25,6 +25,9 @@ package struct Profile: Sendable, Equatable {
         package var queueDepth: Int?
         /// nil is "auto": as the drive was measured.
         package var readBytesMax: UInt64?
+        /// Bytes between two small reads that are read too rather than split the read; nil is what
+        /// the drive's measurement says.
+        package var gapBytesMax: UInt64?
         /// Expert bundles under way beyond which none is read ahead of its demand.
         package var prefetchesMax = 0
         package var reader = Reader.auto
@@ -96,6 +99,7 @@ package struct Profile: Sendable, Equatable {
         try reader.size("memory.budget", in: (1 << 20)...(1 << 50), orAuto: &memory.budgetBytes)
         try reader.integer("flash.queue_depth", in: 1...1024, orAuto: &flash.queueDepth)
         try reader.size("flash.read_bytes_max", in: 4096...(64 << 20), orAuto: &flash.readBytesMax)
+        try reader.size("flash.gap_bytes_max", in: 0...(1 << 20), orAuto: &flash.gapBytesMax)
         try reader.choice("flash.reader", &flash.reader)
         try reader.integer("flash.prefetch_max", in: 0...64, &flash.prefetchesMax)
         try reader.integer("compute.threads", in: 1...1024, orAuto: &compute.threads)
