@@ -31,10 +31,10 @@ package struct NeuronReordering {
         to path: String, orders: [[UInt32]], processID: Int32
     ) throws(PackingError) {
         let layers = model.manifest.neurons ?? []
-        precondition(
-            orders.count == layers.count
-                && zip(orders, layers).allSatisfy { $0.count == $1.count && Set($0).count == $1.count }
-        )
+        precondition(orders.count == layers.count, "an order for each layer")
+        for (order, layer) in zip(orders, layers) {
+            precondition(order.count == layer.count && Set(order).count == layer.count)
+        }
         let size = source.byteCount
         let file = try fromDestination { () throws(SystemError) in
             try PartialFile(
@@ -100,10 +100,9 @@ package struct NeuronReordering {
         for first in stride(from: 0, to: record.bundleCount, by: step) {
             let bundles = first..<min(first + step, record.bundleCount)
             var piece = [UInt8](repeating: 0, count: bundles.count * record.bundleBytes)
-            let places =
-                record.places(ofBundle: bundles.lowerBound).lowerBound
-                ..< record.places(ofBundle: bundles.upperBound - 1).upperBound
-            for place in places {
+            let start = record.places(ofBundle: bundles.lowerBound).lowerBound
+            let end = record.places(ofBundle: bundles.upperBound - 1).upperBound
+            for place in start..<end {
                 let from = record.firstRowOffset(place: Int(old[Int(order[place])]))
                 let bytes = try bytes(
                     at: record.offset + UInt64(from), count: record.recordBytes)

@@ -82,8 +82,8 @@ package struct DriveProfile: Sendable, Equatable {
     }
 
     /// Bytes that take as long to read as a read of its own costs, when many small ones are under
-    /// way: time = cost + bytes / bandwidth, the cost from the smallest reads measured, the bandwidth
-    /// from the fastest. A drive held to a rate counts bytes alone.
+    /// way: time = cost + bytes / bandwidth, the cost from the smallest reads measured, the
+    /// bandwidth from the fastest. A drive held to a rate counts bytes alone.
     package var gapBytes: Int {
         let small = speeds.filter { $0.pattern != .forward }
         guard !isPaced, let least = small.map(\.readBytes).min() else { return 0 }

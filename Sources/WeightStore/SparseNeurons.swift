@@ -72,16 +72,18 @@ struct SparseNeurons {
     var arrived: [Int] = []
     var statistics = SparseStatistics()
 
-    init(_ plan: SparsePlan, _ layers: [PackedNeuronLayer]) {
-        windows = zip(layers, plan.windowRows).map {
+    /// - Parameter plan: nil where no neuron is fetched one by one.
+    init(_ plan: SparsePlan?, _ layers: [PackedNeuronLayer]) {
+        windows = zip(layers, plan?.windowRows ?? []).map {
             NeuronWindow(neuronCount: $0.count, rowsMax: $1)
         }
-        freeRows = (0..<Int32(plan.rowCount)).reversed()
-        let neurons = layers.map(\.count).max() ?? 0
+        freeRows = (0..<Int32(plan?.rowCount ?? 0)).reversed()
+        let neurons = plan == nil ? 0 : layers.map(\.count).max() ?? 0
         transitRow = Array(repeating: -1, count: neurons)
         isWanted = Array(repeating: false, count: neurons)
-        slotRuns = Array(repeating: BundleRun(first: 0, count: 0), count: plan.slotCount)
-        freeSlots = Array((0..<plan.slotCount).reversed())
+        let slotCount = plan?.slotCount ?? 0
+        slotRuns = Array(repeating: BundleRun(first: 0, count: 0), count: slotCount)
+        freeSlots = Array((0..<slotCount).reversed())
     }
 
     /// Bytes of all this for a model.

@@ -68,7 +68,8 @@ package struct WeightPlan: Sendable, Equatable {
     /// Divides `bytesMax`: dense weights first, because every token needs them; experts get the
     /// rest.
     ///
-    /// - Parameter sparse: how to fetch neurons one by one where not all fit; nil streams them whole.
+    /// - Parameter sparse: how to fetch neurons one by one where not all fit; nil streams them
+    ///   whole.
     /// - Precondition: `bytesMax` is at least ``bytesMin(_:tokensPerStep:sparse:)``.
     package init(
         _ manifest: PackedManifest, bytesMax: Int, tokensPerStep: Int,

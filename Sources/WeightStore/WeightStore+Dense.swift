@@ -105,6 +105,7 @@ extension WeightStore {
         firstFailure = nil
         arrivedSlots.removeAll(keepingCapacity: true)
         embeddingsLeft = 0
+        sparse.resetFetch()
         dense.reset()
         isUnsettled = false
     }

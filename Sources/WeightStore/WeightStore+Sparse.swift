@@ -16,30 +16,30 @@ extension WeightStore {
     /// Whether the present pass does.
     package var isFetchingNeurons: Bool { fetchesNeurons && !streamsPrompt && !isLending }
 
-    package var sparseStatistics: SparseStatistics { sparse?.statistics ?? SparseStatistics() }
+    package var sparseStatistics: SparseStatistics { sparse.statistics }
 
     /// Whether a neuron of a layer is in its window.
     package func isResident(_ neuron: Int, layer: Int) -> Bool {
-        sparse?.windows[layer].row(of: neuron) != nil
+        sparse.windows[layer].row(of: neuron) != nil
     }
 
     /// Calls `body` with each neuron in a layer's window, in no order.
     package func forEachResident(layer: Int, _ body: (Int) -> Void) {
-        sparse?.windows[layer].forEach(body)
+        sparse.windows[layer].forEach(body)
     }
 
     /// Tells a layer's window how likely each neuron was to fire for the present token.
     package func noteFiring(layer: Int, _ likelihoods: Span<Float>) {
         let start = MonotonicClock.nanoseconds
-        sparse?.windows[layer].note(likelihoods)
-        sparse?.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
+        sparse.windows[layer].note(likelihoods)
+        sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
     }
 
-    /// Calls `body` with ranges of `needed`, in order, whose neurons are in memory then: first those
-    /// at its beginning that are there already, while others are read.
+    /// Calls `body` with ranges of `needed`, in order, whose neurons are in memory then: first
+    /// those at its beginning that are there already, while others are read.
     ///
     /// - Parameter needed: neurons of the layer, without repeats.
-    /// - Throws: `ReadFailure` when bundles cannot be read or are damaged. What was in memory stays.
+    /// - Throws: `ReadFailure` when bundles cannot be read or are damaged. What was there stays.
     package func withSparseNeurons(
         layer: Int, _ needed: Span<Int32>, _ body: (Range<Int>) -> Void
     ) throws(ReadFailure) {
@@ -53,7 +53,7 @@ extension WeightStore {
                     done += 1
                 }
                 if done > first { body(first..<done) }
-                while sparse!.runsLeft > 0 { try collectRuns(layer: layer) }
+                while sparse.runsLeft > 0 { try collectRuns(layer: layer) }
                 if done < batch.upperBound { body(done..<batch.upperBound) }
                 endFetch(layer: layer, isLast: batch.upperBound == needed.count)
                 first = batch.upperBound
@@ -68,7 +68,7 @@ extension WeightStore {
     /// now.
     @_lifetime(borrow self)
     package func sparseRecord(_ neuron: Int, layer: Int, _ part: Range<Int>) -> RawSpan {
-        guard let plan = plan.sparse, let sparse else {
+        guard let plan = plan.sparse else {
             preconditionFailure("neurons of a model that has none")
         }
         precondition(part.lowerBound >= 0 && part.upperBound <= plan.rowBytes)
@@ -82,7 +82,7 @@ extension WeightStore {
     }
 
     private func isInMemory(_ neuron: Int, layer: Int) -> Bool {
-        sparse!.windows[layer].row(of: neuron) != nil || sparse!.transitRow[neuron] >= 0
+        sparse.windows[layer].row(of: neuron) != nil || sparse.transitRow[neuron] >= 0
     }
 
     /// The longest beginning of the rest for whose missing neurons there are rows, and the reads
@@ -94,33 +94,33 @@ extension WeightStore {
         let start = MonotonicClock.nanoseconds
         var end = first
         var missing = 0
-        sparse!.bundles.removeAll(keepingCapacity: true)
+        sparse.bundles.removeAll(keepingCapacity: true)
         while end < needed.count {
             let neuron = Int(needed[end])
-            if sparse!.windows[layer].row(of: neuron) == nil {
-                if missing == sparse!.freeRows.count { break }
+            if sparse.windows[layer].row(of: neuron) == nil {
+                if missing == sparse.freeRows.count { break }
                 missing += 1
-                sparse!.isWanted[neuron] = true
+                sparse.isWanted[neuron] = true
                 let bundle = record.bundle(ofPlace: place(ofNeuron: neuron, layer: layer))
-                sparse!.bundles.append(Int32(bundle))
+                sparse.bundles.append(Int32(bundle))
             }
             end += 1
         }
         precondition(end > first, "there are rows for some")
-        sparse!.bundles.sort()
-        Self.removeRepeats(&sparse!.bundles)
+        sparse.bundles.sort()
+        Self.removeRepeats(&sparse.bundles)
         BundleRun.covering(
-            sparse!.bundles, countMax: plan.slotBytes / record.bundleBytes,
-            gapMax: gapBytesMax / record.bundleBytes, into: &sparse!.runs)
-        sparse!.runs.reverse()
-        sparse!.runsLeft = sparse!.runs.count
-        sparse!.statistics.needed += end - first
-        sparse!.statistics.resident += end - first - missing
-        sparse!.statistics.bundlesRead += sparse!.bundles.count
-        sparse!.statistics.usefulBytes += missing * record.recordBytes
+            sparse.bundles, countMax: plan.slotBytes / record.bundleBytes,
+            gapMax: gapBytesMax / record.bundleBytes, into: &sparse.runs)
+        sparse.runs.reverse()
+        sparse.runsLeft = sparse.runs.count
+        sparse.statistics.needed += end - first
+        sparse.statistics.resident += end - first - missing
+        sparse.statistics.bundlesRead += sparse.bundles.count
+        sparse.statistics.usefulBytes += missing * record.recordBytes
         hits += end - first - missing
         misses += missing
-        sparse!.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
+        sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
         return first..<end
     }
 
@@ -135,9 +135,9 @@ extension WeightStore {
 
     private func issueRuns(layer: Int) throws(ReadFailure) {
         guard let record = manifest.neurons?[layer], let plan = plan.sparse else { return }
-        while let slot = sparse!.freeSlots.last, let run = sparse!.runs.popLast() {
-            sparse!.freeSlots.removeLast()
-            sparse!.slotRuns[slot] = run
+        while let slot = sparse.freeSlots.last, let run = sparse.runs.popLast() {
+            sparse.freeSlots.removeLast()
+            sparse.slotRuns[slot] = run
             try reader.submit(
                 ReadRequest(
                     purpose: .neurons(slot: slot),
@@ -149,22 +149,22 @@ extension WeightStore {
 
     /// Waits for at least one read, and copies what arrived to rows.
     private func collectRuns(layer: Int) throws(ReadFailure) {
-        try collect(waiting: sparse!.arrived.isEmpty)
+        try collect(waiting: sparse.arrived.isEmpty)
         if let failure = firstFailure { throw failure }
         let start = MonotonicClock.nanoseconds
-        while let slot = sparse!.arrived.popLast() {
+        while let slot = sparse.arrived.popLast() {
             if let failure = keepWanted(slot: slot, layer: layer) { throw failure }
-            sparse!.freeSlots.append(slot)
-            sparse!.runsLeft -= 1
+            sparse.freeSlots.append(slot)
+            sparse.runsLeft -= 1
         }
-        sparse!.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
+        sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
         try issueRuns(layer: layer)
     }
 
     /// Copies the wanted records of a slot to rows, after comparing their bundles with checksums.
     private func keepWanted(slot: Int, layer: Int) -> ReadFailure? {
         guard let record = manifest.neurons?[layer], let plan = plan.sparse else { return nil }
-        let run = sparse!.slotRuns[slot]
+        let run = sparse.slotRuns[slot]
         let arena = arena
         for index in 0..<run.count {
             let bundle = run.first + index
@@ -174,13 +174,13 @@ extension WeightStore {
             var isVerified = false
             for place in record.places(ofBundle: bundle) {
                 let neuron = neuron(atPlace: place, layer: layer)
-                guard sparse!.isWanted[neuron] else { continue }
+                guard sparse.isWanted[neuron] else { continue }
                 if !isVerified, let failure = verifyBundle(bundle, layer: layer, bytes) {
                     return failure
                 }
                 isVerified = true
-                sparse!.isWanted[neuron] = false
-                guard let row = sparse!.freeRows.popLast() else {
+                sparse.isWanted[neuron] = false
+                guard let row = sparse.freeRows.popLast() else {
                     preconditionFailure("there is a row for each wanted neuron")
                 }
                 arena.copy(
@@ -188,8 +188,8 @@ extension WeightStore {
                     from: self.plan.sparseSlotsOffset + slot * plan.slotBytes
                         + record.firstRowOffset(place: place) - run.first * record.bundleBytes,
                     to: self.plan.windowOffset + Int(row) * plan.rowBytes)
-                sparse!.transitRow[neuron] = row
-                sparse!.fetched.append((Int32(neuron), row))
+                sparse.transitRow[neuron] = row
+                sparse.fetched.append((Int32(neuron), row))
             }
         }
         return nil
@@ -204,33 +204,34 @@ extension WeightStore {
     /// Rows of what was fetched go to the window, or to nobody.
     private func endFetch(layer: Int, isLast: Bool) {
         let start = MonotonicClock.nanoseconds
-        for (neuron, _) in sparse!.fetched { sparse!.transitRow[Int(neuron)] = -1 }
+        for (neuron, _) in sparse.fetched { sparse.transitRow[Int(neuron)] = -1 }
         if isLast {
             // Taken apart: the window's call gives rows back to the list beside it.
-            var freeRows = sparse!.freeRows
-            sparse!.freeRows = []
-            sparse!.windows[layer].admit(sparse!.fetched) { freeRows.append($0) }
-            sparse!.freeRows = freeRows
+            var freeRows = sparse.freeRows
+            sparse.freeRows = []
+            sparse.windows[layer].admit(sparse.fetched) { freeRows.append($0) }
+            sparse.freeRows = freeRows
         } else {
             // Whoever is in memory may still be needed by the rest.
-            for (_, row) in sparse!.fetched { sparse!.freeRows.append(row) }
+            for (_, row) in sparse.fetched { sparse.freeRows.append(row) }
         }
-        sparse!.fetched.removeAll(keepingCapacity: true)
-        sparse!.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
+        sparse.fetched.removeAll(keepingCapacity: true)
+        sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
     }
 
     /// After a failure: waits for what is under way, gives back every row and slot.
     private func abandonFetch() {
-        while !isUnsettled, sparse!.freeSlots.count + sparse!.arrived.count < sparse!.slotRuns.count,
+        let slotCount = sparse.slotRuns.count
+        while !isUnsettled, sparse.freeSlots.count + sparse.arrived.count < slotCount,
             reader.requestsInFlight > 0, (try? collect(waiting: true)) != nil
         {}
         firstFailure = nil
-        for (neuron, row) in sparse!.fetched {
-            sparse!.transitRow[Int(neuron)] = -1
-            sparse!.freeRows.append(row)
+        for (neuron, row) in sparse.fetched {
+            sparse.transitRow[Int(neuron)] = -1
+            sparse.freeRows.append(row)
         }
-        sparse!.fetched.removeAll(keepingCapacity: true)
-        sparse!.resetFetch()
+        sparse.fetched.removeAll(keepingCapacity: true)
+        sparse.resetFetch()
     }
 }
 

@@ -65,8 +65,8 @@ package final class WeightStore {
     /// Whether a wait was given up while reads were under way: they must end before the next pass.
     var isUnsettled = false
     var firstFailure: ReadFailure?
-    /// Neurons that are fetched one by one; nil where none is.
-    var sparse: SparseNeurons?
+    /// Neurons that are fetched one by one; empty where none is.
+    var sparse: SparseNeurons
     /// Bytes between bundles that are read rather than split a read.
     let gapBytesMax: Int
     /// A layer's first bundle among what the verifier knows: after units and experts.
@@ -119,7 +119,7 @@ package final class WeightStore {
         firstBundle = layers.indices.map { index in
             layers[..<index].reduce(bundlesStart) { $0 + $1.bundleCount }
         }
-        sparse = plan.sparse.map { SparseNeurons($0, layers) }
+        sparse = SparseNeurons(plan.sparse, layers)
         let bundleCount = plan.sparse == nil ? 0 : layers.reduce(0) { $0 + $1.bundleCount }
         verifier = ExtentVerifier(
             file: path, extentCount: bundlesStart + bundleCount, policy: verification)
@@ -167,7 +167,7 @@ package final class WeightStore {
                 firstFailure = firstFailure ?? failure
             case .neurons(let slot):
                 firstFailure = firstFailure ?? failure
-                sparse?.arrived.append(slot)
+                sparse.arrived.append(slot)
             case .expert(let slot):
                 // Nobody waits for what was read ahead of a demand that did not come.
                 let isPrefetch = prediction.isUnused[slot] && !experts.isHeld[slot]
