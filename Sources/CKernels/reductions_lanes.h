@@ -1,4 +1,4 @@
-// Norm, softmax and half stores in 16 lanes. The includer defines TARGET and SET.
+// Norms, softmax and half stores in 16 lanes. The includer defines TARGET and SET.
 
 #include "lanes.h"
 #include "table.h"
@@ -48,6 +48,51 @@ TARGET void NAME(normalize)(
             normalize_row(x, added + r * columns, columns, weights, epsilon, y);
         } else {
             normalize_row(x, NULL, columns, weights, epsilon, y);
+        }
+    }
+}
+
+LANES_INLINE void layer_norm_row(
+    float *x, const float *added, size_t columns, const float *weights, const float *bias,
+    float epsilon, float *y) {
+    size_t whole = columns / LANES * LANES;
+    lanes sums = {0};
+    for (size_t c = 0; c < whole; c += LANES) {
+        sums += next_lanes(x + c, added ? added + c : NULL);
+    }
+    if (whole < columns) {
+        for (size_t c = whole; added && c < columns; c++) x[c] += added[c];
+        sums += lanes_load_partial(x + whole, columns - whole, -0.0f);
+    }
+    float mean = lanes_sum(sums) / (float)columns;
+    lanes squares = {0};
+    for (size_t c = 0; c < whole; c += LANES) {
+        lanes v = lanes_load(x + c) - mean;
+        squares = lanes_fma(v, v, squares);
+    }
+    if (whole < columns) {
+        // Missing elements deviate by 0. A mean that is not finite makes all results NaN anyway.
+        lanes v = lanes_load_partial(x + whole, columns - whole, mean) - mean;
+        squares = lanes_fma(v, v, squares);
+    }
+    float factor = 1.0f / sqrtf(lanes_sum(squares) / (float)columns + epsilon);
+    for (size_t c = 0; c < whole; c += LANES) {
+        lanes v = (lanes_load(x + c) - mean) * factor;
+        lanes_store(y + c, lanes_fma(v, lanes_load(weights + c), lanes_load(bias + c)));
+    }
+    for (size_t c = whole; c < columns; c++) {
+        y[c] = __builtin_fmaf((x[c] - mean) * factor, weights[c], bias[c]);
+    }
+}
+
+TARGET void NAME(layer_norm)(
+    float *x, const float *added, size_t rows, size_t columns, const float *weights,
+    const float *bias, float epsilon, float *y) {
+    for (size_t r = 0; r < rows; r++, x += columns, y += columns) {
+        if (added) {
+            layer_norm_row(x, added + r * columns, columns, weights, bias, epsilon, y);
+        } else {
+            layer_norm_row(x, NULL, columns, weights, bias, epsilon, y);
         }
     }
 }

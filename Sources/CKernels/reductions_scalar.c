@@ -1,4 +1,4 @@
-// Norm, softmax and half stores, straight from the definitions in ckernels.h.
+// Norms, softmax and half stores, straight from the definitions in ckernels.h.
 
 #include "table.h"
 
@@ -12,6 +12,25 @@ void ckernels_normalize_scalar(
         float mean = sum_of_lanes(squares) / (float)columns;
         float factor = 1.0f / sqrtf(mean + epsilon);
         for (size_t c = 0; c < columns; c++) y[c] = x[c] * factor * weights[c];
+    }
+}
+
+void ckernels_layer_norm_scalar(
+    float *x, const float *added, size_t rows, size_t columns, const float *weights,
+    const float *bias, float epsilon, float *y) {
+    for (size_t r = 0; r < rows; r++, x += columns, y += columns) {
+        for (size_t c = 0; added && c < columns; c++) x[c] += added[r * columns + c];
+        float sums[16] = {0};
+        for (size_t c = 0; c < columns; c++) sums[c % 16] += x[c];
+        float mean = sum_of_lanes(sums) / (float)columns;
+        float squares[16] = {0};
+        for (size_t c = 0; c < columns; c++) {
+            squares[c % 16] = fmaf(x[c] - mean, x[c] - mean, squares[c % 16]);
+        }
+        float factor = 1.0f / sqrtf(sum_of_lanes(squares) / (float)columns + epsilon);
+        for (size_t c = 0; c < columns; c++) {
+            y[c] = fmaf((x[c] - mean) * factor, weights[c], bias[c]);
+        }
     }
 }
 

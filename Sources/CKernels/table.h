@@ -23,6 +23,9 @@
     void ckernels_normalize_##set(                                                              \
         float *x, const float *added, size_t rows, size_t columns, const float *weights,        \
         float epsilon, float *y);                                                               \
+    void ckernels_layer_norm_##set(                                                             \
+        float *x, const float *added, size_t rows, size_t columns, const float *weights,        \
+        const float *bias, float epsilon, float *y);                                            \
     void ckernels_gate_rows_##set(                                                              \
         const float *x, const float *weights, size_t rows, size_t columns, float *y);           \
     void ckernels_store_half_##set(const float *x, size_t count, uint8_t *halves);              \
@@ -56,6 +59,7 @@
 #define REDUCTIONS(set)                         \
     .add_columns = ckernels_add_columns_##set,  \
     .normalize = ckernels_normalize_##set,      \
+    .layer_norm = ckernels_layer_norm_##set,    \
     .gate_rows = ckernels_gate_rows_##set,      \
     .store_half = ckernels_store_half_##set,    \
     .softmax = ckernels_softmax_##set,          \

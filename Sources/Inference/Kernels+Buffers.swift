@@ -14,24 +14,24 @@ extension AttentionShape {
 }
 
 extension Kernels {
-    /// RMS norm of `rows` rows of `x` from `firstRow` on, those of `added` from `firstAdded` on
+    /// Norm of `rows` rows of `x` from `firstRow` on, those of `added` from `firstAdded` on
     /// first added where that is due, into rows of `input` from `target` on.
     func normalize(
         _ x: inout Buffer<Float>, firstRow: Int, adding added: borrowing Buffer<Float>,
-        from firstAdded: Int, isDue: Bool, rows: Int, weights: [Float], epsilon: Float,
+        from firstAdded: Int, isDue: Bool, rows: Int, by norm: Norm,
         into input: inout ProductInput, at target: Int, team: ComputeTeam
     ) {
-        let width = weights.count
+        let width = norm.width
         var values = x.mutableSpan(in: (firstRow..<firstRow + rows).scaled(width))
         if isDue {
             let added = added.span.extracting((firstAdded..<firstAdded + rows).scaled(width))
             normalize(
-                &values, adding: added, rows: rows, columns: width, weights: weights.span,
-                epsilon: epsilon, into: &input, firstRow: target, team: team)
+                &values, adding: added, rows: rows, by: norm, into: &input, firstRow: target,
+                team: team)
         } else {
             normalize(
-                &values, adding: nil, rows: rows, columns: width, weights: weights.span,
-                epsilon: epsilon, into: &input, firstRow: target, team: team)
+                &values, adding: nil, rows: rows, by: norm, into: &input, firstRow: target,
+                team: team)
         }
     }
 

@@ -10,7 +10,7 @@ package struct ModelGraph: Sendable {
     package let hyperparameters: Hyperparameters
     package let family: Family
     package let layers: [LayerGraph]
-    package let outputNorm: [Float]
+    package let outputNorm: Norm
     /// Index into the manifest's matrices.
     package let output: Int
     package let ropeFrequencyFactors: [Float]?
@@ -27,7 +27,8 @@ package struct ModelGraph: Sendable {
             layers.append(try LayerGraph(layer, weights, hyperparameters, family))
         }
         self.layers = layers
-        outputNorm = try weights.vector(.outputNorm, layer: nil)
+        outputNorm = try weights.norm(
+            .outputNorm, bias: .outputNormBias, layer: nil, hyperparameters)
         output = try weights.matrix(.output, layer: nil)
         ropeFrequencyFactors = store.vector(.ropeFrequencyFactors)
     }
@@ -36,7 +37,7 @@ package struct ModelGraph: Sendable {
 /// One layer's weights. Matrices are indices into the manifest; vectors are resident.
 package struct LayerGraph: Sendable {
     package struct Attention: Sendable {
-        package let norm: [Float]
+        package let norm: Norm
         package let query: Int
         package let key: Int
         package let value: Int
@@ -51,6 +52,9 @@ package struct LayerGraph: Sendable {
         package let up: Int
         package let down: Int
         package let width: Int
+        package var gateBias: [Float]?
+        package var upBias: [Float]?
+        package var downBias: [Float]?
     }
 
     package struct Mixture: Sendable {
@@ -77,7 +81,7 @@ package struct LayerGraph: Sendable {
 
     package let index: Int
     package let attention: Attention
-    package let feedForwardNorm: [Float]
+    package let feedForwardNorm: Norm
     package let feedForward: FeedForward
 
     init(
@@ -85,7 +89,8 @@ package struct LayerGraph: Sendable {
     ) throws(FormatError) {
         self.index = index
         attention = try Self.attention(index, weights, shape, family)
-        feedForwardNorm = try weights.vector(.feedForwardNorm, layer: index)
+        feedForwardNorm = try weights.norm(
+            .feedForwardNorm, bias: .feedForwardNormBias, layer: index, shape)
         if let experts = weights.experts(layer: index) {
             feedForward = .mixture(try Self.mixture(index, experts, weights, shape))
         } else if let record = weights.store.manifest.neurons?[index] {
@@ -100,7 +105,10 @@ package struct LayerGraph: Sendable {
                     gate: weights.optionalMatrix(.feedForwardGate, layer: index),
                     up: try weights.matrix(.feedForwardUp, layer: index),
                     down: try weights.matrix(.feedForwardDown, layer: index),
-                    width: shape.feedForwardWidth))
+                    width: shape.feedForwardWidth,
+                    gateBias: weights.store.vector(.feedForwardGateBias, layer: index),
+                    upBias: weights.store.vector(.feedForwardUpBias, layer: index),
+                    downBias: weights.store.vector(.feedForwardDownBias, layer: index)))
         }
     }
 
@@ -118,7 +126,8 @@ package struct LayerGraph: Sendable {
             treatment.keyNorm = try weights.vector(.keyNorm, layer: layer)
         }
         return Attention(
-            norm: try weights.vector(.attentionNorm, layer: layer),
+            norm: try weights.norm(
+                .attentionNorm, bias: .attentionNormBias, layer: layer, shape),
             query: try weights.matrix(.attentionQuery, layer: layer),
             key: try weights.matrix(.attentionKey, layer: layer),
             value: try weights.matrix(.attentionValue, layer: layer),
@@ -164,6 +173,15 @@ struct WeightLookup {
             throw missing(role.rawValue, layer)
         }
         return vector
+    }
+
+    func norm(
+        _ role: VectorRole, bias: VectorRole, layer: Int?, _ shape: Hyperparameters
+    ) throws(FormatError) -> Norm {
+        Norm(
+            weights: try vector(role, layer: layer),
+            bias: shape.architecture.usesLayerNorm ? try vector(bias, layer: layer) : nil,
+            epsilon: shape.normEpsilon)
     }
 
     func experts(layer: Int) -> PackedExpertLayer? {

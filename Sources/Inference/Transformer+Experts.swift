@@ -74,10 +74,8 @@ extension Transformer {
         // Logits are last: until then their input and the router's are free.
         kernels.normalize(
             &activations.hidden, firstRow: 0, adding: activations.projected, from: 0,
-            isDue: false, rows: 1,
-            weights: graph.layers[layer + 1].feedForwardNorm,
-            epsilon: graph.hyperparameters.normEpsilon, into: &activations.outputNormed, at: 0,
-            team: team)
+            isDue: false, rows: 1, by: graph.layers[layer + 1].feedForwardNorm,
+            into: &activations.outputNormed, at: 0, team: team)
         try multiply(
             next.router, by: activations.outputNormed, tokens: 1, into: &activations.routerLogits)
         predicted.choose(activations.routerLogits.span.extracting(0..<shape.expertCount))

@@ -23,8 +23,8 @@ extension Transformer {
         }
     }
 
-    /// A whole network from `normed` to `projected`: gate and up, activation, down. `layer` is nil
-    /// for what is not a layer's own network.
+    /// A whole network from `normed` to `projected`: gate and up, activation, down, each product
+    /// with its bias where there is one. `layer` is nil for what is not a layer's own network.
     func project(
         _ network: LayerGraph.Dense, layer: Int? = nil, tokens: Int,
         _ activations: inout Activations
@@ -34,6 +34,8 @@ extension Transformer {
         }
         try collect(network.up, by: activations.normed, tokens: tokens, into: &activations.up)
         computeCollected()
+        addBias(network.gateBias, tokens: tokens, to: &activations.gate)
+        addBias(network.upBias, tokens: tokens, to: &activations.up)
         if let layer, let onNeurons {
             network.gate == nil
                 ? onNeurons(layer, activations.normed, &activations.up, tokens)
@@ -44,5 +46,6 @@ extension Transformer {
             rows: tokens, columns: network.width, into: &activations.gated, team: team)
         try multiply(
             network.down, by: activations.gated, tokens: tokens, into: &activations.projected)
+        addBias(network.downBias, tokens: tokens, to: &activations.projected)
     }
 }

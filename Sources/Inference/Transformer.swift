@@ -199,8 +199,7 @@ package final class Transformer {
                 kernels.normalize(
                     &activations.hidden, firstRow: first, adding: activations.projected,
                     from: first, isDue: activations.isProjectedDue, rows: count,
-                    weights: graph.outputNorm, epsilon: graph.hyperparameters.normEpsilon,
-                    into: &activations.outputNormed, at: row, team: team)
+                    by: graph.outputNorm, into: &activations.outputNormed, at: row, team: team)
             }
             firstToken += chunk.tokens.count
             row += count
@@ -244,12 +243,11 @@ package final class Transformer {
     }
 
     /// Norms a wave's residual stream into `normed`, ready for products; adds first what is due.
-    func normalizeHidden(_ weights: [Float], _ wave: Wave, _ activations: inout Activations) {
+    func normalizeHidden(_ norm: Norm, _ wave: Wave, _ activations: inout Activations) {
         kernels.normalize(
             &activations.hidden, firstRow: wave.rows.lowerBound, adding: activations.projected,
-            from: 0, isDue: activations.isProjectedDue, rows: wave.tokenCount, weights: weights,
-            epsilon: graph.hyperparameters.normEpsilon, into: &activations.normed, at: 0,
-            team: team)
+            from: 0, isDue: activations.isProjectedDue, rows: wave.tokenCount, by: norm,
+            into: &activations.normed, at: 0, team: team)
         activations.isProjectedDue = false
     }
 }

@@ -13,44 +13,25 @@ package enum RotaryPairing: Sendable {
 }
 
 extension Kernels {
-    /// Root-mean-square norm (arXiv 1910.07467) of each row, times `weights`.
+    /// The norm of each row.
     ///
     /// - Parameters:
-    ///   - x: `[rows][columns]`.
-    ///   - weights: `columns` elements.
-    ///   - y: `[rows][columns]`.
+    ///   - x: `[rows][norm.width]`; `y` alike.
     package func normalize(
-        _ x: Span<Float>, rows: Int, columns: Int, weights: Span<Float>, epsilon: Float,
-        into y: inout MutableSpan<Float>
+        _ x: Span<Float>, rows: Int, by norm: Norm, into y: inout MutableSpan<Float>
     ) {
-        guard rows > 0, columns > 0 else { return }
-        precondition(x.count >= rows * columns && y.count >= rows * columns)
-        precondition(weights.count >= columns)
-        unsafe x.withUnsafeBufferPointer { x in
-            unsafe weights.withUnsafeBufferPointer { weights in
-                unsafe y.withUnsafeMutableBufferPointer { y in
-                    unsafe table.pointee.normalize(
-                        UnsafeMutablePointer(mutating: x.baseAddress!), nil, rows, columns,
-                        weights.baseAddress!, epsilon, y.baseAddress!)
-                }
-            }
-        }
+        let count = rows * norm.width
+        guard count > 0 else { return }
+        precondition(x.count >= count && y.count >= count)
+        unsafe norm.run(
+            table, UnsafeMutablePointer(mutating: x.start), adding: nil, rows: rows, into: y.start)
     }
 
-    /// ``normalize(_:rows:columns:weights:epsilon:into:)`` in place (query and key heads).
-    package func normalizeInPlace(
-        _ x: inout MutableSpan<Float>, rows: Int, columns: Int, weights: Span<Float>,
-        epsilon: Float
-    ) {
-        guard rows > 0, columns > 0 else { return }
-        precondition(x.count >= rows * columns && weights.count >= columns)
-        unsafe weights.withUnsafeBufferPointer { weights in
-            unsafe x.withUnsafeMutableBufferPointer { x in
-                unsafe table.pointee.normalize(
-                    x.baseAddress!, nil, rows, columns, weights.baseAddress!, epsilon,
-                    x.baseAddress!)
-            }
-        }
+    /// ``normalize(_:rows:by:into:)`` in place (query and key heads).
+    package func normalizeInPlace(_ x: inout MutableSpan<Float>, rows: Int, by norm: Norm) {
+        guard rows > 0, norm.width > 0 else { return }
+        precondition(x.count >= rows * norm.width)
+        unsafe norm.run(table, x.start, adding: nil, rows: rows, into: x.start)
     }
 
     /// Rotary position embedding (arXiv 2104.09864) of the first `rotatedWidth` elements of each

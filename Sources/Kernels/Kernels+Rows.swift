@@ -26,20 +26,18 @@ package struct ExpertSums: ~Escapable {
 }
 
 extension Kernels {
-    /// `x += added` unless that is nil, then the root-mean-square norm of `x` into `input`, ready
-    /// for products.
+    /// `x += added` unless that is nil, then `norm` of `x` into `input`, ready for products.
     ///
     /// - Parameters:
-    ///   - x: `[rows][columns]`; `added` alike.
-    ///   - weights: `columns` elements.
+    ///   - x: `[rows][norm.width]`; `added` alike.
     ///   - firstRow: the row of `input` that the first goes to.
     package func normalize(
-        _ x: inout MutableSpan<Float>, adding added: Span<Float>?, rows: Int, columns: Int,
-        weights: Span<Float>, epsilon: Float, into input: inout ProductInput,
-        firstRow: Int = 0, team: ComputeTeam
+        _ x: inout MutableSpan<Float>, adding added: Span<Float>?, rows: Int, by norm: Norm,
+        into input: inout ProductInput, firstRow: Int = 0, team: ComputeTeam
     ) {
+        let columns = norm.width
         guard rows > 0, columns > 0 else { return }
-        precondition(x.count >= rows * columns && weights.count >= columns)
+        precondition(x.count >= rows * columns)
         precondition(firstRow >= 0 && input.holds(tokens: firstRow + rows, columns: columns))
         var addedStart: UnsafePointer<Float>?
         if let added {
@@ -47,8 +45,8 @@ extension Kernels {
             unsafe addedStart = added.start
         }
         let job = unsafe NormJob(
-            table: table, rows: rows, columns: columns, x: x.start, added: addedStart,
-            weights: weights.start, epsilon: epsilon, input: input.pointers, firstRow: firstRow)
+            table: table, rows: rows, x: x.start, added: addedStart, norm: norm,
+            input: input.pointers, firstRow: firstRow)
         unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: NormJob.self).pointee.run(piece: piece)
         }
@@ -159,11 +157,9 @@ private struct NormJob: @unchecked Sendable {
 
     let table: UnsafePointer<ckernels_table>
     let rows: Int
-    let columns: Int
     let x: UnsafeMutablePointer<Float>
     let added: UnsafePointer<Float>?
-    let weights: UnsafePointer<Float>
-    let epsilon: Float
+    let norm: Norm
     let input: ProductInputPointers
     let firstRow: Int
 
@@ -171,11 +167,12 @@ private struct NormJob: @unchecked Sendable {
 
     func run(piece: Int) {
         let first = piece * Self.rowsPerPiece
+        let columns = norm.width
         for row in first..<min(first + Self.rowsPerPiece, rows) {
             let start = row * columns
-            unsafe table.pointee.normalize(
-                x + start, added.map { unsafe $0 + start }, 1, columns, weights, epsilon,
-                UnsafeMutablePointer(mutating: input.floats + firstRow * columns + start))
+            unsafe norm.run(
+                table, x + start, adding: added.map { unsafe $0 + start }, rows: 1,
+                into: UnsafeMutablePointer(mutating: input.floats + firstRow * columns + start))
             guard columns % ProductInput.blockElements == 0 else { continue }
             let blocks = columns / ProductInput.blockElements
             let target = (firstRow + row) * blocks

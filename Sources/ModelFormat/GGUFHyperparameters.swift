@@ -81,7 +81,7 @@ private struct GGUFHyperparameterReader {
     }
 
     private func normEpsilon() throws(FormatError) -> Float {
-        let name = "attention.layer_norm_rms_epsilon"
+        let name = "attention.layer_norm_\(architecture.usesLayerNorm ? "" : "rms_")epsilon"
         guard let epsilon = try float(name, Float.leastNonzeroMagnitude...1) else {
             throw metadata.missing(key(name))
         }
@@ -110,7 +110,7 @@ private struct GGUFHyperparameterReader {
     private var needsExperts: Bool {
         switch architecture {
         case .qwen2moe, .qwen3moe, .olmoe: true
-        case .llama, .qwen2, .qwen3, .arcee: false
+        case .llama, .qwen2, .qwen3, .arcee, .nemotron: false
         }
     }
 

@@ -229,6 +229,7 @@ package struct PackedRows: Codable, Sendable, Equatable {
 /// What a vector is for. Raw values are the manifest's names.
 package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case attentionNorm, feedForwardNorm, outputNorm, queryNorm, keyNorm
+    case attentionNormBias, feedForwardNormBias, outputNormBias
     case queryBias, keyBias, valueBias, attentionOutputBias
     case feedForwardGateBias, feedForwardUpBias, feedForwardDownBias
     /// Weights of the gate on the shared expert (GGUF's `ffn_gate_inp_shexp`).
@@ -240,7 +241,7 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
 /// One vector of 32-bit floats inside the vectors' extent.
 package struct PackedVector: Codable, Sendable, Equatable {
     package var role: VectorRole
-    /// Nil for the model's own: `outputNorm` and `ropeFrequencyFactors`.
+    /// Nil for the model's own: `outputNorm`, its bias and `ropeFrequencyFactors`.
     package var layer: Int?
     package var count: Int
     /// From the start of the extent; a multiple of ``PackedLayout/partAlignment``.

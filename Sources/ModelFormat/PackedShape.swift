@@ -54,7 +54,7 @@ extension Hyperparameters {
     }
 
     /// Whether feed-forward networks have a gate.
-    package var hasGate: Bool { architecture != .arcee }
+    package var hasGate: Bool { architecture != .arcee && architecture != .nemotron }
 
     /// Whether a dense feed-forward network's activation makes most neurons' outputs exactly 0, so
     /// that import bundles neurons.
@@ -78,11 +78,15 @@ extension Hyperparameters {
 
     /// Vectors that belong to no layer.
     package var modelVectors: [VectorShape] {
-        [
+        var list = [
             VectorShape(role: .outputNorm, count: width, required: true),
             VectorShape(
                 role: .ropeFrequencyFactors, count: rope.rotatedWidth / 2, required: false)
         ]
+        if architecture.usesLayerNorm {
+            list.append(VectorShape(role: .outputNormBias, count: width, required: true))
+        }
+        return list
     }
 
     /// Vectors of one layer.
@@ -91,6 +95,10 @@ extension Hyperparameters {
             VectorShape(role: .attentionNorm, count: width, required: true),
             VectorShape(role: .feedForwardNorm, count: width, required: true)
         ]
+        if architecture.usesLayerNorm {
+            list.append(VectorShape(role: .attentionNormBias, count: width, required: true))
+            list.append(VectorShape(role: .feedForwardNormBias, count: width, required: true))
+        }
         let queryWidth = headCount * keyHeadWidth
         let keyWidth = keyValueHeadCount * keyHeadWidth
         switch architecture {
@@ -101,7 +109,7 @@ extension Hyperparameters {
             // Over all heads at once, unlike Qwen 3.
             list.append(VectorShape(role: .queryNorm, count: queryWidth, required: true))
             list.append(VectorShape(role: .keyNorm, count: keyWidth, required: true))
-        case .llama, .qwen2, .qwen2moe:
+        case .llama, .qwen2, .qwen2moe, .nemotron:
             list += biases(queryWidth: queryWidth, keyWidth: keyWidth)
         case .arcee:
             break
@@ -112,19 +120,21 @@ extension Hyperparameters {
         return list
     }
 
-    /// Qwen 2 always has query, key and value biases; Llama-shaped models may have any.
+    /// Qwen 2 always has query, key and value biases; Llama-shaped models and Nemotron may have
+    /// any.
     private func biases(queryWidth: Int, keyWidth: Int) -> [VectorShape] {
-        let required = architecture != .llama
+        let required = architecture != .llama && architecture != .nemotron
         let valueWidth = keyValueHeadCount * valueHeadWidth
         var list = [
             VectorShape(role: .queryBias, count: queryWidth, required: required),
             VectorShape(role: .keyBias, count: keyWidth, required: required),
             VectorShape(role: .valueBias, count: valueWidth, required: required)
         ]
-        guard architecture == .llama else { return list }
+        guard !required else { return list }
         list.append(VectorShape(role: .attentionOutputBias, count: width, required: false))
         guard experts == nil else { return list }
-        for role in [VectorRole.feedForwardGateBias, .feedForwardUpBias] {
+        for role in [VectorRole.feedForwardGateBias, .feedForwardUpBias]
+        where hasGate || role != .feedForwardGateBias {
             list.append(VectorShape(role: role, count: feedForwardWidth, required: false))
         }
         list.append(VectorShape(role: .feedForwardDownBias, count: width, required: false))

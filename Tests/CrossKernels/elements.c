@@ -13,6 +13,7 @@ typedef struct {
     const float *x;
     const float *weights;
     const float *added;
+    const float *bias;
     const int32_t *indices;
     // Which nonlinearity, how many experts, how many elements of a head are rotated.
     size_t choice;
@@ -35,6 +36,19 @@ static void normalize_in_place(
     const ckernels_table *table, const void *context, void *const *parts) {
     const element_case *c = context;
     table->normalize(parts[0], NULL, c->rows, c->columns, c->weights, c->factor, parts[0]);
+}
+
+static void layer_norm(const ckernels_table *table, const void *context, void *const *parts) {
+    const element_case *c = context;
+    table->layer_norm(
+        parts[0], c->added, c->rows, c->columns, c->weights, c->bias, c->factor, parts[1]);
+}
+
+static void layer_norm_in_place(
+    const ckernels_table *table, const void *context, void *const *parts) {
+    const element_case *c = context;
+    table->layer_norm(
+        parts[0], NULL, c->rows, c->columns, c->weights, c->bias, c->factor, parts[0]);
 }
 
 static void gate_rows(const ckernels_table *table, const void *context, void *const *parts) {
@@ -103,18 +117,23 @@ static void check_rows(size_t columns, nature nature) {
     float *x = random_floats(ROWS * columns, nature);
     float *weights = random_floats(columns, nature);
     float *added = random_floats(ROWS * columns, nature);
+    float *bias = random_floats(columns, nature);
     element_case c = {
-        .rows = ROWS, .columns = columns, .x = x, .weights = weights, .factor = 1e-5f,
+        .rows = ROWS, .columns = columns, .x = x, .weights = weights, .bias = bias, .factor = 1e-5f,
     };
     describe_case("%zu columns, %s", columns, nature_names[nature]);
     size_t bytes = ROWS * columns * sizeof(float);
     result_part parts[2] = {{FLOATS, bytes, x}, {FLOATS, bytes, NULL}};
     compare_sets("normalize", normalize, &c, 2, parts);
     compare_sets("normalize in place", normalize_in_place, &c, 1, parts);
+    compare_sets("layer_norm", layer_norm, &c, 2, parts);
+    compare_sets("layer_norm in place", layer_norm_in_place, &c, 1, parts);
     c.added = added;
     compare_sets("normalize after adding", normalize, &c, 2, parts);
+    compare_sets("layer_norm after adding", layer_norm, &c, 2, parts);
     check_floats("gate_rows", gate_rows, &c, ROWS * columns, added);
     check_floats("add_bias", add_bias, &c, ROWS * columns, x);
+    free(bias);
     free(added);
     free(weights);
     free(x);

@@ -122,16 +122,8 @@ struct ElementTests {
             for columns in Self.counts {
                 let x = random.floats(3 * columns, nature)
                 let weights = random.floats(columns, .ordinary)
-                let y = everySet([Float](repeating: 0, count: x.count), "\(nature) \(columns)") {
-                    $0.normalize(
-                        x.span, rows: 3, columns: columns, weights: weights.span, epsilon: 1e-5,
-                        into: &$1)
-                }
-                let inPlace = everySet(x, "\(nature) \(columns)") {
-                    $0.normalizeInPlace(
-                        &$1, rows: 3, columns: columns, weights: weights.span, epsilon: 1e-5)
-                }
-                #expect(differences(y, inPlace).isEmpty)
+                let norm = Norm(weights: weights, epsilon: 1e-5)
+                let y = normalized(x, by: norm, "\(nature) \(columns)")
                 guard nature == .ordinary else { continue }
                 for row in 0..<3 {
                     let line = x[row * columns..<(row + 1) * columns].map(Double.init)
@@ -146,6 +138,58 @@ struct ElementTests {
                 }
             }
         }
+    }
+
+    @Test func layerNormsAgreeAndAreRight() {
+        var random = SplitMix(seed: 0x53_0005)
+        var checked = 0
+        for nature in Nature.allCases {
+            for columns in Self.counts {
+                // Far from 0, so that the mean matters.
+                let x = random.floats(3 * columns, nature).map { $0 + 4 }
+                let norm = Norm(
+                    weights: random.floats(columns, .ordinary),
+                    bias: random.floats(columns, .ordinary), epsilon: 1e-5)
+                let y = normalized(x, by: norm, "\(nature) \(columns)")
+                guard nature == .ordinary else { continue }
+                for row in 0..<3 {
+                    checked += checkLayerNorm(
+                        Array(x[row * columns..<(row + 1) * columns]), norm,
+                        Array(y[row * columns..<(row + 1) * columns]))
+                }
+            }
+        }
+        #expect(checked > 1_000)
+    }
+
+    /// All sets' norm of three rows, into others and in place.
+    private func normalized(_ x: [Float], by norm: Norm, _ what: String) -> [Float] {
+        let y = everySet([Float](repeating: 0, count: x.count), what) {
+            $0.normalize(x.span, rows: 3, by: norm, into: &$1)
+        }
+        let inPlace = everySet(x, what) { $0.normalizeInPlace(&$1, rows: 3, by: norm) }
+        #expect(differences(y, inPlace).isEmpty)
+        return y
+    }
+
+    /// Compares a row with exact arithmetic where ckernels.h promises a bound; returns how many
+    /// elements that were.
+    private func checkLayerNorm(_ x: [Float], _ norm: Norm, _ y: [Float]) -> Int {
+        let (line, columns) = (x.map(Double.init), Double(x.count))
+        let mean = line.reduce(0, +) / columns
+        let variance = line.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / columns
+        let factor = 1 / (variance + Double(norm.epsilon)).squareRoot()
+        let largest = line.map(abs).max() ?? 0
+        let rounding = (columns / 16 + 8) * 0x1p-24
+        guard let bias = norm.bias, rounding * largest * factor < 0x1p-10 else { return 0 }
+        for column in x.indices {
+            let weight = Double(norm.weights[column])
+            let deviation = (line[column] - mean) * factor
+            let exact = deviation * weight + Double(bias[column])
+            let bound = (2 * largest * factor + abs(deviation)) * abs(weight) + abs(exact)
+            #expect(abs(Double(y[column]) - exact) <= rounding * bound + 1e-38)
+        }
+        return x.count
     }
 
     @Test func rotationsAgreeAndAreRight() {

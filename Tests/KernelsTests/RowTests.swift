@@ -36,7 +36,7 @@ extension ProductInput {
 struct RowTests {
     private static let shapes = [(1, 64), (3, 33), (20, 96), (1, 4160), (9, 1024)]
 
-    @Test func fusedNormEqualsItsSteps() throws {
+    @Test(arguments: [false, true]) func fusedNormEqualsItsSteps(isLayerNorm: Bool) throws {
         var random = SplitMix(seed: 0x55_0001)
         let team = ComputeTeam(memberCount: 3)
         for (rows, columns) in Self.shapes {
@@ -44,14 +44,14 @@ struct RowTests {
                 let x = random.floats(rows * columns, nature)
                 let added = random.floats(rows * columns, nature)
                 let weights = random.floats(columns, .ordinary)
+                let bias = isLayerNorm ? random.floats(columns, .ordinary) : nil
+                let norm = Norm(weights: weights, bias: bias, epsilon: 1e-5)
                 for kernels in Kernels.available {
                     var expected = try ProductInput.fresh(rows: rows + 2, columns: columns)
                     var sums = zip(x, added).map { $0 + $1 }
                     var floats = expected.floats.mutableSpan(
                         in: 2 * columns..<(rows + 2) * columns)
-                    kernels.normalize(
-                        sums.span, rows: rows, columns: columns, weights: weights.span,
-                        epsilon: 1e-5, into: &floats)
+                    kernels.normalize(sums.span, rows: rows, by: norm, into: &floats)
                     kernels.prepare(&expected, tokens: rows + 2, columns: columns, team: alone)
 
                     var fused = try ProductInput.fresh(rows: rows + 2, columns: columns)
@@ -59,8 +59,8 @@ struct RowTests {
                     var hidden = x
                     var span = hidden.mutableSpan
                     kernels.normalize(
-                        &span, adding: added.span, rows: rows, columns: columns,
-                        weights: weights.span, epsilon: 1e-5, into: &fused, firstRow: 2, team: team)
+                        &span, adding: added.span, rows: rows, by: norm, into: &fused, firstRow: 2,
+                        team: team)
                     #expect(differences(hidden, sums).isEmpty)
                     let found = shown(fused, rows: rows + 2, columns: columns, by: kernels)
                     let wanted = shown(expected, rows: rows + 2, columns: columns, by: kernels)

@@ -20,7 +20,8 @@ import Testing
         for (name, value) in numbers where name != missing {
             builder.add("\(architecture).\(name)", value)
         }
-        builder.add("\(architecture).attention.layer_norm_rms_epsilon", Float(1e-6))
+        let norm = architecture == "nemotron" ? "layer_norm" : "layer_norm_rms"
+        builder.add("\(architecture).attention.\(norm)_epsilon", Float(1e-6))
         change(&builder)
         return builder
     }
@@ -32,7 +33,7 @@ import Testing
         try GGUFTestFiles.open(builder(architecture, without: missing, change)).hyperparameters()
     }
 
-    @Test(arguments: ["llama", "qwen2", "qwen3", "arcee"])
+    @Test(arguments: ["llama", "qwen2", "qwen3", "arcee", "nemotron"])
     func denseDefaults(architecture: String) throws {
         let shape = try shape(architecture)
         #expect(
@@ -48,7 +49,7 @@ import Testing
     @Test func unknownArchitecturesAreNamed() {
         for name in ["gpt2", "LLAMA", "", "mamba"] {
             expectRefused(
-                "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee, found '\(name)'"
+                "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron, found '\(name)'"
             ) {
                 try shape(name)
             }

@@ -24,6 +24,10 @@ import Testing
         }
         let qwen = TinyModel(architecture: "qwen2", omitted: ["blk.1.attn_k.bias"])
         #expect(try refusal(qwen).contains("blk.1.attn_k.bias"))
+        for name in ["blk.1.attn_norm.bias", "blk.0.ffn_norm.bias", "output_norm.bias"] {
+            let nemotron = TinyModel(architecture: "nemotron", omitted: [name])
+            #expect(try refusal(nemotron).contains(name))
+        }
         let split = TinyModel(
             experts: 3, splitExperts: true, omitted: ["blk.1.ffn_up.2.weight"])
         #expect(try refusal(split).contains("blk.1.ffn_up.2.weight"))
@@ -43,6 +47,20 @@ import Testing
             (name: "blk.0.attn_rot_embd.weight", dimensions: [10], format: WeightFormat.f32)
         ]
         _ = try Packer(parts: [TinyModel(extraTensors: harmless).source()])
+    }
+
+    /// A bias that the forward pass does not add must not be taken.
+    @Test(arguments: [
+        ("arcee", 0, "ffn_up", 128), ("nemotron", 0, "ffn_gate", 128), ("qwen2", 0, "ffn_down", 64),
+        ("llama", 0, "attn_norm", 64), ("llama", 4, "ffn_up", 128), ("llama", 4, "ffn_gate_inp", 4),
+        ("qwen2moe", 4, "ffn_up_shexp", 32)
+    ])
+    func otherBiasesAreNamed(family: String, experts: Int, tensor: String, count: Int) throws {
+        let tiny = TinyModel(
+            architecture: family, experts: experts,
+            sharedFeedForward: family == "qwen2moe" ? 32 : 0,
+            extraTensors: [("blk.0.\(tensor).bias", [count], .f32)])
+        #expect(try refusal(tiny).contains("only tensors of \(family), found blk.0.\(tensor).bias"))
     }
 
     @Test func wrongShapesAndFormatsAreNamed() throws {

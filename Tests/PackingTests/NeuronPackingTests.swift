@@ -48,6 +48,19 @@ import Testing
         #expect(gelu.model.manifest.matrix(.feedForwardDown, layer: 1) != nil)
     }
 
+    @Test(arguments: ["llama", "nemotron"])
+    func modelsWithBiasesHaveNone(architecture: String) throws {
+        let directory = try TemporaryDirectory()
+        for biases in [false, true] {
+            let tiny = TinyModel(architecture: architecture, biases: biases)
+            let (model, packed) = try pack(
+                [tiny.source()], in: directory, name: "\(biases).sluice", activation: .relu)
+            #expect((model.manifest.neurons == nil) == biases)
+            #expect((model.manifest.vectors.entry(.feedForwardDownBias, layer: 1) != nil) == biases)
+            try PackedVerifier.verify(model, source: packed)
+        }
+    }
+
     @Test func packingTwiceGivesTheSameBytes() throws {
         let directory = try TemporaryDirectory()
         let tiny = TinyModel(

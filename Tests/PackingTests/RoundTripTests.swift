@@ -131,6 +131,7 @@ import Testing
 
     @Test func optionalVectors() throws {
         try roundTrip(TinyModel(biases: true, ropeFactors: true))
+        try roundTrip(TinyModel(architecture: "nemotron", biases: true))
     }
 
     @Test func matricesOfSeveralExtentsAndBigExperts() throws {
@@ -238,9 +239,13 @@ import Testing
 
     static let vectorNames: [VectorRole: String] = [
         .attentionNorm: "attn_norm.weight", .feedForwardNorm: "ffn_norm.weight",
+        .attentionNormBias: "attn_norm.bias", .feedForwardNormBias: "ffn_norm.bias",
+        .outputNormBias: "output_norm.bias",
         .outputNorm: "output_norm.weight", .queryNorm: "attn_q_norm.weight",
         .keyNorm: "attn_k_norm.weight", .queryBias: "attn_q.bias", .keyBias: "attn_k.bias",
         .valueBias: "attn_v.bias", .attentionOutputBias: "attn_output.bias",
+        .feedForwardGateBias: "ffn_gate.bias", .feedForwardUpBias: "ffn_up.bias",
+        .feedForwardDownBias: "ffn_down.bias",
         .sharedExpertRouter: "ffn_gate_inp_shexp.weight",
         .ropeFrequencyFactors: "rope_freqs.weight"
     ]

@@ -64,12 +64,18 @@ struct TinyModel {
         func vector(_ name: String, _ count: Int) { add(name, [count], vectorFormat) }
         add("token_embd.weight", [width, vocabulary], format)
         vector("output_norm.weight", width)
+        let hasLayerNorms = architecture == "nemotron"
+        if hasLayerNorms { vector("output_norm.bias", width) }
         if !tied { add("output.weight", [width, vocabulary], format) }
         if ropeFactors { vector("rope_freqs.weight", keyWidth / 2) }
         for layer in 0..<layers {
             let block = "blk.\(layer)."
             vector(block + "attn_norm.weight", width)
             vector(block + "ffn_norm.weight", width)
+            if hasLayerNorms {
+                vector(block + "attn_norm.bias", width)
+                vector(block + "ffn_norm.bias", width)
+            }
             let shapes = [
                 ("attn_q", width, heads * keyWidth), ("attn_k", width, keyValueHeads * keyWidth),
                 ("attn_v", width, keyValueHeads * valueWidth),
@@ -96,11 +102,15 @@ struct TinyModel {
         _ block: String, _ add: (String, [Int], WeightFormat) -> Void
     ) {
         guard experts > 0 else {
-            if architecture != "arcee" {
+            if architecture != "arcee" && architecture != "nemotron" {
                 add(block + "ffn_gate.weight", [width, feedForward], format)
             }
             add(block + "ffn_up.weight", [width, feedForward], format)
             add(block + "ffn_down.weight", [feedForward, width], format)
+            guard biases else { return }
+            if architecture == "llama" { add(block + "ffn_gate.bias", [feedForward], vectorFormat) }
+            add(block + "ffn_up.bias", [feedForward], vectorFormat)
+            add(block + "ffn_down.bias", [width], vectorFormat)
             return
         }
         add(block + "ffn_gate_inp.weight", [width, experts], .f32)
@@ -136,7 +146,8 @@ struct TinyModel {
         writer.add(prefix + "attention.head_count_kv", UInt32(keyValueHeads))
         writer.add(prefix + "attention.key_length", UInt32(keyWidth))
         writer.add(prefix + "attention.value_length", UInt32(valueWidth))
-        writer.add(prefix + "attention.layer_norm_rms_epsilon", Float(1e-6))
+        let norm = architecture == "nemotron" ? "layer_norm" : "layer_norm_rms"
+        writer.add(prefix + "attention.\(norm)_epsilon", Float(1e-6))
         writer.add(prefix + "rope.freq_base", Float(10_000))
         if experts > 0 {
             writer.add(prefix + "expert_count", UInt32(experts))

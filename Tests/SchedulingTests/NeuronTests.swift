@@ -13,7 +13,9 @@ import Testing
 import WeightStore
 
 @Suite struct NeuronTests {
-    static let models = ["arcee", "arcee-q8_0", "llama-relu", "llama-relu-q8_0"]
+    static let models = [
+        "arcee", "arcee-q8_0", "nemotron", "nemotron-q8_0", "llama-relu", "llama-relu-q8_0"
+    ]
     static let tokens = (0..<90).map { TokenID($0 * 7 % 250) }
 
     @Test(arguments: models) func threadsAndChunksChangeNothing(name: String) throws {

@@ -12,7 +12,8 @@ import WeightStore
 
     @Test(arguments: [
         "llama-q4_0", "llama-q6_k", "qwen2moe", "olmoe", "qwen3moe", "arcee", "arcee-q8_0",
-        "llama-relu", "llama-relu-q8_0"
+        "llama-relu", "llama-relu-q8_0", "nemotron", "nemotron-q8_0", "nemotron-biases",
+        "llama-biases"
     ])
     func streamedEqualsResident(name: String) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in

@@ -223,6 +223,16 @@ typedef struct ckernels_table {
         float *x, const float *added, size_t rows, size_t columns, const float *weights,
         float epsilon, float *y);
 
+    // Layer norm of each row: x = x + added first unless `added` is NULL, m = L16(x) / columns,
+    // s = L16(fma squares of x - m), f = 1 / sqrt(s / columns + epsilon),
+    // y = fma((x - m) * f, weight, bias). Without `added` x is not written, and y may be x. For
+    // numbers as above, with a the largest |x| of the row and e = (columns / 16 + 8) * 2^-24, the
+    // error is at most e * ((2 * a * f + |(x - m) * f|) * |weight| + |y|) while e * a * f is below
+    // 2^-10.
+    void (*layer_norm)(
+        float *x, const float *added, size_t rows, size_t columns, const float *weights,
+        const float *bias, float epsilon, float *y);
+
     // Rotary position embedding, in place. x: [tokens][heads][width]; cosines and sines:
     // [tokens][rotated / 2]. Pair i is (2i, 2i + 1), or with `halves` (i, i + rotated / 2).
     // a' = a * cos - b * sin, b' = a * sin + b * cos, no fma: within 3 * 2^-24 * (|a| + |b|) of the

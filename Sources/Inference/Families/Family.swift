@@ -32,6 +32,7 @@ package struct Family: Sendable, Equatable {
         case .qwen3moe: .qwen3moe
         case .olmoe: .olmoe
         case .arcee: .arcee
+        case .nemotron: .nemotron
         }
     }
 }

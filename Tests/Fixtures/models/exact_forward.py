@@ -9,7 +9,8 @@ any step ("greedy"), as a fraction of the logit range, and the smallest between 
 expert's router logit ("router"). Weights of any block format are decoded exactly; activations,
 attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
-OLMoE (2409.02060), Qwen2 (2407.10671), and the GGUF specification for the names.
+OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), and the GGUF specification for the
+names.
 """
 
 import argparse
@@ -39,7 +40,9 @@ class Model:
         self.kv_heads = self.key("attention.head_count_kv", self.heads)
         self.width = self.key("embedding_length")
         self.head_width = self.key("attention.key_length", self.width // self.heads)
-        self.epsilon = self.key("attention.layer_norm_rms_epsilon")
+        self.epsilon = self.key(
+            "attention.layer_norm_rms_epsilon", self.key("attention.layer_norm_epsilon")
+        )
         self.router_margin = np.inf
 
     def key(self, name, default=None):
@@ -47,6 +50,13 @@ class Model:
 
     def norm(self, x, weight):
         return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.epsilon) * weight
+
+    def row_norm(self, name, x):
+        """An RMS norm, or with a bias a layer norm."""
+        if name + ".bias" not in self.tensors:
+            return self.norm(x, self.tensors[name + ".weight"])
+        centred = x - np.mean(x, axis=-1, keepdims=True)
+        return self.norm(centred, self.tensors[name + ".weight"]) + self.tensors[name + ".bias"]
 
     def linear(self, name, x):
         y = x @ self.tensors[name + ".weight"].T
@@ -113,18 +123,21 @@ class Model:
             prefix + "attn_output", np.einsum("hqk,khd->qhd", weights, v).reshape(count, -1)
         )
 
-    def feed_forward(self, x, gate, up, down):
-        up_values = x @ up.T
+    def feed_forward(self, x, gate, up, down, gate_bias=0, up_bias=0, down_bias=0):
+        up_values = x @ up.T + up_bias
         if gate is None:
-            return np.maximum(up_values, 0) ** 2 @ down.T
-        gate_values = x @ gate.T
+            return np.maximum(up_values, 0) ** 2 @ down.T + down_bias
+        gate_values = x @ gate.T + gate_bias
         if self.activation == "relu":
-            return (np.maximum(gate_values, 0) * up_values) @ down.T
-        return (gate_values / (1 + np.exp(-gate_values)) * up_values) @ down.T
+            return (np.maximum(gate_values, 0) * up_values) @ down.T + down_bias
+        return (gate_values / (1 + np.exp(-gate_values)) * up_values) @ down.T + down_bias
 
     def dense(self, prefix, suffix, x):
-        part = lambda name: self.tensors.get(f"{prefix}ffn_{name}{suffix}.weight")
-        return self.feed_forward(x, part("gate"), part("up"), part("down"))
+        names = [f"{prefix}ffn_{part}{suffix}" for part in ("gate", "up", "down")]
+        weights = [self.tensors.get(name + ".weight") for name in names]
+        return self.feed_forward(
+            x, *weights, *(self.tensors.get(name + ".bias", 0) for name in names)
+        )
 
     def experts(self, prefix, x):
         logits = x @ self.tensors[prefix + "ffn_gate_inp.weight"].T
@@ -165,13 +178,13 @@ class Model:
         for layer in range(self.layers):
             prefix = f"blk.{layer}."
             x = x + self.attention(
-                prefix, self.norm(x, self.tensors[prefix + "attn_norm.weight"]), positions
+                prefix, self.row_norm(prefix + "attn_norm", x), positions
             )
-            normed = self.norm(x, self.tensors[prefix + "ffn_norm.weight"])
+            normed = self.row_norm(prefix + "ffn_norm", x)
             routed = prefix + "ffn_gate_inp.weight" in self.tensors
             x = x + (self.experts(prefix, normed) if routed else self.dense(prefix, "", normed))
         output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])
-        return self.norm(x, self.tensors["output_norm.weight"]) @ output.T
+        return self.row_norm("output_norm", x) @ output.T
 
 
 def mean_loss(rows, tokens):

@@ -37,7 +37,8 @@ DEFAULTS = dict(
     ffn=64,
     experts=None,
     tied=False,
-    biases=False,
+    biases=False,  # True: of query, key and value; "all"
+    rotated=None,
     norms=None,
     gate=True,
     type="F32",
@@ -95,6 +96,23 @@ MODELS = {
         attention=1.2,
         seed=1037,
     ),
+    "nemotron": dict(arch="nemotron", width=48, gate=False, ffn=80, rotated=6, seed=1135),
+    "nemotron-q8_0": dict(
+        arch="nemotron",
+        type="Q8_0",
+        gate=False,
+        rotated=16,
+        width=128,
+        layers=1,
+        ffn=160,
+        follow=28,
+        attention=1.2,
+        seed=1383,
+    ),
+    "nemotron-biases": dict(
+        arch="nemotron", width=48, gate=False, ffn=56, rotated=6, biases="all", seed=1367
+    ),
+    "llama-biases": dict(width=48, biases="all", seed=1126),
     # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
     # against exact_forward.py.
     "llama-relu": dict(ffn=90, seed=3118),
@@ -202,9 +220,12 @@ def write_hyperparameters(writer, model, head_width):
     if head_width * model["heads"] != model["width"]:
         writer.add_key_length(head_width)
         writer.add_value_length(head_width)
-    writer.add_layer_norm_rms_eps(1e-5)
+    if model["arch"] == "nemotron":
+        writer.add_layer_norm_eps(1e-5)
+    else:
+        writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(model["base"])
-    writer.add_rope_dimension_count(head_width)
+    writer.add_rope_dimension_count(model["rotated"] or head_width)
     if model["experts"]:
         count, used, width, shared = model["experts"]
         writer.add_expert_count(count)
@@ -242,6 +263,7 @@ class Tensors:
             Type[model["type"]],
             np.random.default_rng(model["seed"]),
         )
+        self.layer_norms = model["arch"] == "nemotron"
 
     def normal(self, *shape):
         return self.random.standard_normal(shape, dtype=np.float32)
@@ -250,7 +272,12 @@ class Tensors:
         self.writer.add_tensor(name, np.ascontiguousarray(values, np.float32))
 
     def norm(self, name, width, gain=1.0):
-        self.vector(name, gain * (1 + 0.1 * self.normal(width)))
+        self.vector(name + ".weight", gain * (1 + 0.1 * self.normal(width)))
+        if self.layer_norms:
+            self.bias(name, width, 0.2)
+
+    def bias(self, name, width, gain=0.5):
+        self.vector(name + ".bias", gain * self.normal(width))
 
     def matrix(self, name, gain, *shape):
         """(rows, columns) or (experts, rows, columns), scaled by the number of inputs."""
@@ -270,33 +297,40 @@ class Tensors:
 
 def add_attention(tensors, model, prefix, head_width):
     width, heads, kv_heads = model["width"], model["heads"], model["kv_heads"]
-    tensors.norm(prefix + "attn_norm.weight", width)
+    tensors.norm(prefix + "attn_norm", width)
     tensors.matrix(prefix + "attn_q.weight", model["attention"], heads * head_width, width)
     tensors.matrix(prefix + "attn_k.weight", model["attention"], kv_heads * head_width, width)
     tensors.matrix(prefix + "attn_v.weight", 1.0, kv_heads * head_width, width)
     tensors.matrix(prefix + "attn_output.weight", 1.0, width, heads * head_width)
     if model["biases"]:
-        tensors.vector(prefix + "attn_q.bias", 0.5 * tensors.normal(heads * head_width))
-        tensors.vector(prefix + "attn_k.bias", 0.5 * tensors.normal(kv_heads * head_width))
-        tensors.vector(prefix + "attn_v.bias", 0.5 * tensors.normal(kv_heads * head_width))
+        tensors.bias(prefix + "attn_q", heads * head_width)
+        tensors.bias(prefix + "attn_k", kv_heads * head_width)
+        tensors.bias(prefix + "attn_v", kv_heads * head_width)
+    if model["biases"] == "all":
+        tensors.bias(prefix + "attn_output", width)
     if model["norms"]:
         query, key = (
             (head_width, head_width)
             if model["norms"] == "head"
             else (heads * head_width, kv_heads * head_width)
         )
-        tensors.norm(prefix + "attn_q_norm.weight", query, 1.4)
-        tensors.norm(prefix + "attn_k_norm.weight", key, 1.4)
+        tensors.norm(prefix + "attn_q_norm", query, 1.4)
+        tensors.norm(prefix + "attn_k_norm", key, 1.4)
 
 
 def add_feed_forward(tensors, model, prefix):
     width = model["width"]
-    tensors.norm(prefix + "ffn_norm.weight", width)
+    tensors.norm(prefix + "ffn_norm", width)
     if not model["experts"]:
         if model["gate"]:
             tensors.matrix(prefix + "ffn_gate.weight", 1.4, model["ffn"], width)
         tensors.matrix(prefix + "ffn_up.weight", 1.4, model["ffn"], width)
         tensors.matrix(prefix + "ffn_down.weight", 1.0, width, model["ffn"])
+        if model["biases"] == "all":
+            if model["gate"]:
+                tensors.bias(prefix + "ffn_gate", model["ffn"])
+            tensors.bias(prefix + "ffn_up", model["ffn"])
+            tensors.bias(prefix + "ffn_down", width)
         return
     count, _, expert_width, shared = model["experts"]
     tensors.add(
@@ -321,7 +355,7 @@ def add_embeddings(tensors, model, vocabulary, printable):
     embeddings = tensors.normal(vocabulary, width)
     if model["tied"]:
         tensors.add("token_embd.weight", embeddings * np.float32(0.2))
-        tensors.norm("output_norm.weight", width, 2.0)
+        tensors.norm("output_norm", width, 2.0)
         return
     successors = tensors.random.permutation(printable)
     following = np.empty(vocabulary, int)
@@ -331,7 +365,7 @@ def add_embeddings(tensors, model, vocabulary, printable):
         output[following[token]] += embeddings[token] * np.float32(model["follow"] / width)
     tensors.add("token_embd.weight", embeddings)
     tensors.add("output.weight", output)
-    tensors.norm("output_norm.weight", width)
+    tensors.norm("output_norm", width)
 
 
 def write_model(path, name, model):

@@ -38,6 +38,8 @@ LENGTHS = {
     "llama-q4_k": 72,
     "olmoe": 56,
     "qwen2": 56,
+    "nemotron": 72,
+    "llama-biases": 56,
     "mixtral": 56,
     "llama-q8_0": 56,
 }
