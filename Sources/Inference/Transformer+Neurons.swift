@@ -37,12 +37,16 @@ struct NeuronGeometry: Sendable {
 }
 
 extension Transformer {
+    /// Of a prompt, tokens that windows learn from: older ones are forgotten anyway.
+    private static let windowTokensMax = 32
+
     /// A whole network from `normed` to `projected`.
     func sumNeurons(
         _ network: LayerGraph.Neurons, tokens: Int, _ activations: inout Activations
     ) throws(ReadFailure) {
         if store.isFetchingNeurons { return try sumSparse(network, &activations) }
         try fireAll(network, tokens: tokens, &activations)
+        if store.fetchesNeurons { beginWindow(network.record, tokens: tokens, activations) }
         if !store.plan.streamsDense {
             sumResident(network, &activations)
         } else if network.record.isReordered {
@@ -50,6 +54,20 @@ extension Transformer {
         } else {
             try sumInOrder(network, &activations)
         }
+    }
+
+    /// A prompt's last tokens say whom its layer's window should have from now on.
+    private func beginWindow(
+        _ record: PackedNeuronLayer, tokens: Int, _ activations: borrowing Activations
+    ) {
+        for token in max(0, tokens - Self.windowTokensMax)..<tokens {
+            for neuron in 0..<record.count {
+                firing[neuron] = activations.neurons.fires(neuron, token: token) ? 1 : 0
+            }
+            let likelihoods = firing
+            store.noteFiring(layer: record.layer, likelihoods.span)
+        }
+        store.beginWindow(layer: record.layer)
     }
 
     /// The first projection of every neuron, and who fires.
@@ -90,8 +108,9 @@ extension Transformer {
     private func sumInOrder(
         _ network: LayerGraph.Neurons, _ activations: inout Activations
     ) throws(ReadFailure) {
-        let geometry = network.geometry
-        try store.withNeurons(layer: network.record.layer) { bytes, places in
+        let (layer, geometry, store) = (network.record.layer, network.geometry, store)
+        try store.withNeurons(layer: layer) { bytes, places in
+            if store.fetchesNeurons { store.fillWindow(layer: layer, bytes, places) }
             for group in 0..<activations.neurons.groupCount {
                 activations.neurons.list(group: group, in: places)
                 for index in 0..<activations.neurons.count {
@@ -111,6 +130,7 @@ extension Transformer {
     ) throws(ReadFailure) {
         let (layer, geometry, store) = (network.record.layer, network.geometry, store)
         try store.withNeurons(layer: layer) { bytes, places in
+            if store.fetchesNeurons { store.fillWindow(layer: layer, bytes, places) }
             for place in places {
                 let neuron = store.neuron(atPlace: place, layer: layer)
                 guard activations.neurons.fires(neuron) else { continue }

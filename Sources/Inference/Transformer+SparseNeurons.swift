@@ -10,6 +10,7 @@ extension Transformer {
     /// Guesses who fires, from now on: neurons that it does not name count as 0.
     package func predict(by predictors: NeuronPredictors) throws(SystemError) {
         predictor = try NeuronPredictor(predictors, tokensMax: 1, kernels: kernels, team: team)
+        store.rankNeurons(by: predictors)
     }
 
     /// A whole network from `normed` to `projected`.
@@ -64,6 +65,7 @@ extension Transformer {
         activations.projected.fill(0, count: shape.width)
         computeNanoseconds += MonotonicClock.nanoseconds - start
         let needed = neededNeurons
+        onPrediction?(record.layer, needed.span)
         try store.withSparseNeurons(layer: record.layer, needed.span) { range in
             activations.neurons.list(needed[range])
             let (geometry, store) = (network.geometry, store)

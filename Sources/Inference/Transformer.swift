@@ -29,6 +29,8 @@ package final class Transformer {
     /// neurons: the layer, both, and the tokens. Neurons that it sets to 0 do not fire.
     package var onNeurons:
         ((Int, borrowing ProductInput, inout Buffer<Float>, _ tokens: Int) -> Void)?
+    /// Told whom each prediction computes: the layer, and its neurons.
+    package var onPrediction: ((Int, Span<Int32>) -> Void)?
     var activations: Activations
     /// Products on their way to becoming one operation.
     var products = ProductGroup()

@@ -94,6 +94,12 @@ package struct NeuronBatch: ~Copyable {
         (0..<groupCount).contains { masks[$0 * neurons + neuron] != 0 }
     }
 
+    /// Whether a neuron fires for one token of the step.
+    package func fires(_ neuron: Int, token: Int) -> Bool {
+        let (group, bit) = token.quotientAndRemainder(dividingBy: Self.groupTokensMax)
+        return masks[group * neurons + neuron] >> UInt64(bit) & 1 != 0
+    }
+
     /// Takes the listed neurons' activations, in the order of the list.
     mutating func setFired(_ activations: Span<Float>, _ values: inout Buffer<Float>) {
         for index in 0..<count {

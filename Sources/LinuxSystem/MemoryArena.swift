@@ -57,6 +57,16 @@ package final class MemoryArena: @unchecked Sendable {
         unsafe (base + target).copyMemory(from: base + source, byteCount: byteCount)
     }
 
+    /// Copies `bytes` to a place of the arena; the two do not overlap.
+    package func copy(_ bytes: RawSpan, to target: Int) {
+        precondition(
+            target >= 0 && target + bytes.byteCount <= byteCount, "a place is outside")
+        unsafe bytes.withUnsafeBytes { source in
+            guard let start = source.baseAddress else { return }
+            unsafe (base + target).copyMemory(from: start, byteCount: source.count)
+        }
+    }
+
     /// Cuts a piece of `byteCount` bytes. The piece lives as long as the arena.
     ///
     /// - Precondition: the piece fits. Whoever made the arena summed its pieces first.

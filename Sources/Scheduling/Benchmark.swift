@@ -3,7 +3,7 @@
 
 internal import Inference
 internal import LinuxSystem
-internal import ModelFormat
+package import ModelFormat
 internal import Tokenization
 package import WeightStore
 
@@ -12,6 +12,8 @@ package struct BenchmarkPlan: Sendable {
     package var promptTokens = 256
     package var generatedTokens = 32
     package var runs = 3
+    /// What to feed, at least the prompt and what is generated; nil feeds pseudo-random tokens.
+    package var tokens: [TokenID]?
     /// Choose experts at random instead of by the model's routers.
     package var routesUniformly = false
     /// Keep bundles from one run to the next.
@@ -30,6 +32,11 @@ package struct BenchmarkRun: Sendable, Equatable {
     package var prefill = WeightStatistics()
     /// During generation alone.
     package var generation = WeightStatistics()
+    /// The same of neurons that are fetched one by one.
+    package var sparse = SparseStatistics()
+    /// Mean negative natural-log likelihood of given tokens after the prompt; nil when none were
+    /// given.
+    package var loss: Double?
 }
 
 /// Runs a benchmark on a loaded model.
@@ -65,7 +72,7 @@ package struct Benchmark {
             + manifest.experts.reduce(0) { $0 + used * $1.bundleBytes }
     }
 
-    private func runOnce() throws(ReadFailure) -> BenchmarkRun {
+    package func runOnce() throws(ReadFailure) -> BenchmarkRun {
         guard let sequence = model.cache.open(tokensMax: plan.promptTokens + plan.generatedTokens)
         else { preconditionFailure("callers check the context") }
         defer { model.cache.close(sequence) }
@@ -75,13 +82,15 @@ package struct Benchmark {
         try prefill(sequence)
         let middle = MonotonicClock.nanoseconds
         let before = model.store.statistics
+        let sparseBefore = model.store.sparseStatistics
         let computedBefore = model.transformer.computeNanoseconds
-        try generate(sequence)
+        run.loss = try generate(sequence)
         run.promptSeconds = Double(middle - start) / 1e9
         run.generateSeconds = Double(MonotonicClock.nanoseconds - middle) / 1e9
         run.computeSeconds = Double(model.transformer.computeNanoseconds - computedBefore) / 1e9
         run.prefill = before - atStart
         run.generation = model.store.statistics - before
+        run.sparse = model.store.sparseStatistics - sparseBefore
         return run
     }
 
@@ -90,7 +99,9 @@ package struct Benchmark {
         var position = 0
         while position < plan.promptTokens {
             let end = min(position + model.prefillChunkTokens, plan.promptTokens)
-            let tokens = (position..<end).map { TokenID($0 * 7919 % vocabulary) }
+            let tokens =
+                plan.tokens.map { Array($0[position..<end]) }
+                ?? (position..<end).map { TokenID($0 * 7919 % vocabulary) }
             let isLast = end == plan.promptTokens
             try model.transformer.forward(
                 StepPlan(chunks: [
@@ -102,19 +113,30 @@ package struct Benchmark {
         }
     }
 
-    /// Feeds pseudo-random tokens: greedy text of random weights may fall into a loop that a cache
-    /// likes too much.
-    private func generate(_ sequence: SequenceID) throws(ReadFailure) {
+    /// Feeds given tokens, or pseudo-random ones: greedy text of random weights may fall into a
+    /// loop that a cache likes too much.
+    ///
+    /// - Returns: the mean loss of given tokens.
+    private func generate(_ sequence: SequenceID) throws(ReadFailure) -> Double? {
         let vocabulary = model.tokenizer.tokenCount
         var token = 11 % vocabulary
+        var (loss, scored) = (0.0, 0)
         for index in 0..<plan.generatedTokens {
+            let position = plan.promptTokens + index
             try model.transformer.forward(
                 StepPlan(chunks: [
                     SequenceChunk(
-                        sequence: sequence, tokens: [TokenID(token)],
-                        firstPosition: plan.promptTokens + index, logits: .last)
+                        sequence: sequence, tokens: [plan.tokens?[position] ?? TokenID(token)],
+                        firstPosition: position, logits: .last)
                 ]))
             token = (token * 7919 + index) % vocabulary
+            if let tokens = plan.tokens, position + 1 < tokens.count {
+                loss += model.transformer.withLogits(row: 0) {
+                    Evaluator.loss(of: tokens[position + 1], $0)
+                }
+                scored += 1
+            }
         }
+        return scored > 0 ? loss / Double(scored) : nil
     }
 }

@@ -127,7 +127,7 @@ package struct Evaluator {
         }
     }
 
-    private static func loss(of token: TokenID, _ logits: Span<Float>) -> Double {
+    static func loss(of token: TokenID, _ logits: Span<Float>) -> Double {
         -Double(Sampler.logProbabilities(of: token, topCount: 0, in: logits).chosen)
     }
 

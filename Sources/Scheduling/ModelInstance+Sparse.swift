@@ -123,6 +123,8 @@ extension ModelOptions {
     func deciding(_ decision: SparseDecision) -> Self {
         var options = self
         options.sparseOptions = isResident ? nil : decision.options
+        options.sparseOptions?.keepsWindows = keepsNeuronWindows
+        options.sparseOptions?.readsApart = readsNeuronsApart
         options.predictorBytes = isResident ? 0 : decision.predictorBytes
         return options
     }

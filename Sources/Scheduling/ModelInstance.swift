@@ -29,6 +29,9 @@ package struct ModelOptions: Sendable {
     /// Which neurons of a model whose neurons are bundled are read; nil is what promises to read
     /// least without changing the output.
     package var sparse: SparseMode?
+    /// How neurons are fetched, for measurements: see `SparseOptions`.
+    package var keepsNeuronWindows = true
+    package var readsNeuronsApart = false
     /// What was decided about that.
     var sparseOptions: SparseOptions?
     var predictorBytes = 0
@@ -163,7 +166,7 @@ package final class ModelInstance {
         return sizing
     }
 
-    private static func parse(_ path: String) throws(LoadError) -> ParsedModel {
+    static func parse(_ path: String) throws(LoadError) -> ParsedModel {
         let source: FileByteSource
         do { source = try FileByteSource(path: path, name: path) } catch { throw .system(error) }
         let vocabulary: Vocabulary

@@ -11,6 +11,11 @@ package import WeightStore
 package struct ModelSizing: Sendable {
     /// What the process itself takes: code, runtime, thread stacks, allocator.
     package static let processBytes = 16 << 20
+    /// Of the budget's terms, those that are weights, and what they pass through.
+    package static let weightTerms: Set = [
+        "neuron scales", "predictors", "dense weights", "dense ring", "expert slots",
+        "neurons on their way", "neuron windows"
+    ]
     private static let tokensPerStepMin = 8
     /// A context that nobody asked for takes at most this share of the limit, but is never shorter
     /// than this (or than the model's own).

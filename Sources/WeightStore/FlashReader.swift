@@ -26,12 +26,18 @@ package struct ReadRequest: Sendable, Equatable {
     /// A multiple of 4 KiB.
     package var byteCount: Int
     package var arenaOffset: Int
+    /// Read in pieces of at most so many bytes, whole sectors.
+    package var pieceBytesMax: Int
 
-    package init(purpose: ReadPurpose, fileOffset: UInt64, byteCount: Int, arenaOffset: Int) {
+    package init(
+        purpose: ReadPurpose, fileOffset: UInt64, byteCount: Int, arenaOffset: Int,
+        pieceBytesMax: Int = .max
+    ) {
         self.purpose = purpose
         self.fileOffset = fileOffset
         self.byteCount = byteCount
         self.arenaOffset = arenaOffset
+        self.pieceBytesMax = pieceBytesMax
     }
 }
 
@@ -94,6 +100,11 @@ package final class FlashReader {
     package private(set) var bytesRead: UInt64 = 0
     /// Time that callers spent waiting in ``next(waiting:)``.
     package private(set) var waitNanoseconds: UInt64 = 0
+    /// Time during which requests were under way, as far as callers looked: one that ends while
+    /// they compute counts until they look.
+    package private(set) var busyNanoseconds: UInt64 = 0
+    private var activeCount = 0
+    private var busySince: UInt64 = 0
     package var kind: String { queue.kind }
 
     private let queue: any ReadQueue
@@ -132,7 +143,7 @@ package final class FlashReader {
     }
 
     /// Requests not yet handed back by ``next(waiting:)``.
-    package var requestsInFlight: Int { active.count { $0 != nil } + finished.count }
+    package var requestsInFlight: Int { activeCount + finished.count }
 
     /// Starts reading. Completions come from ``next(waiting:)``, in any order.
     ///
@@ -145,7 +156,7 @@ package final class FlashReader {
         let index = place(request)
         var done = 0
         while done < request.byteCount {
-            let count = min(pieceBytesMax, request.byteCount - done)
+            let count = min(pieceBytesMax, request.pieceBytesMax, request.byteCount - done)
             backlog.append(
                 IssuedPiece(
                     request: index,
@@ -188,6 +199,8 @@ package final class FlashReader {
 
     private func place(_ request: ReadRequest) -> Int {
         let new = ActiveRequest(request: request)
+        if activeCount == 0 { busySince = MonotonicClock.nanoseconds }
+        activeCount += 1
         if let free = active.firstIndex(where: { $0 == nil }) {
             active[free] = new
             return free
@@ -274,6 +287,8 @@ package final class FlashReader {
             return
         }
         active[index] = nil
+        activeCount -= 1
+        if activeCount == 0 { busyNanoseconds += MonotonicClock.nanoseconds - busySince }
         finished.append(ReadCompletion(request: request.request, failure: request.failure))
     }
 

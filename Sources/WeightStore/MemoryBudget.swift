@@ -17,6 +17,11 @@ package struct MemoryBudget: Sendable, Equatable {
     }
 
     package var sumBytes: Int { terms.reduce(0) { $0 + $1.bytes } }
+    /// The sum of the terms with these names.
+    package func sumBytes(of names: Set<String>) -> Int {
+        terms.reduce(0) { $0 + (names.contains($1.name) ? $1.bytes : 0) }
+    }
+
     package var fits: Bool { sumBytes <= limitBytes }
     package var leftBytes: Int { limitBytes - sumBytes }
 

@@ -5,13 +5,15 @@
 ///
 /// "LLM in a flash" (arXiv 2312.11514, section 3.1) keeps whoever fired in the last k tokens, k as
 /// large as memory allows. The same memory holds more of what comes next when neurons are ranked by
-/// two averages of their firing, one that forgets within a few tokens and one within some dozens
-/// (docs/LLM-IN-A-FLASH.md has both side by side).
+/// two averages of their firing, one that forgets within a few tokens and one within some dozens,
+/// and by how often they fire in general where calibration has measured that
+/// (docs/LLM-IN-A-FLASH.md).
 package struct NeuronWindow: Sendable {
     /// What of the averages a token keeps, and how much the fast one counts.
     private static let fastKeeps: Float = 0.8
     private static let slowKeeps: Float = 0.95
     private static let fastWeight: Float = 0.3
+    private static let frequencyWeight: Float = 2
 
     /// Rows that the layer may have.
     package let rowsMax: Int
@@ -21,6 +23,8 @@ package struct NeuronWindow: Sendable {
     private var members: [Int32] = []
     private var fast: [Float]
     private var slow: [Float]
+    /// In 65535ths of all tokens; empty where nobody measured it.
+    private var frequencies: [UInt16] = []
     /// Room to rank in.
     private var ranks: [UInt64] = []
 
@@ -37,6 +41,14 @@ package struct NeuronWindow: Sendable {
     package static func byteCount(neuronCount: Int) -> Int { neuronCount * (4 + 4 + 4 + 4 + 8) }
 
     package var count: Int { members.count }
+
+    /// Counts how often neurons fire in general, from now on.
+    ///
+    /// - Parameter frequencies: one for each neuron, in 65535ths of all tokens.
+    package mutating func rank(by frequencies: [UInt16]) {
+        precondition(frequencies.count == rowOf.count, "one for each neuron")
+        self.frequencies = frequencies
+    }
 
     /// Where a neuron is; nil when it is not in memory.
     package func row(of neuron: Int) -> Int? {
@@ -66,12 +78,8 @@ package struct NeuronWindow: Sendable {
         for (neuron, row) in fetched { rowOf[Int(neuron)] = row }
         members += fetched.map(\.neuron)
         guard members.count > rowsMax else { return }
-        // Ranks are never negative: as bits they sort as they do as numbers.
         ranks.removeAll(keepingCapacity: true)
-        for neuron in members {
-            let rank = slow[Int(neuron)] + fast[Int(neuron)] * Self.fastWeight
-            ranks.append(UInt64(rank.bitPattern) << 32 | UInt64(UInt32(bitPattern: neuron)))
-        }
+        for neuron in members { ranks.append(rank(neuron)) }
         let leaving = members.count - rowsMax
         Selection.putLowestFirst(&ranks, count: leaving)
         members.removeAll(keepingCapacity: true)
@@ -86,16 +94,61 @@ package struct NeuronWindow: Sendable {
         }
     }
 
+    /// A neuron's worth, and its number in the low half. Worth is never negative: as bits it sorts
+    /// as it does as a number.
+    private func rank(_ number: Int32) -> UInt64 {
+        let neuron = Int(number)
+        var worth = slow[neuron] + fast[neuron] * Self.fastWeight
+        if !frequencies.isEmpty {
+            worth += Float(frequencies[neuron]) * (Self.frequencyWeight / 65535)
+        }
+        return UInt64(worth.bitPattern) << 32 | UInt64(UInt32(bitPattern: number))
+    }
+
+    /// Chooses who should be in memory of all neurons, and lets the others go.
+    ///
+    /// - Parameters:
+    ///   - count: of neurons that may be.
+    ///   - release: told the row of each that goes.
+    ///   - want: told each that should come: ``insert(_:row:)`` follows.
+    package mutating func choose(
+        _ count: Int, release: (Int32) -> Void, want: (Int) -> Void
+    ) {
+        precondition(count <= rowsMax)
+        ranks.removeAll(keepingCapacity: true)
+        for neuron in rowOf.indices { ranks.append(rank(Int32(neuron))) }
+        let leaving = rowOf.count - count
+        Selection.putLowestFirst(&ranks, count: leaving)
+        members.removeAll(keepingCapacity: true)
+        for (index, rank) in ranks.enumerated() {
+            let number = Int32(truncatingIfNeeded: rank)
+            let row = rowOf[Int(number)]
+            if index >= leaving {
+                if row < 0 { want(Int(number)) } else { members.append(number) }
+            } else if row >= 0 {
+                release(row)
+                rowOf[Int(number)] = -1
+            }
+        }
+    }
+
+    /// A neuron that ``choose(_:release:want:)`` wanted has a row.
+    package mutating func insert(_ neuron: Int, row: Int32) {
+        precondition(rowOf[neuron] < 0 && members.count < rowsMax, "a neuron that was wanted")
+        rowOf[neuron] = row
+        members.append(Int32(neuron))
+    }
+
     /// Calls `body` with each neuron in memory.
     package func forEach(_ body: (Int) -> Void) { for neuron in members { body(Int(neuron)) } }
 
-    /// Forgets who is in memory, and keeps what was learnt.
-    package mutating func removeAll(release: (Int32) -> Void) {
-        for neuron in members {
-            release(rowOf[Int(neuron)])
+    /// Lets those go that are in the first `count` rows.
+    package mutating func removeMembers(inFirst count: Int) {
+        members.removeAll { neuron in
+            guard rowOf[Int(neuron)] < count else { return false }
             rowOf[Int(neuron)] = -1
+            return true
         }
-        members.removeAll(keepingCapacity: true)
     }
 }
 

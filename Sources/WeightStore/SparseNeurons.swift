@@ -57,6 +57,8 @@ struct SparseNeurons {
     var windows: [NeuronWindow]
     /// Rows that no window has.
     var freeRows: [Int32]
+    /// Whether a prompt has the rows that it shares memory with.
+    var hasLentRows = false
     /// Row of each neuron that was fetched for the present layer, or -1.
     var transitRow: [Int32]
     var fetched: [(neuron: Int32, row: Int32)] = []

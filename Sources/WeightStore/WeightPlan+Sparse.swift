@@ -20,6 +20,10 @@ package struct SparseOptions: Sendable, Equatable {
     package var mode: SparseMode
     /// How much of the windows' memory each layer gets, as any numbers; nil is equal parts.
     package var shares: [Float]?
+    /// Whether neurons stay in memory once they were fetched. Without, for measurements.
+    package var keepsWindows = true
+    /// Reads rows and columns one by one, as where they are not bundled: for measurements.
+    package var readsApart = false
 
     package init(mode: SparseMode, shares: [Float]? = nil) {
         precondition(mode != .off)
@@ -39,6 +43,9 @@ package struct SparsePlan: Sendable, Equatable {
     /// Reads of bundles at once, and the bytes of the largest.
     package let slotCount: Int
     package let slotBytes: Int
+    package let readsApart: Bool
+    /// Whether the first rows lie where prompts have the ring and what they stage.
+    package let sharesRing: Bool
 
     package var rowCount: Int { windowRows.reduce(transitRows, +) }
     package var windowBytes: Int { rowCount * rowBytes }
@@ -53,10 +60,10 @@ package struct SparsePlan: Sendable, Equatable {
 
 extension WeightPlan {
     private static let sparseSlotCounts = 4...32
-    private static let sparseSlotBytesMax = 32 << 10
+    private static let sparseSlotBytesMax = 16 << 10
     /// Of all neurons' bytes, what slots take; of a layer's neurons, those that are fetched
     /// together. Most of the memory is the windows'.
-    private static let slotsDivisor = 32
+    private static let slotsDivisor = 128
     private static let transitDivisor = 16
     private static let transitRowsMin = 16
 
@@ -67,11 +74,22 @@ extension WeightPlan {
     }
 
     /// Bytes for neurons that are fetched one by one.
-    package var sparseBytes: Int { sparse == nil ? 0 : arenaBytes - windowOffset }
+    package var sparseBytes: Int {
+        sparse == nil ? 0 : expertOffset - stagingOffset - stagingBytes
+    }
+
+    /// Rows of neurons that prompts cannot use: these come first.
+    package var sharedRowCount: Int {
+        guard let sparse, sparse.sharesRing else { return 0 }
+        return min(
+            sparse.rowCount,
+            (ringBytes + stagingBytes + sparse.rowBytes - 1) / sparse.rowBytes)
+    }
 
     /// - Parameter windowRows: of all layers together.
     private static func sparsePlan(
-        _ manifest: PackedManifest, _ options: SparseOptions, windowRows: Int
+        _ manifest: PackedManifest, _ options: SparseOptions, windowRows: Int,
+        sharesRing: Bool = false
     ) -> SparsePlan {
         let layers = manifest.neurons ?? []
         let bundle = layers.map(\.bundleBytes).max() ?? 1
@@ -86,7 +104,8 @@ extension WeightPlan {
             transitRows: max(transitRowsMin, neurons / transitDivisor),
             slotCount: min(
                 max(slotsBytes / slotBytes, sparseSlotCounts.lowerBound),
-                sparseSlotCounts.upperBound), slotBytes: slotBytes)
+                sparseSlotCounts.upperBound), slotBytes: slotBytes,
+            readsApart: options.readsApart, sharesRing: sharesRing)
     }
 
     /// So many rows among the layers, none with more than it has neurons.
@@ -133,9 +152,12 @@ extension WeightPlan {
         precondition(left >= 0, "callers check the least first")
         let decoded = units.indices.filter { isDecoded($0, manifest) }
         pinRuns(bytesMax: left, among: decoded)
-        if decoded.allSatisfy({ units[$0].pinnedOffset != nil }) {
+        if options.keepsWindows, decoded.allSatisfy({ units[$0].pinnedOffset != nil }) {
+            // Decoding needs no ring then, nor what prompts stage.
+            let rowsBytes = left - pinnedBytes + ringBytes + stagingBytes + least.windowBytes
             sparse = Self.sparsePlan(
-                manifest, options, windowRows: (left - pinnedBytes) / least.rowBytes)
+                manifest, options,
+                windowRows: rowsBytes / least.rowBytes - least.transitRows, sharesRing: true)
         }
         lending = ringLending(manifest)
     }

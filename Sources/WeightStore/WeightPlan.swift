@@ -18,8 +18,10 @@ package struct DenseUnit: Sendable, Equatable {
 
 /// How the bytes for weights are used.
 ///
-/// Arena layout: pinned extents, the ring's slots, expert slots, embedding windows, and room for
-/// one layer's neurons where they are streamed in another order than they are summed in.
+/// Arena layout: pinned extents, the ring's slots, room for one layer's neurons where they are
+/// streamed in another order than they are summed in, neurons' rows and slots, expert slots, and
+/// embedding windows. Rows of neurons may begin where the ring does: decoding uses them, prompts
+/// the ring.
 package struct WeightPlan: Sendable, Equatable {
     /// Ring slots when dense weights are streamed; two is the least that overlaps reading and
     /// computing.
@@ -122,15 +124,18 @@ package struct WeightPlan: Sendable, Equatable {
     package var embeddingBytes: Int { embeddingWindowCount * embeddingWindowBytes }
     package var ringBytes: Int { ringSlotCount * ringSlotBytes }
     package var expertBytes: Int { expertSlotCount * expertSlotBytes }
-    package var arenaBytes: Int { sparseSlotsOffset + (sparse?.slotsBytes ?? 0) }
+    package var arenaBytes: Int { embeddingOffset + embeddingBytes }
     package var ringOffset: Int { pinnedBytes }
-    package var expertOffset: Int { pinnedBytes + ringBytes }
-    package var embeddingOffset: Int { pinnedBytes + ringBytes + expertBytes }
-    package var stagingOffset: Int { embeddingOffset + embeddingBytes }
-    package var windowOffset: Int { stagingOffset + stagingBytes }
-    package var sparseSlotsOffset: Int {
-        PackedLayout.aligned(windowOffset + (sparse?.windowBytes ?? 0))
+    package var stagingOffset: Int { pinnedBytes + ringBytes }
+    package var windowOffset: Int {
+        sparse?.sharesRing == true ? ringOffset : stagingOffset + stagingBytes
     }
+    package var sparseSlotsOffset: Int {
+        PackedLayout.aligned(
+            max(stagingOffset + stagingBytes, windowOffset + (sparse?.windowBytes ?? 0)))
+    }
+    package var expertOffset: Int { sparseSlotsOffset + (sparse?.slotsBytes ?? 0) }
+    package var embeddingOffset: Int { expertOffset + expertBytes }
     /// Whether dense weights pass through the ring.
     package var streamsDense: Bool { ringSlotCount > 0 }
 

@@ -20,6 +20,7 @@ extension WeightStore {
         let streamsPrompt = fetchesNeurons && !isDecoding
         if streamsPrompt != self.streamsPrompt {
             try drain()
+            if streamsPrompt { lendRows() } else { takeBackRows() }
             dense = Self.stream(plan, manifest, isDecoding: isDecoding)
             self.streamsPrompt = streamsPrompt
         } else if dense.isMidPass || dense.hasFailed {

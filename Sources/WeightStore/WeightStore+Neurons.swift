@@ -122,11 +122,7 @@ extension WeightStore {
     package func keep(_ record: RawSpan, neuron: Int) {
         let offset = plan.stagingOffset + neuron * record.byteCount
         precondition(offset + record.byteCount <= plan.arenaBytes, "the plan has room for a layer")
-        let arena = arena
-        var room = arena.mutableBytes(at: offset, byteCount: record.byteCount)
-        unsafe room.withUnsafeMutableBytes { target in
-            unsafe record.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
-        }
+        arena.copy(record, to: offset)
     }
 
     /// The record of a neuron that was kept.

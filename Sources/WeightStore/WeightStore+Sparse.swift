@@ -28,6 +28,13 @@ extension WeightStore {
         sparse.windows[layer].forEach(body)
     }
 
+    /// Tells windows how often each layer's neurons fire in general.
+    package func rankNeurons(by predictors: NeuronPredictors) {
+        for layer in sparse.windows.indices {
+            sparse.windows[layer].rank(by: predictors.layers[layer].frequencies)
+        }
+    }
+
     /// Tells a layer's window how likely each neuron was to fire for the present token.
     package func noteFiring(layer: Int, _ likelihoods: Span<Float>) {
         let start = MonotonicClock.nanoseconds
@@ -143,7 +150,8 @@ extension WeightStore {
                     purpose: .neurons(slot: slot),
                     fileOffset: record.offset + UInt64(run.first * record.bundleBytes),
                     byteCount: run.count * record.bundleBytes,
-                    arenaOffset: self.plan.sparseSlotsOffset + slot * plan.slotBytes))
+                    arenaOffset: self.plan.sparseSlotsOffset + slot * plan.slotBytes,
+                    pieceBytesMax: plan.readsApart ? run.count * record.bundleBytes / 2 : .max))
         }
     }
 

@@ -19,6 +19,7 @@ extension WeightStore {
         guard let lending = plan.lending else { preconditionFailure("no place to stay") }
         if !isLending || dense.isMidPass || dense.hasFailed {
             try drain()
+            lendRows()
             isLending = true
             // Nothing is read ahead of the next pass: it may be of another kind.
             dense = DenseStream(
@@ -58,6 +59,7 @@ extension WeightStore {
         try drain()
         try readPinned(plan.lending?.lent ?? [])
         isLending = false
+        takeBackRows()
         dense = Self.stream(plan, manifest, isDecoding: true)
         streamsPrompt = false
     }

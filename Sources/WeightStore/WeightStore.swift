@@ -9,6 +9,8 @@ package import ModelFormat
 package struct WeightStatistics: Sendable, Equatable {
     package var flashBytes: UInt64 = 0
     package var flashWaitNanoseconds: UInt64 = 0
+    /// Time during which reads were under way, waited for or not.
+    package var flashBusyNanoseconds: UInt64 = 0
     /// Acquisitions of streamed bundles that were in memory, and of those that had to be read.
     /// Weights that stay for good count as neither.
     package var bundleHits = 0
@@ -27,6 +29,7 @@ package struct WeightStatistics: Sendable, Equatable {
         var difference = Self()
         difference.flashBytes = left.flashBytes - right.flashBytes
         difference.flashWaitNanoseconds = left.flashWaitNanoseconds - right.flashWaitNanoseconds
+        difference.flashBusyNanoseconds = left.flashBusyNanoseconds - right.flashBusyNanoseconds
         difference.bundleHits = left.bundleHits - right.bundleHits
         difference.bundleMisses = left.bundleMisses - right.bundleMisses
         difference.prefetch = left.prefetch - right.prefetch
@@ -139,6 +142,7 @@ package final class WeightStore {
         var statistics = WeightStatistics()
         statistics.flashBytes = reader.bytesRead
         statistics.flashWaitNanoseconds = reader.waitNanoseconds
+        statistics.flashBusyNanoseconds = reader.busyNanoseconds
         statistics.bundleHits = hits
         statistics.bundleMisses = misses
         statistics.prefetch = prefetches

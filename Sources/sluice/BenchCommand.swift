@@ -4,6 +4,7 @@
 internal import ArgumentParser
 internal import DaemonCore
 internal import LinuxSystem
+internal import ModelFormat
 internal import Scheduling
 internal import WeightStore
 
@@ -28,6 +29,13 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Choose experts at random: the worst case for a cache. Output means nothing.")
     var uniformRouting = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Feed this text instead of tokens at random.", valueName: "path"))
+    var text: String?
+
+    @OptionGroup var ladder: LadderArguments
+
     @OptionGroup var trace: TraceArguments
 
     @Flag(help: "Print one JSON object.")
@@ -42,6 +50,10 @@ struct BenchCommand: ParsableCommand {
         }
         guard (1...1000).contains(runs) else {
             throw ValidationError("--runs is between 1 and 1000")
+        }
+        if ladder.ladder, model.engine.resident || model.engine.sparse != nil || warm {
+            throw ValidationError(
+                "--ladder does not go with --resident, --sparse and --warm: it sets them itself")
         }
     }
 
@@ -58,6 +70,10 @@ struct BenchCommand: ParsableCommand {
         plan.runs = runs
         plan.routesUniformly = uniformRouting
         plan.isWarm = warm || options.isResident
+        plan.tokens = try text.map { try tokens(of: $0, path) }
+        if ladder.ladder {
+            return try ladder.run(path, model, options, plan, showsJSON: json)
+        }
         let subject = try measure(path, options, plan)
         // The model is gone by now: its memory serves the probes.
         let limits = BenchmarkLimits(
@@ -70,6 +86,15 @@ struct BenchCommand: ParsableCommand {
         let report = BenchmarkReport(
             subject, plan, limits, flash: used ?? options.flash, threads: options.threads)
         Terminal.line(json ? try report.json() : report.text())
+    }
+
+    private func tokens(of text: String, _ path: String) throws -> [TokenID] {
+        let count = prompt + generate
+        let tokens = try TextTokens.of(TextInput.read(text), path: path, count: count + 1)
+        guard tokens.count >= count else {
+            throw LadderError.textTooShort(tokens: tokens.count, needed: count)
+        }
+        return tokens
     }
 
     private func measure(

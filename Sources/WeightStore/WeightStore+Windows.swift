@@ -1,0 +1,74 @@
+// Windows filled from a prompt: its passes stream every neuron through memory anyway, and those
+// that rank highest then stay.
+
+internal import LinuxSystem
+internal import ModelFormat
+
+extension WeightStore {
+    /// Chooses whom a layer's window should have, of all neurons: they are about to pass by.
+    ///
+    /// - Precondition: ``fetchesNeurons``.
+    package func beginWindow(layer: Int) {
+        let start = MonotonicClock.nanoseconds
+        // Those that a failed pass still wanted.
+        for neuron in sparse.isWanted.indices { sparse.isWanted[neuron] = false }
+        let rows = sparse.windows.reduce(0) { $0 + $1.rowsMax }
+        let share = max(0, (plan.sparse?.rowCount ?? 0) - plan.sharedRowCount)
+        let count =
+            min(1, Double(share) / Double(max(rows, 1)))
+            * Double(sparse.windows[layer].rowsMax)
+        // Taken apart: the window's call writes to lists beside it.
+        var (freeRows, isWanted) = (sparse.freeRows, sparse.isWanted)
+        (sparse.freeRows, sparse.isWanted) = ([], [])
+        sparse.windows[layer].choose(Int(count)) {
+            freeRows.append($0)
+        } want: {
+            isWanted[$0] = true
+        }
+        (sparse.freeRows, sparse.isWanted) = (freeRows, isWanted)
+        sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
+    }
+
+    /// Takes the rows away that lie where a prompt has its ring. Nothing may be on its way to them.
+    func lendRows() {
+        let shared = plan.sharedRowCount
+        guard shared > 0, !sparse.hasLentRows else { return }
+        sparse.hasLentRows = true
+        for layer in sparse.windows.indices {
+            sparse.windows[layer].removeMembers(inFirst: shared)
+        }
+        sparse.freeRows.removeAll { $0 < shared }
+    }
+
+    /// Gives them back. Nothing may be on its way to the ring.
+    func takeBackRows() {
+        guard sparse.hasLentRows else { return }
+        sparse.hasLentRows = false
+        sparse.freeRows += (0..<Int32(plan.sharedRowCount)).reversed()
+    }
+
+    /// Copies the records that were chosen out of those at `places`, which `bytes` holds, bundle
+    /// after bundle.
+    package func fillWindow(layer: Int, _ bytes: RawSpan, _ places: Range<Int>) {
+        guard let record = manifest.neurons?[layer], let plan = plan.sparse else {
+            preconditionFailure("windows of a model that has none")
+        }
+        let start = MonotonicClock.nanoseconds
+        let arena = arena
+        let first = record.firstRowOffset(place: places.lowerBound)
+        for place in places {
+            let neuron = neuron(atPlace: place, layer: layer)
+            guard sparse.isWanted[neuron] else { continue }
+            sparse.isWanted[neuron] = false
+            guard let row = sparse.freeRows.popLast() else {
+                preconditionFailure("a window has no more neurons than there are rows for")
+            }
+            let offset = record.firstRowOffset(place: place) - first
+            arena.copy(
+                bytes.extracting(offset..<offset + record.recordBytes),
+                to: self.plan.windowOffset + Int(row) * plan.rowBytes)
+            sparse.windows[layer].insert(neuron, row: row)
+        }
+        sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
+    }
+}
