@@ -29,6 +29,9 @@ package final class Transformer {
     /// neurons: the layer, both, and the tokens. Neurons that it sets to 0 do not fire.
     package var onNeurons:
         ((Int, borrowing ProductInput, inout Buffer<Float>, _ tokens: Int) -> Void)?
+    /// Of each layer whose neurons are bundles, the magnitude of an activation below which its
+    /// neuron counts as silent. Empty: every neuron counts as it is.
+    package var firingThresholds: [Float] = []
     var activations: Activations
     /// Products on their way to becoming one operation.
     var products = ProductGroup()
