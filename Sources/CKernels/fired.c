@@ -9,6 +9,10 @@ void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blo
     }
 }
 
+void ckernels_drop_below(float threshold, float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) x[i] = fabsf(x[i]) < threshold ? 0 : x[i];
+}
+
 void ckernels_turn_activations(
     const float *x, size_t stride, size_t tokens, size_t first, size_t end, uint64_t *masks,
     float *values) {

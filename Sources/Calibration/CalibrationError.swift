@@ -8,6 +8,8 @@ package enum CalibrationError: Error, Sendable, CustomStringConvertible {
     case library(DynamicLibraryError)
     /// The model has no layers whose activation makes most neurons' outputs 0.
     case notSparse(activation: String)
+    /// Nor has its file bundles, so that silence would save nothing.
+    case noBundles
     case oddWidth(Int)
     case tooFewTokens(found: Int, needed: Int)
     case noConvergence
@@ -23,6 +25,9 @@ package enum CalibrationError: Error, Sendable, CustomStringConvertible {
         case .notSparse(let activation):
             "this model's neurons never stay silent: its activation is \(activation), and "
                 + "predictors are for relu and relu2"
+        case .noBundles:
+            "the file has no neuron bundles to leave out: sluice import --neurons bundled makes "
+                + "them"
         case .oddWidth(let width):
             "predictors need a width that is a multiple of 32, and this model's is \(width)"
         case .tooFewTokens(let found, let needed):

@@ -12,7 +12,7 @@ package struct Calibrator {
     /// The least text: below it a predictor learns the text and not the model.
     package static let tokensMin = 1024
     /// One token in so many is held out, at the text's end.
-    private static let heldOutShare = 5
+    static let heldOutShare = 5
 
     private let model: ModelInstance
     private let recall: Float

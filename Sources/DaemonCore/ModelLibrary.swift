@@ -114,8 +114,11 @@ package struct ModelLibrary: Sendable, Equatable {
         let entry = try find(name)
         do throws(SystemError) {
             try FileSystem.remove(entry.path)
-            // Few models have one.
-            try? FileSystem.remove(WeightStore.popularityPath(of: entry.path))
+            // Few models have any.
+            for path in [
+                WeightStore.popularityPath(of: entry.path), NeuronPredictors.path(of: entry.path),
+                FiringThresholds.path(of: entry.path)
+            ] { try? FileSystem.remove(path) }
         } catch {
             throw .system(error)
         }

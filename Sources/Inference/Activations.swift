@@ -18,7 +18,7 @@ package struct ActivationShape: Sendable, Equatable {
     let valueWidth: Int
     let attendedWidth: Int
     let denseWidth: Int
-    /// Neurons of a layer where they may be bundles, else 0.
+    /// Neurons of a layer where they are bundles, else 0.
     let neuronCount: Int
     let expertCount: Int
     let expertsUsed: Int
@@ -29,13 +29,14 @@ package struct ActivationShape: Sendable, Equatable {
     package let vocabularySize: Int
 
     /// - Parameters:
+    ///   - bundlesNeurons: whether feed-forward networks are stored by the neuron.
     ///   - tokensMax: tokens that a layer computes together, all sequences.
     ///   - passTokensMax: tokens of one step; more than `tokensMax` are computed in waves.
     ///   - logitsRowsMax: tokens of one step whose logits are wanted.
     ///   - contextTokens: positions of the longest sequence.
     package init(
-        _ shape: Hyperparameters, tokensMax: Int, passTokensMax: Int, logitsRowsMax: Int,
-        contextTokens: Int
+        _ shape: Hyperparameters, bundlesNeurons: Bool, tokensMax: Int, passTokensMax: Int,
+        logitsRowsMax: Int, contextTokens: Int
     ) {
         self.tokensMax = tokensMax
         self.passTokensMax = max(tokensMax, passTokensMax)
@@ -46,7 +47,7 @@ package struct ActivationShape: Sendable, Equatable {
         valueWidth = shape.keyValueHeadCount * shape.valueHeadWidth
         attendedWidth = shape.headCount * shape.valueHeadWidth
         denseWidth = max(shape.feedForwardWidth, shape.experts?.sharedFeedForwardWidth ?? 0)
-        neuronCount = shape.isSparse ? shape.feedForwardWidth : 0
+        neuronCount = bundlesNeurons ? shape.feedForwardWidth : 0
         expertCount = shape.experts?.count ?? 0
         expertsUsed = shape.experts?.usedCount ?? 0
         expertWidth = shape.experts?.feedForwardWidth ?? 0

@@ -81,9 +81,15 @@ extension Transformer {
         kernels.fire(
             activation, &activations.gate, tokens: tokens, neurons: network.record.count,
             roundsTo8Bits: network.record.gate == nil && !network.record.down.multipliesFloats,
-            values: &activations.up, &activations.neurons, team: team)
+            threshold: firingThreshold(layer: network.record.layer), values: &activations.up,
+            &activations.neurons, team: team)
         activations.projected.fill(0, count: tokens * shape.width)
         computeNanoseconds += MonotonicClock.nanoseconds - start
+    }
+
+    /// The magnitude below which an activation of `layer` counts as 0.
+    func firingThreshold(layer: Int) -> Float {
+        layer < firingThresholds.count ? firingThresholds[layer] : 0
     }
 
     /// All records are in memory.

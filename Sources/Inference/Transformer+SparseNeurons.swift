@@ -79,6 +79,7 @@ extension Transformer {
             kernels.fireListed(
                 &activations.neurons, activation, format: record.gate ?? record.up,
                 columns: record.width, by: activations.normed,
+                threshold: firingThreshold(layer: record.layer),
                 products: &activations.gated.floats, values: &activations.up, team: team)
             computeNanoseconds += MonotonicClock.nanoseconds - start
             setRests(network, &activations)

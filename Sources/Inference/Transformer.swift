@@ -31,6 +31,9 @@ package final class Transformer {
         ((Int, borrowing ProductInput, inout Buffer<Float>, _ tokens: Int) -> Void)?
     /// Told whom each prediction computes: the layer, and its neurons.
     package var onPrediction: ((Int, Span<Int32>) -> Void)?
+    /// Of each layer whose neurons are bundles, the magnitude of an activation below which its
+    /// neuron counts as silent. Empty: every neuron counts as it is.
+    package var firingThresholds: [Float] = []
     var activations: Activations
     /// Products on their way to becoming one operation.
     var products = ProductGroup()

@@ -12,12 +12,13 @@ extension Kernels {
     /// - Parameters:
     ///   - roundsTo8Bits: whether results are rounded to 8-bit blocks of 32 neurons, as products
     ///     of quantised formats round them; not where neurons are no multiple of 32.
+    ///   - threshold: results of less magnitude become 0, before any rounding.
     ///   - first: `[tokens][neurons]`.
     ///   - values: receives the same turned, group by group: `[neurons][tokens of the group]`.
     package func fire(
         _ activation: Activation, _ first: inout Buffer<Float>, tokens: Int, neurons: Int,
-        roundsTo8Bits: Bool, values: inout Buffer<Float>, _ batch: inout NeuronBatch,
-        team: ComputeTeam
+        roundsTo8Bits: Bool, threshold: Float = 0, values: inout Buffer<Float>,
+        _ batch: inout NeuronBatch, team: ComputeTeam
     ) {
         precondition(tokens <= batch.tokensMax && neurons <= batch.neuronsMax)
         precondition(tokens * neurons <= min(first.count, values.count))
@@ -29,8 +30,8 @@ extension Kernels {
         var masks = batch.masks.mutableSpan
         let job = unsafe FireJob(
             table: table, activation: activation.kernelNumber, tokens: tokens, neurons: neurons,
-            rounds: roundsTo8Bits && neurons % ProductInput.blockElements == 0, x: x.start,
-            values: turned.start, masks: masks.start)
+            rounds: roundsTo8Bits && neurons % ProductInput.blockElements == 0,
+            threshold: threshold, x: x.start, values: turned.start, masks: masks.start)
         unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: FireJob.self).pointee.run(piece: piece)
         }
@@ -80,11 +81,12 @@ extension Kernels {
     ///
     /// - Parameters:
     ///   - input: what the rows are multiplied with.
+    ///   - threshold: results of less magnitude become 0.
     ///   - products: room for the listed neurons' results.
     ///   - values: `[neurons]`.
     package func fireListed(
         _ batch: inout NeuronBatch, _ activation: Activation, format: WeightFormat, columns: Int,
-        by input: borrowing ProductInput, products: inout Buffer<Float>,
+        by input: borrowing ProductInput, threshold: Float = 0, products: inout Buffer<Float>,
         values: inout Buffer<Float>, team: ComputeTeam
     ) {
         guard batch.count > 0 else { return }
@@ -105,6 +107,7 @@ extension Kernels {
             unsafe job.assumingMemoryBound(to: RowsJob.self).pointee.run(piece: piece)
         }
         activate(activation, &results, count: batch.count)
+        if threshold > 0 { unsafe ckernels_drop_below(threshold, results.start, batch.count) }
         batch.setFired(results.span, &values)
     }
 
@@ -173,6 +176,7 @@ private struct FireJob: @unchecked Sendable {
     let tokens: Int
     let neurons: Int
     let rounds: Bool
+    let threshold: Float
     let x: UnsafeMutablePointer<Float>
     let values: UnsafeMutablePointer<Float>
     let masks: UnsafeMutablePointer<UInt64>
@@ -193,6 +197,7 @@ private struct FireJob: @unchecked Sendable {
         for t in 0..<count {
             let row = unsafe rows + t * neurons + first
             unsafe table.pointee.activate(activation, row, nil, row, end - first)
+            if threshold > 0 { unsafe ckernels_drop_below(threshold, row, end - first) }
             if rounds { unsafe round(row, count: end - first) }
         }
         unsafe ckernels_turn_activations(

@@ -5,9 +5,9 @@
 /// A layer's neurons, each with its row of the first projection (gate, or up where there is no
 /// gate), its row of up where there is a gate, and its column of down.
 ///
-/// A neuron's record is these one after another; a bundle is ``neuronsPerBundle`` records in whole
-/// 4 KiB blocks, so that fetching a neuron is one read ("LLM in a flash", arXiv 2312.11514, section
-/// 3.2).
+/// A neuron's record is these one after another, the first projection's row only where
+/// ``holdsFirst`` says so; a bundle is ``neuronsPerBundle`` records in whole 4 KiB blocks, so that
+/// fetching a neuron is one read ("LLM in a flash", arXiv 2312.11514, section 3.2).
 package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     package var layer: Int
     package var count: Int
@@ -22,6 +22,9 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     /// The down matrix's own scales, little-endian halves: for each 32 neurons, in the order of
     /// their numbers, one per output. Nil where columns have their scales in them, or none.
     package var scales: PackedExtent?
+    /// Whether records begin with the first projection's row: nil and true say yes. Where all of
+    /// that projection is computed anyway, it is no use.
+    package var holdsFirst: Bool?
     package var neuronsPerBundle: Int
     /// Of the first bundle.
     package var offset: UInt64
@@ -34,8 +37,9 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
 
     package init(
         layer: Int, count: Int, width: Int, gate: WeightFormat?, up: WeightFormat,
-        down: WeightFormat, scales: PackedExtent?, neuronsPerBundle: Int, offset: UInt64,
-        isReordered: Bool, checksums: PackedExtent, places: PackedExtent
+        down: WeightFormat, scales: PackedExtent?, holdsFirst: Bool? = nil,
+        neuronsPerBundle: Int, offset: UInt64, isReordered: Bool, checksums: PackedExtent,
+        places: PackedExtent
     ) {
         self.layer = layer
         self.count = count
@@ -44,6 +48,7 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
         self.up = up
         self.down = down
         self.scales = scales
+        self.holdsFirst = holdsFirst
         self.neuronsPerBundle = neuronsPerBundle
         self.offset = offset
         self.isReordered = isReordered
@@ -54,8 +59,10 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
     /// What messages call it.
     package var name: String { "neurons of layer \(layer)" }
 
-    /// Bytes of one neuron's row of the first projection.
-    package var firstBytes: Int { (gate ?? up).rowBytes(columns: width) }
+    /// Bytes of one neuron's row of the first projection in its record.
+    package var firstBytes: Int {
+        holdsFirst == false ? 0 : (gate ?? up).rowBytes(columns: width)
+    }
     /// Bytes of one neuron's row of up where that is not the first projection, else 0.
     package var upBytes: Int { gate == nil ? 0 : up.rowBytes(columns: width) }
     /// Bytes of one neuron's column of down.
@@ -148,6 +155,20 @@ package struct PackedNeuronLayer: Codable, Sendable, Equatable {
         }
         let blocks = PackedLayout.aligned(best * recordBytes)
         return min(count, blocks / recordBytes)
+    }
+
+    /// The same where as many neurons fire as not: the number with which a token then reads least,
+    /// a bundle of n being left out once in 2^n.
+    package static func neuronsPerBundle(halfFiring recordBytes: Int, count: Int) -> Int {
+        var (best, least, touched) = (1, Double.infinity, 0.0)
+        for neurons in 1...min(count, PackedLayout.alignment) {
+            touched += (1 - touched) / 2
+            let bytes = touched * Double(PackedLayout.aligned(neurons * recordBytes))
+            if bytes / Double(neurons) < least {
+                (best, least) = (neurons, bytes / Double(neurons))
+            }
+        }
+        return best
     }
 }
 

@@ -57,7 +57,7 @@ extension Hyperparameters {
     package var hasGate: Bool { architecture != .arcee && architecture != .nemotron }
 
     /// Whether a dense feed-forward network's activation makes most neurons' outputs exactly 0, so
-    /// that import bundles neurons.
+    /// that import bundles neurons unless told otherwise.
     package var isSparse: Bool {
         guard experts == nil else { return false }
         switch activation ?? architecture.activation {

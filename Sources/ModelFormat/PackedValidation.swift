@@ -247,7 +247,7 @@ private struct PackedValidator {
     }
 
     func checkNeurons(_ layers: [PackedNeuronLayer]) throws(FormatError) {
-        guard hyperparameters.isSparse else { throw error("no bundled neurons", "some") }
+        guard hyperparameters.experts == nil else { throw error("no bundled neurons", "some") }
         guard layers.count == hyperparameters.layerCount else {
             throw error("neurons of \(hyperparameters.layerCount) layers", "\(layers.count)")
         }

@@ -14,18 +14,20 @@ package struct ImportJob: Sendable {
     package let name: String
     package let overwrite: Bool
     package let activation: Activation?
+    package let neurons: NeuronPacking?
 
     /// - Parameter name: nil takes the source's file name.
     /// - Throws: `PackingError.name` for names that cannot be a file's or would hide it.
     package init(
         sourcePath: String, libraryDirectory: String, name: String? = nil,
-        overwrite: Bool = false, activation: Activation? = nil
+        overwrite: Bool = false, activation: Activation? = nil, neurons: NeuronPacking? = nil
     ) throws(PackingError) {
         self.sourcePath = sourcePath
         self.libraryDirectory = libraryDirectory
         self.name = try Self.checked(name ?? Self.defaultName(sourcePath))
         self.overwrite = overwrite
         self.activation = activation
+        self.neurons = neurons
     }
 
     /// Where the packed file goes.
@@ -54,7 +56,7 @@ package struct ImportJob: Sendable {
         var sources: [FileByteSource] = []
         do {
             try open(&sources)
-            let packer = try Packer(parts: sources, activation: activation)
+            let packer = try Packer(parts: sources, activation: activation, neurons: neurons)
             try fromDestination { () throws(SystemError) in
                 try FileSystem.createDirectory(libraryDirectory)
                 try PartialFile.removeStale(in: libraryDirectory)

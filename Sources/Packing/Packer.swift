@@ -46,10 +46,12 @@ package struct Packer {
 
     /// Reads the headers of a model's parts and plans its packed file.
     ///
-    /// - Parameter activation: replaces the family's nonlinearity, for files that cannot name it.
-    /// - Throws: `PackingError.format` when the model is not one that can be packed whole.
+    /// - Parameters:
+    ///   - activation: replaces the family's nonlinearity, for files that cannot name it.
+    ///   - neurons: how they are arranged; nil bundles them where most of them are silent.
+    /// - Throws: `PackingError.format` when the model is not one that can be packed so.
     package init(
-        parts: [any ByteSource], activation: Activation? = nil
+        parts: [any ByteSource], activation: Activation? = nil, neurons: NeuronPacking? = nil
     ) throws(PackingError) {
         let gguf = try fromSource { () throws(FormatError) in try GGUFFile(parts: parts) }
         var hyperparameters = try fromSource { () throws(FormatError) in
@@ -72,7 +74,7 @@ package struct Packer {
         plan = try fromSource { () throws(FormatError) in
             try PackingPlan(
                 gguf: gguf, source: source, hyperparameters: hyperparameters,
-                vocabularyBytes: vocabularyBytes)
+                vocabularyBytes: vocabularyBytes, neurons: neurons)
         }
         self.gguf = gguf
         self.parts = parts

@@ -24,11 +24,39 @@ struct NeuronSources: Sendable {
     }
 }
 
+/// How a dense feed-forward network's weights are arranged.
+package enum NeuronPacking: String, Sendable, CaseIterable {
+    /// By the neuron.
+    case bundled
+    /// As matrices.
+    case whole
+}
+
 extension PackingPlan {
-    /// Whether a model's neurons are bundled: dense networks whose activation leaves most of them
-    /// at 0, without biases, whose columns can be stored.
-    static func bundlesNeurons(_ shape: Hyperparameters, _ gguf: GGUFFile) -> Bool {
-        guard shape.isSparse else { return false }
+    /// Whether a model's neurons are bundled: as asked, else where its activation leaves most of
+    /// them at 0 and they can be.
+    ///
+    /// - Throws: `FormatError` where they are to be and cannot.
+    static func bundlesNeurons(
+        _ shape: Hyperparameters, _ gguf: GGUFFile, _ wanted: NeuronPacking?, file: String
+    ) throws(FormatError) -> Bool {
+        switch wanted {
+        case .whole: return false
+        case nil: return shape.isSparse && canBundleNeurons(shape, gguf)
+        case .bundled:
+            guard canBundleNeurons(shape, gguf) else {
+                throw FormatError(
+                    file: file,
+                    expected: "a dense model without feed-forward biases, to bundle its neurons",
+                    found: shape.experts == nil ? "another" : "a mixture of experts")
+            }
+            return true
+        }
+    }
+
+    /// Dense networks without biases whose columns can be stored.
+    private static func canBundleNeurons(_ shape: Hyperparameters, _ gguf: GGUFFile) -> Bool {
+        guard shape.experts == nil else { return false }
         let biases = [
             VectorRole.feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias
         ]
@@ -68,7 +96,7 @@ extension PackingPlan {
             records.append(
                 cursor.placeNeurons(
                     layer: layer, count: count, width: width, gate: gate?.format, up: up.format,
-                    down: format,
+                    down: format, isSparse: shape.isSparse,
                     hasScales: PackedNeuronLayer.splitFormats.contains { $0 == down.type.format }))
             sources.append(NeuronSources(gate: gate, up: up, down: down))
         }
@@ -135,15 +163,17 @@ struct NeuronPieceSize: Sendable, Equatable {
 extension LayoutCursor {
     mutating func placeNeurons(
         layer: Int, count: Int, width: Int, gate: WeightFormat?, up: WeightFormat,
-        down: WeightFormat, hasScales: Bool
+        down: WeightFormat, isSparse: Bool, hasScales: Bool
     ) -> PackedNeuronLayer {
         let none = PackedExtent(offset: 0, byteCount: 0, checksum: 0)
         var record = PackedNeuronLayer(
             layer: layer, count: count, width: width, gate: gate, up: up, down: down,
-            scales: hasScales ? none : nil, neuronsPerBundle: 1, offset: 0, isReordered: false,
-            checksums: none, places: none)
-        record.neuronsPerBundle = PackedNeuronLayer.neuronsPerBundle(
-            recordBytes: record.recordBytes, count: count)
+            scales: hasScales ? none : nil, holdsFirst: isSparse ? nil : false,
+            neuronsPerBundle: 1, offset: 0, isReordered: false, checksums: none, places: none)
+        record.neuronsPerBundle =
+            isSparse
+            ? PackedNeuronLayer.neuronsPerBundle(recordBytes: record.recordBytes, count: count)
+            : PackedNeuronLayer.neuronsPerBundle(halfFiring: record.recordBytes, count: count)
         record.offset = place(record.byteCount).offset
         record.checksums = place(record.bundleCount * 4)
         record.places = place(count * 4)

@@ -28,10 +28,11 @@ struct PackingPlan: Sendable {
 
     /// Plans a packed file of `gguf`.
     ///
+    /// - Parameter neurons: how they are arranged; nil bundles them where most of them are silent.
     /// - Throws: `FormatError` naming a tensor that is missing, left over or of a wrong shape.
     init(
         gguf: GGUFFile, source: PackedSource, hyperparameters: Hyperparameters,
-        vocabularyBytes: Int
+        vocabularyBytes: Int, neurons packing: NeuronPacking? = nil
     ) throws(FormatError) {
         try hyperparameters.checkBounds(file: source.fileName)
         var catalogue = TensorCatalogue(
@@ -45,7 +46,8 @@ struct PackingPlan: Sendable {
         let rows = cursor.placeRows(
             embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0])
         let vectors = try Self.planVectors(hyperparameters, &catalogue, &cursor)
-        let bundlesNeurons = Self.bundlesNeurons(hyperparameters, gguf)
+        let bundlesNeurons = try Self.bundlesNeurons(
+            hyperparameters, gguf, packing, file: source.fileName)
         let matrices = try Self.planMatrices(
             hyperparameters, bundlesNeurons: bundlesNeurons, embeddings: embeddings, &catalogue,
             &cursor)

@@ -19,8 +19,10 @@ extension PackingWorker {
             record: record, sources: run.plan.neurons[layer], bundles: bundles, size: size,
             memory: buffers.neurons, run: run)
         builder.zero()
-        try placeRows(builder, of: builder.sources.first, counts: false) {
-            record.firstRowOffset(place: $0)
+        if record.firstBytes > 0 {
+            try placeRows(builder, of: builder.sources.first, counts: false) {
+                record.firstRowOffset(place: $0)
+            }
         }
         if record.gate != nil {
             try placeRows(builder, of: builder.sources.up, counts: true) {

@@ -32,6 +32,8 @@ package struct ModelOptions: Sendable {
     /// How neurons are fetched, for measurements: see `SparseOptions`.
     package var keepsNeuronWindows = true
     package var readsNeuronsApart = false
+    /// The share of neurons that count as silent, the weakest of each layer (lossy); nil is none.
+    package var activationSparsity: Float?
     /// What was decided about that.
     var sparseOptions: SparseOptions?
     var predictorBytes = 0
@@ -127,6 +129,7 @@ package final class ModelInstance {
         onNotice = options.onNotice
         if let workingSetShortage { onNotice("\(workingSetShortage)") }
         if decision.isRefusal { onNotice(decision.reason) }
+        if let notice = decision.sparsityNotice { onNotice(notice) }
         do throws(WeightError) {
             store = try WeightStore(
                 path: path, model: parsed.model, plan: sizing.plan, options: options.flash,
@@ -144,6 +147,7 @@ package final class ModelInstance {
             if let predictors = decision.predictors, plan.sparse != nil {
                 try transformer.predict(by: predictors)
             }
+            transformer.firingThresholds = decision.thresholds
         } catch {
             throw .system(error)
         }
@@ -162,7 +166,9 @@ package final class ModelInstance {
         let parsed = try parse(path)
         let decision = SparseDecision(parsed, path: path, options)
         var sizing = try ModelSizing.noted(parsed, options.deciding(decision))
-        if parsed.model.manifest.neurons != nil { sizing.sparseReason = decision.reason }
+        let reason = parsed.model.manifest.neurons == nil ? nil : decision.reason
+        let reasons = [reason, decision.sparsityNotice].compactMap { $0 }
+        sizing.sparseReason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
         return sizing
     }
 

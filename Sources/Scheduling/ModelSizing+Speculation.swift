@@ -63,8 +63,9 @@ extension ModelSizing {
     private func rowBytes(_ room: SpeculationRoom, _ manifest: PackedManifest) -> Int {
         func bytes(_ rows: Int) -> Int {
             ActivationShape(
-                manifest.hyperparameters, tokensMax: activations.tokensMax, passTokensMax: 0,
-                logitsRowsMax: rows, contextTokens: contextTokens
+                manifest.hyperparameters, bundlesNeurons: manifest.neurons != nil,
+                tokensMax: activations.tokensMax, passTokensMax: 0, logitsRowsMax: rows,
+                contextTokens: contextTokens
             ).byteCount
         }
         return bytes(1 + room.draftsMax) - bytes(1)

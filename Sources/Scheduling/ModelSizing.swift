@@ -54,7 +54,8 @@ package struct ModelSizing: Sendable {
         cacheBytes = layout.byteCount(tokens: contextTokens)
         for step in Self.steps(shape, options, contextTokens, limit) {
             let shape = ActivationShape(
-                shape, tokensMax: step.tokens, passTokensMax: step.passTokens,
+                shape, bundlesNeurons: manifest.neurons != nil, tokensMax: step.tokens,
+                passTokensMax: step.passTokens,
                 logitsRowsMax: min(options.logitsRowsMax, step.tokens),
                 contextTokens: contextTokens)
             let fixed = Self.fixedTerms(parsed, options, limit, cacheBytes, shape)
@@ -84,7 +85,8 @@ package struct ModelSizing: Sendable {
         let manifest = parsed.model.manifest
         let shape = manifest.hyperparameters
         let activations = ActivationShape(
-            shape, tokensMax: tokensPerStepMin, passTokensMax: 0,
+            shape, bundlesNeurons: manifest.neurons != nil, tokensMax: tokensPerStepMin,
+            passTokensMax: 0,
             logitsRowsMax: min(options.logitsRowsMax, tokensPerStepMin),
             contextTokens: contextTokens)
         let cacheBytes = KVLayout(shape, element: options.kvElement)

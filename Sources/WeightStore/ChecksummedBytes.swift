@@ -1,7 +1,37 @@
 // The small binary files of our own beside models and from measurements: little-endian numbers with
 // a CRC-32C at their end. Whatever is wrong with one is an error that says where.
 
+internal import LinuxSystem
 internal import ModelFormat
+
+/// Reading and writing such a file whole.
+enum SavedFile {
+    /// A file's bytes, at most the first `countMax`; nil where there is none.
+    static func bytes(of path: String, countMax: Int) throws(SystemError) -> [UInt8]? {
+        guard FileSystem.exists(path) else { return nil }
+        let file = try FileDescriptor(path: path, mode: .read)
+        let count = min(try file.byteCount(), UInt64(countMax))
+        var bytes = [UInt8](repeating: 0, count: Int(count))
+        var span = bytes.mutableSpan
+        var raw = unsafe span.mutableBytes
+        let read = try file.read(at: 0, into: &raw)
+        bytes.removeLast(bytes.count - read)
+        return bytes
+    }
+
+    /// Puts a file under `path`, under a temporary name first.
+    static func write(_ bytes: [UInt8], to path: String) throws(SystemError) {
+        let temporary = path + ".part"
+        let file = try FileDescriptor(path: temporary, mode: .create)
+        do throws(SystemError) {
+            try unsafe file.write(bytes.span.bytes, at: 0)
+            try FileSystem.rename(temporary, to: path)
+        } catch {
+            try? FileSystem.remove(temporary)
+            throw error
+        }
+    }
+}
 
 struct ByteWriter {
     var bytes: [UInt8] = []

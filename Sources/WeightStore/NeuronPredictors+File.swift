@@ -98,19 +98,13 @@ extension NeuronPredictors {
         besides packed: String, digest: String, hyperparameters: Hyperparameters
     ) throws(WeightError) -> NeuronPredictors? {
         let path = path(of: packed)
-        guard FileSystem.exists(path) else { return nil }
-        var bytes: [UInt8]
+        let bytes: [UInt8]?
         do throws(SystemError) {
-            let file = try FileDescriptor(path: path, mode: .read)
-            let count = min(try file.byteCount(), UInt64(fileBytesMax))
-            bytes = [UInt8](repeating: 0, count: Int(count))
-            var span = bytes.mutableSpan
-            var raw = unsafe span.mutableBytes
-            let read = try file.read(at: 0, into: &raw)
-            bytes.removeLast(bytes.count - read)
+            bytes = try SavedFile.bytes(of: path, countMax: fileBytesMax)
         } catch {
             throw .system(error)
         }
+        guard let bytes else { return nil }
         do throws(FormatError) {
             return try NeuronPredictors(
                 bytes, file: path, digest: digest, hyperparameters: hyperparameters)
@@ -123,17 +117,7 @@ extension NeuronPredictors {
     ///
     /// - Throws: `SystemError` where they cannot be written, such as a read-only directory.
     package func save(besides packed: String, digest: String) throws(SystemError) {
-        let path = Self.path(of: packed)
-        let temporary = path + ".part"
-        let file = try FileDescriptor(path: temporary, mode: .create)
-        do throws(SystemError) {
-            let bytes = encoded(digest: digest)
-            try unsafe file.write(bytes.span.bytes, at: 0)
-            try FileSystem.rename(temporary, to: path)
-        } catch {
-            try? FileSystem.remove(temporary)
-            throw error
-        }
+        try SavedFile.write(encoded(digest: digest), to: Self.path(of: packed))
     }
 }
 
@@ -182,7 +166,7 @@ extension LayerPredictor {
 }
 
 extension ByteWriter {
-    fileprivate mutating func add(_ values: [Float]) {
+    mutating func add(_ values: [Float]) {
         for value in values { add(value.bitPattern) }
     }
 
@@ -208,7 +192,7 @@ extension ByteWriter {
 }
 
 extension ByteReader {
-    fileprivate mutating func number(
+    mutating func number(
         in range: ClosedRange<UInt32>, _ what: String
     ) throws(FormatError) -> Int {
         let value = try word()
@@ -232,7 +216,7 @@ extension ByteReader {
         return value
     }
 
-    fileprivate mutating func floats(_ count: Int) throws(FormatError) -> [Float] {
+    mutating func floats(_ count: Int) throws(FormatError) -> [Float] {
         var values: [Float] = []
         values.reserveCapacity(count)
         for _ in 0..<count { values.append(try float()) }

@@ -65,13 +65,14 @@ extension WeightStore {
     ///   model's. The cache is as if there were none.
     package func loadPopularity() throws(PopularityError) -> Bool {
         let path = Self.popularityPath(of: self.path)
-        guard !manifest.experts.isEmpty, FileSystem.exists(path) else { return false }
-        let bytes: [UInt8]
+        guard !manifest.experts.isEmpty else { return false }
+        let bytes: [UInt8]?
         do throws(SystemError) {
-            bytes = try Self.bytes(of: path)
+            bytes = try SavedFile.bytes(of: path, countMax: ExpertPopularity.bytesMax)
         } catch {
             throw .system(error)
         }
+        guard let bytes else { return false }
         do throws(FormatError) {
             let popularity = try ExpertPopularity(
                 bytes, file: path, digest: manifest.source.digest,
@@ -90,26 +91,7 @@ extension WeightStore {
         let popularity = ExpertPopularity(values: experts.popularity)
         guard popularity.values.contains(where: { $0 > 0 }) else { return }
         let path = Self.popularityPath(of: self.path)
-        let temporary = path + ".part"
-        let file = try FileDescriptor(path: temporary, mode: .create)
-        do throws(SystemError) {
-            let bytes = popularity.encoded(digest: manifest.source.digest)
-            try unsafe file.write(bytes.span.bytes, at: 0)
-            try FileSystem.rename(temporary, to: path)
-        } catch {
-            try? FileSystem.remove(temporary)
-            throw error
-        }
-    }
-
-    private static func bytes(of path: String) throws(SystemError) -> [UInt8] {
-        let file = try FileDescriptor(path: path, mode: .read)
-        let count = min(try file.byteCount(), UInt64(ExpertPopularity.bytesMax))
-        var bytes = [UInt8](repeating: 0, count: Int(count))
-        var span = bytes.mutableSpan
-        var raw = unsafe span.mutableBytes
-        let read = try file.read(at: 0, into: &raw)
-        return Array(bytes.prefix(read))
+        try SavedFile.write(popularity.encoded(digest: manifest.source.digest), to: path)
     }
 }
 

@@ -17,10 +17,11 @@ struct CalibrateCommand: ParsableCommand {
         commandName: "calibrate",
         abstract: "Learns which neurons a model needs for what, from a text.",
         discussion: """
-            For models whose neurons mostly stay silent (relu, relu2). Writes predictors beside \
-            the packed model; the last fifth of the text is kept apart, to choose thresholds and \
-            to measure. The text should be like what the model will read and write, some \
-            thousands of tokens of it.
+            For models whose neurons mostly stay silent (relu, relu2), writes predictors beside \
+            the packed model. For every model whose neurons are bundled (import --neurons), \
+            writes how strongly they fire, which --activation-sparsity needs. The last fifth of \
+            the text is kept apart, to choose thresholds and to measure. The text should be like \
+            what the model will read and write, some thousands of tokens of it.
             """)
 
     @OptionGroup var model: ModelArguments
@@ -55,26 +56,72 @@ struct CalibrateCommand: ParsableCommand {
         let instance = try model.open {
             $0.prefillChunkTokens = Self.rowsPerStep
             $0.logitsRowsMax = Self.rowsPerStep
+            // The model as it is.
+            $0.activationSparsity = nil
         }
         let tokens = instance.tokenizer.encode(utf8: bytes, addSpecial: true, parseSpecial: true)
         let bar = CalibrationBar()
-        let predictors: NeuronPredictors
         do {
-            predictors = try Calibrator(
-                model: instance, recall: recall,
-                onProgress: { bar.show($0) }
-            ).calibrate(tokens)
+            let predictors = try predictors(instance, tokens, bar)
+            let orders = keepOrder ? nil : predictors?.layers.map(\.order)
+            let measured = try thresholds(instance, tokens, orders: orders, bar)
+            bar.clear()
+            if let predictors { try save(predictors, orders: orders, instance) }
+            if let measured { try save(measured.thresholds, measured.points, instance) }
         } catch {
             bar.clear()
             throw error
         }
-        bar.clear()
-        if !keepOrder {
+    }
+
+    /// Nil for models whose neurons never stay silent by themselves.
+    private func predictors(
+        _ instance: ModelInstance, _ tokens: [TokenID], _ bar: CalibrationBar
+    ) throws -> NeuronPredictors? {
+        guard instance.manifest.hyperparameters.isSparse else { return nil }
+        return try Calibrator(
+            model: instance, recall: recall, onProgress: { bar.show($0 * 0.75) }
+        ).calibrate(tokens)
+    }
+
+    /// Nil for sparse models without bundles: predictors may still be wanted.
+    private func thresholds(
+        _ instance: ModelInstance, _ tokens: [TokenID], orders: [[UInt32]]?,
+        _ bar: CalibrationBar
+    ) throws -> (thresholds: FiringThresholds, points: [SparsityPoint])? {
+        let isSparse = instance.manifest.hyperparameters.isSparse
+        if isSparse && instance.manifest.neurons == nil { return nil }
+        let start = isSparse ? 0.75 : 0
+        return try FiringCalibrator(
+            model: instance, orders: orders, onProgress: { bar.show(start + (1 - start) * $0) }
+        ).calibrate(tokens)
+    }
+
+    private func save(
+        _ predictors: NeuronPredictors, orders: [[UInt32]]?, _ instance: ModelInstance
+    ) throws {
+        if let orders, instance.manifest.neurons != nil {
             try NeuronReordering(path: instance.path).write(
-                to: instance.path, orders: predictors.layers.map(\.order), processID: getpid())
+                to: instance.path, orders: orders, processID: getpid())
         }
         try predictors.save(besides: instance.path, digest: instance.manifest.source.digest)
         report(predictors, path: NeuronPredictors.path(of: instance.path))
+    }
+
+    private func save(
+        _ thresholds: FiringThresholds, _ points: [SparsityPoint], _ instance: ModelInstance
+    ) throws {
+        try thresholds.save(besides: instance.path, digest: instance.manifest.source.digest)
+        var rows = [["--activation-sparsity", "silent", "bytes", "perplexity"]]
+        for point in points {
+            rows.append([
+                point.sparsity == 0 ? "off" : Self.percent(point.sparsity),
+                Self.percent(point.silentShare), Self.percent(point.bytesShare),
+                Self.number(Mathematics.exponential(point.loss))
+            ])
+        }
+        Terminal.write(Terminal.table(rows))
+        Terminal.line("written     \(FiringThresholds.path(of: instance.path))")
     }
 
     private func report(_ predictors: NeuronPredictors, path: String) {
@@ -117,7 +164,7 @@ struct CalibrateCommand: ParsableCommand {
     static func status(_ error: CalibrationError) -> Int32 {
         switch error {
         case .library: ExitStatus.unavailable.rawValue
-        case .notSparse, .oddWidth, .tooFewTokens, .noConvergence, .neverFires:
+        case .notSparse, .noBundles, .oddWidth, .tooFewTokens, .noConvergence, .neverFires:
             ExitStatus.badData.rawValue
         case .format(let cause): ExitStatus(cause).rawValue
         case .system(let cause): ExitStatus(cause).rawValue

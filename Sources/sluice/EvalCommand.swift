@@ -38,8 +38,11 @@ struct EvalCommand: ParsableCommand {
 
     func run() throws {
         let bytes = try input.textBytes()
-        // Neurons are predicted token by token; a prompt computes all of them.
-        let rows = model.engine.sparse == .predicted ? 1 : Self.rowsPerStep
+        // Neurons are predicted, and left out, token by token; a prompt reads all of them.
+        let engine = model.engine
+        let isByToken =
+            engine.sparse == .predicted || (engine.activationSparsity != nil && !engine.resident)
+        let rows = isByToken ? 1 : Self.rowsPerStep
         let instance = try model.open {
             $0.prefillChunkTokens = rows
             $0.logitsRowsMax = rows

@@ -35,11 +35,18 @@ struct ImportCommand: ParsableCommand {
             valueName: "name"))
     var activation: ActivationArgument?
 
+    @Option(
+        help: ArgumentHelp(
+            "Dense feed-forward weights by the neuron, so that a few of them can be read, or as "
+                + "matrices. Unset: by the neuron where most are silent (relu, relu2).",
+            valueName: "bundled|whole"))
+    var neurons: NeuronPacking?
+
     func run() throws {
         try Self.run(
             ImportJob(
                 sourcePath: file, libraryDirectory: library.value.directory, name: name,
-                overwrite: force, activation: activation?.value))
+                overwrite: force, activation: activation?.value, neurons: neurons))
     }
 
     /// Imports with a bar, and ends on standard error with a line for each type that was
@@ -86,6 +93,8 @@ struct ImportCommand: ParsableCommand {
         }
     }
 }
+
+extension NeuronPacking: ExpressibleByArgument {}
 
 /// `--activation`.
 struct ActivationArgument: ExpressibleByArgument {

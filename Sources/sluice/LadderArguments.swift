@@ -45,7 +45,8 @@ struct LadderArguments: ParsableArguments {
         }
         let job = try ImportJob(
             sourcePath: source, libraryDirectory: FileSystem.parent(of: path),
-            name: "ladder-\(getpid())", activation: manifest.hyperparameters.activation)
+            name: "ladder-\(getpid())", activation: manifest.hyperparameters.activation,
+            neurons: .whole)
         try ImportCommand.run(job)
         // Without a name it goes with this process, however that ends.
         let file = try FileDescriptor(path: job.destination, mode: .read)

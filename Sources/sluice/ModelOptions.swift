@@ -85,6 +85,13 @@ struct EngineArguments: ParsableArguments {
             valueName: "off|exact|predicted"))
     var sparse: SparseMode?
 
+    @Option(
+        help: ArgumentHelp(
+            "The share of neurons that count as silent, each layer's weakest (lossy), such as "
+                + "0.5; sluice calibrate finds out which.",
+            valueName: "share"))
+    var activationSparsity: Float?
+
     @Option(help: "Compare weights with their checksums on the first read, or always.")
     var verify = VerificationPolicy.first
 
@@ -104,6 +111,9 @@ struct EngineArguments: ParsableArguments {
         if let context, !(1...1 << 22).contains(context) {
             throw ValidationError("--context is between 1 and 4194304")
         }
+        if let activationSparsity, !(activationSparsity > 0 && activationSparsity < 1) {
+            throw ValidationError("--activation-sparsity is between 0 and 1")
+        }
         guard kvBits == 32 || kvBits == 16 else {
             throw ValidationError("--kv-bits is 32 or 16")
         }
@@ -116,6 +126,7 @@ struct EngineArguments: ParsableArguments {
     var isGiven: Bool {
         memory != nil || threads != nil || context != nil || kvBits != 32 || profile != nil
             || resident || prefetch != nil || speculate != nil || sparse != nil || verify != .first
+            || activationSparsity != nil
     }
 
     func options() throws -> ModelOptions {
@@ -127,6 +138,7 @@ struct EngineArguments: ParsableArguments {
         options.isResident = resident
         if let prefetch { options.flash.prefetchesMax = prefetch }
         options.sparse = sparse
+        options.activationSparsity = activationSparsity
         if let speculate { options.speculation = speculate }
         options.verification = verify
         options.kvElement = kvBits == 16 ? .half : .float

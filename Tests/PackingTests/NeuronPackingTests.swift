@@ -22,6 +22,16 @@ import Testing
         #expect(PackedNeuronLayer.neuronsPerBundle(recordBytes: record, count: 1) == 1)
     }
 
+    /// Where half of all neurons fire, bundles that are read for few of their neurons cost most.
+    @Test(arguments: [
+        (2176, 1), (3200, 1), (4096, 1), (4224, 1), (4352, 1), (4800, 1), (6400, 1), (8448, 1),
+        (64, 64), (1, 4096)
+    ])
+    func bundlesForHalfOfAllNeurons(record: Int, expected: Int) {
+        #expect(PackedNeuronLayer.neuronsPerBundle(halfFiring: record, count: 1 << 16) == expected)
+        #expect(PackedNeuronLayer.neuronsPerBundle(halfFiring: record, count: 1) == 1)
+    }
+
     /// Formats with minima or longer blocks: columns become 8-bit blocks, and the manifest says so.
     @Test(arguments: [WeightFormat.q4_1, .q5_0, .q4_K, .q6_K])
     func otherFormatsAreRequantized(format: WeightFormat) throws {
@@ -58,6 +68,33 @@ import Testing
             #expect((model.manifest.neurons == nil) == biases)
             #expect((model.manifest.vectors.entry(.feedForwardDownBias, layer: 1) != nil) == biases)
             try PackedVerifier.verify(model, source: packed)
+        }
+    }
+
+    @Test(arguments: ["llama", "arcee"])
+    func neuronsAreArrangedAsAsked(architecture: String) throws {
+        let directory = try TemporaryDirectory()
+        let tiny = TinyModel(architecture: architecture, format: .q8_0)
+        for (packing, isBundled) in [
+            (nil, architecture == "arcee"), (NeuronPacking.bundled, true), (.whole, false)
+        ] {
+            let (model, packed) = try pack(
+                [tiny.source()], in: directory, name: "\(isBundled)-\(packing == nil).sluice",
+                neurons: packing)
+            #expect((model.manifest.neurons != nil) == isBundled)
+            #expect((model.manifest.matrix(.feedForwardDown, layer: 1) == nil) == isBundled)
+            try PackedVerifier.verify(model, source: packed)
+        }
+    }
+
+    @Test(arguments: [
+        TinyModel(biases: true), TinyModel(architecture: "olmoe", experts: 4),
+        TinyModel(architecture: "nemotron", biases: true)
+    ])
+    func whatCannotBeBundledIsRefused(tiny: TinyModel) throws {
+        let directory = try TemporaryDirectory()
+        #expect(throws: PackingError.self) {
+            try pack([tiny.source()], in: directory, neurons: .bundled)
         }
     }
 

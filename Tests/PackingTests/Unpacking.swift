@@ -42,10 +42,10 @@ func contents(_ source: any ByteSource) throws -> [UInt8] {
 /// Packs `parts` and opens the result.
 func pack(
     _ parts: [any ByteSource], in directory: TemporaryDirectory, name: String = "tiny.sluice",
-    activation: Activation? = nil
+    activation: Activation? = nil, neurons: NeuronPacking? = nil
 ) throws -> (model: PackedModel, source: FileByteSource) {
     let path = directory.file(name)
-    _ = try Packer(parts: parts, activation: activation).write(
+    _ = try Packer(parts: parts, activation: activation, neurons: neurons).write(
         to: path, overwrite: false, processID: getpid())
     let source = try FileByteSource(path: path)
     return (try PackedModel(source: source), source)

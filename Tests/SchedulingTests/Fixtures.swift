@@ -47,22 +47,24 @@ enum Fixtures {
         throw SystemError("one byte was accepted as a budget", errorNumber: 0)
     }
 
-    static func pack(_ source: String, to path: String) throws {
+    static func pack(
+        _ source: String, to path: String, neurons: NeuronPacking? = nil
+    ) throws {
         // Files cannot name a gate's activation.
         let activation: Activation? =
             FileSystem.name(of: source).hasPrefix("llama-relu") ? .relu : nil
         let packer = try Packer(
-            parts: [try FileByteSource(path: source)], activation: activation)
+            parts: [try FileByteSource(path: source)], activation: activation, neurons: neurons)
         _ = try packer.write(to: path, overwrite: false, processID: getpid())
     }
 
     /// Packs `source` for the time of `body`.
     static func withPacked<Result>(
-        _ source: String, _ body: (String) throws -> Result
+        _ source: String, neurons: NeuronPacking? = nil, _ body: (String) throws -> Result
     ) throws -> Result {
         let packed = "/tmp/sluice-test-\(getpid())-\(UInt64.random(in: 0..<(.max))).sluice"
         defer { _ = unsafe unlink(packed) }
-        try pack(source, to: packed)
+        try pack(source, to: packed, neurons: neurons)
         return try body(packed)
     }
 }

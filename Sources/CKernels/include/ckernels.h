@@ -313,6 +313,9 @@ void ckernels_dequantize(int format, const uint8_t *blocks, size_t columns, floa
 // What blocks of 32 quants stand for: x = scale * (float)quant.
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
 
+// x = 0 where its magnitude is below the threshold. NaN stays.
+void ckernels_drop_below(float threshold, float *x, size_t count);
+
 // Neurons first ..< end of activations x, [tokens] rows `stride` apart, turned: values[n * tokens
 // + t] = x[t * stride + n], and bit t of masks[n] where that is not 0 (or is NaN). At most 64
 // tokens.
