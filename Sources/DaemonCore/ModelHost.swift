@@ -79,6 +79,7 @@ extension ModelOptions {
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation
         if let depth = profile.flash.queueDepth { flash.queueDepth = depth }
+        if let bytes = profile.flash.readBytesMin { flash.readBytesMin = Int(clamping: bytes) }
         if let bytes = profile.flash.gapBytesMax { flash.gapBytesMax = Int(clamping: bytes) }
         if let bytes = profile.flash.readBytesMax {
             flash.pieceBytesMax = Int(clamping: bytes) / 4096 * 4096

@@ -28,6 +28,9 @@ package struct Profile: Sendable, Equatable {
         /// Bytes between two small reads that are read too rather than split the read; nil is what
         /// the drive's measurement says.
         package var gapBytesMax: UInt64?
+        /// Reads of single neurons begin and end at multiples of the drive's blocks, but of no
+        /// less than this; nil is the drive's blocks.
+        package var readBytesMin: UInt64?
         /// Expert bundles under way beyond which none is read ahead of its demand.
         package var prefetchesMax = 0
         package var reader = Reader.auto
@@ -100,6 +103,7 @@ package struct Profile: Sendable, Equatable {
         try reader.integer("flash.queue_depth", in: 1...1024, orAuto: &flash.queueDepth)
         try reader.size("flash.read_bytes_max", in: 4096...(64 << 20), orAuto: &flash.readBytesMax)
         try reader.size("flash.gap_bytes_max", in: 0...(1 << 20), orAuto: &flash.gapBytesMax)
+        try reader.size("flash.read_bytes_min", in: 512...4096, orAuto: &flash.readBytesMin)
         try reader.choice("flash.reader", &flash.reader)
         try reader.integer("flash.prefetch_max", in: 0...64, &flash.prefetchesMax)
         try reader.integer("compute.threads", in: 1...1024, orAuto: &compute.threads)

@@ -9,6 +9,14 @@ package import WeightStore
 /// Computes a model's predictors, one layer at a time.
 package struct NeuronPredictor: ~Copyable {
     package let predictors: NeuronPredictors
+    /// What a bundle's probabilities must sum to, to be worth a read: begins as calibration found
+    /// it and then keeps what is missed at calibration's target, whatever is in memory anyway.
+    package private(set) var threshold: Float
+    /// How fast it follows, and how far it may go.
+    private static let adaptation: Float = 0.02
+    private var expectedMean: Float = 0
+    private var missedMean: Float = 0
+    private static let thresholdRange: ClosedRange<Float> = 0.001...2
     private let tokensMax: Int
     private let kernels: Kernels
     private let team: ComputeTeam
@@ -25,6 +33,7 @@ package struct NeuronPredictor: ~Copyable {
         _ predictors: NeuronPredictors, tokensMax: Int, kernels: Kernels, team: ComputeTeam
     ) throws(SystemError) {
         self.predictors = predictors
+        threshold = predictors.threshold
         self.tokensMax = tokensMax
         self.kernels = kernels
         self.team = team
@@ -86,6 +95,18 @@ package struct NeuronPredictor: ~Copyable {
             for index in 0..<rank { values[token * rank + index] -= layer.offsets[index] }
         }
         kernels.prepare(&codes, tokens: tokens, columns: rank, team: team)
+    }
+
+    /// Learns from a layer how many neurons were expected to fire, and how many of these were
+    /// computed.
+    package mutating func adapt(expected: Float, computed: Float) {
+        expectedMean += (expected - expectedMean) * Self.adaptation
+        missedMean += (expected - computed - missedMean) * Self.adaptation
+        let allowed = (1 - predictors.report.recallTarget) * max(expectedMean, 1e-3)
+        let error = max(-1, min(1, (allowed - missedMean) / allowed))
+        let next = threshold * (1 + Self.adaptation * error)
+        threshold = max(
+            Self.thresholdRange.lowerBound, min(Self.thresholdRange.upperBound, next))
     }
 
     /// The first token's probabilities, as far as there are places for them.

@@ -87,10 +87,9 @@ extension Transformer {
         }
     }
 
-    /// Everyone in memory, then the other neurons of bundles whose probabilities of firing sum to
-    /// the threshold.
+    /// Everyone in memory, then others whose probability of firing is worth a read.
     private func chooseNeurons(_ record: PackedNeuronLayer) {
-        guard let threshold = predictor?.predictors.threshold else { return }
+        guard let threshold = predictor?.threshold else { return }
         let layer = record.layer
         predictor?.copyProbabilities(to: &firing)
         let likelihoods = firing
@@ -98,17 +97,12 @@ extension Transformer {
         neededNeurons.removeAll(keepingCapacity: true)
         store.forEachResident(layer: layer) { neededNeurons.append(Int32($0)) }
         neededNeurons.sort()
-        for bundle in 0..<record.bundleCount {
-            let first = neededNeurons.count
-            var sum: Float = 0
-            for place in record.places(ofBundle: bundle) {
-                let neuron = store.neuron(atPlace: place, layer: layer)
-                if store.isResident(neuron, layer: layer) { continue }
-                sum += firing[neuron]
-                neededNeurons.append(Int32(neuron))
-            }
-            if sum < threshold { neededNeurons.removeLast(neededNeurons.count - first) }
-        }
+        store.chooseNeurons(
+            layer: layer, likelihoods.span, threshold: threshold, into: &neededNeurons)
+        var (all, computed): (Float, Float) = (0, 0)
+        for neuron in 0..<record.count { all += firing[neuron] }
+        for neuron in neededNeurons { computed += firing[Int(neuron)] }
+        predictor?.adapt(expected: all, computed: computed)
     }
 
     /// Points the listed neurons at what they need beyond the first projection.

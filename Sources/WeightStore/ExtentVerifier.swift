@@ -22,6 +22,14 @@ struct ExtentVerifier {
         isVerified = Array(repeating: false, count: extentCount)
     }
 
+    /// Whether an extent need not be compared again.
+    func isVerified(_ index: Int) -> Bool { isVerified[index] && policy == .first }
+
+    /// Says that extents `indices` are parts of what was found good.
+    mutating func note(_ indices: Range<Int>) {
+        for index in indices { isVerified[index] = true }
+    }
+
     /// - Returns: the failure, or nil when the bytes are right or were found right before.
     mutating func check(_ bytes: RawSpan, extent index: Int, _ extent: PackedExtent) -> ReadFailure?
     {

@@ -24,6 +24,9 @@ package struct FlashOptions: Sendable {
     package var pieceBytesMax = 1 << 20
     /// Bytes that nobody needs, between two small reads, that cost less than another read.
     package var gapBytesMax = 16 << 10
+    /// Reads of single neurons begin and end at multiples of the drive's blocks, but of no less
+    /// than this.
+    package var readBytesMin = 512
     /// Expert bundles under way beyond which none is read ahead of its demand; 0 is none at all.
     package var prefetchesMax = 0
     /// Whether O_DIRECT is tried at all.
@@ -72,6 +75,7 @@ package enum FlashFile {
         return FlashReader(
             queue: options.interposer?(queue, arena) ?? queue, fileName: path,
             pieceBytesMax: options.pieceBytesMax,
+            blockBytes: isDirect ? try blockBytes(path: path, least: options.readBytesMin) : 4096,
             droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read),
             stallNanosecondsMax: options.stallNanosecondsMax)
     }
@@ -96,6 +100,18 @@ package enum FlashFile {
             else { return false }
         }
         return true
+    }
+
+    /// What direct reads of `path` may begin and end at multiples of: the least that works, from
+    /// `least` to 4 KiB.
+    private static func blockBytes(path: String, least: Int) throws(SystemError) -> Int {
+        let file = try FileDescriptor(path: path, mode: .readDirect)
+        let arena = try MemoryArena(byteCount: 4096)
+        for bytes in [512, 1024, 2048] where bytes >= least {
+            var room = arena.mutableBytes(at: bytes % 4096, byteCount: bytes)
+            if (try? file.read(at: UInt64(bytes), into: &room)) == bytes { return bytes }
+        }
+        return 4096
     }
 
     private static func queue(

@@ -21,9 +21,9 @@ package enum ReadPurpose: Sendable, Equatable {
 /// One extent to read into the arena.
 package struct ReadRequest: Sendable, Equatable {
     package var purpose: ReadPurpose
-    /// A multiple of 4 KiB.
+    /// A multiple of the reader's blocks.
     package var fileOffset: UInt64
-    /// A multiple of 4 KiB.
+    /// A multiple of the reader's blocks.
     package var byteCount: Int
     package var arenaOffset: Int
     /// Read in pieces of at most so many bytes, whole sectors.
@@ -110,6 +110,8 @@ package final class FlashReader {
     private let queue: any ReadQueue
     private let fileName: String
     private let pieceBytesMax: Int
+    /// What reads begin and end at multiples of.
+    package let blockBytes: Int
     /// The file when it is read through the page cache, whose pages are dropped as soon as they
     /// were copied: a memory limit counts them.
     private let cachedFile: FileDescriptor?
@@ -125,17 +127,20 @@ package final class FlashReader {
 
     /// - Parameters:
     ///   - pieceBytesMax: reads larger than this are split; a multiple of 4 KiB.
+    ///   - blockBytes: what requests begin and end at multiples of; divides 4 KiB.
     ///   - cachedFile: the file, when `queue` reads it through the page cache.
     ///   - stallNanosecondsMax: how long a caller waits for any read to end.
     package init(
-        queue: any ReadQueue, fileName: String, pieceBytesMax: Int,
+        queue: any ReadQueue, fileName: String, pieceBytesMax: Int, blockBytes: Int = 4096,
         droppingPagesOf cachedFile: consuming FileDescriptor? = nil,
         stallNanosecondsMax: UInt64 = FlashOptions.stallNanosecondsDefault
     ) {
         precondition(pieceBytesMax % 4096 == 0 && pieceBytesMax > 0, "pieces are whole blocks")
+        precondition(blockBytes > 0 && 4096 % blockBytes == 0, "blocks divide pages")
         self.queue = queue
         self.fileName = fileName
         self.pieceBytesMax = pieceBytesMax
+        self.blockBytes = blockBytes
         self.cachedFile = cachedFile
         self.stallNanosecondsMax = stallNanosecondsMax
         issued = Array(repeating: nil, count: queue.depth)
@@ -145,13 +150,23 @@ package final class FlashReader {
     /// Requests not yet handed back by ``next(waiting:)``.
     package var requestsInFlight: Int { activeCount + finished.count }
 
+    /// The whole blocks that hold `bytes`.
+    package func blocks(_ bytes: Range<Int>) -> Range<Int> {
+        bytes.lowerBound / blockBytes * blockBytes
+            ..< (bytes.upperBound + blockBytes - 1) / blockBytes * blockBytes
+    }
+
     /// Starts reading. Completions come from ``next(waiting:)``, in any order.
     ///
+    /// - Parameter isLast: whether the kernel is to be told at once; of several small requests, only
+    ///   the last one need be.
     /// - Throws: `ReadFailure` when the kernel does not take reads at all.
-    package func submit(_ request: ReadRequest) throws(ReadFailure) {
+    package func submit(
+        _ request: ReadRequest, isLast: Bool = true
+    ) throws(ReadFailure) {
         precondition(
-            request.byteCount > 0 && request.byteCount % 4096 == 0
-                && request.fileOffset % 4096 == 0,
+            request.byteCount > 0 && request.byteCount % blockBytes == 0
+                && request.fileOffset % UInt64(blockBytes) == 0,
             "extents are whole blocks")
         let index = place(request)
         var done = 0
@@ -166,7 +181,7 @@ package final class FlashReader {
             active[index]?.piecesLeft += 1
             done += count
         }
-        try issue()
+        if isLast { try issue() }
     }
 
     /// A finished request, or nil when none is finished and `waiting` is false.
@@ -241,7 +256,7 @@ package final class FlashReader {
             endPiece(of: piece.request, failure: nil)
         case .bytes(let count) where count > 0:
             bytesRead += UInt64(count)
-            repeatRest(of: piece, after: count / 4096 * 4096, orFail: .endOfFile)
+            repeatRest(of: piece, after: count / blockBytes * blockBytes, orFail: .endOfFile)
         case .bytes:
             let offset = piece.command.fileOffset
             endPiece(

@@ -5,12 +5,11 @@ internal import ModelFormat
 
 /// What happened to neurons that were needed.
 package struct SparseStatistics: Sendable, Equatable {
-    /// Neurons that were needed, those of them that were in memory, and bundles read for the rest.
+    /// Neurons that were needed, those of them that were in memory, and reads for the rest.
     package var needed = 0
     package var resident = 0
-    package var bundlesRead = 0
-    /// Bytes of records that were needed and fetched; the rest of what was read is alignment and
-    /// neighbours.
+    package var reads = 0
+    /// Bytes of what neurons needed of what was read; the rest is alignment and neighbours.
     package var usefulBytes = 0
     /// Time in the windows' books and in copying records.
     package var managementNanoseconds: UInt64 = 0
@@ -21,7 +20,7 @@ package struct SparseStatistics: Sendable, Equatable {
         var difference = Self()
         difference.needed = left.needed - right.needed
         difference.resident = left.resident - right.resident
-        difference.bundlesRead = left.bundlesRead - right.bundlesRead
+        difference.reads = left.reads - right.reads
         difference.usefulBytes = left.usefulBytes - right.usefulBytes
         difference.managementNanoseconds =
             left.managementNanoseconds - right.managementNanoseconds
@@ -29,24 +28,34 @@ package struct SparseStatistics: Sendable, Equatable {
     }
 }
 
-/// Bundles next to each other that are read at once.
-struct BundleRun: Sendable, Equatable {
-    var first: Int
-    var count: Int
+/// What a neuron needs of its layer's bundles: bytes from the first bundle on, whole blocks.
+struct NeuronSpan: Sendable, Equatable {
+    var neuron: Int32
+    var bytes: Range<Int>
+}
 
-    /// Runs that cover `bundles` (ascending, no repeats), each of at most `countMax`, with gaps of
-    /// at most `gapMax` bundles that nobody needs.
+/// Spans near each other that are read at once.
+struct SpanRun: Sendable, Equatable {
+    var bytes: Range<Int>
+    /// Which spans.
+    var spans: Range<Int>
+
+    /// Runs that cover `spans` (ascending by their first bytes), each of at most `bytesMax`, with
+    /// gaps of at most `gapMax` that nobody needs.
     static func covering(
-        _ bundles: [Int32], countMax: Int, gapMax: Int, into runs: inout [BundleRun]
+        _ spans: [NeuronSpan], bytesMax: Int, gapMax: Int, into runs: inout [SpanRun]
     ) {
         runs.removeAll(keepingCapacity: true)
-        for bundle in bundles.map(Int.init) {
-            if let last = runs.last, bundle - last.first < countMax,
-                bundle - (last.first + last.count) <= gapMax
+        for (index, span) in spans.enumerated() {
+            let (first, end) = (span.bytes.lowerBound, span.bytes.upperBound)
+            if let last = runs.last, end - last.bytes.lowerBound <= bytesMax,
+                first - last.bytes.upperBound <= gapMax
             {
-                runs[runs.count - 1].count = bundle - last.first + 1
+                runs[runs.count - 1].bytes =
+                    last.bytes.lowerBound..<max(end, last.bytes.upperBound)
+                runs[runs.count - 1].spans = last.spans.lowerBound..<index + 1
             } else {
-                runs.append(BundleRun(first: bundle, count: 1))
+                runs.append(SpanRun(bytes: span.bytes, spans: index..<index + 1))
             }
         }
     }
@@ -62,12 +71,13 @@ struct SparseNeurons {
     /// Row of each neuron that was fetched for the present layer, or -1.
     var transitRow: [Int32]
     var fetched: [(neuron: Int32, row: Int32)] = []
-    /// Whether a neuron of the present layer is to be kept when its bundle arrives.
+    /// Whether a neuron of the present layer is to be kept when a prompt passes its bundle.
     var isWanted: [Bool]
-    var bundles: [Int32] = []
-    var runs: [BundleRun] = []
+    /// What is being fetched.
+    var spans: [NeuronSpan] = []
+    var runs: [SpanRun] = []
     /// What each slot reads, and those that read nothing.
-    var slotRuns: [BundleRun]
+    var slotRuns: [SpanRun]
     var freeSlots: [Int]
     var runsLeft = 0
     /// Slots whose reads ended.
@@ -84,7 +94,7 @@ struct SparseNeurons {
         transitRow = Array(repeating: -1, count: neurons)
         isWanted = Array(repeating: false, count: neurons)
         let slotCount = plan?.slotCount ?? 0
-        slotRuns = Array(repeating: BundleRun(first: 0, count: 0), count: slotCount)
+        slotRuns = Array(repeating: SpanRun(bytes: 0..<0, spans: 0..<0), count: slotCount)
         freeSlots = Array((0..<slotCount).reversed())
     }
 

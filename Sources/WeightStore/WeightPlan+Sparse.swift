@@ -51,9 +51,16 @@ package struct SparsePlan: Sendable, Equatable {
     package var windowBytes: Int { rowCount * rowBytes }
     package var slotsBytes: Int { slotCount * slotBytes }
 
-    /// A neuron's record at any alignment that kernels like.
-    static func rowBytes(_ manifest: PackedManifest) -> Int {
-        let largest = (manifest.neurons ?? []).map(\.recordBytes).max() ?? 0
+    /// The part of a neuron's record that is fetched and kept.
+    func part(_ layer: PackedNeuronLayer) -> Range<Int> { Self.part(layer, mode) }
+
+    private static func part(_ layer: PackedNeuronLayer, _ mode: SparseMode) -> Range<Int> {
+        (mode == .exact ? layer.firstBytes : 0)..<layer.recordBytes
+    }
+
+    /// The largest part at any alignment that kernels like.
+    static func rowBytes(_ manifest: PackedManifest, _ mode: SparseMode) -> Int {
+        let largest = (manifest.neurons ?? []).map { part($0, mode).count }.max() ?? 0
         return (largest + 31) / 32 * 32
     }
 }
@@ -68,8 +75,8 @@ extension WeightPlan {
     private static let transitRowsMin = 16
 
     /// Bytes without which neurons cannot be fetched, beyond the ring.
-    static func sparseBytesMin(_ manifest: PackedManifest) -> Int {
-        let plan = sparsePlan(manifest, .init(mode: .exact), windowRows: 0)
+    static func sparseBytesMin(_ manifest: PackedManifest, _ options: SparseOptions) -> Int {
+        let plan = sparsePlan(manifest, options, windowRows: 0)
         return plan.windowBytes + plan.slotsBytes + PackedLayout.alignment
     }
 
@@ -99,7 +106,7 @@ extension WeightPlan {
             max(1, min(sparseSlotBytesMax, slotsBytes / sparseSlotCounts.lowerBound) / bundle)
             * bundle
         return SparsePlan(
-            mode: options.mode, rowBytes: SparsePlan.rowBytes(manifest),
+            mode: options.mode, rowBytes: SparsePlan.rowBytes(manifest, options.mode),
             windowRows: divide(windowRows, layers, options.shares),
             transitRows: max(transitRowsMin, neurons / transitDivisor),
             slotCount: min(

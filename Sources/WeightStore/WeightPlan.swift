@@ -55,7 +55,7 @@ package struct WeightPlan: Sendable, Equatable {
         let everything = empty.denseBytes
         let streamed =
             Self.ringSlotsMin * empty.ringSlotBytes + Self.stagingBytes(manifest)
-            + (sparse == nil ? 0 : sparseBytesMin(manifest))
+            + (sparse.map { sparseBytesMin(manifest, $0) } ?? 0)
         let floor = empty.expertSlotsMin(manifest) * empty.expertSlotBytes
         return min(everything, streamed) + floor + empty.embeddingBytes
     }

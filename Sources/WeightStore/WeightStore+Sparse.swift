@@ -1,5 +1,5 @@
-// Neurons one by one: those that a token needs and that are not in its layer's window are fetched,
-// bundles next to each other at once, and their records copied to rows.
+// Neurons one by one: what a token needs of those that are not in its layer's window is fetched,
+// near ones at once, and copied to rows.
 
 internal import LinuxSystem
 package import ModelFormat
@@ -78,12 +78,16 @@ extension WeightStore {
         guard let plan = plan.sparse else {
             preconditionFailure("neurons of a model that has none")
         }
-        precondition(part.lowerBound >= 0 && part.upperBound <= plan.rowBytes)
+        guard let record = manifest.neurons?[layer] else {
+            preconditionFailure("neurons of a model that has none")
+        }
+        let kept = plan.part(record)
+        precondition(kept.contains(part.lowerBound) && part.upperBound <= kept.upperBound)
         let row = sparse.windows[layer].row(of: neuron) ?? Int(sparse.transitRow[neuron])
         precondition(row >= 0, "a neuron that is not in memory")
         let arena = arena
         let bytes = arena.bytes(
-            at: self.plan.windowOffset + row * plan.rowBytes + part.lowerBound,
+            at: self.plan.windowOffset + row * plan.rowBytes + part.lowerBound - kept.lowerBound,
             byteCount: part.count)
         return unsafe _overrideLifetime(bytes, borrowing: self)
     }
@@ -101,43 +105,48 @@ extension WeightStore {
         let start = MonotonicClock.nanoseconds
         var end = first
         var missing = 0
-        sparse.bundles.removeAll(keepingCapacity: true)
+        sparse.spans.removeAll(keepingCapacity: true)
         while end < needed.count {
             let neuron = Int(needed[end])
             if sparse.windows[layer].row(of: neuron) == nil {
                 if missing == sparse.freeRows.count { break }
                 missing += 1
-                sparse.isWanted[neuron] = true
-                let bundle = record.bundle(ofPlace: place(ofNeuron: neuron, layer: layer))
-                sparse.bundles.append(Int32(bundle))
+                sparse.spans.append(span(of: neuron, record, plan))
             }
             end += 1
         }
         precondition(end > first, "there are rows for some")
-        sparse.bundles.sort()
-        Self.removeRepeats(&sparse.bundles)
-        BundleRun.covering(
-            sparse.bundles, countMax: plan.slotBytes / record.bundleBytes,
-            gapMax: gapBytesMax / record.bundleBytes, into: &sparse.runs)
+        sparse.spans.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
+        SpanRun.covering(
+            sparse.spans, bytesMax: plan.slotBytes, gapMax: gapBytesMax, into: &sparse.runs)
         sparse.runs.reverse()
         sparse.runsLeft = sparse.runs.count
         sparse.statistics.needed += end - first
         sparse.statistics.resident += end - first - missing
-        sparse.statistics.bundlesRead += sparse.bundles.count
-        sparse.statistics.usefulBytes += missing * record.recordBytes
+        sparse.statistics.reads += sparse.runs.count
+        sparse.statistics.usefulBytes += missing * plan.part(record).count
         hits += end - first - missing
         misses += missing
         sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
         return first..<end
     }
 
-    private static func removeRepeats(_ values: inout [Int32]) {
-        var count = 0
-        for value in values where count == 0 || values[count - 1] != value {
-            values[count] = value
-            count += 1
+    /// What is read for a neuron: its part, in whole blocks; its whole bundle while that is still
+    /// to be compared with its checksum.
+    private func span(
+        of neuron: Int, _ record: PackedNeuronLayer, _ plan: SparsePlan
+    ) -> NeuronSpan {
+        let place = place(ofNeuron: neuron, layer: record.layer)
+        let bundle = record.bundle(ofPlace: place)
+        guard verifier.isVerified(firstBundle[record.layer] + bundle) else {
+            let start = bundle * record.bundleBytes
+            return NeuronSpan(neuron: Int32(neuron), bytes: start..<start + record.bundleBytes)
         }
-        values.removeLast(values.count - count)
+        let start = record.firstRowOffset(place: place)
+        let part = plan.part(record)
+        return NeuronSpan(
+            neuron: Int32(neuron),
+            bytes: reader.blocks(start + part.lowerBound..<start + part.upperBound))
     }
 
     private func issueRuns(layer: Int) throws(ReadFailure) {
@@ -148,10 +157,12 @@ extension WeightStore {
             try reader.submit(
                 ReadRequest(
                     purpose: .neurons(slot: slot),
-                    fileOffset: record.offset + UInt64(run.first * record.bundleBytes),
-                    byteCount: run.count * record.bundleBytes,
+                    fileOffset: record.offset + UInt64(run.bytes.lowerBound),
+                    byteCount: run.bytes.count,
                     arenaOffset: self.plan.sparseSlotsOffset + slot * plan.slotBytes,
-                    pieceBytesMax: plan.readsApart ? run.count * record.bundleBytes / 2 : .max))
+                    pieceBytesMax: plan.readsApart
+                        ? reader.blocks(0..<run.bytes.count / 2).count : .max),
+                isLast: sparse.runs.isEmpty || sparse.freeSlots.isEmpty)
         }
     }
 
@@ -161,7 +172,7 @@ extension WeightStore {
         if let failure = firstFailure { throw failure }
         let start = MonotonicClock.nanoseconds
         while let slot = sparse.arrived.popLast() {
-            if let failure = keepWanted(slot: slot, layer: layer) { throw failure }
+            if let failure = keepSpans(slot: slot, layer: layer) { throw failure }
             sparse.freeSlots.append(slot)
             sparse.runsLeft -= 1
         }
@@ -169,44 +180,44 @@ extension WeightStore {
         try issueRuns(layer: layer)
     }
 
-    /// Copies the wanted records of a slot to rows, after comparing their bundles with checksums.
-    private func keepWanted(slot: Int, layer: Int) -> ReadFailure? {
+    /// Copies what neurons need of a slot to rows, after comparing bundles with their checksums.
+    private func keepSpans(slot: Int, layer: Int) -> ReadFailure? {
         guard let record = manifest.neurons?[layer], let plan = plan.sparse else { return nil }
         let run = sparse.slotRuns[slot]
-        let arena = arena
-        for index in 0..<run.count {
-            let bundle = run.first + index
-            let bytes = arena.bytes(
-                at: self.plan.sparseSlotsOffset + slot * plan.slotBytes
-                    + index * record.bundleBytes, byteCount: record.bundleBytes)
-            var isVerified = false
-            for place in record.places(ofBundle: bundle) {
-                let neuron = neuron(atPlace: place, layer: layer)
-                guard sparse.isWanted[neuron] else { continue }
-                if !isVerified, let failure = verifyBundle(bundle, layer: layer, bytes) {
-                    return failure
-                }
-                isVerified = true
-                sparse.isWanted[neuron] = false
-                guard let row = sparse.freeRows.popLast() else {
-                    preconditionFailure("there is a row for each wanted neuron")
-                }
-                arena.copy(
-                    byteCount: record.recordBytes,
-                    from: self.plan.sparseSlotsOffset + slot * plan.slotBytes
-                        + record.firstRowOffset(place: place) - run.first * record.bundleBytes,
-                    to: self.plan.windowOffset + Int(row) * plan.rowBytes)
-                sparse.transitRow[neuron] = row
-                sparse.fetched.append((Int32(neuron), row))
+        let slotOffset = self.plan.sparseSlotsOffset + slot * plan.slotBytes
+        let part = plan.part(record)
+        for index in run.spans {
+            let neuron = Int(sparse.spans[index].neuron)
+            let place = place(ofNeuron: neuron, layer: layer)
+            if let failure = verify(record.bundle(ofPlace: place), of: record, run, slotOffset) {
+                return failure
             }
+            guard let row = sparse.freeRows.popLast() else {
+                preconditionFailure("there is a row for each neuron that is fetched")
+            }
+            arena.copy(
+                byteCount: part.count,
+                from: slotOffset + record.firstRowOffset(place: place) + part.lowerBound
+                    - run.bytes.lowerBound,
+                to: self.plan.windowOffset + Int(row) * plan.rowBytes)
+            sparse.transitRow[neuron] = row
+            sparse.fetched.append((Int32(neuron), row))
         }
         return nil
     }
 
-    private func verifyBundle(_ bundle: Int, layer: Int, _ bytes: RawSpan) -> ReadFailure? {
-        guard let record = manifest.neurons?[layer] else { return nil }
-        let extent = record.extent(bundle: bundle, checksums: neurons.checksums[layer])
-        return verifier.check(bytes, extent: firstBundle[layer] + bundle, extent)
+    /// Compares a bundle that was read whole because it had not been compared yet.
+    private func verify(
+        _ bundle: Int, of record: PackedNeuronLayer, _ run: SpanRun, _ slotOffset: Int
+    ) -> ReadFailure? {
+        let index = firstBundle[record.layer] + bundle
+        if verifier.isVerified(index) { return nil }
+        let arena = arena
+        let bytes = arena.bytes(
+            at: slotOffset + bundle * record.bundleBytes - run.bytes.lowerBound,
+            byteCount: record.bundleBytes)
+        let extent = record.extent(bundle: bundle, checksums: neurons.checksums[record.layer])
+        return verifier.check(bytes, extent: index, extent)
     }
 
     /// Rows of what was fetched go to the window, or to nobody.

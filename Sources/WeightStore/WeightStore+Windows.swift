@@ -64,8 +64,9 @@ extension WeightStore {
                 preconditionFailure("a window has no more neurons than there are rows for")
             }
             let offset = record.firstRowOffset(place: place) - first
+            let part = plan.part(record)
             arena.copy(
-                bytes.extracting(offset..<offset + record.recordBytes),
+                bytes.extracting(offset + part.lowerBound..<offset + part.upperBound),
                 to: self.plan.windowOffset + Int(row) * plan.rowBytes)
             sparse.windows[layer].insert(neuron, row: row)
         }

@@ -217,9 +217,15 @@ package final class WeightStore {
         let layer = plan.units[unit].matrix - manifest.matrices.count
         if layer >= 0, let record = manifest.neurons?[layer] {
             let index = unit - firstUnit[manifest.matrices.count + layer]
-            return verifier.check(
+            let failure = verifier.check(
                 bytes, extent: unit,
                 parts: record.parts(ofExtent: index, checksums: neurons.checksums[layer]))
+            if failure == nil, fetchesNeurons {
+                let bundles = record.bundles(ofExtent: index)
+                let first = firstBundle[layer]
+                verifier.note(first + bundles.lowerBound..<first + bundles.upperBound)
+            }
+            return failure
         }
         return verifier.check(bytes, extent: unit, extent)
     }
