@@ -30,7 +30,7 @@ package struct SparseDecision: Sendable {
 extension SparseDecision {
     /// Neurons that fire where nobody measured it: a guess on the high side.
     private static let densityAssumed: Float = 0.1
-    /// What a byte of the smallest reads costs beside one of large reads, on the low side.
+    /// What a byte of small reads costs beside one of large reads, on the low side.
     private static let smallReadCost = 2.0
     /// Of what a layer's neurons need, how much more memory it is worth where more of them fire.
     private static let shareExponent: Float = 1.4
@@ -152,14 +152,11 @@ extension SparseDecision {
         let fetched = layers.reduce(0.0) { sum, layer in
             let silent =
                 density < 1 ? Self.power(1 - density, Float(layer.neuronsPerBundle)) : 0
-            let touched = Double(1 - silent)
-            // The more bundles are needed, the more of them are read with their neighbours.
-            let dearness = Self.smallReadCost - (Self.smallReadCost - 1) * touched
-            return sum + touched * Double(layer.byteCount) * dearness
+            return sum + Double(1 - silent) * Double(layer.byteCount)
         }
         // The memory that neurons had keeps other weights instead.
         let rest = max(0, plan.denseBytes - neurons - plan.pinnedBytes)
-        let cost = Double(rest) + fetched
+        let cost = Double(rest) + fetched * Self.smallReadCost
         if cost < Double(whole) {
             options = SparseOptions(mode: .exact)
             reason = "fetching neurons that fire reads less than reading all"

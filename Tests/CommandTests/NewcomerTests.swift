@@ -80,6 +80,30 @@ import Testing
         if status != 0 && status != 64 { #expect(complaint.count == 1, "\(ending.errors)") }
     }
 
+    /// From the import to an answer, for a model whose neurons never stay silent by themselves.
+    @Test func sparsityIsCalibratedAndAskedForByName() throws {
+        let scratch = try Scratch()
+        let library = ["--library", scratch.path("library")]
+        func run(_ words: [String]) throws -> Ending {
+            try Program.sluice.runLimited(words + library, in: scratch)
+        }
+        let source = "\(Repository.fixtures)/models/llama-q8_0.gguf"
+        #expect(try run(["import", source, "--neurons", "bundled"]).status == 0)
+        let words = ["eval", "llama-q8_0", "--tokens", "1,2,3", "--activation-sparsity", "0.5"]
+        #expect(try run(words).errors.contains("run sluice calibrate"))
+        let calibration = try run(["calibrate", "llama-q8_0", "--text", Self.longText])
+        #expect(calibration.status == 0, "\(calibration.errors)")
+        for word in ["--activation-sparsity", "off", "90.0 %", ".sluice.thresholds"] {
+            #expect(calibration.output.contains(word), "\(calibration.output)")
+        }
+        let ending = try run(words)
+        #expect(ending.status == 0 && ending.errors.contains("sparsity 0.5, lossy"))
+        let shown = try run(["show", "llama-q8_0", "--activation-sparsity", "0.5"])
+        #expect(shown.output.contains("sparsity 0.5, lossy"), "\(shown.output)")
+        #expect(try run(["rm", "llama-q8_0"]).status == 0)
+        #expect(try FileSystem.names(in: scratch.path("library")).isEmpty)
+    }
+
     @Test func modelIsPackedOnFirstUseAndAgainWhenItChanges() throws {
         let scratch = try Scratch()
         let source = try scratch.write(try #require(fileBytes(Self.tiny)), to: "model.gguf")

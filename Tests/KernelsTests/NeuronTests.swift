@@ -12,6 +12,8 @@ struct NeuronTests {
         var neurons: Int
         var width: Int
         var tokens: Int
+        /// Weaker neurons are silent.
+        var threshold: Float
     }
 
     /// Rows of up, then a column of floats; some bytes before each record's column.
@@ -30,12 +32,14 @@ struct NeuronTests {
             columns = random.floats(shape.neurons * shape.width, .ordinary)
         }
 
+        private func fires(_ first: Float) -> Bool { first > 0 && first >= shape.threshold }
+
         /// Element by element, in the order of neurons.
         var expected: [Float] {
             let (width, neurons) = (shape.width, shape.neurons)
             var y = [Float](repeating: 0, count: shape.tokens * width)
             for token in 0..<shape.tokens {
-                for neuron in 0..<neurons where first[token * neurons + neuron] > 0 {
+                for neuron in 0..<neurons where fires(first[token * neurons + neuron]) {
                     var dot: Float = 0
                     for column in 0..<width {
                         dot.addProduct(up[neuron * width + column], input[token * width + column])
@@ -68,7 +72,7 @@ struct NeuronTests {
                 input, tokens: tokens, columns: width, kernels: kernels)
             kernels.fire(
                 .relu, &hidden, tokens: tokens, neurons: neurons, roundsTo8Bits: false,
-                values: &values, &batch, team: team)
+                threshold: shape.threshold, values: &values, &batch, team: team)
             // In two parts, as extents come.
             for range in [0..<neurons / 3, neurons / 3..<neurons] {
                 for group in 0..<batch.groupCount {
@@ -92,9 +96,10 @@ struct NeuronTests {
     @Test(arguments: [1, 2, 64, 65, 130]) func equalsTheDefinition(tokens: Int) throws {
         let seed = UInt64.random(in: 0...(.max))
         var random = SplitMix(seed: seed)
-        for (neurons, width) in [(7, 5), (70, 96), (600, 130)] {
+        for (neurons, width, threshold) in [(7, 5, 0), (70, 96, Float(0.4)), (600, 130, 0.1)] {
             let network = Network(
-                Shape(neurons: neurons, width: width, tokens: tokens), &random)
+                Shape(neurons: neurons, width: width, tokens: tokens, threshold: threshold),
+                &random)
             let expected = network.expected
             for kernels in Kernels.available {
                 for threads in [1, 3] {
@@ -105,6 +110,31 @@ struct NeuronTests {
                         "\(kernels.name), \(neurons) x \(width), seed \(seed)")
                 }
             }
+        }
+    }
+
+    /// Whatever the sign; what is no number stays, and is somebody's to see.
+    @Test func weakNeuronsBecomeZero() throws {
+        let arena = try MemoryArena(byteCount: 1 << 20)
+        let x: [Float] = [0.5, -0.5, 0.49, -0.49, 0, .nan, .infinity, -3]
+        for kernels in Kernels.available {
+            var y = x
+            var span = y.mutableSpan
+            kernels.activate(.silu, &span, count: x.count)
+            let threshold: Float = 0.15
+            var batch = NeuronBatch(neuronsMax: x.count, tokensMax: 1, in: arena)
+            var hidden = Buffer<Float>(count: x.count, in: arena)
+            var values = Buffer<Float>(count: x.count, in: arena)
+            for index in x.indices { hidden[index] = x[index] }
+            kernels.fire(
+                .silu, &hidden, tokens: 1, neurons: x.count, roundsTo8Bits: false,
+                threshold: threshold, values: &values, &batch, team: alone)
+            for index in x.indices {
+                let isWeak = abs(y[index]) < threshold
+                #expect(values[index].bitPattern == (isWeak ? 0 : y[index]).bitPattern)
+                #expect(batch.fires(index) == (!isWeak && y[index] != 0))
+            }
+            #expect(y.contains { -threshold < $0 && $0 < 0 })
         }
     }
 
