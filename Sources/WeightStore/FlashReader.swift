@@ -152,8 +152,8 @@ package final class FlashReader {
 
     /// The whole blocks that hold `bytes`.
     package func blocks(_ bytes: Range<Int>) -> Range<Int> {
-        bytes.lowerBound / blockBytes * blockBytes..<(bytes.upperBound + blockBytes - 1)
-            / blockBytes * blockBytes
+        let last = (bytes.upperBound + blockBytes - 1) / blockBytes
+        return bytes.lowerBound / blockBytes * blockBytes..<last * blockBytes
     }
 
     /// Starts reading. Completions come from ``next(waiting:)``, in any order.
