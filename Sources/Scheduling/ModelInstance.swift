@@ -160,6 +160,7 @@ package final class ModelInstance {
         let decision = SparseDecision(parsed, path: path, options)
         var sizing = try ModelSizing.noted(parsed, options.deciding(decision))
         if parsed.model.manifest.neurons != nil { sizing.sparseReason = decision.reason }
+        sizing.neuronWays = SparseDecision.ways(parsed, path: path, options)
         return sizing
     }
 

@@ -45,6 +45,9 @@ package protocol FlashTuner: Sendable {
     ///
     /// Called on the thread that will read. May take `memoryBytes` of memory until it returns.
     func tuned(_ options: FlashOptions, path: String, memoryBytes: Int) -> FlashOptions
+
+    /// What is known of the drive that holds `path`, and of memory. Measures nothing.
+    func speeds(forFile path: String) -> MachineSpeeds
 }
 
 /// Files opened for streaming.
