@@ -126,6 +126,9 @@ let package = Package(
                 "CacheSimulation", "WeightStore", "LinuxSystem", "ModelFormat", arguments
             ],
             path: "Benchmarks/CacheSimulator", swiftSettings: strict),
+        .executableTarget(
+            name: "read-benchmark", dependencies: ["WeightStore", "LinuxSystem", arguments],
+            path: "Benchmarks/ReadBenchmark", swiftSettings: strict),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],

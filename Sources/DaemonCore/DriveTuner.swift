@@ -61,6 +61,15 @@ package final class DriveTuner: FlashTuner {
         return options
     }
 
+    package func speeds(forFile path: String) -> MachineSpeeds {
+        let drive = (try? BlockDevice.holding(path)).flatMap(known)
+        let memory = (try? file.read())?.memory
+        let gap = fixed.gapBytesMax.map { Int(clamping: $0) }
+        return MachineSpeeds(
+            drive: drive, memoryBytesPerSecond: memory?.bytesPerSecond,
+            gapBytesMax: gap ?? drive?.gapBytes)
+    }
+
     /// A drive that was measured in little memory is measured again when there is much more.
     private static func isWorthMeasuring(_ profile: DriveProfile?, memoryBytes: Int) -> Bool {
         guard let profile else { return true }

@@ -1,5 +1,5 @@
-// How a model whose neurons are bundled is to be decoded: as asked, or as promises fewer bytes from
-// flash. Loads predictors, and says what cannot be used.
+// How a model whose neurons are bundled is to be decoded: as asked, or as promises to take
+// least time. Loads predictors, and says what cannot be used.
 
 internal import Inference
 internal import LinuxSystem
@@ -28,47 +28,22 @@ package struct SparseDecision: Sendable {
 }
 
 extension SparseDecision {
-    /// Neurons that fire where nobody measured it: a guess on the high side.
-    private static let densityAssumed: Float = 0.1
-    /// What a byte of small reads costs beside one of large reads, on the low side.
-    private static let smallReadCost = 2.0
     /// Of what a layer's neurons need, how much more memory it is worth where more of them fire.
     private static let shareExponent: Float = 1.4
 
     init(_ parsed: ParsedModel, path: String, _ options: ModelOptions) {
         let manifest = parsed.model.manifest
-        var sizing: ModelSizing?
-        if options.sparse == nil, manifest.neurons != nil, !options.isResident {
-            sizing = try? ModelSizing(parsed, options)
-        }
-        self.init(
-            manifest, path: path, wanted: options.sparse, sparsity: options.activationSparsity,
-            sizing: sizing)
-        guard options.sparse == nil, self.options != nil else { return }
-        if (try? ModelSizing(parsed, options.deciding(self))) == nil {
-            self.options = nil
-            reason = "there is too little memory to fetch neurons one by one"
-        }
-    }
-
-    /// - Parameters:
-    ///   - sparsity: the share of neurons that shall count as silent.
-    ///   - sizing: of streaming without fetching neurons, for the comparison.
-    init(
-        _ manifest: PackedManifest, path: String, wanted: SparseMode?, sparsity: Float? = nil,
-        sizing: ModelSizing?
-    ) {
         self.init(options: nil, predictors: nil, reason: "")
-        if let sparsity { loadThresholds(path, manifest, sparsity) }
+        if let sparsity = options.activationSparsity { loadThresholds(path, manifest, sparsity) }
         guard let layers = manifest.neurons else {
-            isRefusal = wanted == .exact || wanted == .predicted
+            isRefusal = options.sparse == .exact || options.sparse == .predicted
             reason = "the file has no neuron bundles: its weights are read whole"
             return
         }
-        switch wanted {
+        switch options.sparse {
         case .off: reason = "neurons are read whole, as asked"
         case .exact:
-            options = SparseOptions(mode: .exact)
+            self.options = Self.fetching(.exact, Self.calibration(path, manifest))
             reason = "neurons that fire are fetched, as asked"
         case .predicted where layers.contains { $0.firstBytes == 0 }:
             isRefusal = true
@@ -76,11 +51,15 @@ extension SparseDecision {
                 "the file has no rows of neurons' first projection to read for predicted ones: "
                 + "its neurons are read whole"
         case .predicted: loadPredictors(path, manifest)
-        case nil:
-            let natural = manifest.hyperparameters.isSparse ? Self.densityAssumed : 1
-            let density = thresholds.isEmpty ? natural : min(natural, 1 - (sparsity ?? 0))
-            chooseByCost(manifest, layers, sizing, density: density)
+        case nil: chooseByCost(parsed, path, options)
         }
+    }
+
+    private static func fetching(
+        _ mode: SparseMode, _ predictors: NeuronPredictors?
+    ) -> SparseOptions {
+        let shares = predictors?.layers.map { power($0.quality.density, shareExponent) }
+        return SparseOptions(mode: mode, shares: shares)
     }
 
     private mutating func loadThresholds(
@@ -129,40 +108,90 @@ extension SparseDecision {
                 + "whole"
             return
         }
-        let shares = predictors.layers.map {
-            Self.power($0.quality.density, Self.shareExponent)
-        }
-        options = SparseOptions(mode: .predicted, shares: shares)
+        options = Self.fetching(.predicted, predictors)
         reason = "predicted neurons are fetched, as asked"
     }
 
-    /// Exact fetching where a token then reads less, small reads counted as dearer.
-    ///
-    /// - Parameter density: the share of neurons that fire.
+    /// What calibration counted, as far as it can be used: exact decoding does not depend on it.
+    private static func calibration(
+        _ path: String, _ manifest: PackedManifest
+    ) -> NeuronPredictors? {
+        try? NeuronPredictors.load(
+            besides: path, digest: manifest.source.digest,
+            hyperparameters: manifest.hyperparameters)
+    }
+
+    /// Exact fetching where a token is then expected to take less time.
     private mutating func chooseByCost(
-        _ manifest: PackedManifest, _ layers: [PackedNeuronLayer], _ sizing: ModelSizing?,
-        density: Float
+        _ parsed: ParsedModel, _ path: String, _ options: ModelOptions
     ) {
-        guard let plan = sizing?.plan, plan.streamsDense else {
+        guard !options.isResident,
+            let plan = try? ModelSizing(parsed, options).plan, plan.streamsDense
+        else {
             reason = "all weights stay in memory"
             return
         }
-        let whole = plan.units.filter { $0.pinnedOffset == nil }.reduce(0) { $0 + $1.footprint }
-        let neurons = layers.reduce(0) { $0 + $1.byteCount }
-        let fetched = layers.reduce(0.0) { sum, layer in
-            let silent =
-                density < 1 ? Self.power(1 - density, Float(layer.neuronsPerBundle)) : 0
-            return sum + Double(1 - silent) * Double(layer.byteCount)
+        let ways = Self.ways(parsed, path: path, options, isThresholded: !thresholds.isEmpty)
+        guard let whole = ways.first(where: { $0.mode == .off }),
+            let exact = ways.first(where: { $0.mode == .exact })
+        else {
+            reason = "there is too little memory to fetch neurons one by one"
+            return
         }
-        // The memory that neurons had keeps other weights instead.
-        let rest = max(0, plan.denseBytes - neurons - plan.pinnedBytes)
-        let cost = Double(rest) + fetched * Self.smallReadCost
-        if cost < Double(whole) {
-            options = SparseOptions(mode: .exact)
-            reason = "fetching neurons that fire reads less than reading all"
+        let speeds = Self.speeds(options, path)
+        let basis =
+            speeds.drive == nil
+            ? "small reads counted as twice as dear: the drive was not measured"
+            : "by what was measured of the drive"
+        if speeds.prefers(exact, to: whole) {
+            self.options = Self.fetching(.exact, Self.calibration(path, parsed.model.manifest))
+            reason = "those that fire are fetched, which costs less than reading all (\(basis))"
         } else {
-            reason = "reading all neurons costs less than fetching those that fire"
+            reason = "all are read, which costs less than fetching those that fire (\(basis))"
         }
+    }
+
+    private static func speeds(_ options: ModelOptions, _ path: String) -> MachineSpeeds {
+        options.flash.tuner?.speeds(forFile: path) ?? MachineSpeeds()
+    }
+
+    /// Every way of decoding that the budget allows, with what a token is expected to move; none
+    /// where nothing is streamed.
+    ///
+    /// - Parameter isThresholded: whether the sparsity that was asked for is in force.
+    static func ways(
+        _ parsed: ParsedModel, path: String, _ options: ModelOptions, isThresholded: Bool
+    ) -> [NeuronWay] {
+        let manifest = parsed.model.manifest
+        guard manifest.neurons != nil, !options.isResident else { return [] }
+        func plan(_ decision: SparseDecision) -> WeightPlan? {
+            (try? ModelSizing(parsed, options.deciding(decision)))?.plan
+        }
+        let whole = plan(SparseDecision(options: nil, predictors: nil, reason: ""))
+        guard let whole, whole.streamsDense else { return [] }
+        let known = calibration(path, manifest)
+        let natural = manifest.hyperparameters.isSparse ? FiringRates.densityAssumed : 1
+        let silent = isThresholded ? Double(options.activationSparsity ?? 0) : 0
+        let rates =
+            known.map { FiringRates.calibrated($0) } ?? .alike(min(natural, 1 - silent))
+        let reads = NeuronReads(
+            gapBytesMax: speeds(options, path).gapBytesMax ?? options.flash.gapBytesMax,
+            blockBytes: (try? FlashFile.blockBytes(path: path, options: options.flash)) ?? 4096)
+        var ways = [NeuronWay(streaming: whole)]
+        let holdsFirst = manifest.neurons?.allSatisfy { $0.firstBytes > 0 } ?? false
+        for mode in [SparseMode.exact, .predicted]
+        where mode == .exact || known != nil && holdsFirst {
+            let decision = SparseDecision(
+                options: fetching(mode, known), predictors: mode == .exact ? nil : known,
+                reason: "")
+            if let plan = plan(decision),
+                let way = NeuronWay(
+                    fetching: plan, manifest, rates: rates, reads)
+            {
+                ways.append(way)
+            }
+        }
+        return ways
     }
 
     private static func power(_ base: Float, _ exponent: Float) -> Float {

@@ -169,6 +169,8 @@ package final class ModelInstance {
         let reason = parsed.model.manifest.neurons == nil ? nil : decision.reason
         let reasons = [reason, decision.sparsityNotice].compactMap { $0 }
         sizing.sparseReason = reasons.isEmpty ? nil : reasons.joined(separator: "; ")
+        sizing.neuronWays = SparseDecision.ways(
+            parsed, path: path, options, isThresholded: !decision.thresholds.isEmpty)
         return sizing
     }
 

@@ -37,6 +37,8 @@ package struct ModelSizing: Sendable {
     package let speculationRoom: SpeculationRoom
     /// Why neurons are fetched one by one, or why not; nil where there are no neuron bundles.
     package var sparseReason: String?
+    /// The ways of decoding that were compared; none where nothing is streamed.
+    package var neuronWays: [NeuronWay] = []
 
     /// - Parameter machineBytes: what the machine and the cgroups allow.
     init(

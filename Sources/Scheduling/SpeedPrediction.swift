@@ -6,8 +6,8 @@ internal import WeightStore
 
 /// What one generated token moves, and what follows from it.
 package struct SpeedPrediction: Sendable, Equatable {
-    /// Expected bytes from flash: dense weights that do not stay, experts that are not in memory,
-    /// a row of the embeddings.
+    /// Expected bytes from flash: dense weights that do not stay, neurons that are fetched, experts
+    /// that are not in memory, a row of the embeddings.
     package let flashBytesPerToken: Double
     /// Bytes of weights that computing touches.
     package let weightBytesPerToken: Double
@@ -23,15 +23,19 @@ package struct SpeedPrediction: Sendable, Equatable {
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
         let hits = experts > 0 ? Double(plan.expertSlotCount) / Double(experts) : nil
         let usedBytes = manifest.experts.reduce(0) { $0 + used * $1.stride }
-        let streamed = plan.units.reduce(0) { $0 + ($1.pinnedOffset == nil ? $1.footprint : 0) }
+        let way =
+            sizing.neuronWays.first { $0.mode == plan.sparse?.mode ?? .off }
+            ?? NeuronWay(streaming: plan)
+        let streamed = way.bytes
         expertHitRate = hits
         readsWeights = streamed > 0 || (hits ?? 1) < 1
         flashBytesPerToken =
-            Double(streamed + plan.embeddingWindowBytes)
+            streamed + Double(plan.embeddingWindowBytes)
             + Double(usedBytes) * (1 - (hits ?? 1))
-        weightBytesPerToken = Double(
-            manifest.matrices.reduce(0) { $0 + $1.byteCount }
-                + manifest.experts.reduce(0) { $0 + used * $1.bundleBytes })
+        let matrixBytes = Double(manifest.matrices.reduce(0) { $0 + $1.byteCount })
+        weightBytesPerToken =
+            (manifest.neurons == nil ? matrixBytes : way.touchedBytes)
+            + Double(manifest.experts.reduce(0) { $0 + used * $1.bundleBytes })
     }
 
     /// Reading and computing at once, a token takes the longer of the two. A bandwidth that is not

@@ -7,6 +7,9 @@ internal import LinuxSystem
 package enum DriveProbe {
     package static let readSizes = [64 << 10, 256 << 10, 512 << 10, 1 << 20, 2 << 20, 4 << 20]
     package static let depths = [1, 2, 4, 8, 16, 32]
+    /// What neurons are read in. Measured scattered alone, for what a read of its own costs.
+    private static let smallSizes = [4 << 10, 16 << 10]
+    private static let smallDepths = [8, 32]
     /// Memory that reads land in, also those of the largest size and depth.
     package static let memoryBytes = 16 << 20
     /// Files that reads go across, at most.
@@ -83,11 +86,12 @@ package enum DriveProbe {
         }
         if kinds.isEmpty { kinds = [DriveChoice(readBytes: readSizes[0], depth: 1)] }
         kinds.sort { ($0.readBytes * $0.depth, $0.depth) < ($1.readBytes * $1.depth, $1.depth) }
-        var speeds: [DriveSpeed] = []
+        var speeds = rate.isPaced ? [] : try smallSpeeds(track, effort, inFlightMax: inFlightMax)
         for kind in kinds {
             for pattern in track.patterns where !(rate.isPaced && pattern == .forward) {
                 let spent = MonotonicClock.nanoseconds - startNanoseconds
-                if !speeds.isEmpty && spent >= effort.nanosecondsMax { return speeds }
+                let hasAny = speeds.contains { $0.readBytes >= readSizes[0] }
+                if hasAny && spent >= effort.nanosecondsMax { return speeds }
                 var speed: Double
                 if rate.isPaced {
                     speed = min(
@@ -105,6 +109,23 @@ package enum DriveProbe {
                     DriveSpeed(
                         pattern: pattern, readBytes: kind.readBytes, depth: kind.depth,
                         bytesPerSecond: speed))
+            }
+        }
+        return speeds
+    }
+
+    private static func smallSpeeds(
+        _ track: DriveTrack, _ effort: Effort, inFlightMax: Int
+    ) throws(WeightError) -> [DriveSpeed] {
+        var speeds: [DriveSpeed] = []
+        for readBytes in smallSizes {
+            for depth in smallDepths where readBytes * depth <= inFlightMax {
+                speeds.append(
+                    DriveSpeed(
+                        pattern: .scattered, readBytes: readBytes, depth: depth,
+                        bytesPerSecond: try track.bytesPerSecond(
+                            .scattered, readBytes: readBytes, depth: depth,
+                            nanoseconds: effort.nanosecondsPerSpeed)))
             }
         }
         return speeds

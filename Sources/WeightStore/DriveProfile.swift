@@ -47,6 +47,8 @@ package struct DriveProfile: Sendable, Equatable {
     /// When one read has ended, the others in flight must last this long: the thread that issues
     /// the next one may be computing.
     private static let slackSeconds = 0.001
+    /// Kept measurements may claim any speed.
+    private static let gapBytesLimit = 1 << 30
 
     /// `io_uring` or `pread`.
     package let readerKind: String
@@ -89,7 +91,8 @@ package struct DriveProfile: Sendable, Equatable {
         guard !isPaced, let least = small.map(\.readBytes).min() else { return 0 }
         let rate = small.filter { $0.readBytes == least }.map(\.bytesPerSecond).max() ?? 0
         guard rate > 0 else { return 0 }
-        return Int(Double(least) * max(0, bytesPerSecondMax / rate - 1))
+        let bytes = Double(least) * max(0, bytesPerSecondMax / rate - 1)
+        return Int(min(bytes, Double(Self.gapBytesLimit)))
     }
 
     /// Of the sizes and depths that keep the drive busy while the thread that issues reads
@@ -119,11 +122,13 @@ package struct DriveProfile: Sendable, Equatable {
     }
 
     /// For each size and depth the slower of scattered reads and reads across files: what streaming
-    /// may meet. Forward reads only where nothing else was measured.
+    /// may meet. Forward reads, and small ones, only where nothing else was measured.
     private var slowestPerKind: [DriveSpeed] {
         var slowest: [DriveChoice: DriveSpeed] = [:]
-        let wanted = speeds.filter { $0.pattern != .forward }
-        for speed in wanted.isEmpty ? speeds : wanted {
+        let large = speeds.filter { $0.readBytes >= DriveProbe.readSizes[0] }
+        let usable = large.isEmpty ? speeds : large
+        let wanted = usable.filter { $0.pattern != .forward }
+        for speed in wanted.isEmpty ? usable : wanted {
             let kind = DriveChoice(readBytes: speed.readBytes, depth: speed.depth)
             if let other = slowest[kind], other.bytesPerSecond <= speed.bytesPerSecond { continue }
             slowest[kind] = speed

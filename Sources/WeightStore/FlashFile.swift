@@ -48,6 +48,9 @@ package protocol FlashTuner: Sendable {
     ///
     /// Called on the thread that will read. May take `memoryBytes` of memory until it returns.
     func tuned(_ options: FlashOptions, path: String, memoryBytes: Int) -> FlashOptions
+
+    /// What is known of the drive that holds `path`, and of memory. Measures nothing.
+    func speeds(forFile path: String) -> MachineSpeeds
 }
 
 /// Files opened for streaming.
@@ -75,7 +78,7 @@ package enum FlashFile {
         return FlashReader(
             queue: options.interposer?(queue, arena) ?? queue, fileName: path,
             pieceBytesMax: options.pieceBytesMax,
-            blockBytes: isDirect ? try blockBytes(path: path, least: options.readBytesMin) : 4096,
+            blockBytes: isDirect ? try directBlockBytes(path, options) : 4096,
             droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read),
             stallNanosecondsMax: options.stallNanosecondsMax)
     }
@@ -102,12 +105,22 @@ package enum FlashFile {
         return true
     }
 
-    /// What direct reads of `path` may begin and end at multiples of: the least that works, from
-    /// `least` to 4 KiB.
-    private static func blockBytes(path: String, least: Int) throws(SystemError) -> Int {
+    /// What reads of `path` begin and end at multiples of: pages, or a drive's blocks where direct
+    /// reads work.
+    package static func blockBytes(
+        path: String, options: FlashOptions
+    ) throws(SystemError) -> Int {
+        guard options.mayReadDirectly, try supportsDirectReads(path: path) else { return 4096 }
+        return try directBlockBytes(path, options)
+    }
+
+    /// The least that works, from ``FlashOptions/readBytesMin`` to 4 KiB.
+    private static func directBlockBytes(
+        _ path: String, _ options: FlashOptions
+    ) throws(SystemError) -> Int {
         let file = try FileDescriptor(path: path, mode: .readDirect)
         let arena = try MemoryArena(byteCount: 4096)
-        for bytes in [512, 1024, 2048] where bytes >= least {
+        for bytes in [512, 1024, 2048] where bytes >= options.readBytesMin {
             var room = arena.mutableBytes(at: bytes % 4096, byteCount: bytes)
             if (try? file.read(at: UInt64(bytes), into: &room)) == bytes { return bytes }
         }

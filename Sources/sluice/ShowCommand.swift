@@ -30,6 +30,8 @@ struct ShowCommand: ParsableCommand {
         }
         let sizing = try ModelInstance.sizing(path: path, options: options)
         describeBudget(sizing, packed)
+        let speeds = options.flash.tuner?.speeds(forFile: path) ?? MachineSpeeds()
+        for way in sizing.neuronWays { describe(way, speeds) }
         describeSpeed(SpeedPrediction(sizing, packed.manifest), path)
     }
 
@@ -109,6 +111,26 @@ struct ShowCommand: ParsableCommand {
                 Terminal.line(Self.row("note", "\(shortage)"))
             }
         }
+    }
+
+    /// What a token is expected to read one way or another.
+    private func describe(_ way: NeuronWay, _ speeds: MachineSpeeds) {
+        let name =
+            switch way.mode {
+            case .off: "all neurons"
+            case .exact: "those that fire"
+            case .predicted: "those predicted"
+            }
+        var parts = ["\(ByteSize.format(UInt64(way.bytes))) from flash for each token"]
+        if way.mode != .off {
+            let fetched = ByteSize.format(UInt64(way.fetchedBytes))
+            parts.append("\(fetched) of it in \(Int(way.fetchedReads.rounded())) reads")
+        }
+        if let seconds = speeds.seconds(way) {
+            parts.append("\((seconds * 10000).rounded() / 10) ms")
+        }
+        if way.mode == .predicted { parts.append("lossy: --sparse predicted") }
+        Terminal.line(Self.row("  " + name, parts.joined(separator: ", ")))
     }
 
     /// A prediction from what `sluice tune` or the daemon measured; it measures nothing itself.

@@ -101,6 +101,43 @@ import WeightStore
         }
     }
 
+    /// How far apart small reads are joined: measured, unless a profile says it.
+    @Test func gapsFollowTheDrive() throws {
+        try withBench { bench in
+            func gap(_ tuner: DriveTuner) -> [Int?] {
+                let options = tuner.tuned(
+                    FlashOptions(), path: bench.model, memoryBytes: 256 << 10)
+                let speeds = tuner.speeds(forFile: bench.model)
+                return [options.gapBytesMax, speeds.gapBytesMax, speeds.drive?.gapBytes]
+            }
+            // Nothing is known, and this does not measure.
+            #expect(gap(bench.tuner(measures: false)) == [FlashOptions().gapBytesMax, nil, nil])
+            #expect(!FileSystem.exists(bench.kept.path))
+            var known = try Self.measurements(of: bench.model)
+            let device = try #require(known.drives.first).device
+            func speed(_ bytes: Int, _ rate: Double) -> DriveSpeed {
+                DriveSpeed(
+                    pattern: .scattered, readBytes: bytes, depth: 32, bytesPerSecond: rate)
+            }
+            known.add(
+                Measurements.Drive(
+                    device: device, measured: 1_700_000_000,
+                    profile: DriveProfile(
+                        readerKind: "io_uring", isDirect: true,
+                        speeds: [speed(4096, 1e8), speed(1 << 20, 1e9)],
+                        bytesPerSecondSustained: 9e8, memoryBytes: 16 << 20)))
+            known.memory = Measurements.Memory(bytesPerSecond: 3e10, threads: 2)
+            try bench.kept.write(known)
+            #expect(gap(bench.tuner()) == [9 * 4096, 9 * 4096, 9 * 4096])
+            #expect(bench.tuner().speeds(forFile: bench.model).memoryBytesPerSecond == 3e10)
+            var fixed = Profile().flash
+            fixed.gapBytesMax = 0
+            let untouched = FlashOptions().gapBytesMax
+            #expect(gap(bench.tuner(fixed: fixed)) == [untouched, 0, 9 * 4096])
+            #expect(bench.taken().isEmpty)
+        }
+    }
+
     @Test(arguments: ["", "{", "[]", "{\"version\":2,\"drives\":[]}", "\u{0}\u{1}"])
     func damageIsSaidOnceAndMeasuredAgain(_ text: String) throws {
         try withBench { bench in
@@ -231,6 +268,7 @@ import WeightStore
                 for drive in known.drives {
                     #expect(drive.profile.choice.readBytes % 4096 == 0, "seed \(seed)")
                     #expect((1...1024).contains(drive.profile.choice.depth), "seed \(seed)")
+                    #expect(drive.profile.gapBytes >= 0, "seed \(seed)")
                 }
             }
         }

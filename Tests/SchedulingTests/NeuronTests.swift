@@ -113,56 +113,10 @@ import WeightStore
     /// Gives every layer's neurons other places, as calibration may.
     private func reorderNeurons(of path: String, seed: UInt64) throws {
         let model = try PackedModel(source: FileByteSource(path: path))
-        var bytes = try #require(fileBytes(path))
-        var manifest = model.manifest
         var random = SplitMix(seed: seed)
-        for (layer, record) in try #require(manifest.neurons).enumerated() {
-            let old = bytes
-            let places = (0..<record.count).shuffled(using: &random)
-            let base = Int(record.offset)
-            for (neuron, place) in places.enumerated() {
-                func move(from: Int, to: Int, count: Int) {
-                    let (from, to) = (base + from, base + to)
-                    bytes.replaceSubrange(to..<to + count, with: old[from..<from + count])
-                }
-                move(
-                    from: record.firstRowOffset(place: neuron),
-                    to: record.firstRowOffset(place: place), count: record.recordBytes)
-            }
-            var checksums: [UInt32] = []
-            for bundle in 0..<record.bundleCount {
-                let start = base + bundle * record.bundleBytes
-                checksums.append(Checksum.of(bytes[start..<start + record.bundleBytes]))
-            }
-            manifest.neurons?[layer].isReordered = true
-            manifest.neurons?[layer].checksums.checksum = put(
-                checksums, at: record.checksums.offset, in: &bytes)
-            manifest.neurons?[layer].places.checksum = put(
-                places.map(UInt32.init), at: record.places.offset, in: &bytes)
+        let orders = try #require(model.manifest.neurons).map { record in
+            (0..<UInt32(record.count)).shuffled(using: &random)
         }
-        try write(manifest, bytes, to: path)
-    }
-
-    private func put(_ words: [UInt32], at offset: UInt64, in bytes: inout [UInt8]) -> UInt32 {
-        let raw = words.flatMap { word in
-            (0..<4).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) }
-        }
-        bytes.replaceSubrange(Int(offset)..<Int(offset) + raw.count, with: raw)
-        return Checksum.of(raw[...])
-    }
-
-    private func write(_ manifest: PackedManifest, _ bytes: [UInt8], to path: String) throws {
-        let header = try PackedHeader(source: FileByteSource(path: path))
-        let json = try manifest.encodedJSON(file: path)
-        let start = Int(header.manifest.offset)
-        let changed = PackedHeader(
-            manifest: PackedExtent(
-                offset: UInt64(start), byteCount: json.count, checksum: Checksum.of(json[...])),
-            fileByteCount: UInt64(start + json.count))
-        let whole =
-            changed.encoded + bytes[PackedLayout.headerBytes..<start] + json
-        let file = try FileDescriptor(path: path, mode: .readWrite)
-        try file.write(unsafe whole.span.bytes, at: 0)
-        try file.truncate(byteCount: UInt64(whole.count))
+        try NeuronReordering(path: path).write(to: path, orders: orders, processID: getpid())
     }
 }

@@ -97,6 +97,61 @@ import WeightStore
         }
     }
 
+    /// A drive that does not answer for five seconds while neurons are fetched: one clear error for
+    /// the request, and once it answers the model computes as before.
+    @Test(arguments: ["arcee-q8_0", "llama-relu"])
+    func stalledFetchEndsTheRequestAlone(name: String) throws {
+        try Self.withPacked(name) { path in
+            let script = FaultScript()
+            var options = ModelOptions()
+            options.threads = 1
+            options.logitsRowsMax = 1
+            options.prefillChunkTokens = 8
+            options.sparse = .exact
+            // Far above what a busy machine's own pauses take.
+            options.flash.stallNanosecondsMax = 1_000_000_000
+            options.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            // Nearly all else that decoding needs stays.
+            let most: Int = try #require(try Self.budgets(path, options).last)
+            options.memoryBytesMax = most
+            let model = try ModelInstance(path: path, options: options)
+            func evaluate(_ count: Int = 6) throws -> Evaluation {
+                try Evaluator(model: model).evaluate(Self.tokens, generate: count)
+            }
+            func reads(_ count: Int) throws -> Int {
+                script.arm(nil)
+                _ = try evaluate(count)
+                return script.reads
+            }
+            let expected = try evaluate()
+            let middle = (try reads(2) + reads(6)) / 2
+            let fetched = model.store.sparseStatistics.bundlesRead
+            script.arm(.stall(nanoseconds: 5_000_000_000), at: middle)
+            do {
+                _ = try evaluate()
+                Issue.record("a drive that does not answer was waited for")
+            } catch EvaluationError.read(let failure) {
+                #expect(failure.file == path)
+                #expect(failure.cause == .stalled(seconds: 1))
+                #expect(failure.description.contains("has not answered for 1.0 s"))
+            }
+            #expect(script.hasFired)
+            #expect(model.store.sparseStatistics.bundlesRead > fetched, "not while fetching")
+            script.arm(nil)
+            // Until the drive answers, requests may fail; they never compute anything else.
+            var found: Evaluation?
+            while found == nil {
+                do {
+                    found = try evaluate()
+                } catch EvaluationError.read(let failure) {
+                    #expect(failure.cause == .stalled(seconds: 1))
+                }
+            }
+            #expect(found == expected)
+            #expect(try evaluate() == expected)
+        }
+    }
+
     /// Missing, damaged, or another model's predictors: said, and nothing is predicted.
     @Test func predictorsThatCannotBeUsedAreSaid() throws {
         try Self.withPacked("arcee-q8_0") { path in

@@ -12,7 +12,7 @@ enum ImportRules {
         ["Scheduling"],
         ["HTTPInterface", "Calibration"],
         ["DaemonCore"],
-        ["sluiced", "sluice", "kernel-benchmark", "cache-simulator"]
+        ["sluiced", "sluice", "kernel-benchmark", "cache-simulator", "read-benchmark"]
     ]
 
     /// Modules that only some targets may import.

@@ -113,6 +113,30 @@ import WeightStore
         #expect(Self.choice([speed(1024, 1, 100, .forward)]) == [1024, 1])
     }
 
+    /// Small reads tell what a read costs; they are never what weights are read in.
+    @Test func smallReadsSayWhatAReadCosts() {
+        func gap(_ speeds: [DriveSpeed], isPaced: Bool = false) -> Int {
+            DriveProfile(
+                readerKind: "io_uring", isDirect: true, speeds: speeds,
+                bytesPerSecondSustained: 1, isPaced: isPaced, memoryBytes: 16 << 20
+            ).gapBytes
+        }
+        // Half as fast as the fastest: a read costs as much as its own bytes.
+        #expect(gap([speed(64, 32, 500), speed(1024, 8, 1000)]) == 64 << 10)
+        // The smallest that was measured counts, at its best depth.
+        let small = [
+            speed(4, 8, 50), speed(4, 32, 125), speed(64, 32, 500), speed(1024, 8, 1000)
+        ]
+        #expect(gap(small) == 7 * 4096)
+        #expect(gap(small, isPaced: true) == 0)
+        #expect(gap([speed(64, 1, 500, .forward)]) == 0)
+        #expect(gap([speed(4, 32, 1000), speed(1024, 8, 1000)]) == 0)
+        // What a damaged file may say.
+        #expect(gap([speed(4, 32, 1e-300), speed(1024, 8, 1e9)]) == 1 << 30)
+        #expect(Self.choice([speed(4, 32, 5000), speed(256, 8, 500)]) == [256, 8])
+        #expect(Self.choice([speed(4, 32, 5000)]) == [4, 32])
+    }
+
     @Test func aPacedDriveIsAsFastAsItsPace() {
         func profile(isPaced: Bool) -> DriveProfile {
             DriveProfile(
