@@ -158,8 +158,8 @@ package final class FlashReader {
 
     /// Starts reading. Completions come from ``next(waiting:)``, in any order.
     ///
-    /// - Parameter isLast: whether the kernel is to be told at once; of several small requests, only
-    ///   the last one need be.
+    /// - Parameter isLast: whether the kernel is to be told at once; of several small requests,
+    ///   only the last one need be.
     /// - Throws: `ReadFailure` when the kernel does not take reads at all.
     package func submit(
         _ request: ReadRequest, isLast: Bool = true

@@ -193,12 +193,10 @@ package enum FiringRates: Sendable {
         _ layer: PackedNeuronLayer, index: Int, mode: SparseMode, windowRows: Int
     ) -> Fetch {
         let rows = min(windowRows, layer.count)
-        let predictors: NeuronPredictors
-        switch self {
-        case .alike(let rate): return Self.alike(layer, rate: rate, rows: rows)
-        case .calibrated(let known): predictors = known
-        }
-        precondition(predictors.layers[index].frequencies.count == layer.count)
+        if case .alike(let rate) = self { return Self.alike(layer, rate: rate, rows: rows) }
+        guard case .calibrated(let predictors) = self, index < predictors.layers.count,
+            predictors.layers[index].frequencies.count == layer.count
+        else { return Self.alike(layer, rate: Self.densityAssumed, rows: rows) }
         let known = predictors.layers[index]
         let outside = Self.outside(known, rows: rows)
         let sum = known.frequencies.reduce(0.0) { $0 + Double($1) } / 65535

@@ -137,16 +137,23 @@ import WeightStore
 
     /// Neurons that always fire are read whole unless told otherwise, and so are small ones of
     /// which a few in each bundle fire; where most bundles are silent they are not.
+    /// The sparsity that was asked for counts in what a token is expected to read; that decides.
     @Test func costDecides() throws {
         try Self.withBundled("llama-q8_0") { path in
             try Self.saveThresholds(of: path)
             var options = ModelOptions()
             options.memoryBytesMax = try Fixtures.leastBytes(path) { $0.sparse = .exact }
-            #expect(try ModelInstance.sizing(path: path, options: options).plan.sparse == nil)
-            options.activationSparsity = 0.5
-            #expect(try ModelInstance.sizing(path: path, options: options).plan.sparse == nil)
-            options.activationSparsity = 0.995
-            #expect(try ModelInstance.sizing(path: path, options: options).plan.sparse != nil)
+            var fetched: [Double] = []
+            for sparsity in [nil, 0.5, 0.995] as [Float?] {
+                options.activationSparsity = sparsity
+                let sizing = try ModelInstance.sizing(path: path, options: options)
+                let ways = sizing.neuronWays
+                try #require(ways.map(\.mode) == [.off, .exact])
+                #expect(
+                    (sizing.plan.sparse != nil) == MachineSpeeds().prefers(ways[1], to: ways[0]))
+                fetched.append(ways[1].fetchedBytes)
+            }
+            #expect(fetched[0] > fetched[1] && fetched[1] > 10 * fetched[2])
             options.sparse = .off
             #expect(try ModelInstance.sizing(path: path, options: options).plan.sparse == nil)
         }
