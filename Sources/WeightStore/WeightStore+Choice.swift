@@ -19,13 +19,15 @@ extension WeightStore {
         }
         let costs = NeuronCosts(record, reader: reader, gapBytes: gapBytesMax)
         let worth = threshold / Float(record.bundleBytes + gapBytesMax)
+        // Looked up once for all neurons.
+        let (window, order) = (sparse.windows[layer], neurons.neurons[layer])
         var bundle: [(neuron: Int32, likelihood: Float, isChosen: Bool)] = []
         for index in 0..<record.bundleCount {
             bundle.removeAll(keepingCapacity: true)
             var sum: Float = 0
             for place in record.places(ofBundle: index) {
-                let neuron = neuron(atPlace: place, layer: layer)
-                let isMissing = sparse.windows[layer].row(of: neuron) == nil
+                let neuron = order.isEmpty ? place : Int(order[place])
+                let isMissing = window.row(of: neuron) == nil
                 let likelihood = isMissing ? likelihoods[neuron] : -1
                 sum += max(likelihood, 0)
                 bundle.append((Int32(neuron), likelihood, false))

@@ -41,6 +41,9 @@ internal import Packing
         } catch let error as CalibrationError {
             Terminal.complain("\(error)")
             Glibc.exit(CalibrateCommand.status(error))
+        } catch let error as LadderError {
+            Terminal.complain("\(error)")
+            Glibc.exit(ExitStatus.badData.rawValue)
         } catch {
             let status = ExitStatus(error)
             // Whoever pressed Ctrl-C knows.

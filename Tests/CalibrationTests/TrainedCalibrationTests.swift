@@ -58,6 +58,57 @@ struct TrainedCalibrationTests {
             besides: packed, digest: model.manifest.source.digest,
             hyperparameters: model.manifest.hyperparameters)
         #expect(loaded == predictors)
+        try measureLadder(packed, Array(tokens.suffix(112)))
+        try leastBudgetPredicts(packed)
+    }
+
+    /// Each part of reading neurons one by one reads less than the part before.
+    private func measureLadder(_ packed: String, _ tokens: [TokenID]) throws {
+        let whole = packed + ".whole"
+        defer { _ = unsafe unlink(whole) }
+        let source = try FileByteSource(path: shared + "shell-relu2-q8_0.gguf")
+        _ = try Packer(parts: [source], neurons: .whole).write(
+            to: whole, overwrite: false, processID: getpid())
+        let manifest = try PackedModel(source: FileByteSource(path: whole)).manifest
+        let bytes = manifest.matrices.reduce(0) { $0 + $1.byteCount }
+        var plan = BenchmarkPlan()
+        plan.promptTokens = 48
+        plan.generatedTokens = 64
+        plan.tokens = tokens
+        var options = ModelOptions()
+        options.contextTokens = 112
+        options.flash.gapBytesMax = 0
+        options.memoryBytesMax = try Ladder.halfBytes(
+            path: packed, wholeBytes: bytes, options: options)
+        let rows = try Ladder(path: packed, wholePath: whole, options: options, plan: plan).run()
+        #expect(rows.map(\.step) == LadderStep.allCases)
+        let read = rows.map { Double($0.run.generation.flashBytes) / 64 / Double(bytes) }
+        #expect(abs(read[0] - 1) < 0.01 && read[1] < 0.7, "\(read)")
+        #expect(read[2] < 0.6 && read[3] < 0.35 && read[4] < 0.2, "\(read)")
+        #expect(read[5] < read[4] && read[6] == read[5], "\(read)")
+        #expect(rows[2].run.loss == rows[3].run.loss)
+        for row in rows[4...] {
+            #expect(try #require(row.missed) < 0.1)
+            #expect(row.weightBytes <= bytes / 2)
+        }
+    }
+
+    /// What a refused budget says is needed suffices, to the byte.
+    private func leastBudgetPredicts(_ packed: String) throws {
+        var options = ModelOptions()
+        options.sparse = .predicted
+        options.contextTokens = 64
+        options.memoryBytesMax = 1
+        do {
+            _ = try ModelInstance(path: packed, options: options)
+            Issue.record("one byte was accepted")
+        } catch LoadError.budget(let error) {
+            options.memoryBytesMax = error.needed.sumBytes
+        }
+        let model = try ModelInstance(path: packed, options: options)
+        #expect(model.plan.sparse?.mode == .predicted)
+        #expect(try Evaluator(model: model).evaluate([TokenID(5), TokenID(9)], generate: 2)
+            .greedy.count == 2)
     }
 
     @Test func modelsThatAreNotSparseAreRefused() throws {
