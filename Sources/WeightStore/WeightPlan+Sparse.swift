@@ -66,8 +66,8 @@ package struct SparsePlan: Sendable, Equatable {
 }
 
 extension WeightPlan {
-    private static let sparseSlotCounts = 4...32
-    private static let sparseSlotBytesMax = 16 << 10
+    private static let sparseSlotCounts = 4...128
+    private static let sparseSlotBytesMax = 4 << 10
     /// Of all neurons' bytes, what slots take; of a layer's neurons, those that are fetched
     /// together. Most of the memory is the windows'.
     private static let slotsDivisor = 128

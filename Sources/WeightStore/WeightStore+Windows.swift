@@ -60,9 +60,8 @@ extension WeightStore {
             let neuron = neuron(atPlace: place, layer: layer)
             guard sparse.isWanted[neuron] else { continue }
             sparse.isWanted[neuron] = false
-            guard let row = sparse.freeRows.popLast() else {
-                preconditionFailure("a window has no more neurons than there are rows for")
-            }
+            // Layers that come later may still hold more than their share.
+            guard let row = sparse.freeRows.popLast() else { continue }
             let offset = record.firstRowOffset(place: place) - first
             let part = plan.part(record)
             arena.copy(

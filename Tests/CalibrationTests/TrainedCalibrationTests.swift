@@ -91,6 +91,12 @@ struct TrainedCalibrationTests {
             #expect(try #require(row.missed) < 0.1)
             #expect(row.weightBytes <= bytes / 2)
         }
+        // Prompts take memory from windows that decoding has filled: rows must not run out.
+        options.sparse = .predicted
+        plan.runs = 3
+        plan.generatedTokens = 24
+        let model = try ModelInstance(path: packed, options: options)
+        #expect(try Benchmark(model: model, plan: plan).run().count == 3)
     }
 
     /// What a refused budget says is needed suffices, to the byte.

@@ -33,6 +33,24 @@ import WeightStore
         }
     }
 
+    /// Prompts take memory from windows that decoding has filled, again and again.
+    @Test(arguments: models) func promptsFollowDecoding(name: String) throws {
+        try Self.withPacked(name) { path in
+            var options = ModelOptions()
+            options.logitsRowsMax = 8
+            options.sparse = .exact
+            for bytes in try Self.budgets(path, options) {
+                options.memoryBytesMax = bytes
+                let model = try ModelInstance(path: path, options: options)
+                let evaluator = Evaluator(model: model)
+                let first = try evaluator.evaluate(Self.tokens, generate: 16)
+                for _ in 0..<3 {
+                    #expect(try evaluator.evaluate(Self.tokens, generate: 16) == first)
+                }
+            }
+        }
+    }
+
     /// A reordered file holds the same model.
     @Test(arguments: models) func orderChangesNothing(name: String) throws {
         try Self.withPacked(name) { path in
