@@ -113,8 +113,9 @@ struct TrainedCalibrationTests {
         }
         let model = try ModelInstance(path: packed, options: options)
         #expect(model.plan.sparse?.mode == .predicted)
-        #expect(try Evaluator(model: model).evaluate([TokenID(5), TokenID(9)], generate: 2)
-            .greedy.count == 2)
+        #expect(
+            try Evaluator(model: model).evaluate([TokenID(5), TokenID(9)], generate: 2)
+                .greedy.count == 2)
     }
 
     @Test func modelsThatAreNotSparseAreRefused() throws {
