@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -69,3 +70,5 @@ void clinux_spin_hint(void) {
     __asm__ __volatile__("isb");
 #endif
 }
+
+void clinux_release_memory(void) { malloc_trim(0); }

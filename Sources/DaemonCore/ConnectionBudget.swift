@@ -9,8 +9,10 @@ package struct ConnectionBudget: Sendable, Equatable {
     private static let bytesRange = (3 << 19)...(24 << 20)
     /// Share of the whole budget.
     private static let divisor = 16
-    /// What an idle connection takes, rounded up from a measurement (8 KiB).
-    private static let connectionBytes = 16 << 10
+    /// What a connection takes: its channel and handlers, and one read (4 KiB), as measured.
+    private static let connectionBytes = 12 << 10
+    /// Descriptors that are not for clients: standard streams, event loops, models, drives.
+    package static let otherDescriptors = 64
 
     package let byteCount: Int
 
@@ -28,14 +30,24 @@ package struct ConnectionBudget: Sendable, Equatable {
         self.init(memoryBytes: memoryBytes, limitBytes: MemoryLimits.smallestBytes())
     }
 
-    /// Half for bodies on their way in, a quarter for idle connections, a quarter for answers on
-    /// their way out.
-    package var limits: HTTPLimits {
+    /// Half for what arrives, a quarter for connections as such, a quarter for answers on their way
+    /// out. A fifth of all connections is for telling clients that they have to wait, and a quarter
+    /// of the rest stays free of generations.
+    ///
+    /// - Parameters:
+    ///   - descriptors: how many files the process may have open.
+    ///   - queueMax: requests that may wait for the model.
+    package func limits(descriptors: Int, queueMax: Int) -> HTTPLimits {
         var limits = HTTPLimits()
         limits.bodyBytesTotalMax = byteCount / 2
         limits.bodyBytesMax = min(limits.bodyBytesMax, limits.bodyBytesTotalMax)
-        limits.connectionsMax = min(
-            limits.connectionsMax, byteCount / 4 / Self.connectionBytes)
+        let connections = min(
+            limits.connectionsMax + limits.leavingMax, byteCount / 4 / Self.connectionBytes,
+            max(descriptors - Self.otherDescriptors, 5))
+        limits.leavingMax = max(connections / 5, 1)
+        limits.connectionsMax = connections - limits.leavingMax
+        limits.generationsMax = max(min(queueMax, limits.connectionsMax * 3 / 4), 1)
+        limits.answerBytesTotalMax = byteCount / 4
         limits.pendingBytesMax = min(limits.pendingBytesMax, byteCount / 4 / 4)
         return limits
     }

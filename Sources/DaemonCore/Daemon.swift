@@ -73,6 +73,8 @@ package final class Daemon {
             service: service, configuration: serverConfiguration(), eventLoop: group.next())
         for descriptor in activatedSockets + (bound.map { [$0.descriptor] } ?? []) {
             try server.listen(descriptor: descriptor, group: group)
+            // The framework has made it 128, which a burst of clients overruns.
+            try SystemCalls.lengthenQueue(descriptor)
         }
         let place = bound?.path ?? "the socket unit's socket"
         log.log(.info, "serving", ["socket": place, "library": configuration.library.directory])
@@ -84,7 +86,10 @@ package final class Daemon {
         (service as? any StoppableService)?.stop()
         // The event loop's thread ends with the process: shutting it down in order would start
         // Dispatch's threads for nothing.
-        log.log(.info, "stopped", ["requests": "\(metrics.current.requests)"])
+        let counts = metrics.current
+        log.log(
+            .info, "stopped",
+            ["requests": "\(counts.requests)", "refused": "\(counts.refusals)"])
     }
 
     private func bindSocket() throws -> BoundSocket {
@@ -97,10 +102,13 @@ package final class Daemon {
 
     private func serverConfiguration() -> HTTPServerConfiguration {
         let (log, metrics) = (self.log, self.metrics)
+        let refused = RepeatedNotice("requests refused: too many at once", log: log)
+        let unaccepted = RepeatedNotice("connections wait: not accepted", log: log)
         var server = HTTPServerConfiguration(
             now: { SystemCalls.now() }, identify: { PeerIdentity.identify($0) },
             onRequest: { record in
                 metrics.add(record)
+                if record.isRefusal { refused.report("\(record.status) for \(record.route)") }
                 log.log(
                     .debug, "request",
                     [
@@ -110,10 +118,27 @@ package final class Daemon {
                         "generated_tokens": "\(record.generatedTokens)"
                     ])
             })
+        server.onAcceptFailure = { unaccepted.report("\($0)") }
+        server.releaseMemory = { ProcessMemory.release() }
         server.defaults = configuration.profile.generation.sampling
-        server.limits =
-            ConnectionBudget(memoryBytes: configuration.profile.memory.budgetBytes).limits
+        server.limits = limits()
         return server
+    }
+
+    /// The limits of the HTTP interface, within the memory budget and the process's descriptors.
+    private func limits() -> HTTPLimits {
+        let budget = ConnectionBudget(memoryBytes: configuration.profile.memory.budgetBytes)
+        let queueMax = configuration.profile.service.queueMax
+        let wished = budget.limits(descriptors: .max, queueMax: queueMax)
+        let descriptors = SystemCalls.raiseDescriptorLimit(
+            to: wished.connectionsMax + wished.leavingMax + ConnectionBudget.otherDescriptors)
+        let limits = budget.limits(descriptors: descriptors, queueMax: queueMax)
+        if limits.connectionsMax < wished.connectionsMax {
+            log.log(
+                .warning, "fewer connections than memory allows: too few open files (ulimit -n)",
+                ["connections": "\(limits.connectionsMax)", "open_files": "\(descriptors)"])
+        }
+        return limits
     }
 
     // MARK: serving
@@ -153,7 +178,9 @@ package final class Daemon {
 
     private func currentStatus(_ service: any GenerationService) -> String {
         let counts = metrics.current
-        let served = "\(counts.requests) requests, \(counts.generatedTokens) tokens generated"
+        let refused = counts.refusals > 0 ? ", \(counts.refusals) refused" : ""
+        let served =
+            "\(counts.requests) requests\(refused), \(counts.generatedTokens) tokens generated"
         switch service.state {
         case .ready(let model): return "Ready; \(model ?? "no model") loaded; \(served)"
         case .loading(let model): return "Loading \(model); \(served)"

@@ -12,6 +12,8 @@ package final class Metrics: Sendable {
         /// Statuses 500 and above.
         package var serverErrors = 0
         package var disconnects = 0
+        /// Requests and connections that were told to come back later: too many at once.
+        package var refusals = 0
         package var promptTokens = 0
         package var generatedTokens = 0
     }
@@ -27,6 +29,7 @@ package final class Metrics: Sendable {
             counts.requests += 1
             if (400..<500).contains(record.status) { counts.clientErrors += 1 }
             if record.status >= 500 { counts.serverErrors += 1 }
+            if record.isRefusal { counts.refusals += 1 }
             if record.outcome == "disconnected" { counts.disconnects += 1 }
             counts.promptTokens += record.promptTokens
             counts.generatedTokens += record.generatedTokens

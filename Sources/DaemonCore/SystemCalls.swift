@@ -65,6 +65,28 @@ enum SystemCalls {
         }
     }
 
+    /// Raises the soft limit of open files to `wanted`, or as far as the hard limit lets (see
+    /// getrlimit(2)), and returns what holds now.
+    static func raiseDescriptorLimit(to wanted: Int) -> Int {
+        let resource = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+        var limit = rlimit()
+        guard unsafe getrlimit(resource, &limit) == 0 else { return wanted }
+        let target = min(UInt64(wanted), UInt64(limit.rlim_max))
+        if limit.rlim_cur < target {
+            var raised = limit
+            raised.rlim_cur = rlim_t(target)
+            if unsafe setrlimit(resource, &raised) == 0 { limit = raised }
+        }
+        return Int(clamping: limit.rlim_cur)
+    }
+
+    /// Makes the queue of a listening socket as long as the system lets (listen(2)).
+    static func lengthenQueue(_ listener: CInt) throws(SystemError) {
+        guard listen(listener, 4096) == 0 else {
+            throw SystemError("listen", errorNumber: errno)
+        }
+    }
+
     /// Seconds since 1970.
     static func now() -> Int64 { Int64(time(nil)) }
 

@@ -44,7 +44,7 @@ package struct AnswerWriter {
     package func opening() -> ByteBuffer? {
         guard options.kind == .chat else { return nil }
         return chunk { buffer in
-            buffer.writeStaticString("\"delta\":{\"role\":\"assistant\",\"content\":null},")
+            buffer.writeStaticString("\"delta\":{\"role\":\"assistant\",\"content\":\"\"},")
             buffer.writeStaticString("\"logprobs\":null,\"finish_reason\":null")
         }
     }
@@ -92,8 +92,13 @@ package struct AnswerWriter {
     /// The end of a stream.
     package static var done: ByteBuffer { ByteBuffer(staticString: "data: [DONE]\n\n") }
 
-    /// A comment that keeps a silent stream alive.
-    package static var ping: ByteBuffer { ByteBuffer(staticString: ": ping\n\n") }
+    /// A comment that keeps a silent stream alive and tells what it waits for.
+    package static func comment(_ text: StaticString) -> ByteBuffer {
+        var buffer = ByteBuffer(staticString: ": ")
+        buffer.writeStaticString(text)
+        buffer.writeStaticString("\n\n")
+        return buffer
+    }
 
     /// The error event that ends a stream.
     package static func failure(_ failure: HTTPFailure) -> ByteBuffer {

@@ -7,13 +7,13 @@ internal import Scheduling
 extension ConnectionHandler {
     // MARK: routes
 
-    func answer(_ route: Route?, head: HTTPRequestHead, body: ByteBuffer) {
+    func answer(_ route: Route?, method: HTTPMethod, body: ByteBuffer) {
         do throws(HTTPFailure) {
             guard let route else {
                 throw HTTPFailure.badRequest(
                     "no such route", status: .notFound, code: "route_not_found")
             }
-            try route.check(method: head.method)
+            try route.check(method: method)
             switch route {
             case .health: try answerHealth()
             case .models: answer(ModelsWriter.list(try models()))
@@ -67,6 +67,10 @@ extension ConnectionHandler {
         guard !state.isDraining else {
             throw HTTPFailure(GenerationError(.draining, "shutting down"))
         }
+        guard state.admitGeneration(for: client) else {
+            throw HTTPFailure(
+                GenerationError(.overloaded, "too many requests wait for the model; try later"))
+        }
         start(request)
     }
 
@@ -85,6 +89,7 @@ extension ConnectionHandler {
         }
         answering.ticket = ticket
         phase = .answering(answering)
+        if request.answer.streams { scheduleComment(in: limits.streamHeadTime) }
     }
 
     private static func randomIdentifier() -> String {
@@ -102,12 +107,24 @@ extension ConnectionHandler {
         else { return }
         if case .started(_, let promptTokens) = event {
             answering.record.promptTokens = promptTokens
+            dropOrder()
         }
         let actions = exchange.receive(event)
+        let more = exchange.heldBytes - answering.heldBytes
+        let fits = state.reserve(answerBytes: more)
+        answering.heldBytes += more
         answering.exchange = exchange
         answering.record.outcome = exchange.outcome
         answering.record.generatedTokens = exchange.statistics.generatedTokens
         phase = .answering(answering)
+        guard fits || more == 0 else {
+            answering.ticket?.cancel()
+            return refuse(
+                HTTPFailure(
+                    GenerationError(
+                        .budgetExceeded,
+                        "the answers at hand exceed the memory budget; ask for a stream")))
+        }
         for action in actions {
             guard isAnswering else { return }
             perform(action)
@@ -127,76 +144,96 @@ extension ConnectionHandler {
     // MARK: bytes out
 
     private func beginStream() {
-        guard case .answering(var answering) = phase else { return }
+        guard case .answering(var answering) = phase, !answering.headIsSent else { return }
         // Without chunks (HTTP/1.0) only the connection's end can end the stream.
-        answering.keepsAlive = answering.keepsAlive && answering.head.version == .http1_1
+        answering.keepsAlive = answering.keepsAlive && answering.request.version == .http1_1
         answering.headIsSent = true
         answering.record.status = Int(HTTPResponseStatus.ok.code)
         phase = .answering(answering)
-        var head = HTTPResponseHead(version: Self.version(answering.head), status: .ok)
+        var head = HTTPResponseHead(version: Self.version(answering.request), status: .ok)
         head.headers.add(name: "Content-Type", value: "text/event-stream; charset=utf-8")
         head.headers.add(name: "Cache-Control", value: "no-cache")
-        Self.addConnection(answering.keepsAlive, to: &head)
+        addConnection(answering.keepsAlive, to: &head)
         write(.head(head), bytes: 0)
         context?.flush()
-        sentSincePing = true
-        schedulePing(generation: answering.generation)
+        sentSinceComment = true
+        scheduleComment(in: limits.commentInterval)
     }
 
     private func stream(_ bytes: ByteBuffer) {
-        sentSincePing = true
-        write(.body(.byteBuffer(bytes)), bytes: bytes.readableBytes)
+        sentSinceComment = true
+        let fits = write(.body(.byteBuffer(bytes)), bytes: bytes.readableBytes)
         context?.flush()
-        if pendingBytes > limits.pendingBytesMax { close() }
+        if pendingBytes > limits.pendingBytesMax || !fits && pendingBytes > 0 { close() }
     }
 
-    private func schedulePing(generation: UInt64) {
+    private func scheduleComment(in time: TimeAmount) {
         guard let context else { return }
+        nextComment?.cancel()
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.eventLoop.scheduleTask(in: limits.pingInterval) {
-            bound.value.ping(generation: generation)
-        }
+        nextComment = context.eventLoop.scheduleTask(in: time) { bound.value.comment() }
     }
 
-    private func ping(generation: UInt64) {
-        guard case .answering(let answering) = phase, answering.generation == generation else {
+    /// Says what a silent stream waits for; begins a stream that has not begun.
+    private func comment() {
+        guard case .answering(let answering) = phase, let exchange = answering.exchange else {
             return
         }
-        if !sentSincePing { stream(AnswerWriter.ping) }
-        sentSincePing = false
-        schedulePing(generation: generation)
+        beginStream()
+        if !sentSinceComment || !answering.headIsSent {
+            stream(AnswerWriter.comment(waiting(exchange)))
+        }
+        sentSinceComment = false
+        scheduleComment(in: limits.commentInterval)
+    }
+
+    private func waiting(_ exchange: GenerationExchange) -> StaticString {
+        if exchange.hasSpoken { return "ping" }
+        if exchange.hasStarted { return "prefill" }
+        if case .loading = state.service.state { return "loading" }
+        return "queued"
     }
 
     /// Answers with a whole JSON object.
     private func answer(_ body: ByteBuffer) {
         guard case .answering(var answering) = phase else { return }
+        guard state.fits(answerBytes: body.readableBytes, inPlaceOf: answering.heldBytes) else {
+            return refuse(
+                HTTPFailure(GenerationError(.overloaded, "too many answers wait to be taken")))
+        }
         answering.record.status = Int(HTTPResponseStatus.ok.code)
         phase = .answering(answering)
         let headers = HTTPHeaders([("Content-Type", "application/json")])
-        sendWhole(.ok, headers, body, to: answering.head, keepsAlive: answering.keepsAlive)
+        sendWhole(.ok, headers, body, to: answering.request, keepsAlive: answering.keepsAlive)
     }
 
     /// Answers with an error; within a stream that has begun, ends it with an error event.
-    private func refuse(_ failure: HTTPFailure) {
+    func refuse(_ failure: HTTPFailure) {
         guard case .answering(var answering) = phase else { return }
-        answering.record.status = Int(failure.status.code)
         if answering.record.outcome == nil { answering.record.outcome = failure.code }
+        if !answering.headIsSent { answering.record.status = Int(failure.status.code) }
         phase = .answering(answering)
-        send(failure, to: answering.head, keepsAlive: answering.keepsAlive)
+        if answering.headIsSent {
+            stream(AnswerWriter.failure(failure))
+            endAnswer()
+        } else {
+            send(failure, to: answering.request, keepsAlive: answering.keepsAlive)
+        }
     }
 
-    func send(_ failure: HTTPFailure, to head: HTTPRequestHead?, keepsAlive: Bool) {
-        sendWhole(failure.status, failure.headers, failure.body, to: head, keepsAlive: keepsAlive)
+    func send(_ failure: HTTPFailure, to request: Request?, keepsAlive: Bool) {
+        sendWhole(
+            failure.status, failure.headers, failure.body, to: request, keepsAlive: keepsAlive)
     }
 
     private func sendWhole(
         _ status: HTTPResponseStatus, _ headers: HTTPHeaders, _ body: ByteBuffer,
-        to request: HTTPRequestHead?, keepsAlive: Bool
+        to request: Request?, keepsAlive: Bool
     ) {
         var head = HTTPResponseHead(
             version: Self.version(request), status: status, headers: headers)
         head.headers.add(name: "Content-Length", value: String(body.readableBytes))
-        Self.addConnection(keepsAlive, to: &head)
+        addConnection(keepsAlive, to: &head)
         write(.head(head), bytes: 0)
         if request?.method != .HEAD {
             write(.body(.byteBuffer(body)), bytes: body.readableBytes)
@@ -205,16 +242,19 @@ extension ConnectionHandler {
     }
 
     /// The version to answer in.
-    private static func version(_ request: HTTPRequestHead?) -> HTTPVersion {
+    private static func version(_ request: Request?) -> HTTPVersion {
         request?.version == .http1_0 ? .http1_0 : .http1_1
     }
 
-    private static func addConnection(_ keepsAlive: Bool, to head: inout HTTPResponseHead) {
-        if !keepsAlive {
-            head.headers.add(name: "Connection", value: "close")
-        } else if head.version == .http1_0 {
-            head.headers.add(name: "Connection", value: "keep-alive")
+    /// Says whether the connection goes on and for how long it may be idle, a little less than it
+    /// is, so that no request meets the connection's end.
+    private func addConnection(_ keepsAlive: Bool, to head: inout HTTPResponseHead) {
+        guard keepsAlive else {
+            return head.headers.add(name: "Connection", value: "close")
         }
+        head.headers.add(name: "Connection", value: "keep-alive")
+        let seconds = limits.receiveTimeout.nanoseconds / 1_000_000_000 * 5 / 6
+        if seconds > 0 { head.headers.add(name: "Keep-Alive", value: "timeout=\(seconds)") }
     }
 
     private func endAnswer() {
@@ -224,11 +264,17 @@ extension ConnectionHandler {
             context?.flush()
             return
         }
+        nextComment?.cancel()
+        dropOrder()
+        state.release(answerBytes: answering.heldBytes)
         report(answering, outcome: answering.record.outcome)
         let continues = finishAnswer(keepsAlive: answering.keepsAlive)
         write(.end(nil), bytes: 1)
+        if !continues {
+            closing = input.readableBytes == 0 ? .atOnce : .lingering
+            dropInput()
+        }
         context?.flush()
-        if !continues { close(afterFlush: true) }
     }
 
     func report(_ answering: Answering, outcome: String?) {
@@ -238,18 +284,30 @@ extension ConnectionHandler {
         state.configuration.onRequest(record)
     }
 
-    /// Writes, counting what the client has not taken yet.
-    private func write(_ part: HTTPServerResponsePart, bytes: Int) {
-        guard let context else { return }
+    /// Writes, counting what the client has not taken yet; false when all answers together are
+    /// beyond their limit.
+    @discardableResult private func write(_ part: HTTPServerResponsePart, bytes: Int) -> Bool {
+        guard let context else { return false }
         pendingBytes += bytes
+        let fits = state.reserve(answerBytes: bytes)
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.write(Self.wrapOutboundOut(part)).whenComplete { _ in
-            bound.value.written(bytes)
+        context.write(Self.wrapOutboundOut(part)).whenComplete { result in
+            if case .success = result {
+                bound.value.written(bytes)
+            } else {
+                bound.value.dropped(bytes)
+            }
         }
+        return fits
     }
 
     private func written(_ bytes: Int) {
+        dropped(bytes)
+        if pendingBytes == 0, bytes > 0 { outputIsTaken() }
+    }
+
+    private func dropped(_ bytes: Int) {
         pendingBytes -= bytes
-        if pendingBytes == 0, closesAfterFlush { close() }
+        state.release(answerBytes: bytes)
     }
 }

@@ -32,6 +32,10 @@ struct GenerationExchange {
     private var text = ""
     private var probabilities: [ReportedProbability] = []
     private(set) var statistics = GenerationStatistics()
+    /// What an answer that is sent as a whole takes in memory until then.
+    private(set) var heldBytes = 0
+    /// Whether there was any text yet.
+    private(set) var hasSpoken = false
     /// A finish reason or an error's code, once ended.
     private(set) var outcome: String?
 
@@ -40,6 +44,9 @@ struct GenerationExchange {
         self.identifier = identifier
         self.created = created
     }
+
+    /// Whether the engine has begun with it.
+    var hasStarted: Bool { if case .started = state { true } else { false } }
 
     /// What follows from an event. Events after the last one, or out of order, are dropped.
     mutating func receive(_ event: GenerationEvent) -> [ExchangeAction] {
@@ -83,15 +90,25 @@ struct GenerationExchange {
     private mutating func text(
         _ piece: String, _ reported: [ReportedProbability], _ writer: AnswerWriter
     ) -> [ExchangeAction] {
+        hasSpoken = true
         guard answer.streams else {
             text += piece
-            if answer.includesProbabilities { probabilities += reported }
+            heldBytes += piece.utf8.count
+            if answer.includesProbabilities {
+                probabilities += reported
+                heldBytes += reported.reduce(0) { $0 + Self.heldBytes($1) }
+            }
             return []
         }
         var writer = writer
         let chunk = writer.delta(piece, probabilities: reported)
         state = .started(writer)
         return chunk.map { [.send($0)] } ?? []
+    }
+
+    /// What a token's probabilities take: each a structure and the array with the token's bytes.
+    private static func heldBytes(_ reported: ReportedProbability) -> Int {
+        (reported.alternatives.count + 1) * 96
     }
 
     private func finish(_ reason: FinishReason, _ writer: AnswerWriter) -> [ExchangeAction] {

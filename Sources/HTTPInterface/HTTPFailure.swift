@@ -15,6 +15,8 @@ package struct HTTPFailure: Error, Sendable, Equatable {
     package var retrySeconds: Int?
     /// The methods of the route, sent as `Allow` with 405.
     package var allowedMethods: String?
+    /// The content codings that are understood, sent as `Accept-Encoding` with 415.
+    package var acceptedCodings: String?
 
     package init(
         _ status: HTTPResponseStatus, _ message: String, type: String, code: String? = nil,
@@ -106,6 +108,7 @@ extension HTTPFailure {
             headers.add(name: "X-Should-Retry", value: "false")
         }
         if let allowedMethods { headers.add(name: "Allow", value: allowedMethods) }
+        if let acceptedCodings { headers.add(name: "Accept-Encoding", value: acceptedCodings) }
         return headers
     }
 }

@@ -27,6 +27,12 @@ package final class HTTPServer: Sendable {
     /// from here on.
     package func listen(descriptor: CInt, group: MultiThreadedEventLoopGroup) throws {
         let channel = try ServerBootstrap(group: group)
+            .serverChannelOption(.maxMessagesPerRead, value: 1)
+            .serverChannelInitializer { [self] channel in
+                channel.eventLoop.makeCompletedFuture { try self.setUp(listener: channel) }
+            }
+            .childChannelOption(.autoRead, value: false)
+            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { [self] channel in
                 channel.eventLoop.makeCompletedFuture { try self.setUp(channel) }
@@ -35,25 +41,37 @@ package final class HTTPServer: Sendable {
         try eventLoop.submit { self.listeners.value.append(channel) }.wait()
     }
 
-    /// Gives a new connection its handlers, or its refusal. On the event loop.
-    package func setUp(_ channel: any Channel) throws {
+    private func setUp(listener channel: any Channel) throws {
         let state = self.state.value
-        let pipeline = channel.pipeline.syncOperations
-        let handler = ConnectionHandler(state: state)
-        guard !state.isDraining, state.admit(handler) else {
-            let reason: GenerationError.Reason = state.isDraining ? .draining : .overloaded
-            let failure = HTTPFailure(GenerationError(reason, "too many connections"))
-            return try pipeline.addHandler(RefusalHandler(failure))
+        let gate = AcceptGate(state: state)
+        let others = state.onChange
+        state.onChange = {
+            others()
+            gate.update()
         }
-        let limits = state.configuration.limits
-        var decoderLimits = NIOHTTPDecoderLimitConfiguration()
-        decoderLimits.maxHeaderFieldSize = limits.headerFieldBytesMax
-        decoderLimits.maxHeaderListSize = limits.headerBytesMax
-        decoderLimits.maxHeaderFieldCount = limits.headerFieldsMax
-        try pipeline.configureHTTPServerPipeline(
-            withErrorHandling: false, withEncoderConfiguration: .init(),
-            withDecoderLimitConfiguration: decoderLimits)
+        try channel.pipeline.syncOperations.addHandler(gate)
+    }
+
+    /// Gives a new connection its handlers. On the event loop.
+    private func setUp(_ channel: any Channel) throws {
+        let state = self.state.value
+        let handler = ConnectionHandler(state: state)
+        let bound = NIOLoopBound(handler, eventLoop: eventLoop)
+        try channel.syncOptions?.setOption(
+            .recvAllocator,
+            value: FixedSizeRecvByteBufferAllocator(capacity: state.configuration.limits.readBytes))
+        let pipeline = channel.pipeline.syncOperations
+        try pipeline.addHandler(HTTPResponseEncoder())
         try pipeline.addHandler(handler)
+        // Known at once with a socket of this machine.
+        state.configuration.identify(channel).whenSuccess { client in
+            if let client { bound.value.client = client }
+        }
+        if !state.admit(handler) {
+            handler.refusal = HTTPFailure(
+                GenerationError(.overloaded, "too many connections at once"))
+        }
+        state.onChange()
     }
 
     /// Requests from here on get these sampling defaults.
@@ -93,37 +111,14 @@ extension EventLoop {
     ) -> NIOLoopBound<ServerState> {
         if inEventLoop {
             return NIOLoopBound(
-                ServerState(service: service, configuration: configuration), eventLoop: self)
+                ServerState(service: service, configuration: configuration, eventLoop: self),
+                eventLoop: self)
         }
         let made = submit {
             NIOLoopBound(
-                ServerState(service: service, configuration: configuration), eventLoop: self)
+                ServerState(service: service, configuration: configuration, eventLoop: self),
+                eventLoop: self)
         }
         do { return try made.wait() } catch { preconditionFailure("the event loop is gone") }
     }
-}
-
-/// Tells a client that there is no room for it and closes.
-private final class RefusalHandler: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
-    private let failure: HTTPFailure
-
-    init(_ failure: HTTPFailure) { self.failure = failure }
-
-    func channelActive(context: ChannelHandlerContext) {
-        let body = failure.body
-        let status = HTTPResponseStatus.serviceUnavailable
-        var bytes = ByteBuffer(string: "HTTP/1.1 \(status.code) \(status.reasonPhrase)\r\n")
-        bytes.writeString("Content-Type: application/json\r\nRetry-After: 1\r\n")
-        bytes.writeString("Connection: close\r\nContent-Length: \(body.readableBytes)\r\n\r\n")
-        bytes.writeImmutableBuffer(body)
-        let channel = context.channel
-        context.writeAndFlush(Self.wrapOutboundOut(bytes)).whenComplete { _ in
-            channel.close(promise: nil)
-        }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {}
 }

@@ -8,24 +8,47 @@ package import Scheduling
 package struct HTTPLimits: Sendable, Equatable {
     /// Longest body of one request.
     package var bodyBytesMax = 8 << 20
-    /// Bodies being received at one time, together: what they may take from the memory budget.
+    /// What arrived and is not answered yet, of all connections together: what heads and bodies may
+    /// take from the memory budget.
     package var bodyBytesTotalMax = 16 << 20
-    /// Longest single header field.
+    /// Longest single header field, longest request target.
     package var headerFieldBytesMax = 16 << 10
     /// All header fields of one request together.
     package var headerBytesMax = 64 << 10
     package var headerFieldsMax = 100
-    /// Connections at one time. A further one replaces the longest idle or, when none is idle, is
-    /// refused.
+    /// What one read takes from a connection: the most that is held of requests sent before the
+    /// one in hand was answered.
+    package var readBytes = 4 << 10
+    /// Connections at one time. A further one replaces the longest idle or, when none is idle, one
+    /// of a client that has more of them; else it is answered with 429.
     package var connectionsMax = 256
+    /// Connections, beside those, that have been refused and are being read until their client has
+    /// seen it. When there are as many, no further connection is accepted until one is over.
+    package var leavingMax = 64
+    /// Generations at one time, waiting ones too.
+    package var generationsMax = 192
     /// A stream's bytes that its client has not taken; beyond that the connection is cut.
     package var pendingBytesMax = 256 << 10
-    /// From the connection's start, or the last answer's end, until a whole request has arrived.
+    /// Answers that are being put together or have not been taken, of all connections together.
+    package var answerBytesTotalMax = 16 << 20
+    /// From the connection's start, or the last answer's end, until a request begins; from there
+    /// until its head is whole; and the longest silence within its body.
     package var receiveTimeout = TimeAmount.seconds(30)
+    /// A body may take `receiveTimeout` and its length over this.
+    package var bodyBytesPerSecondMin = 1
     /// From an answer's end until its client has taken it.
     package var sendTimeout = TimeAmount.seconds(30)
+    /// How long a connection is left alone before it counts as idle, and how long a further one
+    /// waits for a place before it is refused.
+    package var idleTime = TimeAmount.milliseconds(100)
+    /// How long the client of a refused connection may be silent before the connection is closed,
+    /// and, four times that, how long it may still talk.
+    package var lingerTime = TimeAmount.milliseconds(500)
+    /// A stream's head is sent after this even when nothing has happened. Before, an error still is
+    /// a status.
+    package var streamHeadTime = TimeAmount.seconds(1)
     /// A comment is sent when a stream was silent for this long.
-    package var pingInterval = TimeAmount.seconds(15)
+    package var commentInterval = TimeAmount.seconds(5)
 
     package init() {}
 }
@@ -33,6 +56,9 @@ package struct HTTPLimits: Sendable, Equatable {
 /// One answered request, for logs and counters. Holds nothing that a client wrote but the path's
 /// route.
 package struct RequestRecord: Sendable, Equatable {
+    /// The route that is named when a request was refused before it was read.
+    package static let unread = "unread"
+
     package var route: String
     package var status: Int
     package var seconds: Double
@@ -41,9 +67,14 @@ package struct RequestRecord: Sendable, Equatable {
     /// How the generation ended, when there was one: a finish reason, an error's code or
     /// `disconnected`.
     package var outcome: String?
+
+    /// Whether the client was told to come back later because there was too much to do.
+    package var isRefusal: Bool {
+        status == 429 || outcome == GenerationError.Reason.overloaded.code
+    }
 }
 
-/// The server's surroundings, given by the daemon.
+/// The server's surroundings, given by the daemon. The closures are called on the event loop.
 package struct HTTPServerConfiguration: Sendable {
     package var limits = HTTPLimits()
     /// Sampling for requests that do not say.
@@ -52,8 +83,12 @@ package struct HTTPServerConfiguration: Sendable {
     package var now: @Sendable () -> Int64
     /// Who is at the other end; nil when unknown, and every such connection is a client of its own.
     package var identify: @Sendable (any Channel) -> EventLoopFuture<ClientID?>
-    /// Told of each answered request, on the event loop.
+    /// Told of each answered request.
     package var onRequest: @Sendable (RequestRecord) -> Void
+    /// Told that a connection could not be accepted, by accept(2)'s error; it is tried again.
+    package var onAcceptFailure: @Sendable (any Error) -> Void = { _ in }
+    /// Asked to give freed memory back to the system when a crowd of clients is over.
+    package var releaseMemory: @Sendable () -> Void = {}
 
     package init(
         now: @escaping @Sendable () -> Int64,

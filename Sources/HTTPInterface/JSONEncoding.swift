@@ -3,8 +3,8 @@
 package import NIOCore
 
 extension ByteBuffer {
-    /// Appends `text` as a JSON string: quotes, backslashes and control characters escaped, and what
-    /// some readers take for the end of a line (U+0085, U+2028, U+2029).
+    /// Appends `text` as a JSON string: quotes, backslashes and control characters escaped, and
+    /// what some readers take for the end of a line (U+0085, U+2028, U+2029).
     package mutating func writeJSON(_ text: String) {
         writeInteger(UInt8(ascii: "\""))
         var bytes = text.utf8.makeIterator()

@@ -84,15 +84,6 @@ import Testing
         #expect(reply.json["choices"]?.array?.first?["text"]?.string?.utf8.count == 3_000_000)
     }
 
-    @Test func pingsWhileSilent() throws {
-        var limits = HTTPLimits()
-        limits.pingInterval = .milliseconds(20)
-        let server = try TestServer(limits)
-        defer { server.stop() }
-        let socket = try start("prefill", stream: true, on: server)
-        #expect(socket.read(until: ": ping\n\n").contains(": ping\n\n"))
-    }
-
     @Test func cancelsOnTheServersOrder() throws {
         let server = try TestServer()
         defer { server.stop() }

@@ -125,7 +125,7 @@ import Testing
             let deltas = chunks.dropLast().compactMap { $0["choices"]?.array?.first }
             #expect(
                 deltas[0]["delta"]
-                    == .object(["role": .string("assistant"), "content": .null]))
+                    == .object(["role": .string("assistant"), "content": .string("")]))
             #expect(deltas[1]["delta"] == .object(["content": .string("hel")]))
             #expect(deltas[2]["delta"] == .object(["content": .string("lo")]))
             #expect(deltas[3]["delta"] == .object([:]))

@@ -15,6 +15,7 @@ final class TestServer: Sendable {
     private let group: MultiThreadedEventLoopGroup
     private let directory: String
     private let recorder = Recorder()
+    private let clients: ClientSource
 
     var records: [RequestRecord] { recorder.all }
 
@@ -27,6 +28,11 @@ final class TestServer: Sendable {
         var configuration = HTTPServerConfiguration(
             now: { 1_700_000_000 }, onRequest: { record in recorder.add(record) })
         configuration.limits = limits
+        let clients = ClientSource()
+        self.clients = clients
+        configuration.identify = { channel in
+            channel.eventLoop.makeSucceededFuture(clients.client.withLock { $0 })
+        }
         server = HTTPServer(
             service: service, configuration: configuration, eventLoop: group.next())
         try server.listen(descriptor: UnixSocket.listen(path), group: group)
@@ -46,7 +52,26 @@ final class TestServer: Sendable {
         unsafe rmdir(directory)
     }
 
+    private final class ClientSource: Sendable {
+        let client = Mutex<ClientID?>(nil)
+    }
+
     func connect() throws -> UnixSocket { try UnixSocket(path) }
+
+    /// Who the connections that are accepted from here on are from.
+    func identify(as client: UInt64) {
+        clients.client.withLock { $0 = ClientID(rawValue: client) }
+    }
+
+    /// Starts a request of plain completion on a connection of its own.
+    func complete(_ prompt: String, _ more: String = "") throws -> UnixSocket {
+        let socket = try connect()
+        let body = "{\"prompt\":\"\(prompt)\"\(more)}"
+        try socket.send(
+            "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.utf8.count)"
+                + "\r\n\r\n\(body)")
+        return socket
+    }
 
     /// Sends one request and reads until the server closes.
     func request(_ method: String, _ target: String, _ body: String? = nil) throws -> Reply {
@@ -176,6 +201,28 @@ final class UnixSocket: @unchecked Sendable {
             guard count > 0 else { throw Failure.socket(errno) }
             rest = rest.dropFirst(count)
         }
+    }
+
+    /// Sends without waiting as much as there is room for; gives up when there was none for half a
+    /// second. Returns how many bytes were taken.
+    func sendUntilFull(_ text: String) -> Int {
+        let bytes = Array(text.utf8)
+        var sent = 0
+        var tries = 0
+        while sent < bytes.count, tries < 50 {
+            let count = unsafe bytes[sent...].withUnsafeBytes {
+                unsafe Glibc.send(
+                    descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL | MSG_DONTWAIT))
+            }
+            if count > 0 {
+                sent += count
+                tries = 0
+            } else {
+                tries += 1
+                usleep(10_000)
+            }
+        }
+        return sent
     }
 
     /// What one read gives; empty at the end, nil on an error or after ten seconds.

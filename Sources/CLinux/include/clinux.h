@@ -13,6 +13,9 @@ int clinux_o_direct(void);
 /// ignored.
 void clinux_write_out(int fd, int64_t offset, int64_t length);
 
+/// Gives memory that was freed back to the system (malloc_trim(3)).
+void clinux_release_memory(void);
+
 /// Lets the calling thread run on these processors alone. Returns 0 or an errno value
 /// (sched_setaffinity(2)).
 int clinux_pin_thread(const int *processors, int count);
