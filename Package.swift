@@ -162,7 +162,8 @@ let package = Package(
                 nioPosix
             ]),
         // The built programs as users run them, and the source tree's own rules.
-        tests("Command", ["LinuxSystem", "ModelFormat"]),
+        .target(name: "CRefusal", path: "Tests/CRefusal"),
+        tests("Command", ["CRefusal", "LinuxSystem", "ModelFormat"]),
         tests("Tidy", [])
     ]
 )

@@ -5,12 +5,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 int clinux_o_direct(void) { return O_DIRECT; }
@@ -52,6 +58,63 @@ void clinux_futex_wake(const uint32_t *word, int count) {
 uint32_t clinux_word_load(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
 void clinux_word_increment(uint32_t *word) { __atomic_fetch_add(word, 1, __ATOMIC_SEQ_CST); }
+
+void clinux_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int clinux_join_within(unsigned long thread, uint64_t nanoseconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    nanoseconds += (uint64_t)until.tv_nsec;
+    until.tv_sec += (time_t)(nanoseconds / 1000000000);
+    until.tv_nsec = (long)(nanoseconds % 1000000000);
+    return pthread_clockjoin_np((pthread_t)thread, NULL, CLOCK_MONOTONIC, &until);
+}
+
+static int release_code(struct dl_phdr_info *object, size_t size, void *context) {
+    (void)size;
+    (void)context;
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+        // What can be written has contents of its own.
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || (segment->p_flags & PF_W))
+            continue;
+        uintptr_t start = (object->dlpi_addr + segment->p_vaddr) / page * page;
+        uintptr_t end = object->dlpi_addr + segment->p_vaddr + segment->p_filesz;
+        madvise((void *)start, (end - start + page - 1) / page * page, MADV_DONTNEED);
+    }
+    return 0;
+}
+
+void clinux_release_code(void) { dl_iterate_phdr(release_code, NULL); }
+
+// cachestat(2) came with Linux 6.5 and has one number on all architectures; older headers lack it.
+int64_t clinux_cached_pages(int fd, uint64_t offset, uint64_t length) {
+    struct {
+        uint64_t offset, length;
+    } range = {offset, length};
+    struct {
+        uint64_t cached, dirty, writeback, evicted, recentlyEvicted;
+    } pages;
+    const long number = 451;
+    return syscall(number, fd, &range, &pages, 0) == 0 ? (int64_t)pages.cached : -1;
+}
+
+int clinux_is_in_memory(int fd) {
+    const uint32_t tmpfs = 0x01021994, ramfs = 0x858458f6;
+    struct statfs system;
+    if (fstatfs(fd, &system) != 0) return 0;
+    return (uint32_t)system.f_type == tmpfs || (uint32_t)system.f_type == ramfs;
+}
+
+// statx(2)'s fields for this came with Linux 6.1 and are newer than the C library's names: the
+// mask comes first, stx_dio_offset_align is at byte 0x9c of 256.
+int clinux_refuses_direct(int fd) {
+    const unsigned wanted = 0x2000;  // STATX_DIOALIGN
+    uint32_t status[64] = {0};
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, wanted, status) != 0) return 0;
+    return (status[0] & wanted) != 0 && status[0x9c / 4] == 0;
+}
 
 uint64_t clinux_read_through(const void *bytes, size_t length) {
     const uint64_t *words = bytes;

@@ -10,8 +10,11 @@ package import Scheduling
 
 /// A service that has something to give back before the process ends, such as an engine thread.
 package protocol StoppableService: GenerationService {
-    /// Returns once the service is idle and its threads have ended.
+    /// Returns once the service is idle and its threads have ended, or get nowhere.
     func stop()
+
+    /// What it got done so far.
+    var progress: EngineProgress { get }
 }
 
 /// Runs the daemon with the process's signals, service manager and standard error, and returns its
@@ -49,6 +52,9 @@ package final class Daemon {
     private let metrics = Metrics()
     private var state = State.serving
     private var reportedStatus = ""
+    /// Nil without a watchdog.
+    private var watch: ProgressWatch?
+    private var isStuck = false
 
     package init(
         configuration: DaemonConfiguration, manager: ServiceManager, log: Log,
@@ -58,6 +64,11 @@ package final class Daemon {
         self.manager = manager
         self.log = log
         self.signals = signals
+        watch = manager.watchdogMicroseconds.map {
+            ProgressWatch(
+                watchdogMicroseconds: $0,
+                readSecondsMax: Double(configuration.profile.flash.readSecondsMax))
+        }
     }
 
     /// Serves until told to stop. Listens on `activatedSockets` or, when there are none, on the
@@ -164,7 +175,7 @@ package final class Daemon {
         }
     }
 
-    /// One sign of life. Asking the event loop and the service proves that both still answer.
+    /// One sign of life: the event loop answers, and the service is idle or got something done.
     private func beat(_ server: HTTPServer, _ service: any GenerationService) throws {
         guard manager.isPresent else { return }
         _ = try server.activeCount()
@@ -173,7 +184,22 @@ package final class Daemon {
             reportedStatus = status
             manager.status(status)
         }
-        if manager.watchdogMicroseconds != nil { manager.alive() }
+        if isProgressing(service) { manager.alive() }
+    }
+
+    /// Whether the watchdog is to be fed; says once when not.
+    private func isProgressing(_ service: any GenerationService) -> Bool {
+        guard let limit = watch?.microsecondsMax else { return false }
+        guard let progress = (service as? any StoppableService)?.progress else { return true }
+        let now = SystemCalls.monotonicMicroseconds()
+        let isAlive = watch?.isAlive(progress, atMicroseconds: now) ?? true
+        if !isAlive && !isStuck {
+            log.log(
+                .error, "the engine is stuck: the watchdog is not fed",
+                ["seconds": "\(limit / 1_000_000)"])
+        }
+        isStuck = !isAlive
+        return isAlive
     }
 
     private func currentStatus(_ service: any GenerationService) -> String {

@@ -27,7 +27,7 @@ package enum ExitStatus: Int32, Sendable {
         self =
             switch error {
             case let error as GenerationError: Self.status(error.reason)
-            case let error as SystemError: Self.status(errorNumber: error.errorNumber)
+            case let error as SystemError: Self.status(error)
             case is FormatError, is TokenizerError: .badData
             case let error as LoadError: Self.status(error)
             case let error as WeightError: Self.status(LoadError(error))
@@ -45,7 +45,7 @@ package enum ExitStatus: Int32, Sendable {
     private static func status(_ error: LoadError) -> ExitStatus {
         switch error {
         case .format, .tokenizer: .badData
-        case .system(let error): status(errorNumber: error.errorNumber)
+        case .system(let error): status(error)
         case .read(let failure): failure.isDamage ? .badData : .inputOutput
         case .budget: .badConfiguration
         }
@@ -66,9 +66,14 @@ package enum ExitStatus: Int32, Sendable {
         case .overloaded, .draining: .tryAgain
         case .budgetExceeded: .badConfiguration
         case .readFailed: .inputOutput
+        case .readerRefused: .notPermitted
         case .cancelled: .interrupted
         case .internalError: .softwareError
         }
+    }
+
+    private static func status(_ error: SystemError) -> ExitStatus {
+        error.refusesRing ? .notPermitted : status(errorNumber: error.errorNumber)
     }
 
     private static func status(errorNumber: Int32) -> ExitStatus {

@@ -85,6 +85,7 @@ extension ModelOptions {
             flash.pieceBytesMax = Int(clamping: bytes) / 4096 * 4096
         }
         flash.prefetchesMax = profile.flash.prefetchesMax
+        flash.stallNanosecondsMax = UInt64(profile.flash.readSecondsMax) * 1_000_000_000
         flash.reader =
             switch profile.flash.reader {
             case .auto: .automatic

@@ -34,6 +34,8 @@ package struct Profile: Sendable, Equatable {
         /// Expert bundles under way beyond which none is read ahead of its demand.
         package var prefetchesMax = 0
         package var reader = Reader.auto
+        /// A request whose reads bring nothing for so long fails.
+        package var readSecondsMax = 4
     }
 
     package struct Compute: Sendable, Equatable {
@@ -105,6 +107,7 @@ package struct Profile: Sendable, Equatable {
         try reader.size("flash.gap_bytes_max", in: 0...(1 << 20), orAuto: &flash.gapBytesMax)
         try reader.size("flash.read_bytes_min", in: 512...4096, orAuto: &flash.readBytesMin)
         try reader.choice("flash.reader", &flash.reader)
+        try reader.integer("flash.read_seconds_max", in: 1...3600, &flash.readSecondsMax)
         try reader.integer("flash.prefetch_max", in: 0...64, &flash.prefetchesMax)
         try reader.integer("compute.threads", in: 1...1024, orAuto: &compute.threads)
     }

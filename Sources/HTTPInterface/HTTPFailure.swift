@@ -48,7 +48,7 @@ package struct HTTPFailure: Error, Sendable, Equatable {
             case .overloaded: (.tooManyRequests, "rate_limit_error", 1)
             case .draining: (.serviceUnavailable, "unavailable_error", 5)
             case .budgetExceeded: (.insufficientStorage, "memory_budget_error", nil)
-            case .modelInvalid, .readFailed, .internalError:
+            case .modelInvalid, .readFailed, .readerRefused, .internalError:
                 (.internalServerError, "server_error", nil)
             case .cancelled: (.serviceUnavailable, "cancelled_error", 5)
             }
@@ -71,6 +71,7 @@ extension GenerationError.Reason {
         case .draining: "draining"
         case .budgetExceeded: "budget_exceeded"
         case .readFailed: "read_failed"
+        case .readerRefused: "reader_refused"
         case .cancelled: "cancelled"
         case .internalError: "internal_error"
         }

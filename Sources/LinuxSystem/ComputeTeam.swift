@@ -19,16 +19,23 @@ package final class ComputeTeam: Sendable {
     private let state: TeamState
     private let threads: [Thread]
     private let processors: [Int]
+    private let progress: ProgressCounter?
 
     /// Starts `memberCount - 1` threads, pinned to the processors that this process may use.
-    package init(memberCount: Int) {
+    ///
+    /// - Parameter progress: told of every piece that the caller itself computes.
+    package init(memberCount: Int, progress: ProgressCounter? = nil) {
+        self.progress = progress
         let count = max(1, min(memberCount, 256))
         let state = TeamState()
         let processors = Processors.allowed
         var threads: [Thread] = []
         for member in 1..<max(count, 1) {
             let processor = processors.isEmpty ? nil : processors[member % processors.count]
-            guard let thread = try? Thread({ state.work(pinnedTo: processor) }) else { break }
+            guard
+                let thread = try? Thread(
+                    name: "sluice-compute", { state.work(pinnedTo: processor) })
+            else { break }
             threads.append(thread)
         }
         self.state = state
@@ -61,10 +68,13 @@ package final class ComputeTeam: Sendable {
         unsafe withUnsafePointer(to: job) { job in
             let job = unsafe UnsafeRawPointer(job)
             if pieces <= 1 || threads.isEmpty {
-                for piece in 0..<pieces { unsafe call(job, piece) }
+                for piece in 0..<pieces {
+                    unsafe call(job, piece)
+                    progress?.note()
+                }
                 return
             }
-            unsafe state.run(pieces: pieces, job: job, call)
+            unsafe state.run(pieces: pieces, job: job, call, progress)
         }
     }
 
@@ -120,14 +130,16 @@ private final class TeamState: @unchecked Sendable {
 
     deinit { unsafe epoch.deallocate() }
 
-    func run(pieces: Int, job: UnsafeRawPointer, _ call: @escaping TeamCall) {
+    func run(
+        pieces: Int, job: UnsafeRawPointer, _ call: @escaping TeamCall, _ progress: ProgressCounter?
+    ) {
         let generation = ((ticket.load(ordering: .relaxed) >> 40) + 1) & 0xFF_FFFF
         unsafe self.job = job
         unsafe self.call = call
         unfinished.store(pieces, ordering: .relaxed)
         ticket.store(generation << 40 | UInt64(pieces) << 20, ordering: .releasing)
         wakeSleepers()
-        claimPieces(of: generation)
+        claimPieces(of: generation, progress)
         var spins = 0
         while unfinished.load(ordering: .acquiring) > 0 {
             spins += 1
@@ -145,7 +157,7 @@ private final class TeamState: @unchecked Sendable {
         if let processor { Processors.pinThread(to: [processor]) }
         var seen: UInt64 = 0
         while let generation = nextGeneration(after: seen) {
-            claimPieces(of: generation)
+            claimPieces(of: generation, nil)
             seen = generation
         }
     }
@@ -169,7 +181,7 @@ private final class TeamState: @unchecked Sendable {
         }
     }
 
-    private func claimPieces(of generation: UInt64) {
+    private func claimPieces(of generation: UInt64, _ progress: ProgressCounter?) {
         while true {
             let word = ticket.load(ordering: .acquiring)
             let next = word & 0xF_FFFF
@@ -179,6 +191,7 @@ private final class TeamState: @unchecked Sendable {
             guard isOurs else { continue }
             if let call = unsafe call, let job = unsafe job { unsafe call(job, Int(next)) }
             unfinished.subtract(1, ordering: .releasing)
+            progress?.note()
         }
     }
 

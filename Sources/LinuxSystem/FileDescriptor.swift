@@ -116,6 +116,19 @@ package struct FileDescriptor: ~Copyable, Sendable {
         _ = posix_fadvise(rawValue, off_t(offset), off_t(byteCount), POSIX_FADV_DONTNEED)
     }
 
+    /// Whether the kernel says that O_DIRECT does not work with this file.
+    package var refusesDirectReads: Bool { clinux_refuses_direct(rawValue) != 0 }
+
+    /// Whether no drive stands behind the file: its bytes are in memory alone.
+    package var isInMemory: Bool { clinux_is_in_memory(rawValue) != 0 }
+
+    /// Whether any of a range is in the page cache (cachestat(2)); nil where the kernel does not
+    /// say, as for files of other users.
+    package func isCached(offset: UInt64, byteCount: UInt64) -> Bool? {
+        let pages = clinux_cached_pages(rawValue, offset, byteCount)
+        return pages < 0 ? nil : pages > 0
+    }
+
     /// Turns off the page cache's reading ahead (posix_fadvise(2)), which would bring in what was
     /// not asked for. Advisory.
     package func stopReadingAhead() { _ = posix_fadvise(rawValue, 0, 0, POSIX_FADV_RANDOM) }
@@ -129,8 +142,6 @@ package struct FileDescriptor: ~Copyable, Sendable {
             if result >= 0 { return result }
             let number = errno
             if number == EINTR { continue }
-            precondition(
-                number != EBADF && number != EFAULT, "\(call) on a bad descriptor or address")
             throw SystemError(call, errorNumber: number, subject: path)
         }
     }

@@ -10,6 +10,8 @@ package final class RingReadQueue: ReadQueue {
     /// The kernel's limit for one registered buffer is 1 GiB; larger arenas are registered in
     /// pieces.
     private static let registeredPieceBytes = 512 << 20
+    /// How long reads under way are waited for at the end.
+    private static let drainNanosecondsMax: UInt64 = 500_000_000
 
     package let kind = "io_uring"
     package let depth: Int
@@ -24,8 +26,8 @@ package final class RingReadQueue: ReadQueue {
 
     /// Sets up a ring of `depth` entries for `file` and registers `arena` with it.
     ///
-    /// - Throws: `SystemError` when the kernel refuses io_uring (ENOSYS, EPERM, ENOMEM): use
-    /// threads.
+    /// - Throws: `SystemError` when the kernel, or a filter before it, refuses any call that
+    /// io_uring takes (io_uring_setup(2), io_uring_register(2), io_uring_enter(2)): use threads.
     package init(file: consuming FileDescriptor, arena: MemoryArena, depth: Int) throws(SystemError)
     {
         self.file = file
@@ -35,16 +37,25 @@ package final class RingReadQueue: ReadQueue {
             IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN
         var status = unsafe io_uring_queue_init(UInt32(depth), &ring, fast)
         if status == -EINVAL { status = unsafe io_uring_queue_init(UInt32(depth), &ring, 0) }
-        guard status == 0 else { throw SystemError("io_uring_setup", errorNumber: -status) }
+        guard status == 0 else { throw Self.refusal("io_uring_setup", -status) }
         isSetUp = true
-        registerFile()
+        try registerFile()
+        try probe()
         registerBuffers()
     }
 
     deinit {
         guard isSetUp else { return }
-        // Completions still under way write into the arena: collect them before it can be freed.
-        while inFlight > 0, (try? next(waiting: true)) != nil {}
+        // Reads still under way write into the arena: they end before it can be freed.
+        let deadline = MonotonicClock.nanoseconds + Self.drainNanosecondsMax
+        while readsUnderWay > 0, MonotonicClock.nanoseconds < deadline {
+            guard (try? next(within: Self.drainNanosecondsMax)) != nil else { break }
+        }
+        if readsUnderWay > 0 {
+            // The drive does not answer. What may still be written stays mapped for good.
+            _ = unsafe Unmanaged.passRetained(arena)
+            return unsafe io_uring_queue_exit(&ring)
+        }
         // The kernel takes a ring apart later, and would hold the arena's memory until then.
         if hasRegisteredBuffers { unsafe io_uring_unregister_buffers(&ring) }
         unsafe io_uring_queue_exit(&ring)
@@ -115,10 +126,33 @@ package final class RingReadQueue: ReadQueue {
             tag: tag, outcome: result >= 0 ? .bytes(Int(result)) : .failed(errorNumber: -result))
     }
 
-    private func registerFile() {
+    private static func refusal(_ call: String, _ number: Int32) -> SystemError {
+        SystemError(call, errorNumber: number, subject: "reading through io_uring")
+    }
+
+    /// Those that the kernel was told of.
+    private var readsUnderWay: Int { inFlight - Int(unsafe io_uring_sq_ready(&ring)) }
+
+    private func registerFile() throws(SystemError) {
         var descriptor = file.rawValue
         let status = unsafe io_uring_register_files(&ring, &descriptor, 1)
-        precondition(status == 0, "a fresh ring takes one file")
+        guard status == 0 else { throw Self.refusal("io_uring_register", -status) }
+    }
+
+    /// Has the ring do nothing, once: whether it can be entered shows only when it is.
+    private func probe() throws(SystemError) {
+        guard let operation = unsafe io_uring_get_sqe(&ring) else {
+            throw Self.refusal("io_uring_setup", ENOSPC)
+        }
+        unsafe io_uring_prep_nop(operation)
+        var entry: UnsafeMutablePointer<io_uring_cqe>?
+        while unsafe io_uring_peek_cqe(&ring, &entry) != 0 {
+            let status = unsafe io_uring_submit_and_wait(&ring, 1)
+            guard status >= 0 || status == -EINTR else {
+                throw Self.refusal("io_uring_enter", -status)
+            }
+        }
+        unsafe io_uring_cqe_seen(&ring, entry)
     }
 
     private func registerBuffers() {

@@ -28,6 +28,9 @@ extension SystemError {
     /// Whether the kernel refused the arguments (EINVAL): O_DIRECT where it does not work.
     package var isInvalidArgument: Bool { errorNumber == EINVAL }
 
+    /// Whether the kernel, or a filter before it, refuses io_uring(7) to this process.
+    package var refusesRing: Bool { call.hasPrefix("io_uring_") }
+
     /// Whether something has the name already (EEXIST).
     package var isTaken: Bool { errorNumber == EEXIST }
 

@@ -11,6 +11,7 @@ package final class ThreadReadQueue: ReadQueue {
     package let depth: Int
     private let exchange: Exchange
     private let threads: [Thread]
+    private var inFlight = 0
 
     /// Starts at most `depth` threads for `file`.
     ///
@@ -23,7 +24,7 @@ package final class ThreadReadQueue: ReadQueue {
         var threads: [Thread] = []
         for _ in 0..<min(depth, Self.threadsMax) {
             // Whoever starts these may be pinned; they serve wherever there is room.
-            let thread = try? Thread {
+            let thread = try? Thread(name: "sluice-read") {
                 Processors.pinThread(to: Processors.allowed)
                 exchange.serve()
             }
@@ -36,15 +37,22 @@ package final class ThreadReadQueue: ReadQueue {
 
     deinit {
         exchange.stop()
-        for thread in threads { thread.join() }
+        // A thread whose drive does not answer cannot be waited for. It keeps the memory that it
+        // reads into, and ends when its read does.
+        for thread in threads { if inFlight == 0 { thread.join() } else { thread.detach() } }
     }
 
-    package func push(_ command: ReadCommand) { exchange.push(command) }
+    package func push(_ command: ReadCommand) {
+        inFlight += 1
+        exchange.push(command)
+    }
 
     package func flush() throws(SystemError) {}
 
     package func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
-        exchange.next(within: nanosecondsMax)
+        let result = exchange.next(within: nanosecondsMax)
+        if result != nil { inFlight -= 1 }
+        return result
     }
 }
 
@@ -96,8 +104,12 @@ private final class Exchange: @unchecked Sendable {
         }
     }
 
+    /// Ends the threads; what none has begun is left.
     func stop() {
-        locked { isStopped = true }
+        locked {
+            isStopped = true
+            commands.removeAll()
+        }
         unsafe pthread_cond_broadcast(commandArrived)
     }
 

@@ -1,6 +1,7 @@
 // Starting threads of our own: the compute team, the engine, and readers for kernels without
 // io_uring.
 
+internal import CLinux
 internal import Glibc
 
 /// A thread of our own (pthreads(7)).
@@ -9,11 +10,16 @@ package struct Thread: Sendable {
 
     /// Starts a joinable thread that runs `body`.
     ///
+    /// - Parameter name: at most 15 characters, for debuggers and process lists.
     /// - Throws: `SystemError` when the system allows no more threads.
     package init(
-        stackBytes: Int = 512 << 10, _ body: @escaping @Sendable () -> Void
+        name: String = "sluice", stackBytes: Int = 512 << 10, _ body: @escaping @Sendable () -> Void
     ) throws(SystemError) {
-        guard let handle = start(stackBytes: stackBytes, body) else {
+        let named: @Sendable () -> Void = {
+            unsafe clinux_name_thread(name)
+            body()
+        }
+        guard let handle = start(stackBytes: stackBytes, named) else {
             throw SystemError("pthread_create", errorNumber: EAGAIN)
         }
         self.handle = handle
@@ -21,6 +27,14 @@ package struct Thread: Sendable {
 
     /// Returns when the thread has ended. Once only.
     package func join() { pthread_join(handle, nil) }
+
+    /// Whether the thread ended within this time, and is joined.
+    package func join(within nanoseconds: UInt64) -> Bool {
+        clinux_join_within(handle, nanoseconds) == 0
+    }
+
+    /// Nobody will join the thread. Instead of ``join()``.
+    package func detach() { pthread_detach(handle) }
 
     /// Puts the calling thread to sleep (usleep(3)).
     package static func sleep(microseconds: UInt32) { usleep(microseconds) }

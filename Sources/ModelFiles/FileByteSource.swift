@@ -13,19 +13,25 @@ package final class FileByteSource: ByteSource, Sendable {
     private let file: FileDescriptor
     /// The same file past the page cache, where its file system allows that.
     private let direct: DirectFile?
+    private let progress: ProgressCounter?
     private let failure = Mutex<SystemError?>(nil)
     /// Reads of at least this many bytes are streaming: their pages are dropped.
     private static let streamingBytes = 256 << 10
+    /// What is read between two signs of progress.
+    private static let pieceBytesMax = 1 << 20
 
     /// Opens `path`.
     ///
     /// - Parameters:
     ///   - name: what messages call it; the path without its folders when nil.
     ///   - streaming: whether ``readPages(at:into:)`` will read most of it.
+    ///   - progress: told of every piece that was read.
     /// - Throws: `SystemError` when it cannot be opened or is not a regular file.
     package init(
-        path: String, name: String? = nil, streaming: Bool = false
+        path: String, name: String? = nil, streaming: Bool = false,
+        progress: ProgressCounter? = nil
     ) throws(SystemError) {
+        self.progress = progress
         self.name = name ?? FileSystem.name(of: path)
         let file = try FileDescriptor(path: path, mode: .read)
         byteCount = try file.byteCount()
@@ -84,9 +90,16 @@ package final class FileByteSource: ByteSource, Sendable {
         _ buffer: inout MutableRawSpan, from file: borrowing FileDescriptor, at offset: UInt64
     ) throws(FormatError) {
         let length = buffer.byteCount
-        let count: Int
-        do {
-            count = try file.read(at: offset, into: &buffer)
+        var count = 0
+        do throws(SystemError) {
+            while count < length {
+                let end = min(length, count + Self.pieceBytesMax)
+                var piece = buffer._mutatingExtracting(count..<end)
+                let read = try file.read(at: offset + UInt64(count), into: &piece)
+                progress?.note()
+                count += read
+                if count < end { break }
+            }
         } catch {
             failure.withLock { $0 = error }
             throw FormatError(

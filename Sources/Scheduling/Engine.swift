@@ -2,6 +2,7 @@
 // runs step after step. Nothing else touches weights, KV pages or the ring.
 
 package import LinuxSystem
+internal import WeightStore
 internal import Synchronization
 
 /// Finds models by name. The library implements it.
@@ -38,7 +39,10 @@ package final class Engine: GenerationService {
     package init(catalog: any ModelCatalog, options: EngineOptions) throws(SystemError) {
         let mailbox = Mailbox<EngineMessage>(capacity: options.queueMax * 4 + 16)
         let shared = EngineStatus(queueMax: options.queueMax)
-        let thread = try Thread(stackBytes: 4 << 20) {
+        var options = options
+        options.model.flash.progress = shared.progress
+        options.model.flash.isCancelled = { shared.isStopping.load(ordering: .acquiring) }
+        let thread = try Thread(name: "sluice-engine", stackBytes: 4 << 20) { [options] in
             EngineLoop(mailbox: mailbox, status: shared, catalog: catalog, options: options).run()
         }
         self.thread = Mutex(thread)
@@ -86,17 +90,31 @@ package final class Engine: GenerationService {
     /// Refuses new orders from now on; what was taken goes on.
     package func drain() { shared.state.withLock { $0 = .draining } }
 
-    /// Cancels what is left, frees the model and ends the thread. Returns when it has ended; may be
-    /// called again.
+    /// Cancels what is left, frees the model and ends the thread. Returns when it has ended, or
+    /// gets nowhere: a drive that does not answer can hold it in the kernel, and the process may
+    /// end all the same. May be called again.
     package func stop() {
         drain()
         shared.isStopping.store(true, ordering: .releasing)
         _ = mailbox.post(.wake)
         thread.withLock { thread in
-            thread?.join()
+            guard let running = thread else { return }
+            var count = shared.progress.count
+            while !running.join(within: Self.stuckNanosecondsMin) {
+                guard shared.progress.count != count else { return }
+                count = shared.progress.count
+            }
             thread = nil
         }
     }
+
+    /// What the engine got done so far, and whether there is anything to do.
+    package var progress: EngineProgress {
+        EngineProgress(count: shared.progress.count, isBusy: shared.isBusy)
+    }
+
+    /// A thread that counts nothing for so long while it is to end is stuck.
+    private static let stuckNanosecondsMin: UInt64 = 1_500_000_000
 
     static let goingDown = GenerationError(.draining, "the service is going down")
 
@@ -117,6 +135,9 @@ final class EngineStatus: Sendable {
     let state = Mutex<ServiceState>(.ready(model: nil))
     let nextID = Atomic<Int>(0)
     let isStopping = Atomic<Bool>(false)
+    let progress = ProgressCounter()
+    /// Whether the engine's thread has taken up something and not yet laid it down.
+    let isWorking = Atomic<Bool>(false)
     private let cancelled = Mutex<Set<Int>>([])
     private let queued = Atomic<Int>(0)
     private let queueMax: Int
@@ -141,6 +162,11 @@ final class EngineStatus: Sendable {
             defer { ids.removeAll() }
             return ids
         }
+    }
+
+    /// Also while an order waits for the engine's thread to take it.
+    var isBusy: Bool {
+        isWorking.load(ordering: .acquiring) || queued.load(ordering: .acquiring) > 0
     }
 
     func releaseQueuePlace() { queued.subtract(1, ordering: .relaxed) }

@@ -16,6 +16,8 @@ final class EngineLoop {
     private var queue = FairQueue()
     private var scheduler: Scheduler
     private var loaded: (name: String, model: ModelInstance)?
+    /// A read failed or brought damaged bytes: what is in memory may be half of two files.
+    private var isDoubtful = false
     private var isStopped: Bool { status.isStopping.load(ordering: .acquiring) }
 
     init(
@@ -33,7 +35,10 @@ final class EngineLoop {
         while !isStopped {
             let isIdle = scheduler.running.isEmpty && queue.count == 0
             if isIdle { loaded?.model.savePopularity(isLast: false) }
+            status.progress.note()
+            status.isWorking.store(!isIdle, ordering: .releasing)
             takeMessages(waiting: isIdle)
+            status.isWorking.store(true, ordering: .releasing)
             admit()
             if !scheduler.running.isEmpty { step() }
             retireFinished()
@@ -132,12 +137,15 @@ final class EngineLoop {
         for name: String?
     ) throws(GenerationError) -> (name: String, model: ModelInstance) {
         let (name, path) = try catalog.locate(name)
-        if let loaded, loaded.name == name { return loaded }
-        loaded?.model.savePopularity(isLast: true)
-        loaded = nil
+        if let loaded, loaded.name == name, loaded.model.path == path, loaded.model.isCurrent,
+            !isDoubtful
+        {
+            return loaded
+        }
+        try unload()
         status.report(.loading(model: name))
         do throws(LoadError) {
-            let model = try ModelInstance(path: path, options: options.model)
+            let model = try open(path)
             model.pinComputingThread()
             loaded = (name, model)
             scheduler = Scheduler(
@@ -152,21 +160,56 @@ final class EngineLoop {
         }
     }
 
+    /// A file that is replaced while it is opened is opened once more.
+    private func open(_ path: String) throws(LoadError) -> ModelInstance {
+        do {
+            return try ModelInstance(path: path, options: options.model)
+        } catch {
+            guard case .read(let failure) = error, failure.cause == .changed else { throw error }
+            return try ModelInstance(path: path, options: options.model)
+        }
+    }
+
+    /// Gives the model's memory back, once no read can write to it.
+    private func unload() throws(GenerationError) {
+        guard let model = loaded?.model else { return }
+        model.savePopularity(isLast: true)
+        do {
+            try model.store.finishReads()
+        } catch {
+            throw GenerationError(.readFailed, "\(error)")
+        }
+        isDoubtful = false
+        loaded = nil
+        status.report(.ready(model: nil))
+    }
+
     private func step() {
         guard let model = loaded?.model else { preconditionFailure("sessions without a model") }
         let before = model.store.statistics
         let (plan, sessions) = scheduler.schedule()
         let start = MonotonicClock.nanoseconds
         do throws(ReadFailure) {
-            model.transformer.isCancelled = { [status] in
+            let isCancelled = { [status] in
                 status.isStopping.load(ordering: .acquiring)
                     || sessions.allSatisfy { status.isCancelled($0.id) }
             }
-            defer { model.transformer.isCancelled = nil }
+            let isStopping = model.store.isCancelled
+            model.transformer.isCancelled = isCancelled
+            model.store.isCancelled = isCancelled
+            defer {
+                model.transformer.isCancelled = nil
+                model.store.isCancelled = isStopping
+            }
             try model.transformer.forward(plan)
+            // A name may come to mean another file; the bytes of the one being read may not change.
+            if model.store.hasChanged {
+                throw ReadFailure(file: model.path, fileOffset: 0, cause: .changed)
+            }
         } catch {
             // The sessions end when the cancellation is handled.
             if error.cause == .cancelled { return }
+            if !error.isDelay { isDoubtful = true }
             for session in sessions { session.fail(GenerationError(.readFailed, "\(error)")) }
             return
         }
@@ -195,6 +238,7 @@ extension GenerationError {
     package init(loading error: LoadError) {
         switch error {
         case .format, .tokenizer: self.init(.modelInvalid, "\(error)")
+        case .system(let error) where error.refusesRing: self.init(.readerRefused, "\(error)")
         case .system, .read: self.init(.readFailed, "\(error)")
         case .budget: self.init(.budgetExceeded, "\(error)")
         }

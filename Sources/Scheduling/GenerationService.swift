@@ -21,6 +21,20 @@ package struct ClientID: Hashable, Sendable {
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 }
 
+/// What an engine got done: see ``ProgressWatch``.
+package struct EngineProgress: Sendable, Equatable {
+    /// Grows with everything that the engine gets done, waiting for a drive within its limit
+    /// included.
+    package var count: UInt64
+    /// Whether there is anything to do.
+    package var isBusy: Bool
+
+    package init(count: UInt64, isBusy: Bool) {
+        self.count = count
+        self.isBusy = isBusy
+    }
+}
+
 /// One text to generate.
 package struct GenerationOrder: Sendable {
     package enum Prompt: Sendable, Equatable {
@@ -120,6 +134,8 @@ package struct GenerationError: Error, Sendable, Equatable, CustomStringConverti
         case budgetExceeded
         /// A read from flash failed or returned wrong bytes.
         case readFailed
+        /// The way of reading that the profile asks for is refused to this process.
+        case readerRefused
         case cancelled
         case internalError
     }

@@ -6,6 +6,8 @@ internal import WeightStore
 extension ModelInstance {
     /// Longest time that opening a model spends on warming.
     private static let warmNanosecondsMax: UInt64 = 2_000_000_000
+    /// How long reads under way are waited for before anything is written.
+    private static let quietNanosecondsMax: UInt64 = 200_000_000
     /// Uses of experts between two times of saving.
     private static let usesBetweenSaves = 100_000
 
@@ -32,6 +34,8 @@ extension ModelInstance {
             return
         }
         savedAtUses = uses
+        // A drive that does not answer would hold the thread; another file's popularity is its own.
+        guard isCurrent, store.isQuiet(within: Self.quietNanosecondsMax) else { return }
         do {
             try store.savePopularity()
         } catch {

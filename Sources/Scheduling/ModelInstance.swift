@@ -102,6 +102,7 @@ package final class ModelInstance {
     package let sparse: SparseDecision
     let keepsPopularity: Bool
     let onNotice: @Sendable (String) -> Void
+    let identity: ModelIdentity
     /// Uses of experts when popularity was saved last.
     var savedAtUses = 0
 
@@ -109,11 +110,13 @@ package final class ModelInstance {
     ///
     /// - Throws: `LoadError`; `.budget` names every term when the least does not fit.
     package init(path: String, options: ModelOptions) throws(LoadError) {
-        let parsed = try Self.parse(path)
+        let identity = ModelIdentity(path: path)
+        let parsed = try Self.parse(path, progress: options.flash.progress)
         let decision = SparseDecision(parsed, path: path, options)
         let sizing = try ModelSizing.noted(parsed, options.deciding(decision))
         sparse = decision
         self.path = path
+        self.identity = identity
         manifest = parsed.model.manifest
         tokenizer = parsed.tokenizer
         chatTemplate = parsed.chatTemplate
@@ -130,6 +133,9 @@ package final class ModelInstance {
         if let workingSetShortage { onNotice("\(workingSetShortage)") }
         if decision.isRefusal { onNotice(decision.reason) }
         if let notice = decision.sparsityNotice { onNotice(notice) }
+        // How much of the program starting has mapped is the kernel's to decide, and varies by
+        // megabytes; how much decoding needs does not.
+        ProcessMemory.releaseCode()
         do throws(WeightError) {
             store = try WeightStore(
                 path: path, model: parsed.model, plan: sizing.plan, options: options.flash,
@@ -137,13 +143,22 @@ package final class ModelInstance {
         } catch {
             throw LoadError(error)
         }
+        // One file from the first byte to the last, not two that had the name in turn.
+        guard identity == ModelIdentity(path: path) else {
+            throw .read(ReadFailure(file: path, fileOffset: 0, cause: .changed))
+        }
+        if let refusal = store.ringRefusal {
+            onNotice("\(refusal): threads read instead")
+        }
         let graph: ModelGraph
         do { graph = try ModelGraph(store) } catch { throw .format(error) }
         do throws(SystemError) {
             cache = try KVCache(layout: sizing.layout, byteCount: sizing.cacheBytes)
             transformer = try Transformer(
                 store: store, graph: graph, cache: cache, shape: sizing.activations,
-                kernels: .best, team: ComputeTeam(memberCount: options.threads))
+                kernels: .best,
+                team: ComputeTeam(
+                    memberCount: options.threads, progress: options.flash.progress))
             if let predictors = decision.predictors, plan.sparse != nil {
                 try transformer.predict(by: predictors)
             }
@@ -174,9 +189,15 @@ package final class ModelInstance {
         return sizing
     }
 
-    static func parse(_ path: String) throws(LoadError) -> ParsedModel {
+    static func parse(
+        _ path: String, progress: ProgressCounter? = nil
+    ) throws(LoadError) -> ParsedModel {
         let source: FileByteSource
-        do { source = try FileByteSource(path: path, name: path) } catch { throw .system(error) }
+        do {
+            source = try FileByteSource(path: path, name: path, progress: progress)
+        } catch {
+            throw .system(error)
+        }
         let vocabulary: Vocabulary
         let model: PackedModel
         do throws(FormatError) {

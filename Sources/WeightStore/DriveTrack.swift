@@ -71,6 +71,18 @@ final class DriveTrack {
         self.files = files
         self.memoryBytes = memoryBytes
         isDirect = options.mayReadDirectly
+        if !isDirect { try requireDrive() }
+    }
+
+    /// Pages that stay in memory would be measured in place of a drive.
+    private func requireDrive() throws(WeightError) {
+        let path = files[0].path
+        do throws(SystemError) {
+            guard try FlashFile.staysInMemory(path: path) else { return }
+        } catch {
+            throw .system(error)
+        }
+        throw .read(ReadFailure(file: path, fileOffset: 0, cause: .inMemory))
     }
 
     /// The speed of everything within a short time, the last reads' end included.

@@ -18,6 +18,10 @@ package struct FlashOptions: Sendable {
 
     /// How long a request waits for a drive that does not answer, before it fails.
     package var stallNanosecondsMax = stallNanosecondsDefault
+    /// Told of every read that ends, and of waiting within ``stallNanosecondsMax``.
+    package var progress: ProgressCounter?
+    /// Asked while waiting for the drive: whether to give up.
+    package var isCancelled: (@Sendable () -> Bool)?
     /// Reads in flight at most.
     package var queueDepth = 32
     /// Larger reads are split into pieces of this many bytes.
@@ -74,33 +78,79 @@ package enum FlashFile {
         let options = tuned(options, path: path, arena: arena)
         var isDirect = options.mayReadDirectly
         if isDirect { isDirect = try supportsDirectReads(path: path) }
-        let queue = try queue(path: path, isDirect: isDirect, arena: arena, options: options)
-        return FlashReader(
+        let (queue, refusal) = try queue(
+            path: path, isDirect: isDirect, arena: arena, options: options)
+        let reader = FlashReader(
             queue: options.interposer?(queue, arena) ?? queue, fileName: path,
             pieceBytesMax: options.pieceBytesMax,
             blockBytes: isDirect ? try directBlockBytes(path, options) : 4096,
             droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read),
-            stallNanosecondsMax: options.stallNanosecondsMax)
+            stallNanosecondsMax: options.stallNanosecondsMax, progress: options.progress)
+        reader.isCancelled = options.isCancelled
+        reader.ringRefusal = refusal
+        return reader
     }
 
-    /// Whether O_DIRECT reads of `path` work and return what buffered reads return. Opening alone
-    /// proves nothing: file systems accept the flag and fail, or lie, on the first read.
+    /// Whether O_DIRECT reads of `path` work, bypass the page cache and return what buffered reads
+    /// return. Opening alone proves nothing: file systems accept the flag and fail, or lie, or
+    /// read through the page cache all the same, on the first read.
     package static func supportsDirectReads(path: String) throws(SystemError) -> Bool {
+        try supportsDirectReads(path: path) { $0.isCached(offset: $1, byteCount: $2) }
+    }
+
+    /// - Parameter isCached: whether any of a range is in the page cache; nil is not known.
+    package static func supportsDirectReads(
+        path: String, isCached: (borrowing FileDescriptor, UInt64, UInt64) -> Bool?
+    ) throws(SystemError) -> Bool {
         let buffered = try FileDescriptor(path: path, mode: .read)
-        guard let direct = try? FileDescriptor(path: path, mode: .readDirect) else { return false }
+        guard !buffered.refusesDirectReads, !buffered.isInMemory,
+            let direct = try? FileDescriptor(path: path, mode: .readDirect)
+        else { return false }
         let probeBytes = 4096
         let blocks = try buffered.byteCount() / UInt64(probeBytes)
         let arena = try MemoryArena(byteCount: 2 * probeBytes)
+        buffered.stopReadingAhead()
+        // Somebody else may read the same page at the same time: every probe must say the same.
+        var (leftPages, leftNone) = (false, false)
         for block in Set([0, blocks / 2, max(blocks, 1) - 1]) {
             let offset = block * UInt64(probeBytes)
+            buffered.dropPages(offset: offset, byteCount: UInt64(probeBytes), writesFirst: false)
+            let wasCached = isCached(buffered, offset, UInt64(probeBytes)) ?? true
+            var found = arena.mutableBytes(at: probeBytes, byteCount: probeBytes)
+            guard let count = try? direct.read(at: offset, into: &found) else { return false }
+            if !wasCached {
+                let isNow = isCached(buffered, offset, UInt64(probeBytes)) ?? false
+                if isNow { leftPages = true } else { leftNone = true }
+            }
             var expected = arena.mutableBytes(at: 0, byteCount: probeBytes)
             let expectedCount = try buffered.read(at: offset, into: &expected)
-            var found = arena.mutableBytes(at: probeBytes, byteCount: probeBytes)
-            guard let count = try? direct.read(at: offset, into: &found), count == expectedCount,
+            buffered.dropPages(offset: offset, byteCount: UInt64(probeBytes), writesFirst: false)
+            guard count == expectedCount,
                 Self.areEqual(
                     arena.bytes(at: 0, byteCount: count),
                     arena.bytes(at: probeBytes, byteCount: count))
             else { return false }
+        }
+        return leftNone || !leftPages
+    }
+
+    /// Whether what was read of `path` through the page cache stays there when it is dropped: the
+    /// file system holds it in memory, or another program does.
+    static func staysInMemory(path: String) throws(SystemError) -> Bool {
+        let file = try FileDescriptor(path: path, mode: .read)
+        if file.isInMemory { return true }
+        file.stopReadingAhead()
+        let probeBytes = 4096
+        let blocks = try file.byteCount() / UInt64(probeBytes)
+        let arena = try MemoryArena(byteCount: probeBytes)
+        var bytes = arena.mutableBytes(at: 0, byteCount: probeBytes)
+        for block in Set([0, blocks / 2, max(blocks, 1) - 1]) {
+            let offset = block * UInt64(probeBytes)
+            _ = try file.read(at: offset, into: &bytes)
+            file.dropPages(offset: offset, byteCount: UInt64(probeBytes), writesFirst: true)
+            guard file.isCached(offset: offset, byteCount: UInt64(probeBytes)) == true else {
+                return false
+            }
         }
         return true
     }
@@ -129,23 +179,22 @@ package enum FlashFile {
 
     private static func queue(
         path: String, isDirect: Bool, arena: MemoryArena, options: FlashOptions
-    ) throws(SystemError) -> any ReadQueue {
+    ) throws(SystemError) -> (any ReadQueue, refusal: SystemError?) {
         func file() throws(SystemError) -> FileDescriptor {
             let file = try FileDescriptor(path: path, mode: isDirect ? .readDirect : .read)
             if !isDirect { file.stopReadingAhead() }
             return file
         }
-        switch options.reader {
-        case .threads:
-            return try ThreadReadQueue(file: file(), arena: arena, depth: options.queueDepth)
-        case .ring:
-            return try RingReadQueue(file: file(), arena: arena, depth: options.queueDepth)
-        case .automatic:
-            do {
-                return try RingReadQueue(file: file(), arena: arena, depth: options.queueDepth)
-            } catch {
-                return try ThreadReadQueue(file: file(), arena: arena, depth: options.queueDepth)
-            }
+        func threads() throws(SystemError) -> any ReadQueue {
+            try ThreadReadQueue(file: file(), arena: arena, depth: options.queueDepth)
+        }
+        if options.reader == .threads { return (try threads(), nil) }
+        let file = try file()
+        do {
+            return (try RingReadQueue(file: file, arena: arena, depth: options.queueDepth), nil)
+        } catch {
+            guard options.reader == .automatic else { throw error }
+            return (try threads(), error)
         }
     }
 

@@ -49,10 +49,14 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case checksum(expected: UInt32, found: UInt32)
         /// Nothing arrived for so many seconds.
         case stalled(seconds: Double)
+        /// The file is another now, or has other contents, than when its reading began.
+        case changed
         /// O_DIRECT gave other bytes than the page cache.
         case directReadDiffers
         /// Nobody wants the result any more.
         case cancelled
+        /// The page cache keeps what is read: there is no drive to measure.
+        case inMemory
     }
 
     package let file: String
@@ -69,7 +73,15 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
     package var isDamage: Bool {
         switch cause {
         case .checksum, .endOfFile: true
-        case .system, .directReadDiffers, .stalled, .cancelled: false
+        case .system, .directReadDiffers, .stalled, .cancelled, .changed, .inMemory: false
+        }
+    }
+
+    /// Whether the drive merely did not answer in time, or nobody waits any more.
+    package var isDelay: Bool {
+        switch cause {
+        case .stalled, .cancelled: true
+        case .system, .endOfFile, .checksum, .directReadDiffers, .changed, .inMemory: false
         }
     }
 
@@ -78,7 +90,10 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         return switch cause {
         case .system(let error): "\(place): \(error)"
         case .endOfFile: "\(place): the file ends too early; was it replaced or cut short?"
-        case .stalled(let seconds): "\(file): the drive has not answered for \(seconds) s"
+        case .stalled(let seconds):
+            "\(place): the drive has not answered for \(seconds) s, the most that a read may take"
+        case .changed: "\(file): the file was changed while it was being read"
+        case .inMemory: "\(file): reads come from memory, not from a drive that could be measured"
         case .cancelled: "\(file): reading was cancelled"
         case .directReadDiffers:
             "\(place): direct reads return other bytes than buffered ones"
@@ -116,6 +131,14 @@ package final class FlashReader {
     /// were copied: a memory limit counts them.
     private let cachedFile: FileDescriptor?
     private let stallNanosecondsMax: UInt64
+    /// A wait is no longer than this before it is told of.
+    private static let sliceNanoseconds: UInt64 = 250_000_000
+    private let progress: ProgressCounter?
+    /// Asked while waiting: whether the wait is to be given up.
+    package var isCancelled: (() -> Bool)?
+    /// Why the kernel refused io_uring, where threads read instead.
+    package internal(set) var ringRefusal: SystemError?
+    private var piecesIssued: UInt64 = 0
     /// Requests under way, by index; nil is a free place.
     private var active: [ActiveRequest?] = []
     /// Commands in the queue, by tag; nil is a free tag.
@@ -130,10 +153,12 @@ package final class FlashReader {
     ///   - blockBytes: what requests begin and end at multiples of; divides 4 KiB.
     ///   - cachedFile: the file, when `queue` reads it through the page cache.
     ///   - stallNanosecondsMax: how long a caller waits for any read to end.
+    ///   - progress: told of every read that ends, and of waiting within that time.
     package init(
         queue: any ReadQueue, fileName: String, pieceBytesMax: Int, blockBytes: Int = 4096,
         droppingPagesOf cachedFile: consuming FileDescriptor? = nil,
-        stallNanosecondsMax: UInt64 = FlashOptions.stallNanosecondsDefault
+        stallNanosecondsMax: UInt64 = FlashOptions.stallNanosecondsDefault,
+        progress: ProgressCounter? = nil
     ) {
         precondition(pieceBytesMax % 4096 == 0 && pieceBytesMax > 0, "pieces are whole blocks")
         precondition(blockBytes > 0 && 4096 % blockBytes == 0, "blocks divide pages")
@@ -143,6 +168,7 @@ package final class FlashReader {
         self.blockBytes = blockBytes
         self.cachedFile = cachedFile
         self.stallNanosecondsMax = stallNanosecondsMax
+        self.progress = progress
         issued = Array(repeating: nil, count: queue.depth)
         freeTags = Array(0..<queue.depth)
     }
@@ -187,29 +213,46 @@ package final class FlashReader {
     /// A finished request, or nil when none is finished and `waiting` is false.
     ///
     /// - Precondition: with `waiting`, at least one request is in flight.
-    /// - Throws: `ReadFailure` when the kernel takes no reads, or when nothing ends for too long:
-    ///   the reads are then still under way, and their completions come later.
+    /// - Throws: `ReadFailure` when the kernel takes no reads, when nothing ends for too long or
+    ///   when ``isCancelled`` says so: the reads are then still under way, and their completions
+    ///   come later.
     package func next(waiting: Bool) throws(ReadFailure) -> ReadCompletion? {
         if let completion = finished.popLast() { return completion }
         let start = waiting ? MonotonicClock.nanoseconds : 0
         defer { if waiting { waitNanoseconds += MonotonicClock.nanoseconds - start } }
         while true {
-            let result: ReadResult?
-            do {
-                result = try queue.next(within: waiting ? stallNanosecondsMax : 0)
-            } catch {
-                throw failure(error)
-            }
-            guard let result else {
-                guard waiting else { return nil }
-                let seconds = Double(stallNanosecondsMax) / 1e9
-                throw ReadFailure(
-                    file: fileName, fileOffset: 0, cause: .stalled(seconds: seconds))
-            }
+            guard let result = try waiting ? wait() : result(within: 0) else { return nil }
             finish(result)
             try issue()
             if let completion = finished.popLast() { return completion }
         }
+    }
+
+    /// The next result, waited for in slices, each of which is progress: a drive may be slow.
+    private func wait() throws(ReadFailure) -> ReadResult {
+        let deadline = MonotonicClock.nanoseconds + stallNanosecondsMax
+        while true {
+            let now = MonotonicClock.nanoseconds
+            let slice = min(Self.sliceNanoseconds, deadline > now ? deadline - now : 0)
+            if let result = try result(within: slice) { return result }
+            progress?.note()
+            let isOver = MonotonicClock.nanoseconds >= deadline
+            guard isOver || isCancelled?() ?? false else { continue }
+            let seconds = Double(stallNanosecondsMax) / 1e9
+            throw ReadFailure(
+                file: fileName, fileOffset: oldestOffset,
+                cause: isOver ? .stalled(seconds: seconds) : .cancelled)
+        }
+    }
+
+    private func result(within nanosecondsMax: UInt64) throws(ReadFailure) -> ReadResult? {
+        do { return try queue.next(within: nanosecondsMax) } catch { throw failure(error) }
+    }
+
+    /// Where the read begins that has been under way for longest.
+    private var oldestOffset: UInt64 {
+        let pieces = issued.compactMap { $0 }
+        return pieces.min { $0.number < $1.number }?.command.fileOffset ?? 0
     }
 
     private func place(_ request: ReadRequest) -> Int {
@@ -231,6 +274,8 @@ package final class FlashReader {
             var piece = backlog[backlogStart]
             backlogStart += 1
             piece.command.tag = UInt64(tag)
+            piece.number = piecesIssued
+            piecesIssued += 1
             issued[tag] = piece
             queue.push(piece.command)
             pushed = true
@@ -247,6 +292,7 @@ package final class FlashReader {
         guard let piece = issued[tag] else { preconditionFailure("a result without a command") }
         issued[tag] = nil
         freeTags.append(tag)
+        progress?.note()
         cachedFile?.dropPages(
             offset: piece.command.fileOffset, byteCount: UInt64(piece.command.byteCount),
             writesFirst: false)
@@ -324,6 +370,8 @@ private struct IssuedPiece {
 
     let request: Int
     var command: ReadCommand
+    /// Counts those issued.
+    var number: UInt64 = 0
     /// Since the last block that came.
     var attempts = 0
 }

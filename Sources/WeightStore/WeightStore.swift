@@ -53,6 +53,9 @@ package final class WeightStore {
     let embeddingChecksums: [UInt32]
     let neurons: NeuronDirectory
     package let path: String
+    /// The file as it was opened, whatever becomes of its name, and what it was then.
+    private let file: FileDescriptor
+    private let identity: FileIdentity
     /// Norms, biases and the like, in the manifest's order; always resident.
     private let vectors: [[Float]]
     /// Index of an expert's checksum bit: dense units come first.
@@ -96,7 +99,9 @@ package final class WeightStore {
         manifest = model.manifest
         prefetchesMax = options.prefetchesMax
         do {
-            let source = try FileByteSource(path: path, name: path)
+            file = try FileDescriptor(path: path, mode: .read)
+            identity = try FileIdentity(file)
+            let source = try FileByteSource(path: path, name: path, progress: options.progress)
             embeddingChecksums = try model.embeddingChecksums(from: source)
             neurons = try NeuronDirectory(model, from: source)
             vectors = try Self.readVectors(model, from: source)
@@ -151,6 +156,38 @@ package final class WeightStore {
 
     /// `io_uring` or `pread`.
     package var readerKind: String { reader.kind }
+    /// Why the kernel refused io_uring, where threads read instead.
+    package var ringRefusal: SystemError? { reader.ringRefusal }
+    /// Asked while waiting for the drive: whether to give up.
+    package var isCancelled: (() -> Bool)? {
+        get { reader.isCancelled }
+        set { reader.isCancelled = newValue }
+    }
+    /// Whether everything under way ends within this time; what has ended is taken in.
+    package func isQuiet(within nanosecondsMax: UInt64) -> Bool {
+        let deadline = MonotonicClock.nanoseconds + nanosecondsMax
+        while reader.requestsInFlight > 0 {
+            guard MonotonicClock.nanoseconds < deadline, (try? collect(waiting: false)) != nil
+            else { return false }
+            Thread.sleep(microseconds: 500)
+        }
+        return true
+    }
+
+    /// Whether the contents of the file that is being read were changed since it was opened.
+    package var hasChanged: Bool { (try? FileIdentity(file)) != identity }
+
+    /// Waits until nothing is under way, so that the memory can be given back.
+    ///
+    /// - Throws: `ReadFailure` when the drive does not answer, or the wait is cancelled.
+    package func finishReads() throws(ReadFailure) {
+        do throws(ReadFailure) {
+            try drain()
+        } catch {
+            // A queue that no longer works has nothing that could be waited for.
+            if error.isDelay { throw error }
+        }
+    }
 
     /// A resident vector's elements, or nil where the model has none.
     package func vector(_ role: VectorRole, layer: Int? = nil) -> [Float]? {

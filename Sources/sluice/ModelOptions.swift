@@ -74,6 +74,11 @@ struct EngineArguments: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "Seconds to wait for a drive that brings nothing.", valueName: "n"))
+    var readSecondsMax: Int?
+
+    @Option(
+        help: ArgumentHelp(
             "Guess tokens and verify them in one pass: auto, off, or at most n everywhere.",
             valueName: "auto|off|n"))
     var speculate: SpeculationPolicy?
@@ -108,6 +113,9 @@ struct EngineArguments: ParsableArguments {
         if let prefetch, !(0...64).contains(prefetch) {
             throw ValidationError("--prefetch is between 0 and 64")
         }
+        if let readSecondsMax, !(1...3600).contains(readSecondsMax) {
+            throw ValidationError("--read-seconds-max is between 1 and 3600")
+        }
         if let context, !(1...1 << 22).contains(context) {
             throw ValidationError("--context is between 1 and 4194304")
         }
@@ -126,7 +134,7 @@ struct EngineArguments: ParsableArguments {
     var isGiven: Bool {
         memory != nil || threads != nil || context != nil || kvBits != 32 || profile != nil
             || resident || prefetch != nil || speculate != nil || sparse != nil || verify != .first
-            || activationSparsity != nil
+            || activationSparsity != nil || readSecondsMax != nil
     }
 
     func options() throws -> ModelOptions {
@@ -137,6 +145,9 @@ struct EngineArguments: ParsableArguments {
         options.contextTokens = context
         options.isResident = resident
         if let prefetch { options.flash.prefetchesMax = prefetch }
+        if let readSecondsMax {
+            options.flash.stallNanosecondsMax = UInt64(readSecondsMax) * 1_000_000_000
+        }
         options.sparse = sparse
         options.activationSparsity = activationSparsity
         if let speculate { options.speculation = speculate }

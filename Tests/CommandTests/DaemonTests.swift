@@ -118,7 +118,7 @@ import Testing
 }
 
 /// A running daemon with the bundled model in its library.
-private final class Daemon {
+final class Daemon {
     let scratch: Scratch
     let arguments: [String]
     let process: RunningProgram

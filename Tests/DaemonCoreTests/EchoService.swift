@@ -18,6 +18,8 @@ final class EchoService: StoppableService {
     var isStopped: Bool { recorded.withLock { $0.stopped } }
     var state: ServiceState { .ready(model: "echo") }
 
+    var progress: EngineProgress { EngineProgress(count: 0, isBusy: false) }
+
     func stop() { recorded.withLock { $0.stopped = true } }
 
     func models() throws(GenerationError) -> [ModelSummary] {

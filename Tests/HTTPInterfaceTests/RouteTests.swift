@@ -194,7 +194,7 @@ import Testing
         let statuses: [GenerationError.Reason: Int] = [
             .invalidRequest: 400, .modelNotFound: 404, .modelInvalid: 500, .contextExceeded: 400,
             .templateUnsupported: 400, .overloaded: 429, .draining: 503, .budgetExceeded: 507,
-            .readFailed: 500, .cancelled: 503, .internalError: 500
+            .readFailed: 500, .readerRefused: 500, .cancelled: 503, .internalError: 500
         ]
         try withServer { server in
             for stream in ["", #","stream":true"#] {

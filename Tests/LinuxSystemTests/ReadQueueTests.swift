@@ -65,6 +65,29 @@ import Testing
         #expect((fcntl(0, F_GETFD) >= 0) == isOpen)
     }
 
+    /// A drive that never answers must not hold whoever lets go of it: here, a pipe that nobody
+    /// writes to. What may still be read has its memory for good.
+    @Test func aReadThatNeverEndsIsLeft() throws {
+        let path = "/tmp/sluice-system-\(getpid())-pipe"
+        #expect(unsafe mkfifo(path, 0o600) == 0)
+        defer { _ = unsafe unlink(path) }
+        weak var memory: MemoryArena?
+        do {
+            let arena = try MemoryArena(byteCount: 4096)
+            memory = arena
+            let file = try FileDescriptor(path: path, mode: .readWrite)
+            let queue: RingReadQueue
+            do { queue = try RingReadQueue(file: file, arena: arena, depth: 1) } catch {
+                print("skipped: \(error)")
+                return
+            }
+            queue.push(ReadCommand(tag: 1, fileOffset: 0, byteCount: 4096, arenaOffset: 0))
+            try queue.flush()
+            #expect(try queue.next(within: 1_000_000) == nil)
+        }
+        #expect(memory != nil)
+    }
+
     /// Nil, and said, where the kernel refuses io_uring.
     private func makeQueue(
         _ kind: String, _ path: String, _ arena: MemoryArena, _ depth: Int

@@ -7,6 +7,7 @@ import ModelFormat
 import Scheduling
 import TestSupport
 import Testing
+import WeightStore
 
 @Suite struct EngineTests {
     @Test func oneOrderFromBeginningToEnd() throws {
@@ -81,6 +82,46 @@ import Testing
             guard case .failed(let error) = answer.events.last else { return }
             #expect(error.message.contains("process 16.0 MiB + "))
         }
+    }
+
+    @Test func progressIsSeenWhileThereIsWork() throws {
+        try withEngine { engine in
+            #expect(!engine.progress.isBusy)
+            let answer = Answer()
+            _ = engine.generate(order("abc", tokensMax: nil)) { answer.add($0) }
+            #expect(engine.progress.isBusy)
+            answer.waitForStart()
+            let before = engine.progress
+            #expect(answer.wait().finalCount == 1)
+            #expect(engine.progress.count > before.count)
+            for _ in 0..<1000 where engine.progress.isBusy { Thread.sleep(microseconds: 1000) }
+            #expect(!engine.progress.isBusy)
+        }
+    }
+
+    /// The request fails within the time allowed, which is progress; the end does not wait.
+    @Test func aSilentDriveHoldsNeitherTheEngineNorItsEnd() throws {
+        let script = FaultScript()
+        let limit: UInt64 = 1_000_000_000
+        var engine: Engine?
+        try withEngine({
+            $0.model.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            $0.model.flash.stallNanosecondsMax = limit
+        }) { running in
+            #expect(running.answer(order("abc", tokensMax: 2)).reason == .length)
+            script.arm(.stall(nanoseconds: 3600 * limit), at: 2, count: 1 << 30)
+            let before = running.progress.count
+            let answer = running.answer(order("abcdefgh", tokensMax: 40))
+            #expect(answer.failure == .readFailed)
+            #expect(running.progress.count > before)
+            let cancelled = Answer()
+            let ticket = running.generate(order("abc", tokensMax: nil)) { cancelled.add($0) }
+            ticket.cancel()
+            #expect(cancelled.wait().finalCount == 1)
+            engine = running
+        }
+        // Stopped a second time: nothing is left to wait for, whatever the drive does.
+        engine?.stop()
     }
 
     @Test func cancellingFreesTheEngine() throws {

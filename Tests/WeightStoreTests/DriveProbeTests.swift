@@ -80,6 +80,57 @@ import WeightStore
         }
     }
 
+    /// A file system that accepts O_DIRECT and goes through the page cache all the same: here, one
+    /// whose pages are there after a direct read and were not before.
+    @Test func directReadsThatFillThePageCacheAreNone() throws {
+        try withTemporaryDirectory { directory in
+            let path = try makeFile(in: directory, byteCount: 1 << 20)
+            guard try FlashFile.supportsDirectReads(path: path) else {
+                print("skipped: the temporary directory's file system has no direct reads")
+                return
+            }
+            var looks = 0
+            let fills = try FlashFile.supportsDirectReads(path: path) { _, _, _ in
+                looks += 1
+                return looks % 2 == 0
+            }
+            #expect(!fills && looks == 6)
+            // Where the kernel does not say, what works is believed.
+            #expect(try FlashFile.supportsDirectReads(path: path) { _, _, _ in nil })
+            // One page that another program read just then proves nothing.
+            looks = 0
+            let isShared = try FlashFile.supportsDirectReads(path: path) { _, _, _ in
+                looks += 1
+                return looks == 2
+            }
+            #expect(isShared)
+        }
+    }
+
+    /// Memory is no drive, and is not measured as one.
+    @Test func filesInMemoryAreReadAndNotMeasured() throws {
+        let folder = "/dev/shm/sluice-probe-\(getpid())"
+        guard (try? FileSystem.createDirectory(folder)) != nil else {
+            print("skipped: no /dev/shm")
+            return
+        }
+        defer { _ = unsafe rmdir(folder) }
+        let path = try makeFile(in: folder, byteCount: 1 << 20)
+        defer { _ = unsafe unlink(path) }
+        guard try FileDescriptor(path: path, mode: .read).isInMemory else {
+            print("skipped: /dev/shm is no tmpfs")
+            return
+        }
+        #expect(try !FlashFile.supportsDirectReads(path: path))
+        do throws(WeightError) {
+            _ = try DriveProbe.measure(paths: [path], options: FlashOptions())
+            Issue.record("memory was measured as a drive")
+        } catch {
+            guard case .read(let failure) = error else { throw error }
+            #expect(failure.cause == .inMemory && failure.file == path)
+        }
+    }
+
     private static func choice(_ speeds: [DriveSpeed]) -> [Int] {
         let profile = DriveProfile(
             readerKind: "io_uring", isDirect: true, speeds: speeds, bytesPerSecondSustained: 1,

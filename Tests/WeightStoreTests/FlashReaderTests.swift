@@ -60,6 +60,47 @@ import WeightStore
         }
     }
 
+    /// A drive may be slow within its limit, and is then counted as getting somewhere; beyond it
+    /// the error says which read, and how long.
+    @Test func silenceWithinTheLimitIsProgress() throws {
+        let queue = ScriptedQueue(depth: 2)
+        queue.isSilent = true
+        let progress = ProgressCounter()
+        let reader = FlashReader(
+            queue: queue, fileName: "f", pieceBytesMax: 4096, stallNanosecondsMax: 1_100_000_000,
+            progress: progress)
+        try reader.submit(request(slot: 0, offset: 8192, count: 4096))
+        try reader.submit(request(slot: 1, offset: 65536, count: 4096))
+        do throws(ReadFailure) {
+            _ = try reader.next(waiting: true)
+            Issue.record("silence was not noticed")
+        } catch {
+            #expect(error.cause == .stalled(seconds: 1.1) && error.fileOffset == 8192)
+            #expect(error.description.contains("has not answered for 1.1 s"))
+        }
+        #expect(progress.count >= 4)
+        // What comes later is not lost.
+        queue.isSilent = false
+        #expect(try reader.next(waiting: true)?.failure == nil)
+        #expect(try reader.next(waiting: true)?.failure == nil)
+    }
+
+    @Test func nobodyWaitsForWhatNobodyWants() throws {
+        let queue = ScriptedQueue(depth: 1)
+        queue.isSilent = true
+        let reader = FlashReader(
+            queue: queue, fileName: "f", pieceBytesMax: 4096,
+            stallNanosecondsMax: 3_600_000_000_000)
+        reader.isCancelled = { true }
+        try reader.submit(request(slot: 0, offset: 0, count: 4096))
+        do throws(ReadFailure) {
+            _ = try reader.next(waiting: true)
+            Issue.record("the wait went on")
+        } catch {
+            #expect(error.cause == .cancelled)
+        }
+    }
+
     private func request(slot: Int, offset: UInt64, count: Int) -> ReadRequest {
         ReadRequest(
             purpose: .dense(entry: slot), fileOffset: offset, byteCount: count, arenaOffset: 0)
@@ -71,6 +112,8 @@ private final class ScriptedQueue: ReadQueue {
     let kind = "scripted"
     let depth: Int
     var outcomes: [ReadResult.Outcome] = []
+    /// Nothing ends.
+    var isSilent = false
     private(set) var seen: [ReadCommand] = []
     private(set) var inFlightMost = 0
     private var waiting: [ReadCommand] = []
@@ -86,7 +129,8 @@ private final class ScriptedQueue: ReadQueue {
     func flush() throws(SystemError) {}
 
     func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
-        guard !waiting.isEmpty else { return nil }
+        if isSilent { Thread.sleep(microseconds: UInt32(nanosecondsMax / 1000)) }
+        guard !waiting.isEmpty, !isSilent else { return nil }
         let command = waiting.removeFirst()
         let outcome = outcomes.isEmpty ? .bytes(command.byteCount) : outcomes.removeFirst()
         return ReadResult(tag: command.tag, outcome: outcome)

@@ -37,6 +37,27 @@ uint32_t clinux_word_load(const uint32_t *word);
 /// Adds one to a futex word, sequentially consistent.
 void clinux_word_increment(uint32_t *word);
 
+/// Names the calling thread for debuggers and process lists (PR_SET_NAME of prctl(2)): at most 15
+/// characters.
+void clinux_name_thread(const char *name);
+
+/// Joins a thread that ends within this time (pthread_clockjoin_np(3)). Returns 0, or ETIMEDOUT.
+int clinux_join_within(unsigned long thread, uint64_t nanoseconds);
+
+/// Unmaps what was touched of the program's and its libraries' code (madvise(2), MADV_DONTNEED): it
+/// is mapped again as it is run.
+void clinux_release_code(void);
+
+/// Pages of a range of a file that are in the page cache (cachestat(2)); -1 where the kernel does
+/// not say.
+int64_t clinux_cached_pages(int fd, uint64_t offset, uint64_t length);
+
+/// Whether a file's bytes are in memory alone (fstatfs(2): tmpfs, ramfs).
+int clinux_is_in_memory(int fd);
+
+/// Whether the kernel says that O_DIRECT does not work with this file (statx(2), STATX_DIOALIGN).
+int clinux_refuses_direct(int fd);
+
 /// Reads `length` bytes, a multiple of 64, and returns a sum so that the reads are not left out.
 uint64_t clinux_read_through(const void *bytes, size_t length);
 
