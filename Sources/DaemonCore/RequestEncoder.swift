@@ -111,9 +111,7 @@ package enum RequestEncoder {
         ]
         for case (let name, let value?) in numbers { body.writeString(",\"\(name)\":\(value)") }
         if let topK = sampling.topK { body.writeString(",\"top_k\":\(topK)") }
-        if let seed = sampling.seed {
-            body.writeString(",\"seed\":\(Int64(bitPattern: seed))")
-        }
+        if let seed = sampling.seed { body.writeString(",\"seed\":\(seed)") }
     }
 
     private static func writeList<Element>(

@@ -34,7 +34,7 @@ package struct CompletionRequest: Sendable {
     /// Longest stop string in bytes.
     package static let stopStringBytesMax = 1024
     /// Most alternatives reported with each token.
-    package static let alternativesMax: Int64 = 20
+    package static let alternativesMax = 20
 
     /// Reads the body of `POST /v1/chat/completions` or `/v1/completions`. `defaults` stand for
     /// sampling fields that are absent. Throws `invalidRequest` naming the field.
@@ -53,8 +53,7 @@ package struct CompletionRequest: Sendable {
         case .text:
             try UnsupportedFields.refuse(UnsupportedFields.completion, in: fields)
             order = GenerationOrder(prompt: try TextPrompt.read(fields), client: client)
-            order.alternativesReported =
-                try fields.integer("logprobs", in: 0...Self.alternativesMax).map { Int($0) }
+            order.alternativesReported = try Self.textAlternatives(fields)
         }
         answer.includesProbabilities = order.alternativesReported != nil
         order.model = try fields.string("model").flatMap { $0.isEmpty ? nil : $0 }
@@ -67,10 +66,8 @@ package struct CompletionRequest: Sendable {
 
     private mutating func readStreaming(_ fields: RequestFields) throws(GenerationError) {
         answer.streams = try fields.boolean("stream") ?? false
-        guard let options = try fields.object("stream_options") else { return }
-        guard answer.streams else {
-            throw fields.error("stream_options", "only allowed when stream is true")
-        }
+        // Clients that set these options once send them with every request.
+        guard answer.streams, let options = try fields.object("stream_options") else { return }
         answer.includesUsage = try options.boolean("include_usage") ?? false
     }
 
@@ -92,25 +89,41 @@ package struct CompletionRequest: Sendable {
             }
             return nil
         }
-        return Int(top ?? 0)
+        return top ?? 0
     }
 
-    /// `max_completion_tokens` is the newer name and wins.
+    /// Here `logprobs` is a number; `false` is what clients send who know the chat's field.
+    private static func textAlternatives(_ fields: RequestFields) throws(GenerationError) -> Int? {
+        if fields["logprobs"] == .boolean(false) { return nil }
+        return try fields.integer("logprobs", in: 0...alternativesMax)
+    }
+
+    /// `max_completion_tokens` is OpenAI's newer name and wins, `n_predict` is llama-server's. -1
+    /// and -2 are to the end of the context; what no context holds means the same.
     private static func tokensMax(_ fields: RequestFields) throws(GenerationError) -> Int? {
-        let range: ClosedRange<Int64> = 1...Int64(Int32.max)
-        let older = try fields.integer("max_tokens", in: range)
-        let newer = try fields.integer("max_completion_tokens", in: range)
-        return (newer ?? older).map { Int($0) }
+        var wanted: Int?
+        for name in ["n_predict", "max_tokens", "max_completion_tokens"] {
+            guard let count = try fields.clampedInteger(name, in: -2...Int(Int32.max)) else {
+                continue
+            }
+            guard count != 0 else {
+                throw fields.error(name, "0 asks for no answer; -1 is to the end of the context")
+            }
+            wanted = count
+        }
+        return wanted.flatMap { $0 < 0 ? nil : $0 }
     }
 
     private static func stopStrings(_ fields: RequestFields) throws(GenerationError) -> [String] {
         guard let value = fields["stop"] else { return [] }
-        let elements: [JSONValue]
+        var elements: [JSONValue]
         switch value {
         case .string: elements = [value]
         case .array(let array): elements = array
         default: throw fields.error("stop", "expected a string or a list, found \(value.kind)")
         }
+        // An empty text would end every answer before it begins: nobody asks for that.
+        elements.removeAll { $0 == .string("") || $0 == .null }
         guard elements.count <= stopStringsMax else {
             throw fields.error("stop", "\(elements.count) stop strings, at most \(stopStringsMax)")
         }
@@ -119,8 +132,8 @@ package struct CompletionRequest: Sendable {
             guard let text = element.string else {
                 throw fields.error("stop", "expected strings, found \(element.kind)")
             }
-            guard !text.isEmpty, text.utf8.count <= stopStringBytesMax else {
-                throw fields.error("stop", "a stop string has 1 to \(stopStringBytesMax) bytes")
+            guard text.utf8.count <= stopStringBytesMax else {
+                throw fields.error("stop", "a stop string has at most \(stopStringBytesMax) bytes")
             }
             texts.append(text)
         }
@@ -131,28 +144,25 @@ package struct CompletionRequest: Sendable {
         _ fields: RequestFields, defaults: SamplingParameters
     ) throws(GenerationError) -> SamplingParameters {
         var sampling = defaults
-        if let value = try fields.number("temperature", in: 0...10) { sampling.temperature = value }
-        if let value = try fields.number("top_p", in: 0...1) { sampling.topP = value }
-        if let value = try fields.number("min_p", in: 0...1) { sampling.minP = value }
-        if let value = try fields.integer("top_k", in: -1...Int64(Int32.max)) {
-            // -1 is what other servers' clients send for "off".
-            sampling.topK = Int(max(0, value))
+        for field in SamplingParameters.numbers {
+            guard let value = try fields.number(field.parameter.rawValue, in: field.range) else {
+                continue
+            }
+            sampling[keyPath: field.keyPath] = value
         }
-        if let value = try fields.number("presence_penalty", in: -2...2) {
-            sampling.presencePenalty = value
+        let topK = SamplingError.Parameter.topK.rawValue
+        if let value = try fields.clampedInteger(topK, in: SamplingParameters.topKRange) {
+            sampling.topK = value
         }
-        if let value = try fields.number("frequency_penalty", in: -2...2) {
-            sampling.frequencyPenalty = value
+        let window = SamplingError.Parameter.penaltyWindow.rawValue
+        if let value = try fields.clampedInteger(
+            window, in: SamplingParameters.penaltyWindowRange)
+        {
+            sampling.penaltyWindow = value
         }
-        if let value = try fields.number("repeat_penalty", in: 0.01...10) {
-            sampling.repetitionPenalty = value
-        }
-        if let value = try fields.integer("repeat_last_n", in: 0...65536) {
-            sampling.penaltyWindow = Int(value)
-        }
-        if let value = try fields.integer("seed", in: Int64.min...Int64.max) {
-            // -1 draws a seed, as in llama-server.
-            sampling.seed = value == -1 ? nil : UInt64(bitPattern: value)
+        if let seed = try fields.bits("seed") {
+            // -1 draws a seed, as in llama-server; 2^64-1, which has the same bits, is a seed.
+            sampling.seed = fields["seed"]?.whole == -1 ? nil : seed
         }
         return sampling
     }

@@ -7,13 +7,14 @@ internal import Scheduling
 extension ConnectionHandler {
     // MARK: routes
 
-    func answer(_ route: Route?, method: HTTPMethod, body: ByteBuffer) {
+    func answer(_ route: Route?, to head: HTTPRequestHead, body: ByteBuffer) {
         do throws(HTTPFailure) {
             guard let route else {
                 throw HTTPFailure.badRequest(
-                    "no such route", status: .notFound, code: "route_not_found")
+                    "no such route; \(Route.nearest(to: head.uri))", status: .notFound,
+                    code: "route_not_found")
             }
-            try route.check(method: method)
+            try route.check(method: head.method)
             switch route {
             case .health: try answerHealth()
             case .models: answer(ModelsWriter.list(try models()))
@@ -46,9 +47,10 @@ extension ConnectionHandler {
     }
 
     private func model(_ name: String) throws(HTTPFailure) -> ByteBuffer {
-        guard let model = try models().first(where: { $0.name == name }) else {
-            throw HTTPFailure(
-                GenerationError(.modelNotFound, "no model '\(name)'", parameter: "model"))
+        let models = try models()
+        let meant = ModelSummary.names(for: name)
+        guard let model = models.first(where: { meant.contains($0.name) }) else {
+            throw HTTPFailure(.unknownModel(name, among: models.map(\.name)))
         }
         return ModelsWriter.single(model)
     }

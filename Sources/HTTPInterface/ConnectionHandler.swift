@@ -324,7 +324,7 @@ final class ConnectionHandler: ChannelInboundHandler {
                 startedAt: receiving.startedAt,
                 keepsAlive: RequestHeadRules.keepsAlive(head) && !isLast,
                 generation: state.takeNumber()))
-        answer(route, method: head.method, body: body)
+        answer(route, to: head, body: body)
     }
 
     // MARK: time

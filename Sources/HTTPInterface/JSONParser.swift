@@ -169,6 +169,7 @@ extension JSONParser {
             try digits(bytes, into: &text)
         }
         if isInteger, let value = Int64(text) { return .integer(value) }
+        if isInteger, let value = UInt64(text) { return .unsigned(value) }
         guard let value = Double(text), value.isFinite else {
             position = start
             throw error("number out of range")
@@ -228,26 +229,25 @@ extension JSONParser {
         }
     }
 
-    /// The scalar of `\uXXXX`, or of a surrogate pair of them, after the first `\u`.
+    /// The scalar of `\uXXXX`, or of a surrogate pair of them, after the first `\u`. Half a pair is
+    /// U+FFFD: clients cut texts by UTF-16 units, and would send what they cut in every later turn.
     private mutating func escapedScalar(
         _ bytes: Span<UInt8>
     ) throws(JSONError) -> Unicode.Scalar {
-        let start = position
         let first = try hexadecimal(bytes)
         if let scalar = Unicode.Scalar(first) { return scalar }
         guard first < 0xDC00, position + 1 < bytes.count,
             bytes[position] == UInt8(ascii: "\\"), bytes[position + 1] == UInt8(ascii: "u")
-        else {
-            position = start
-            throw error("a lone surrogate")
-        }
+        else { return "\u{FFFD}" }
+        let end = position
         position += 2
         let second = try hexadecimal(bytes)
         guard (0xDC00...0xDFFF).contains(second),
             let scalar = Unicode.Scalar(0x10000 + (first - 0xD800) << 10 + (second - 0xDC00))
         else {
-            position = start
-            throw error("a lone surrogate")
+            // What follows is another escape, to be read for itself.
+            position = end
+            return "\u{FFFD}"
         }
         return scalar
     }

@@ -35,6 +35,9 @@ enum ChatMessages {
         switch role {
         case "system", "developer":
             return ChatMessage(role: "system", content: try content(message, index: index))
+        case "assistant" where message["content"] == nil:
+            // OpenAI's own answers have it where the model said nothing, or called tools.
+            return ChatMessage(role: role, content: "")
         case "user", "assistant":
             return ChatMessage(role: role, content: try content(message, index: index))
         case "tool", "function":
@@ -107,7 +110,7 @@ enum TextPrompt {
         var result: [TokenID] = []
         result.reserveCapacity(tokens.count)
         for token in tokens {
-            guard let number = token.integer, let index = Int32(exactly: number), index >= 0 else {
+            guard let number = token.whole, let index = Int32(exactly: number), index >= 0 else {
                 throw fields.error("prompt", "expected token numbers")
             }
             result.append(TokenID(rawValue: index))

@@ -48,35 +48,64 @@ package struct RequestFields {
     }
 
     /// A whole number within `range`; `3.0` counts as whole.
-    package func integer(
-        _ name: String, in range: ClosedRange<Int64>
-    ) throws(GenerationError) -> Int64? {
+    package func integer<Number: FixedWidthInteger>(
+        _ name: String, in range: ClosedRange<Number>
+    ) throws(GenerationError) -> Number? {
         guard let value = self[name] else { return nil }
-        let whole: Int64? =
-            switch value {
-            case .integer(let integer): integer
-            case .number(let double): Int64(exactly: double)
-            default: nil
-            }
-        guard let whole else { throw error(name, "expected a whole number, found \(value.kind)") }
-        guard range.contains(whole) else {
-            throw error(name, "\(whole) is not within \(range.lowerBound)...\(range.upperBound)")
+        guard value.double != nil else {
+            throw error(name, "expected a whole number, found \(value.kind)")
         }
-        return whole
+        guard let whole = value.whole else {
+            if case .unsigned(let large) = value { throw outside(name, "\(large)", range) }
+            throw error(name, "expected a whole number of at most 64 bits")
+        }
+        guard let number = Number(exactly: whole), range.contains(number) else {
+            throw outside(name, "\(whole)", range)
+        }
+        return number
+    }
+
+    /// A whole number within `range`; one beyond its end is its end.
+    package func clampedInteger(
+        _ name: String, in range: ClosedRange<Int>
+    ) throws(GenerationError) -> Int? {
+        guard let value = self[name] else { return nil }
+        guard let whole = value.clampedWhole else {
+            let found = value.double == nil ? value.kind : "a fraction"
+            throw error(name, "expected a whole number, found \(found)")
+        }
+        let number = min(Int(clamping: whole), range.upperBound)
+        guard number >= range.lowerBound else {
+            throw error(name, "\(number) is less than \(range.lowerBound)")
+        }
+        return number
+    }
+
+    /// Any 64 bits: 0 to 2^64-1, or, down to -2^63, the two's complement of such a number.
+    package func bits(_ name: String) throws(GenerationError) -> UInt64? {
+        if case .unsigned(let value)? = self[name] { return value }
+        guard let value = self[name], value.double != nil, value.whole == nil else {
+            return try integer(name, in: Int64.min...Int64.max).map { UInt64(bitPattern: $0) }
+        }
+        throw error(name, "expected a whole number within \(Int64.min)...\(UInt64.max)")
     }
 
     /// A number within `range`.
     package func number(
-        _ name: String, in range: ClosedRange<Double>
+        _ name: String, in range: ClosedRange<Float>
     ) throws(GenerationError) -> Float? {
         guard let value = self[name] else { return nil }
         guard let double = value.double else {
             throw error(name, "expected a number, found \(value.kind)")
         }
-        guard range.contains(double) else {
-            throw error(name, "\(double) is not within \(range.lowerBound)...\(range.upperBound)")
-        }
+        guard range.contains(Float(double)) else { throw outside(name, "\(double)", range) }
         return Float(double)
+    }
+
+    private func outside<Bound>(
+        _ name: String, _ value: String, _ range: ClosedRange<Bound>
+    ) -> GenerationError {
+        error(name, "\(value) is not within \(range.lowerBound)...\(range.upperBound)")
     }
 
     /// The object in the field `name`, whose own complaints carry that name.

@@ -10,21 +10,46 @@ enum Route: Equatable {
     case model(String)
     case health
 
-    /// The route of a request target (RFC 9112, origin form); the query is ignored. nil is 404.
+    /// The routes that take no name, by path.
+    private static let fixed: [(path: String, route: Route)] = [
+        ("/v1/chat/completions", .completion(.chat)), ("/v1/completions", .completion(.text)),
+        ("/v1/models", .models), ("/health", .health)
+    ]
+
+    /// The route of a request target in origin or absolute form (RFC 9112, 3.2.1 and 3.2.2), with or
+    /// without `/v1`, doubled or trailing slashes or not; the query is ignored. nil is 404.
     init?(target: String) {
-        let path = target.prefix { $0 != "?" && $0 != "#" }
-        switch path {
-        case "/v1/chat/completions": self = .completion(.chat)
-        case "/v1/completions": self = .completion(.text)
-        case "/v1/models": self = .models
-        case "/health": self = .health
-        default:
-            let prefix = "/v1/models/"
-            guard path.hasPrefix(prefix), path.utf8.count > prefix.utf8.count,
-                let name = Self.decodePercent(path.dropFirst(prefix.count))
-            else { return nil }
-            self = .model(name)
+        let path = Self.path(of: target)
+        let places = [path, "/v1" + path]
+        if let match = Self.fixed.first(where: { places.contains($0.path) }) {
+            self = match.route
+            return
         }
+        let prefix = "/v1/models/"
+        guard let place = places.first(where: { $0.hasPrefix(prefix) }),
+            let name = Self.decodePercent(place.dropFirst(prefix.count)), !name.isEmpty
+        else { return nil }
+        self = .model(name)
+    }
+
+    /// The route that a target without one may have meant: in words, for a message.
+    static func nearest(to target: String) -> String {
+        let path = path(of: target)
+        let meant = fixed.first { path.hasSuffix($0.path) }?.path
+        guard let near = meant ?? NearestName.among(fixed.map(\.path), to: path),
+            let route = fixed.first(where: { $0.path == near })?.route
+        else { return "there are " + fixed.map(\.path).joined(separator: ", ") }
+        return "did you mean \(route.methods[0].rawValue) \(near)?"
+    }
+
+    /// The path of a target without scheme, authority and query, each slash once, none at its end.
+    private static func path(of target: String) -> String {
+        var rest = target.prefix { $0 != "?" && $0 != "#" }
+        for scheme in ["http://", "https://"]
+        where rest.prefix(scheme.count).lowercased() == scheme {
+            rest = rest.dropFirst(scheme.count).drop { $0 != "/" }
+        }
+        return "/" + rest.split(separator: "/").joined(separator: "/")
     }
 
     /// The route's name in logs.
@@ -38,13 +63,17 @@ enum Route: Equatable {
         }
     }
 
+    /// The methods that the route has.
+    private var methods: [HTTPMethod] {
+        switch self {
+        case .completion: [.POST]
+        case .models, .model, .health: [.GET, .HEAD]
+        }
+    }
+
     /// Refuses a method that the route does not have, with 405 and `Allow`.
     func check(method: HTTPMethod) throws(HTTPFailure) {
-        let allowed: [HTTPMethod] =
-            switch self {
-            case .completion: [.POST]
-            case .models, .model, .health: [.GET, .HEAD]
-            }
+        let allowed = methods
         guard !allowed.contains(method) else { return }
         let list = allowed.map(\.rawValue).joined(separator: ", ")
         var failure = HTTPFailure.badRequest(

@@ -11,6 +11,8 @@ enum UnsupportedFields {
         case absentOnly
         /// Also an empty array, object or string.
         case empty
+        /// Also an empty list, or one that adds nothing but zeros to tokens.
+        case zeros
         /// Also one of these values.
         case values([JSONValue])
     }
@@ -18,7 +20,7 @@ enum UnsupportedFields {
     /// Of both completion routes (OpenAI's fields, then llama-server's).
     static let common: [(name: String, neutral: Neutral)] = [
         ("n", .values([.integer(1)])),
-        ("logit_bias", .empty),
+        ("logit_bias", .zeros),
         ("grammar", .empty),
         ("json_schema", .empty),
         ("lora", .empty),
@@ -29,8 +31,7 @@ enum UnsupportedFields {
         ("dynatemp_range", .values([.integer(0)])),
         ("xtc_probability", .values([.integer(0)])),
         ("dry_multiplier", .values([.integer(0)])),
-        ("n_probs", .values([.integer(0)])),
-        ("n_predict", .absentOnly)
+        ("n_probs", .values([.integer(0)]))
     ]
 
     static let chat: [(name: String, neutral: Neutral)] = [
@@ -64,7 +65,7 @@ enum UnsupportedFields {
     /// `response_format` may only ask for text.
     static func refuseResponseFormat(in fields: RequestFields) throws(GenerationError) {
         guard let format = fields["response_format"] else { return }
-        guard format["type"] == .string("text") else {
+        guard format["type"] == .string("text") || format == .object([:]) else {
             throw fields.error("response_format", "only {\"type\": \"text\"} is supported here")
         }
     }
@@ -73,9 +74,20 @@ enum UnsupportedFields {
         switch neutral {
         case .absentOnly: false
         case .empty: value == .array([]) || value == .object([:]) || value == .string("")
+        case .zeros: addsNothing(value)
         case .values(let values):
             values.contains(value)
                 || values.contains { $0.double != nil && $0.double == value.double }
+        }
+    }
+
+    /// Whether a `logit_bias`, OpenAI's object or llama-server's list of pairs, changes no logit.
+    private static func addsNothing(_ bias: JSONValue) -> Bool {
+        switch bias {
+        case .object(let members): members.values.allSatisfy { $0.double == 0 }
+        case .array(let pairs):
+            pairs.allSatisfy { $0.array?.count == 2 && $0.array?.last?.double == 0 }
+        default: bias == .string("")
         }
     }
 }

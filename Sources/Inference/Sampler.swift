@@ -18,13 +18,15 @@ package struct Sampler: Sendable {
     private var window: PenaltyWindow
     private var candidates: CandidateHeap
 
+    /// - Parameter contextTokens: the most tokens that are ever accepted; bounds the window of the
+    ///   penalties.
     /// - Throws: ``SamplingError`` when a parameter is out of range.
     /// - Precondition: `vocabularySize` is positive and is the count of every span given later.
     package init(
-        _ parameters: SamplingParameters, vocabularySize: Int
+        _ parameters: SamplingParameters, vocabularySize: Int, contextTokens: Int
     ) throws(SamplingError) {
         precondition(vocabularySize > 0, "a vocabulary has tokens")
-        var parameters = try parameters.validated()
+        var parameters = try parameters.validated().bounded(contextTokens: contextTokens)
         let seed = parameters.seed ?? UInt64.random(in: 0...UInt64.max)
         parameters.seed = seed
         self.parameters = parameters
@@ -38,7 +40,10 @@ package struct Sampler: Sendable {
     }
 
     /// Bytes that a sampler with valid parameters keeps, for the memory budget.
-    package static func bytes(_ parameters: SamplingParameters, vocabularySize: Int) -> Int {
+    package static func bytes(
+        _ parameters: SamplingParameters, vocabularySize: Int, contextTokens: Int
+    ) -> Int {
+        let parameters = parameters.bounded(contextTokens: contextTokens)
         let candidates = candidateCount(parameters, vocabularySize: vocabularySize)
         return candidates * MemoryLayout<CandidateHeap.Candidate>.stride
             + PenaltyWindow.bytes(
@@ -50,7 +55,7 @@ package struct Sampler: Sendable {
         _ parameters: SamplingParameters, vocabularySize: Int
     ) -> Int {
         if parameters.temperature == 0 { return 1 }
-        return parameters.topK == 0 ? vocabularySize : min(parameters.topK, vocabularySize)
+        return parameters.topK <= 0 ? vocabularySize : min(parameters.topK, vocabularySize)
     }
 
     /// Adds a token to what the penalties look at: each of the prompt's, then each one chosen.

@@ -2,7 +2,7 @@
 package struct SamplingParameters: Sendable, Equatable, Codable {
     /// 0 is greedy: the largest logit, the lowest token on a tie.
     package var temperature: Float = 0.8
-    /// Keep the `topK` most likely tokens; 0 keeps all.
+    /// Keep the `topK` most likely tokens; 0 and -1 keep all.
     package var topK: Int = 40
     /// Keep the fewest tokens whose probabilities sum to at least this; 1 keeps all.
     package var topP: Float = 0.95
@@ -15,7 +15,7 @@ package struct SamplingParameters: Sendable, Equatable, Codable {
     package var presencePenalty: Float = 0
     /// Subtracted for each occurrence among recent tokens; 0 is off (OpenAI's `frequency_penalty`).
     package var frequencyPenalty: Float = 0
-    /// How many of the last tokens the three penalties look at.
+    /// How many of the last tokens the three penalties look at; -1 is the whole context.
     package var penaltyWindow: Int = 64
     /// The same seed, prompt and model give the same text; nil draws one.
     package var seed: UInt64?

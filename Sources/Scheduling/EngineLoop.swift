@@ -107,12 +107,13 @@ final class EngineLoop {
             throw GenerationError(
                 .contextExceeded,
                 "the prompt has \(prompt.count) tokens, the context \(model.contextTokens)",
-                parameter: "messages")
+                parameter: waiting.order.prompt.parameter)
         }
         let sampler: Sampler
         do {
             sampler = try Sampler(
-                waiting.order.sampling, vocabularySize: model.tokenizer.tokenCount)
+                waiting.order.sampling, vocabularySize: model.tokenizer.tokenCount,
+                contextTokens: model.contextTokens)
         } catch {
             throw GenerationError(.invalidRequest, "\(error)", parameter: error.parameter.rawValue)
         }

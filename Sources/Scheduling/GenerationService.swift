@@ -41,6 +41,14 @@ package struct GenerationOrder: Sendable {
         case text(String)
         case chat([ChatMessage])
         case tokens([TokenID])
+
+        /// The request's field that it came from.
+        package var parameter: String {
+            switch self {
+            case .chat: "messages"
+            case .text, .tokens: "prompt"
+            }
+        }
     }
 
     /// A library name or a path; nil is the service's default model.

@@ -28,7 +28,8 @@ struct PromptBuilder {
             tokens = [beginning]
         }
         guard !tokens.isEmpty else {
-            throw GenerationError(.invalidRequest, "the prompt is empty", parameter: "prompt")
+            throw GenerationError(
+                .invalidRequest, "the prompt is empty", parameter: prompt.parameter)
         }
         let count = model.tokenizer.tokenCount
         guard tokens.allSatisfy({ $0.index >= 0 && $0.index < count }) else {

@@ -25,7 +25,8 @@ package enum TextTokens {
         by model: ModelInstance, count: Int
     ) throws(ReadFailure) -> [TokenID] {
         guard let sequence = model.cache.open(tokensMax: count),
-            var sampler = try? Sampler(.plain, vocabularySize: model.tokenizer.tokenCount)
+            var sampler = try? Sampler(
+                .plain, vocabularySize: model.tokenizer.tokenCount, contextTokens: count)
         else { preconditionFailure("callers check the context") }
         defer { model.cache.close(sequence) }
         let beginning = model.tokenizer.encode(

@@ -20,7 +20,9 @@ import Testing
                 ]))
         #expect(value["b"]?["c"]?.string == "x\n\u{e9}\u{1F600}")
         #expect(try parse("9223372036854775807") == .integer(.max))
-        #expect(try parse("9223372036854775808") == .number(9_223_372_036_854_775_808))
+        #expect(try parse("9223372036854775808") == .unsigned(1 << 63))
+        #expect(try parse("18446744073709551615") == .unsigned(.max))
+        #expect(try parse("18446744073709551616") == .number(18_446_744_073_709_551_616))
         #expect(try parse("-0") == .integer(0))
         #expect(try parse(#""\u0000""#).string == "\0")
     }
@@ -29,12 +31,35 @@ import Testing
         "", " ", "{", "[", "[1", "[1,", "[1,]", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,}",
         "{a:1}", "{1:1}", "'a'", "tru", "nul", "truex", "01", "-", "-a", "1.", ".5", "1e", "1e+",
         "+1", "0x10", "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "\"", "\"\\", "\"\\u12\"",
-        "\"\\x\"", "\"\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\u0041\"", "\"\\udc00\"",
-        "\"\\ud800\\ud800\"", "\"\u{1}\"", "\"\n\"", "1 2", "[1]]", "{\"a\":1,\"a\":2}", "\0",
+        "\"\\x\"", "\"\\ud800\\u\"", "\"\u{1}\"", "\"\n\"", "1 2", "[1]]", "{\"a\":1,\"a\":2}",
+        "\0",
         "\u{FEFF}1"
     ])
     func refuses(_ text: String) {
         #expect(throws: JSONError.self) { try parse(text) }
+    }
+
+    /// Half a surrogate pair is a character that is not known, and what follows it stays.
+    @Test(
+        arguments: [
+            ("\\ud800", "\u{FFFD}"), ("\\ud800x", "\u{FFFD}x"),
+            ("\\ud800\\u0041", "\u{FFFD}A"), ("\\udc00", "\u{FFFD}"),
+            ("\\ud800\\ud83d\\ude00", "\u{FFFD}\u{1F600}"), ("\\ud800\\n", "\u{FFFD}\n")
+        ])
+    func replacesHalfASurrogatePair(_ escaped: String, _ text: String) throws {
+        #expect(try parse("\"\(escaped)\"").string == text)
+    }
+
+    @Test(
+        arguments: [
+            ("3.0", 3, 3), ("3e0", 3, 3), ("-3", -3, -3), ("3.5", nil, nil),
+            ("9007199254740992.0", 1 << 53, 1 << 53), ("9223372036854775807", .max, .max),
+            ("18446744073709551615", nil, .max), ("-9223372036854775809", nil, .min),
+            ("1e300", nil, .max), ("\"3\"", nil, nil)
+        ] as [(String, Int64?, Int64?)])
+    func knowsWholeNumbers(_ text: String, _ whole: Int64?, _ clamped: Int64?) throws {
+        #expect(try parse(text).whole == whole)
+        #expect(try parse(text).clampedWhole == clamped)
     }
 
     @Test func refusesInvalidUTF8() {

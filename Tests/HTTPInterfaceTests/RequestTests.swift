@@ -44,7 +44,7 @@ import Testing
         #expect(order.tokensMax == 7)
         #expect(order.sampling.temperature == 0)
         #expect(order.sampling.topP == 0.5)
-        #expect(order.sampling.topK == 0)
+        #expect(order.sampling.topK == -1)
         #expect(order.sampling.minP == 0.1)
         #expect(order.sampling.seed == UInt64(bitPattern: -2))
         #expect(order.sampling.presencePenalty == 1)
@@ -104,14 +104,20 @@ import Testing
         (#""temperature":-1"#, "temperature"), (#""temperature":1e308"#, "temperature"),
         (#""temperature":"hot""#, "temperature"), (#""top_p":1.5"#, "top_p"),
         (#""top_k":-2"#, "top_k"), (#""top_k":1.5"#, "top_k"), (#""min_p":2"#, "min_p"),
-        (#""presence_penalty":3"#, "presence_penalty"),
-        (#""frequency_penalty":-3"#, "frequency_penalty"),
+        (#""presence_penalty":101"#, "presence_penalty"),
+        (#""frequency_penalty":-101"#, "frequency_penalty"),
+        (#""repeat_last_n":-2"#, "repeat_last_n"), (#""repeat_last_n":0.5"#, "repeat_last_n"),
+        (#""logit_bias":{"5":0,"6":1}"#, "logit_bias"), (#""logit_bias":[[5,1]]"#, "logit_bias"),
+        (#""logit_bias":{"5":"x"}"#, "logit_bias"),
+        (#""logprobs":false,"top_logprobs":1"#, "top_logprobs"),
+        (#""seed":-9223372036854775809"#, "seed"), (#""seed":9223372036854775808.0"#, "seed"),
+        (#""seed":1.5"#, "seed"), (#""seed":"1""#, "seed"),
         (#""repeat_penalty":0"#, "repeat_penalty"), (#""seed":1e30"#, "seed"),
         (#""seed":18446744073709551616"#, "seed"), (#""max_tokens":0"#, "max_tokens"),
-        (#""max_tokens":-1"#, "max_tokens"), (#""max_tokens":99999999999"#, "max_tokens"),
+        (#""max_tokens":-3"#, "max_tokens"), (#""max_tokens":1.5"#, "max_tokens"),
         (#""max_completion_tokens":"5""#, "max_completion_tokens"), (#""stop":1"#, "stop"),
-        (#""stop":[1]"#, "stop"), (#""stop":"""#, "stop"), (#""model":5"#, "model"),
-        (#""stream":"yes""#, "stream"), (#""stream_options":{}"#, "stream_options"),
+        (#""stop":[1]"#, "stop"), (#""model":5"#, "model"),
+        (#""stream":"yes""#, "stream"),
         (#""stream":true,"stream_options":{"include_usage":1}"#, "stream_options.include_usage"),
         (#""top_logprobs":2"#, "top_logprobs"),
         (
@@ -132,12 +138,90 @@ import Testing
         (#"{}"#, "prompt"), (#"{"prompt":[]}"#, "prompt"), (#"{"prompt":["a","b"]}"#, "prompt"),
         (#"{"prompt":[[1],[2]]}"#, "prompt"), (#"{"prompt":[[]]}"#, "prompt"),
         (#"{"prompt":[-1]}"#, "prompt"), (#"{"prompt":[1.5]}"#, "prompt"),
-        (#"{"prompt":[2147483648]}"#, "prompt"), (#"{"prompt":5}"#, "prompt"),
+        (#"{"prompt":[2147483648]}"#, "prompt"), (#"{"prompt":[18446744073709551615]}"#, "prompt"),
+        (#"{"prompt":"a","logprobs":true}"#, "logprobs"), (#"{"prompt":5}"#, "prompt"),
         (#"{"prompt":"a","echo":true}"#, "echo"), (#"{"prompt":"a","best_of":2}"#, "best_of"),
         (#"{"prompt":"a","suffix":"b"}"#, "suffix"), (#"{"prompt":"a","logprobs":21}"#, "logprobs")
     ])
     func namesTheFieldOfPlainCompletion(_ text: String, _ parameter: String) {
         expectError(text, parameter, .text)
+    }
+
+    /// 64 bits arrive as they were sent, or not at all.
+    @Test(
+        arguments: [
+            ("0", 0), ("5.0", 5), ("1e3", 1000), ("9223372036854775807", 1 << 63 - 1),
+            ("9223372036854775808", 1 << 63), ("18446744073709551615", .max),
+            ("18446744073709551614", .max - 1), ("-2", .max - 1),
+            ("-9223372036854775808", 1 << 63), ("-1", nil), ("null", nil)
+        ] as [(String, UInt64?)])
+    func everySeedIsKept(_ text: String, _ seed: UInt64?) throws {
+        #expect(try request("{\(hello),\"seed\":\(text)}").order.sampling.seed == seed)
+    }
+
+    @Test(
+        arguments: [
+            ("-1", nil), ("-2", nil), ("5", 5), ("5.0", 5), ("2147483648", 2_147_483_647),
+            ("99999999999999999999", 2_147_483_647), ("1e30", 2_147_483_647), ("null", nil)
+        ] as [(String, Int?)],
+        ["max_tokens", "max_completion_tokens", "n_predict"])
+    func longAnswersAreToTheEnd(_ case: (text: String, count: Int?), _ field: String) throws {
+        let request = try request("{\(hello),\"\(field)\":\(`case`.text)}")
+        #expect(request.order.tokensMax == `case`.count)
+    }
+
+    @Test(arguments: [("8192", 8192), ("-1", -1), ("0", 0), ("1e30", .max)] as [(String, Int)])
+    func everyPenaltyWindowIsTaken(_ text: String, _ window: Int) throws {
+        let sampling = try request("{\(hello),\"repeat_last_n\":\(text)}").order.sampling
+        #expect(sampling.penaltyWindow == window)
+        _ = try Sampler(sampling, vocabularySize: 10, contextTokens: 100)
+    }
+
+    /// What asks for nothing is nothing.
+    @Test(arguments: [
+        #""stop":"""#, #""stop":null"#, #""stop":[]"#, #""stop":["",null]"#, #""logit_bias":{}"#,
+        #""logit_bias":{"5":0,"6":0.0}"#, #""logit_bias":[]"#, #""logit_bias":[[5,0]]"#,
+        #""stream_options":{}"#, #""stream_options":{"include_usage":true}"#,
+        #""stream":false,"stream_options":{"include_usage":false}"#, #""n":1"#, #""n":1.0"#,
+        #""tools":[]"#, #""tools":null"#, #""tool_choice":"none""#, #""tool_choice":"auto""#,
+        #""functions":[],"function_call":"none""#, #""response_format":{"type":"text"}"#,
+        #""response_format":{}"#, #""response_format":null"#,
+        #""user":"u","metadata":{"a":"b"},"store":false,"parallel_tool_calls":true"#,
+        #""service_tier":"auto","reasoning_effort":"low""#, #""frequency_penalty":0"#,
+        #""logprobs":false"#, #""logprobs":null,"top_logprobs":0"#, #""top_k":0"#, #""seed":-1"#
+    ])
+    func nothingIsNothing(_ field: String) throws {
+        let plain = try request("{\(hello)}").order
+        let order = try request("{\(hello),\(field)}").order
+        #expect(order.stopStrings == [] && order.alternativesReported == nil)
+        #expect(order.tokensMax == nil && order.sampling.seed == nil)
+        #expect(order.prompt == plain.prompt)
+    }
+
+    @Test(arguments: [
+        #""logprobs":false"#, #""logprobs":null"#, #""best_of":1"#, #""echo":false"#,
+        #""suffix":"""#, #""suffix":null"#, #""stop":"""#
+    ])
+    func nothingIsNothingInPlainCompletion(_ field: String) throws {
+        let order = try request("{\"prompt\":\"a\",\(field)}", .text).order
+        #expect(order.alternativesReported == nil && order.stopStrings == [])
+    }
+
+    /// Histories hold what earlier answers were.
+    @Test(arguments: [
+        #"{"role":"assistant","content":null}"#, #"{"role":"assistant"}"#,
+        #"{"role":"assistant","content":[]}"#,
+        #"{"role":"assistant","content":null,"tool_calls":[],"function_call":null,"refusal":null}"#
+    ])
+    func assistantsMaySayNothing(_ message: String) throws {
+        let text =
+            #"{"messages":[{"role":"user","content":"a"},\#(message),"#
+            + #"{"role":"user","content":"cut \ud83d"}]}"#
+        guard case .chat(let messages) = try request(text).order.prompt else {
+            Issue.record("no chat")
+            return
+        }
+        #expect(messages.map(\.content) == ["a", "", "cut \u{FFFD}"])
     }
 
     @Test func boundsStopStrings() {

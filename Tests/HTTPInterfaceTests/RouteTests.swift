@@ -50,6 +50,62 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        "http://localhost/v1/models", "http://localhost:80/v1/models?x=1", "HTTP://h/models",
+        "/models", "/models/", "//v1//models", "/v1/models/", "https://[::1]/v1/models#f"
+    ])
+    func servesEveryFormOfATarget(_ target: String) throws {
+        try withServer { server in
+            let reply = try server.request("GET", target)
+            #expect(reply.status == 200 && reply.json["object"]?.string == "list", "\(target)")
+        }
+    }
+
+    @Test(arguments: [
+        "/chat/completions", "/v1//chat/completions/", "http://x/chat/completions"
+    ])
+    func servesChatsWithoutTheVersion(_ target: String) throws {
+        try withServer { server in
+            let body = #"{"messages":[{"role":"user","content":"hello"}]}"#
+            let reply = try server.request("POST", target, body)
+            #expect(reply.status == 200)
+        }
+    }
+
+    @Test func servesTheRestWithoutTheVersion() throws {
+        try withServer { server in
+            let completion = try server.request("POST", "/completions", #"{"prompt":"a"}"#)
+            #expect(completion.status == 200)
+            for target in ["/models/echo", "/v1/models/echo:latest", "/v1//models/echo"] {
+                let model = try server.request("GET", target).json
+                #expect(model["id"]?.string == "echo", "\(target)")
+            }
+            #expect(try server.request("GET", "http://localhost").status == 404)
+        }
+    }
+
+    @Test(arguments: [
+        ("/v1/chat/completion", "POST /v1/chat/completions"), ("/v1/modles", "GET /v1/models"),
+        ("/v1/v1/chat/completions", "POST /v1/chat/completions"), ("/healthz", "GET /health"),
+        ("/api/v1/completions", "POST /v1/completions"), ("/", "/v1/models, /health"),
+        ("/favicon.ico", "/v1/models, /health")
+    ])
+    func namesTheNearestRoute(_ target: String, _ near: String) throws {
+        try withServer { server in
+            let reply = try server.request("GET", target)
+            #expect(reply.status == 404)
+            #expect(
+                reply.json["error"]?["message"]?.string?.contains(near) == true, "\(reply.body)")
+        }
+    }
+
+    @Test func unknownModelsAreToldWhichThereAre() throws {
+        try withServer { server in
+            let message = try server.request("GET", "/v1/models/none").json["error"]?["message"]
+            #expect(message?.string == "no model 'none'; there are 'echo', 'other/one'")
+        }
+    }
+
     @Test func refusesOtherRoutesAndMethods() throws {
         try withServer { server in
             let missing = try server.request("GET", "/v1/nothing")

@@ -18,7 +18,7 @@ private func modelLogits(count: Int, seed: UInt64) -> [Float] {
 private func draws(
     _ parameters: SamplingParameters, _ logits: [Float], count: Int
 ) throws -> [TokenID] {
-    var sampler = try Sampler(parameters, vocabularySize: logits.count)
+    var sampler = try Sampler(parameters, vocabularySize: logits.count, contextTokens: 4096)
     return (0..<count).map { _ in sampler.sample(logits.span) }
 }
 
@@ -106,7 +106,8 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
             {
                 (parameters.topK, parameters.topP, parameters.minP) = (topK, topP, minP)
                 (parameters.repetitionPenalty, parameters.presencePenalty) = (1.3, 0.5)
-                var sampler = try Sampler(parameters, vocabularySize: logits.count)
+                var sampler = try Sampler(
+                    parameters, vocabularySize: logits.count, contextTokens: 4096)
                 for token in logits.indices { sampler.accept(TokenID(token)) }
                 let token = sampler.sample(logits.span).index
                 #expect(logits.indices.contains(token))
@@ -136,10 +137,10 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
         parameters.seed = 43
         #expect(try draws(parameters, logits, count: 50) != first)
         parameters.seed = nil
-        let sampler = try Sampler(parameters, vocabularySize: 300)
+        let sampler = try Sampler(parameters, vocabularySize: 300, contextTokens: 4096)
         parameters.seed = sampler.parameters.seed
         #expect(parameters.seed != nil)
-        var replay = try Sampler(parameters, vocabularySize: 300)
+        var replay = try Sampler(parameters, vocabularySize: 300, contextTokens: 4096)
         var original = sampler
         for _ in 0..<20 { #expect(original.sample(logits.span) == replay.sample(logits.span)) }
     }
@@ -148,12 +149,14 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
 
     @Test func memoryIsKnownBeforehand() throws {
         var parameters = SamplingParameters()
-        #expect(Sampler.bytes(parameters, vocabularySize: 150_000) == 40 * 8)
+        #expect(Sampler.bytes(parameters, vocabularySize: 150_000, contextTokens: 4096) == 40 * 8)
         parameters.topK = 0
-        #expect(Sampler.bytes(parameters, vocabularySize: 1000) == 1000 * 8)
+        #expect(Sampler.bytes(parameters, vocabularySize: 1000, contextTokens: 4096) == 1000 * 8)
         parameters.presencePenalty = 1
-        #expect(Sampler.bytes(parameters, vocabularySize: 1000) == 8000 + 64 * 4 + 128 * 8 + 16 * 8)
-        #expect(Sampler.bytes(.greedy, vocabularySize: 1000) == 8)
+        #expect(
+            Sampler.bytes(parameters, vocabularySize: 1000, contextTokens: 4096) == 8000 + 64 * 4
+                + 128 * 8 + 16 * 8)
+        #expect(Sampler.bytes(.greedy, vocabularySize: 1000, contextTokens: 4096) == 8)
     }
 }
 
@@ -168,7 +171,7 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
         parameters.repetitionPenalty = repetition
         parameters.presencePenalty = presence
         parameters.frequencyPenalty = frequency
-        var sampler = try Sampler(parameters, vocabularySize: logits.count)
+        var sampler = try Sampler(parameters, vocabularySize: logits.count, contextTokens: 4096)
         for token in tokens { sampler.accept(TokenID(token)) }
         return sampler.sample(logits.span).index
     }
@@ -214,7 +217,7 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
         var parameters = SamplingParameters.greedy
         parameters.penaltyWindow = window
         parameters.frequencyPenalty = penalty
-        var sampler = try Sampler(parameters, vocabularySize: vocabulary)
+        var sampler = try Sampler(parameters, vocabularySize: vocabulary, contextTokens: 4096)
         var history: [Int] = []
         for step in 0..<200 {
             // Mostly few tokens, so that they repeat; never 0, whose logit decides ties.
@@ -242,26 +245,40 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
         for bad in [-0.1, .nan, .infinity, 101] as [Float] {
             #expect(rejected { $0.temperature = bad } == .temperature)
         }
-        #expect(rejected { $0.topK = -1 } == .topK)
+        #expect(rejected { $0.topK = -2 } == .topK)
         #expect(rejected { $0.topP = 1.01 } == .topP)
         #expect(rejected { $0.topP = .nan } == .topP)
         #expect(rejected { $0.minP = -0.01 } == .minP)
         #expect(rejected { $0.repetitionPenalty = 0 } == .repetitionPenalty)
         #expect(rejected { $0.presencePenalty = .infinity } == .presencePenalty)
         #expect(rejected { $0.frequencyPenalty = -1000 } == .frequencyPenalty)
-        #expect(rejected { $0.penaltyWindow = -1 } == .penaltyWindow)
-        #expect(rejected { $0.penaltyWindow = 1 << 40 } == .penaltyWindow)
+        #expect(rejected { $0.penaltyWindow = -2 } == .penaltyWindow)
+        #expect(rejected { $0.penaltyWindow = -1 } == nil)
         #expect(rejected { $0.topK = .max } == nil)
         #expect(rejected { _ in } == nil)
         #expect(
             SamplingError(.topP, "between 0 and 1").description == "top_p must be between 0 and 1")
     }
 
+    /// A window without end, or a longer one than there are tokens, is that of the context.
+    @Test func theContextBoundsTheWindow() throws {
+        var parameters = SamplingParameters()
+        parameters.presencePenalty = 1
+        for window in [-1, 8192, .max] {
+            parameters.penaltyWindow = window
+            let sampler = try Sampler(parameters, vocabularySize: 10, contextTokens: 50)
+            #expect(sampler.parameters.penaltyWindow == 50)
+        }
+        parameters.penaltyWindow = 7
+        let sampler = try Sampler(parameters, vocabularySize: 10, contextTokens: 50)
+        #expect(sampler.parameters.penaltyWindow == 7)
+    }
+
     @Test func aSamplerRefusesWhatIsOutOfRange() {
         var parameters = SamplingParameters()
         parameters.minP = 2
         #expect(throws: SamplingError(.minP, "between 0 and 1")) {
-            _ = try Sampler(parameters, vocabularySize: 10)
+            _ = try Sampler(parameters, vocabularySize: 10, contextTokens: 4096)
         }
     }
 }
