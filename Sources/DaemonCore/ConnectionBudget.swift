@@ -3,6 +3,7 @@
 
 package import HTTPInterface
 internal import LinuxSystem
+internal import Scheduling
 
 /// The budget's term for connections, and the limits that keep it.
 package struct ConnectionBudget: Sendable, Equatable {
@@ -13,6 +14,9 @@ package struct ConnectionBudget: Sendable, Equatable {
     private static let connectionBytes = 12 << 10
     /// Descriptors that are not for clients: standard streams, event loops, models, drives.
     package static let otherDescriptors = 64
+
+    /// No daemon does with less for everything: itself and the least for connections.
+    package static let budgetBytesMin = ModelSizing.processBytes + bytesRange.lowerBound
 
     package let byteCount: Int
 

@@ -87,6 +87,7 @@ package final class Daemon {
             // The framework has made it 128, which a burst of clients overruns.
             try SystemCalls.lengthenQueue(descriptor)
         }
+        for notice in configuration.notices { log.log(.warning, notice) }
         let place = bound?.path ?? "the socket unit's socket"
         log.log(.info, "serving", ["socket": place, "library": configuration.library.directory])
         let status = currentStatus(service)
@@ -223,6 +224,7 @@ package final class Daemon {
             log.set(level: profile.service.logLevel)
             server.update(defaults: profile.generation.sampling)
             log.log(.info, "profile read again; memory, flash and compute need a restart")
+            for notice in configuration.notices { log.log(.warning, notice) }
         } catch {
             log.log(.error, "profile kept as it was", ["problem": "\(error)"])
         }

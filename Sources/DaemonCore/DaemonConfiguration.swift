@@ -2,6 +2,7 @@
 
 internal import Glibc
 internal import LinuxSystem
+internal import WeightStore
 
 /// The daemon's configuration. Made anew when the profile is read again.
 package struct DaemonConfiguration: Sendable {
@@ -10,6 +11,8 @@ package struct DaemonConfiguration: Sendable {
     package let profilePath: String?
     package let socketPath: String?
     package let library: ModelLibrary
+    /// What the profile's author should know, in lines; no errors.
+    package private(set) var notices: [String] = []
     /// Where what was measured of this machine is kept.
     package let measurementsPath: String
 
@@ -20,14 +23,36 @@ package struct DaemonConfiguration: Sendable {
     ) throws(ConfigurationError) {
         let path = profilePath ?? Self.existing(Places.systemProfile)
         self.profilePath = path
-        profile =
-            try path.map { path throws(ConfigurationError) in try Profile(path: path) }
-            ?? Profile()
+        (profile, notices) = try Self.read(path)
         if let memoryBytes { profile.memory.budgetBytes = memoryBytes }
         socketPath = socket ?? profile.service.socketPath ?? places.daemonSocket
         measurementsPath = places.measurements
         self.library = ModelLibrary(
             directory: library ?? profile.service.modelsDirectory ?? places.library)
+        try requireBudget()
+    }
+
+    private static func read(
+        _ path: String?
+    ) throws(ConfigurationError) -> (Profile, notices: [String]) {
+        guard let path else { return (Profile(), []) }
+        var notices: [String] = []
+        let profile = try Profile(path: path) { notices.append($0) }
+        return (profile, notices)
+    }
+
+    /// With less than the least, every request would be refused: better to say so once, at once.
+    private func requireBudget() throws(ConfigurationError) {
+        let least = ConnectionBudget.budgetBytesMin
+        let budget = profile.memory.budgetBytes.map { Int(clamping: $0) } ?? .max
+        let machine = MemoryLimits.smallestBytes()
+        guard min(budget, machine) < least else { return }
+        let source = budget < machine ? "the memory budget" : "the cgroup's memory limit"
+        throw ConfigurationError(
+            file: "sluiced",
+            "\(source) is \(MemoryBudget.mebibytes(min(budget, machine))); the daemon alone needs "
+                + "\(MemoryBudget.mebibytes(least)), and what a model needs comes on top "
+                + "(sluice show MODEL --memory SIZE)")
     }
 
     private static func existing(_ path: String) -> String? {
@@ -39,7 +64,7 @@ package struct DaemonConfiguration: Sendable {
         guard let profilePath else { return self }
         var changed = self
         let budget = profile.memory.budgetBytes
-        changed.profile = try Profile(path: profilePath)
+        (changed.profile, changed.notices) = try Self.read(profilePath)
         changed.profile.memory.budgetBytes = budget
         return changed
     }

@@ -27,21 +27,11 @@ package struct LibraryCatalog: ModelCatalog {
     }
 
     package func locate(_ name: String?) throws(GenerationError) -> (name: String, path: String) {
-        guard let wanted = name ?? defaultModel else { return try onlyModel() }
-        do {
-            let entry = try library.find(wanted)
-            return (entry.name, entry.path)
-        } catch {
-            throw GenerationError(.modelNotFound, "\(error)", parameter: "model")
-        }
-    }
-
-    private func onlyModel() throws(GenerationError) -> (name: String, path: String) {
+        let wanted = name ?? defaultModel
+        if let wanted, let entry = try? library.find(wanted) { return (entry.name, entry.path) }
         let entries = try entries()
-        guard entries.count == 1 else {
-            throw GenerationError(
-                .modelNotFound, "name a model: the library has \(entries.count)",
-                parameter: "model")
+        guard wanted == nil, entries.count == 1 else {
+            throw .unknownModel(wanted, among: entries.map(\.name))
         }
         return (entries[0].name, entries[0].path)
     }
@@ -82,7 +72,7 @@ extension ModelOptions {
         if let bytes = profile.flash.readBytesMin { flash.readBytesMin = Int(clamping: bytes) }
         if let bytes = profile.flash.gapBytesMax { flash.gapBytesMax = Int(clamping: bytes) }
         if let bytes = profile.flash.readBytesMax {
-            flash.pieceBytesMax = Int(clamping: bytes) / 4096 * 4096
+            flash.pieceBytesMax = Int(clamping: bytes)
         }
         flash.prefetchesMax = profile.flash.prefetchesMax
         flash.stallNanosecondsMax = UInt64(profile.flash.readSecondsMax) * 1_000_000_000

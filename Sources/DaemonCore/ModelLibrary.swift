@@ -4,6 +4,7 @@
 package import LinuxSystem
 internal import Glibc
 internal import ModelFormat
+internal import Scheduling
 internal import WeightStore
 
 /// One packed model in the library.
@@ -72,13 +73,13 @@ package struct ModelLibrary: Sendable, Equatable {
             name: name, path: path, bytes: status.bytes, modified: status.modified)
     }
 
-    /// The model called `name`.
+    /// The model called `name`, or what that stands for.
     package func find(_ name: String) throws(LibraryError) -> LibraryEntry {
         _ = try path(of: name)
-        guard let entry = entry(name) else {
-            throw .notFound(name: name, directory: directory)
+        for candidate in ModelSummary.names(for: name) {
+            if let entry = entry(candidate) { return entry }
         }
-        return entry
+        throw .notFound(name: name, directory: directory)
     }
 
     /// The file that `model` means: a path when it has a slash or ends in `.sluice` or `.gguf`, a

@@ -138,7 +138,10 @@ struct EngineArguments: ParsableArguments {
     }
 
     func options() throws -> ModelOptions {
-        let profile = try profile.map { try Profile(path: $0) } ?? Profile()
+        let profile =
+            try profile.map {
+                try Profile(path: $0, onNotice: { Terminal.complain($0) })
+            } ?? Profile()
         var options = ModelOptions(profile)
         if let memory { options.memoryBytesMax = ByteSize.parse(memory).map(Int.init(clamping:)) }
         if let threads { options.threads = threads }

@@ -12,12 +12,16 @@ import Testing
         arguments: [
             ("0", 0), ("17", 17), ("1K", 1024), ("1536M", 1_610_612_736), ("2G", 2 << 30),
             ("2g", 2 << 30), ("2GiB", 2 << 30), ("2GB", 2 << 30), ("5B", 5), ("1T", 1 << 40),
-            ("16777215T", 16_777_215 << 40)
+            ("16777215T", 16_777_215 << 40), ("22.2M", 23_278_388), ("22.2 MiB", 23_278_388),
+            ("1.5G", 3 << 29), ("1 G", 1 << 30), ("0.1K", 103), ("0.000000000000000001T", 1),
+            ("1.999999999999999999T", 2 << 40)
         ] as [(String, UInt64)])
     func readsSizes(_ text: String, _ bytes: UInt64) { #expect(ByteSize.parse(text) == bytes) }
 
     @Test(arguments: [
-        "", "M", "1.5G", "-1", "+1", "1 G", "1X", "1iB", "1KK", "16777216T", "1e3", "0x10",
+        "", "M", "1.5", "1.5B", ".5G", "1.G", "1.5.5G", "-1", "+1", "1  G", "1X", "1.5e3G",
+        "1.0000000000000000000G", "16777215.99999999999999999T", "1iB", "1KK", "16777216T", "1e3",
+        "0x10",
         "99999999999999999999", "\u{0661}"
     ])
     func refusesSizes(_ text: String) { #expect(ByteSize.parse(text) == nil) }
@@ -27,6 +31,13 @@ import Testing
         #expect(ByteSize.format(1536) == "1.5 KiB")
         #expect(ByteSize.format(200 << 20) == "200 MiB")
         #expect(ByteSize.format(.max) == "16777216 TiB")
+    }
+
+    /// What a message of ours says can be given back.
+    @Test(arguments: [1, 1535, 23_000_000, 5 << 30, 1 << 50] as [UInt64])
+    func readsWhatItFormats(_ bytes: UInt64) throws {
+        let format = ByteSize.format(bytes)
+        #expect(try ByteSize.format(#require(ByteSize.parse(format))) == format)
     }
 
     private func profile(_ text: String) throws(ConfigurationError) -> Profile {
@@ -107,6 +118,107 @@ import Testing
         #expect(profile.service.defaultModel == "d")
         #expect(profile.service.drainSeconds == 0)
         #expect(profile.service.logLevel == .debug)
+    }
+
+    private static let comment = "# A comment first"
+
+    /// Editors of other systems write other line ends and a mark before the text.
+    @Test(arguments: ["\n", "\r\n"], ["", "\u{FEFF}"])
+    func readsEveryLineEnd(_ end: String, _ mark: String) throws {
+        let lines = [Self.comment, "[memory]", "budget = \"24M\" # x", "[compute]", "threads = 3"]
+        let text = mark + lines.joined(separator: end)
+        #expect(try profile(text).memory.budgetBytes == 24 << 20)
+        #expect(try profile(text + end).compute.threads == 3)
+        #expect(try profile(lines.joined(separator: end) + "\n\r\n# end").compute.threads == 3)
+    }
+
+    @Test(arguments: [
+        ("# a\r[memory]\rbudget = \"24M\"\r", 1, "carriage return"),
+        ("# a\n[memory]\rbudget = \"24M\"\n", 2, "carriage return"),
+        ("\n# \u{0}", 2, "NUL"), ("\n# \u{1B}", 2, "control character")
+    ])
+    func refusesOtherControlCharacters(_ text: String, _ line: Int, _ problem: String) {
+        do throws(ConfigurationError) {
+            _ = try profile(text)
+            Issue.record("accepted: \(text)")
+        } catch {
+            #expect(error.line == line && error.problem.contains(problem), "\(error)")
+        }
+    }
+
+    @Test func namesTheLineThatIsNotUTF8() {
+        for (bytes, line, problem) in [
+            (Array("\n# ".utf8) + [0xE9], 2, "not UTF-8"), ([0xFF, 0xFE, 0x23, 0], 1, "UTF-16")
+        ] {
+            #expect(
+                throws: ConfigurationError(
+                    file: "p", line: line,
+                    problem == "UTF-16"
+                        ? "UTF-16; save the file as UTF-8" : problem)
+            ) {
+                _ = try ConfigurationDocument(bytes, file: "p")
+            }
+        }
+    }
+
+    /// To Swift a quote and an accent are one character; to TOML they are two.
+    @Test func readsScalarsNotCharacters() throws {
+        #expect(try profile("#\u{301}\n").service.defaultModel == nil)
+        #expect(try profile("[service]\nsocket = \"\u{301}x\"").service.socketPath == "\u{301}x")
+    }
+
+    @Test func saysThatAProfileSetsNothing() throws {
+        let directory = TemporaryDirectory()
+        for (text, count) in [("# nothing\r\n[memory]\r\n", 1), ("[compute]\nthreads = 1\n", 0)] {
+            let path = directory.write(text, to: "p.toml")
+            var notices: [String] = []
+            _ = try Profile(path: path) { notices.append($0) }
+            #expect(notices.count == count, "\(notices)")
+            let configuration = try DaemonConfiguration(
+                profilePath: path, memoryBytes: nil, socket: "/s", library: "/l")
+            #expect(configuration.notices == notices)
+        }
+    }
+
+    /// Every value that a profile takes, a sampler takes.
+    @Test(arguments: ["0", "-1", "8192", "65536", "4194304"])
+    func everyPenaltyWindowWorks(_ window: String) throws {
+        let text = "[generation]\npenalty_window = \(window)\nrepeat_penalty = 1.1"
+        let sampling = try profile(text).generation.sampling
+        _ = try Sampler(sampling, vocabularySize: 10, contextTokens: 100)
+        let bytes = Sampler.bytes(sampling, vocabularySize: 10, contextTokens: 100)
+        #expect(bytes <= 4096, "\(bytes)")
+    }
+
+    @Test(arguments: [
+        ("[memory]\nbudgte = \"1G\"", 2, "did you mean 'memory.budget'?"),
+        ("[generation]\nrepeat_last_n = 8", 2, "unknown key"),
+        ("budget = \"1G\"", 1, "did you mean 'memory.budget'?"),
+        ("[compute]\ntop_k = 1", 2, "did you mean 'generation.top_k'?"),
+        ("\n[memroy]\n", 2, "did you mean 'memory'?"), ("[x]\nqqqq = 1", 2, "unknown key 'x.qqqq'"),
+        ("[generation]\npenalty_window = -2", 2, "generation.penalty_window: expected"),
+        ("[memory]\nbudget = \"16M\"", 2, "17.5 MiB"),
+        ("[flash]\nread_bytes_min = \"513\"", 2, "512 B"),
+        ("[flash]\nread_bytes_max = \"5000\"", 2, "multiple of 4.0 KiB"),
+        ("[service]\ndefault_model = \"../a\"", 2, "cannot be a model's name")
+    ])
+    func saysWhatToWriteInstead(_ text: String, _ line: Int, _ hint: String) {
+        do throws(ConfigurationError) {
+            _ = try profile(text)
+            Issue.record("accepted: \(text)")
+        } catch {
+            #expect(error.line == line && error.problem.contains(hint), "\(error)")
+        }
+    }
+
+    @Test func refusesABudgetThatNoDaemonFits() throws {
+        for bytes in [0, 1 << 20, 17 << 20] as [UInt64] {
+            do throws(ConfigurationError) {
+                _ = try DaemonConfiguration(
+                    profilePath: nil, memoryBytes: bytes, socket: "/s", library: "/l")
+                Issue.record("accepted \(bytes)")
+            } catch { #expect(error.description.contains("17.5 MiB"), "\(error)") }
+        }
     }
 
     @Test(arguments: [
@@ -203,6 +315,8 @@ import Testing
         #expect(try library.resolve("./x.gguf") == "./x.gguf")
         #expect(throws: LibraryError.self) { try library.find("link") }
         #expect(throws: LibraryError.self) { try library.find("folder") }
+        #expect(try library.find("b:latest").name == "b")
+        #expect(throws: LibraryError.self) { try library.find(":latest") }
         try library.remove("b")
         #expect(throws: LibraryError.notFound(name: "b", directory: directory.path)) {
             try library.remove("b")
