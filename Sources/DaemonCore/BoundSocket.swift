@@ -33,14 +33,18 @@ package final class BoundSocket: Sendable {
     private static let backlog: CInt = 4096
 
     /// Binds and listens. `mode` holds from the socket's first moment on: the process's umask is
-    /// set meanwhile, so other threads must not make files at the same time.
-    package init(path: String, mode: UInt32) throws(SocketError) {
+    /// set meanwhile, so other threads must not make files at the same time. With `makesDirectory`,
+    /// a missing directory is made.
+    package init(
+        path: String, mode: UInt32, makesDirectory: Bool = false
+    ) throws(SocketError) {
         guard !path.isEmpty, path.utf8.count <= Self.pathBytesMax, !path.utf8.contains(0) else {
             throw SocketError(
                 reason: .unusablePath,
                 description: "\(path): a socket's path has 1 to \(Self.pathBytesMax) bytes")
         }
         self.path = path
+        try Self.requireDirectory(of: path, isMade: makesDirectory)
         _ = try Self.hasSocket(path)
         lock = try Self.takeLock(path + ".lock")
         do throws(SocketError) {
@@ -68,6 +72,22 @@ package final class BoundSocket: Sendable {
         return SocketError(
             reason: reason,
             description: "\(SystemError(call, errorNumber: number, subject: path))")
+    }
+
+    /// Without its directory no socket can be; the lock file's open(2) would say less clearly so.
+    private static func requireDirectory(of path: String, isMade: Bool) throws(SocketError) {
+        let directory = FileSystem.parent(of: path)
+        guard !FileSystem.exists(directory) else { return }
+        guard isMade else {
+            throw SocketError(
+                reason: .unusablePath,
+                description:
+                    "\(path): there is no directory \(directory); make it, or name another "
+                    + "place with --socket")
+        }
+        guard unsafe mkdir(directory, 0o755) == 0 || errno == EEXIST else {
+            throw failure("mkdir", directory)
+        }
     }
 
     private static func takeLock(_ path: String) throws(SocketError) -> CInt {

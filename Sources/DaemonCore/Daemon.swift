@@ -21,19 +21,34 @@ package protocol StoppableService: GenerationService {
 /// exit status. Call before any other thread is started.
 package func runDaemon(
     configuration: DaemonConfiguration,
-    makeService: (DaemonConfiguration) throws -> any GenerationService
+    makeService: (DaemonConfiguration, EngineLog) throws -> any GenerationService
 ) -> Int32 {
     let log = Log.standardError(level: configuration.profile.service.logLevel)
     let daemon = Daemon(
         configuration: configuration, manager: ServiceManager(), log: log,
         signals: SystemSignals())
+    var sockets: [CInt] = []
     do {
-        try daemon.run(activatedSockets: ServiceManager.takeSockets(), makeService: makeService)
+        sockets = try ServiceManager.takeSockets()
+        try daemon.run(activatedSockets: sockets, makeService: makeService)
         return ExitStatus.success.rawValue
     } catch {
-        log.log(.error, "\(error)")
-        return ExitStatus(error).rawValue
+        return failStart(error, log: log, activatedSockets: sockets)
     }
+}
+
+/// The daemon cannot start: says why to the log, to the service manager and, in general terms, to
+/// the clients that already wait at the sockets handed over. (They would start it again and again,
+/// until the service manager gave up the socket too.) Returns the exit status.
+package func failStart(
+    _ error: any Error, log: Log = .standardError(level: .info), manager: ServiceManager = .init(),
+    activatedSockets: [CInt]? = nil
+) -> Int32 {
+    log.log(.error, "\(error)")
+    manager.status("Not started: \(error)")
+    let sockets = activatedSockets ?? (try? ServiceManager.takeSockets()) ?? []
+    for socket in sockets { WaitingClients.refuse(at: socket) }
+    return ExitStatus(error).rawValue
 }
 
 /// One run of the daemon, its surroundings given.
@@ -51,10 +66,23 @@ package final class Daemon {
     private let signals: any SignalSource
     private let metrics = Metrics()
     private var state = State.serving
-    private var reportedStatus = ""
     /// Nil without a watchdog.
     private var watch: ProgressWatch?
     private var isStuck = false
+    private var reported = Status()
+    /// Monotonic microseconds.
+    private var reportedAt: UInt64 = 0
+    /// What is wrong with the profile that was to be read again.
+    private var profileProblem: String?
+
+    /// What the service manager shows: what the service does, and what it has done.
+    private struct Status: Equatable {
+        var doing = ""
+        var served = ""
+        var isDue = false
+
+        var text: String { "\(doing); \(served)" }
+    }
 
     package init(
         configuration: DaemonConfiguration, manager: ServiceManager, log: Log,
@@ -74,11 +102,13 @@ package final class Daemon {
     /// Serves until told to stop. Listens on `activatedSockets` or, when there are none, on the
     /// configured path. Throws what kept it from starting.
     package func run(
-        activatedSockets: [CInt], makeService: (DaemonConfiguration) throws -> any GenerationService
+        activatedSockets: [CInt],
+        makeService: (DaemonConfiguration, EngineLog) throws -> any GenerationService
     ) throws {
         let bound = activatedSockets.isEmpty ? try bindSocket() : nil
         defer { bound?.remove() }
-        let service = try makeService(configuration)
+        let (log, signals) = (self.log, self.signals)
+        let service = try makeService(configuration, EngineLog(log: log) { signals.nudge() })
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let server = HTTPServer(
             service: service, configuration: serverConfiguration(), eventLoop: group.next())
@@ -90,9 +120,8 @@ package final class Daemon {
         for notice in configuration.notices { log.log(.warning, notice) }
         let place = bound?.path ?? "the socket unit's socket"
         log.log(.info, "serving", ["socket": place, "library": configuration.library.directory])
-        let status = currentStatus(service)
-        reportedStatus = status
-        manager.ready(status)
+        reported = currentStatus(service)
+        manager.ready(reported.text)
         try serve(server, service)
         try drain(server)
         (service as? any StoppableService)?.stop()
@@ -109,11 +138,14 @@ package final class Daemon {
             throw ConfigurationError(
                 file: "sluiced", "no place for the socket: use --socket or set XDG_RUNTIME_DIR")
         }
-        return try BoundSocket(path: path, mode: configuration.profile.service.socketMode)
+        return try BoundSocket(
+            path: path, mode: configuration.profile.service.socketMode,
+            makesDirectory: configuration.socketIsDefault)
     }
 
     private func serverConfiguration() -> HTTPServerConfiguration {
-        let (log, metrics) = (self.log, self.metrics)
+        let (log, metrics, signals) = (self.log, self.metrics, self.signals)
+        let hasManager = manager.isPresent
         let refused = RepeatedNotice("requests refused: too many at once", log: log)
         let unaccepted = RepeatedNotice("connections wait: not accepted", log: log)
         var server = HTTPServerConfiguration(
@@ -121,6 +153,7 @@ package final class Daemon {
             onRequest: { record in
                 metrics.add(record)
                 if record.isRefusal { refused.report("\(record.status) for \(record.route)") }
+                if hasManager { signals.nudge() }
                 log.log(
                     .debug, "request",
                     [
@@ -155,12 +188,15 @@ package final class Daemon {
 
     // MARK: serving
 
+    /// Between two reports of what was served; what the service does is reported at once.
+    private static let statusSeconds = 1.0
+
     /// How often the service manager hears of us, in seconds; nil when there is none, and the
     /// thread sleeps until a signal.
     private var period: Double? {
         guard manager.isPresent else { return nil }
         let watchdog = manager.watchdogMicroseconds.map { Double($0) / 2e6 }
-        return min(10, watchdog ?? 10)
+        return min(reported.isDue ? Self.statusSeconds : 10, watchdog ?? 10)
     }
 
     private func serve(_ server: HTTPServer, _ service: any GenerationService) throws {
@@ -171,6 +207,7 @@ package final class Daemon {
                 state = .draining(
                     deadline: SystemCalls.monotonicMicroseconds() + seconds * 1_000_000)
             case .reload: reload(server, service)
+            case .changed: tellStatus(service)
             case nil: try beat(server, service)
             }
         }
@@ -180,11 +217,7 @@ package final class Daemon {
     private func beat(_ server: HTTPServer, _ service: any GenerationService) throws {
         guard manager.isPresent else { return }
         _ = try server.activeCount()
-        let status = currentStatus(service)
-        if status != reportedStatus {
-            reportedStatus = status
-            manager.status(status)
-        }
+        tellStatus(service)
         if isProgressing(service) { manager.alive() }
     }
 
@@ -203,16 +236,37 @@ package final class Daemon {
         return isAlive
     }
 
-    private func currentStatus(_ service: any GenerationService) -> String {
-        let counts = metrics.current
-        let refused = counts.refusals > 0 ? ", \(counts.refusals) refused" : ""
-        let served =
-            "\(counts.requests) requests\(refused), \(counts.generatedTokens) tokens generated"
-        switch service.state {
-        case .ready(let model): return "Ready; \(model ?? "no model") loaded; \(served)"
-        case .loading(let model): return "Loading \(model); \(served)"
-        case .draining: return "Draining; \(served)"
+    private func tellStatus(_ service: any GenerationService) {
+        guard manager.isPresent else { return }
+        let status = currentStatus(service)
+        guard status.text != reported.text else { return }
+        let now = SystemCalls.monotonicMicroseconds()
+        let isLate = now - reportedAt >= UInt64(Self.statusSeconds * 1_000_000)
+        guard status.doing != reported.doing || isLate else {
+            reported.isDue = true
+            return
         }
+        reported = status
+        reportedAt = now
+        manager.status(status.text)
+    }
+
+    private func currentStatus(_ service: any GenerationService) -> Status {
+        let counts = metrics.current
+        var status = Status()
+        status.doing =
+            switch service.state {
+            case .ready(let model): "Ready; \(model ?? "no model") loaded"
+            case .loading(let model): "Loading \(model)"
+            case .draining: "Draining"
+            }
+        let refused = counts.refusals > 0 ? ", \(counts.refusals) refused" : ""
+        status.served =
+            "\(counts.requests) requests\(refused), \(counts.generatedTokens) tokens generated"
+        if let profileProblem {
+            status.doing = "Profile not taken over: \(profileProblem); \(status.doing)"
+        }
+        return status
     }
 
     /// Takes over what can change without a restart. A broken profile changes nothing.
@@ -220,6 +274,7 @@ package final class Daemon {
         manager.reloading()
         do throws(ConfigurationError) {
             configuration = try configuration.reloaded()
+            profileProblem = nil
             let profile = configuration.profile
             log.set(level: profile.service.logLevel)
             server.update(defaults: profile.generation.sampling)
@@ -227,8 +282,10 @@ package final class Daemon {
             for notice in configuration.notices { log.log(.warning, notice) }
         } catch {
             log.log(.error, "profile kept as it was", ["problem": "\(error)"])
+            profileProblem = "\(error)"
         }
-        manager.ready(currentStatus(service))
+        reported = currentStatus(service)
+        manager.ready(reported.text)
     }
 
     // MARK: ending

@@ -110,7 +110,7 @@ package final class DaemonClient: GenerationService {
         return (answer.body["data"]?.array ?? []).map { model in
             ModelSummary(
                 name: model["id"]?.string ?? "",
-                architecture: model["sluice"]?["architecture"]?.string ?? "",
+                architecture: model["sluice"]?["architecture"]?.string,
                 fileBytes: model["sluice"]?["file_bytes"]?.integer.flatMap {
                     UInt64(exactly: $0)
                 } ?? 0,

@@ -10,6 +10,8 @@ package struct DaemonConfiguration: Sendable {
     /// The profile's file; nil for the built-in defaults.
     package let profilePath: String?
     package let socketPath: String?
+    /// Nobody named the socket's place: it is where the daemon's socket belongs.
+    package let socketIsDefault: Bool
     package let library: ModelLibrary
     /// What the profile's author should know, in lines; no errors.
     package private(set) var notices: [String] = []
@@ -26,6 +28,7 @@ package struct DaemonConfiguration: Sendable {
         (profile, notices) = try Self.read(path)
         if let memoryBytes { profile.memory.budgetBytes = memoryBytes }
         socketPath = socket ?? profile.service.socketPath ?? places.daemonSocket
+        socketIsDefault = socket == nil && profile.service.socketPath == nil
         measurementsPath = places.measurements
         self.library = ModelLibrary(
             directory: library ?? profile.service.modelsDirectory ?? places.library)

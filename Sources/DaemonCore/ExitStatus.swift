@@ -96,7 +96,7 @@ package enum ExitStatus: Int32, Sendable {
     private static func status(_ error: LibraryError) -> ExitStatus {
         switch error {
         case .invalidName: .usage
-        case .notFound, .empty: .noInput
+        case .notFound, .notFoundHere, .empty: .noInput
         case .system(let error): status(errorNumber: error.errorNumber)
         }
     }

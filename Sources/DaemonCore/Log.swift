@@ -53,6 +53,11 @@ package final class Log: Sendable {
     package func log(
         _ level: LogLevel, _ message: String, _ fields: KeyValuePairs<String, String> = [:]
     ) {
+        log(level, message, fields: fields.map { ($0.key, $0.value) })
+    }
+
+    /// As `log(_:_:_:)`, for fields that are put together.
+    package func log(_ level: LogLevel, _ message: String, fields: [(String, String)]) {
         guard level <= self.level.withLock({ $0 }) else { return }
         var line = hasPriorities ? "<\(level.priority)>" : ""
         var text = message

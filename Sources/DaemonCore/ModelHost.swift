@@ -21,8 +21,7 @@ package struct LibraryCatalog: ModelCatalog {
     package func models() throws(GenerationError) -> [ModelSummary] {
         try entries().map {
             ModelSummary(
-                name: $0.name, architecture: "", fileBytes: $0.bytes, modified: $0.modified,
-                isLoaded: false)
+                name: $0.name, fileBytes: $0.bytes, modified: $0.modified, isLoaded: false)
         }
     }
 
@@ -85,24 +84,26 @@ extension ModelOptions {
     }
 }
 
-/// The engine that a configuration describes.
+/// The engine that a configuration describes; `log` gets what it tells.
 ///
 /// - Throws: `SystemError` when its thread cannot be started.
-package func makeEngine(_ configuration: DaemonConfiguration) throws(SystemError) -> Engine {
+package func makeEngine(
+    _ configuration: DaemonConfiguration, log: EngineLog
+) throws(SystemError) -> Engine {
     let profile = configuration.profile
     var options = EngineOptions()
     options.model = ModelOptions(profile)
     options.model.connectionBytes =
         ConnectionBudget(memoryBytes: profile.memory.budgetBytes).byteCount
     options.model.keepsPopularity = true
-    let log = Log.standardError(level: profile.service.logLevel)
-    let onNotice: @Sendable (String) -> Void = { log.log(.info, $0) }
+    let onNotice: @Sendable (String) -> Void = { log.notice($0) }
     options.model.onNotice = onNotice
     let library = configuration.library
     options.model.flash.tuner = DriveTuner(
         file: MeasurementsFile(path: configuration.measurementsPath), fixed: profile.flash,
         neighbours: { library.neighbours(of: $0) }, measures: true, onNotice: onNotice)
     options.queueMax = profile.service.queueMax
+    options.onEvent = { log.receive($0) }
     let catalog = LibraryCatalog(
         library: configuration.library, defaultModel: profile.service.defaultModel)
     return try Engine(catalog: catalog, options: options)

@@ -20,6 +20,8 @@ package struct LibraryEntry: Sendable, Equatable {
 package enum LibraryError: Error, Equatable, Sendable, CustomStringConvertible {
     case invalidName(String)
     case notFound(name: String, directory: String)
+    /// As `notFound`; `hint` says where there is one, or what there is.
+    case notFoundHere(name: String, directory: String, hint: String)
     /// No model was named, and there is none.
     case empty(directory: String)
     case system(SystemError)
@@ -29,6 +31,8 @@ package enum LibraryError: Error, Equatable, Sendable, CustomStringConvertible {
         case .invalidName(let name):
             "'\(name)' cannot be a model's name: \(ModelName.rule)"
         case .notFound(let name, let directory): "no model '\(name)' in \(directory)"
+        case .notFoundHere(let name, let directory, let hint):
+            "no model '\(name)' in \(directory); \(hint)"
         case .empty(let directory):
             "no model in \(directory): import one first, or name one"
         case .system(let error): error.description

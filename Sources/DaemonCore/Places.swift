@@ -24,12 +24,20 @@ package struct Places: Sendable {
         environment(name)?.split(separator: ":").first.map(String.init)
     }
 
-    /// Where packed models are kept.
+    /// Where the service keeps its models (its unit's StateDirectory=).
+    package static let serviceLibrary = "/var/lib/sluice/models"
+
+    /// Whether the environment names a library of the user's choice.
+    package var namesLibrary: Bool { environment("SLUICE_LIBRARY") != nil }
+
+    /// Where packed models are kept: `$SLUICE_LIBRARY`, else the service's own under systemd, else
+    /// the user's.
     package var library: String {
+        if let library = environment("SLUICE_LIBRARY") { return library }
         if let state = managed("STATE_DIRECTORY") { return state + "/models" }
         if let data = environment("XDG_DATA_HOME") { return data + "/sluice/models" }
         if let home = environment("HOME") { return home + "/.local/share/sluice/models" }
-        return "/var/lib/sluice/models"
+        return Self.serviceLibrary
     }
 
     /// Where what was found out about this machine is kept.

@@ -77,7 +77,7 @@ package struct Profile: Sendable, Equatable {
     package static let fileBytesMax = 1 << 20
 
     /// Reads a profile file. Throws `ConfigurationError` also when the file cannot be read. A file
-    /// that sets nothing is allowed, and rarely what its author meant: `onNotice` is told in a line.
+    /// that sets nothing is allowed, and rarely what its author meant: `onNotice` gets a line.
     package init(
         path: String, onNotice: (String) -> Void = { _ in }
     ) throws(ConfigurationError) {

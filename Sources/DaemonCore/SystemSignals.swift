@@ -9,18 +9,26 @@ package enum DaemonSignal: Sendable, Equatable {
     case terminate
     /// SIGHUP: read the profile again.
     case reload
+    /// Another thread has changed what the service manager should know.
+    case changed
 }
 
 /// Where the lifecycle's signals come from.
 package protocol SignalSource: Sendable {
     /// The next signal, or nil when `seconds` pass without one; nil seconds wait for ever.
     func next(within seconds: Double?) -> DaemonSignal?
+
+    /// Makes `next` return `changed` soon; several calls may become one. Any thread may call it.
+    func nudge()
 }
 
 /// The process's own signals.
 package struct SystemSignals: SignalSource {
-    /// Blocks SIGTERM, SIGINT and SIGHUP in the calling thread and every thread that it starts
-    /// from here on, and ignores SIGPIPE. Call before any thread is started.
+    /// What this process sends itself.
+    private static let nudgeSignal = SIGUSR1
+
+    /// Blocks SIGTERM, SIGINT, SIGHUP and SIGUSR1 in the calling thread and every thread that it
+    /// starts from here on, and ignores SIGPIPE. Call before any thread is started.
     package init() {
         signal(SIGPIPE, SIG_IGN)
         var set = Self.set
@@ -30,9 +38,11 @@ package struct SystemSignals: SignalSource {
     private static var set: sigset_t {
         var set = sigset_t()
         unsafe sigemptyset(&set)
-        for number in [SIGTERM, SIGINT, SIGHUP] { unsafe sigaddset(&set, number) }
+        for number in [SIGTERM, SIGINT, SIGHUP, nudgeSignal] { unsafe sigaddset(&set, number) }
         return set
     }
+
+    package func nudge() { kill(getpid(), Self.nudgeSignal) }
 
     package func next(within seconds: Double?) -> DaemonSignal? {
         var set = Self.set
@@ -47,6 +57,7 @@ package struct SystemSignals: SignalSource {
         switch number {
         case SIGTERM, SIGINT: return .terminate
         case SIGHUP: return .reload
+        case Self.nudgeSignal: return .changed
         default: return nil  // The time passed, or another signal interrupted the wait.
         }
     }

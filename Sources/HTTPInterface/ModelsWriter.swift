@@ -25,8 +25,12 @@ enum ModelsWriter {
         buffer.writeStaticString("{\"id\":")
         buffer.writeJSON(model.name)
         buffer.writeString(",\"object\":\"model\",\"created\":\(model.modified),")
-        buffer.writeStaticString("\"owned_by\":\"sluice\",\"sluice\":{\"architecture\":")
-        buffer.writeJSON(model.architecture)
-        buffer.writeString(",\"file_bytes\":\(model.fileBytes),\"loaded\":\(model.isLoaded)}}")
+        buffer.writeStaticString("\"owned_by\":\"sluice\",\"sluice\":{")
+        if let architecture = model.architecture {
+            buffer.writeStaticString("\"architecture\":")
+            buffer.writeJSON(architecture)
+            buffer.writeStaticString(",")
+        }
+        buffer.writeString("\"file_bytes\":\(model.fileBytes),\"loaded\":\(model.isLoaded)}}")
     }
 }

@@ -16,8 +16,8 @@ enum Route: Equatable {
         ("/v1/models", .models), ("/health", .health)
     ]
 
-    /// The route of a request target in origin or absolute form (RFC 9112, 3.2.1 and 3.2.2), with or
-    /// without `/v1`, doubled or trailing slashes or not; the query is ignored. nil is 404.
+    /// The route of a request target in origin or absolute form (RFC 9112, 3.2.1 and 3.2.2), with
+    /// or without `/v1`, doubled or trailing slashes or not; the query is ignored. nil is 404.
     init?(target: String) {
         let path = Self.path(of: target)
         let places = [path, "/v1" + path]

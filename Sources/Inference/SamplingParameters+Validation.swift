@@ -1,5 +1,5 @@
-// Which sampling parameters make sense: the one table of ranges, for samplers, requests, profiles and
-// options. Clients choose them, so nothing here traps.
+// Which sampling parameters make sense: the one table of ranges, for samplers, requests, profiles
+// and options. Clients choose them, so nothing here traps.
 
 /// A sampling parameter that is out of range: which, and what it must be.
 package struct SamplingError: Error, Equatable, Sendable, CustomStringConvertible {

@@ -21,6 +21,8 @@ package struct EngineOptions: Sendable {
     package var queueMax = 64
     /// Generations that may run at once.
     package var sessionsMax = 1
+    /// Told what happens to models, on the engine's thread.
+    package var onEvent: @Sendable (EngineEvent) -> Void = { _ in }
 
     package init() {}
 }
@@ -58,6 +60,7 @@ package final class Engine: GenerationService {
         if case .ready(let loaded?) = state {
             for index in models.indices where models[index].name == loaded {
                 models[index].isLoaded = true
+                models[index].architecture = shared.architecture.withLock { $0 }
             }
         }
         return models
@@ -133,6 +136,8 @@ enum EngineMessage: Sendable {
 /// What the engine thread and its callers share.
 final class EngineStatus: Sendable {
     let state = Mutex<ServiceState>(.ready(model: nil))
+    /// The loaded model's.
+    let architecture = Mutex<String?>(nil)
     let nextID = Atomic<Int>(0)
     let isStopping = Atomic<Bool>(false)
     let progress = ProgressCounter()

@@ -18,6 +18,8 @@ final class EngineLoop {
     private var loaded: (name: String, model: ModelInstance)?
     /// A read failed or brought damaged bytes: what is in memory may be half of two files.
     private var isDoubtful = false
+    /// Orders that the loaded model took.
+    private var ordersServed = 0
     private var isStopped: Bool { status.isStopping.load(ordering: .acquiring) }
 
     init(
@@ -91,6 +93,7 @@ final class EngineLoop {
                 let session = try start(waiting, on: model)
                 waiting.onEvent(
                     .started(model: name, promptTokens: session.statistics.promptTokens))
+                ordersServed += 1
                 scheduler.start(session)
             } catch {
                 waiting.onEvent(.failed(error))
@@ -145,6 +148,8 @@ final class EngineLoop {
         }
         try unload()
         status.report(.loading(model: name))
+        options.onEvent(.loading(model: name))
+        let start = MonotonicClock.nanoseconds
         do throws(LoadError) {
             let model = try open(path)
             model.pinComputingThread()
@@ -153,11 +158,17 @@ final class EngineLoop {
                 tokensPerStep: model.prefillChunkTokens,
                 logitsRowsMax: model.transformer.shape.logitsRowsMax,
                 speculation: model.speculation)
+            let seconds = Double(MonotonicClock.nanoseconds - start) / 1e9
+            let report = model.report(name: name, seconds: seconds)
+            status.architecture.withLock { $0 = report.architecture }
             status.report(.ready(model: name))
+            options.onEvent(.loaded(report))
             return (name, model)
         } catch {
             status.report(.ready(model: nil))
-            throw GenerationError(loading: error)
+            let problem = GenerationError(loading: error)
+            options.onEvent(.loadFailed(model: name, problem: problem))
+            throw problem
         }
     }
 
@@ -173,7 +184,7 @@ final class EngineLoop {
 
     /// Gives the model's memory back, once no read can write to it.
     private func unload() throws(GenerationError) {
-        guard let model = loaded?.model else { return }
+        guard let (name, model) = loaded else { return }
         model.savePopularity(isLast: true)
         do {
             try model.store.finishReads()
@@ -183,10 +194,14 @@ final class EngineLoop {
         isDoubtful = false
         loaded = nil
         status.report(.ready(model: nil))
+        options.onEvent(.unloaded(model: name, orders: ordersServed))
+        ordersServed = 0
     }
 
     private func step() {
-        guard let model = loaded?.model else { preconditionFailure("sessions without a model") }
+        guard let (name, model) = loaded else {
+            preconditionFailure("sessions without a model")
+        }
         let before = model.store.statistics
         let (plan, sessions) = scheduler.schedule()
         let start = MonotonicClock.nanoseconds
@@ -211,6 +226,7 @@ final class EngineLoop {
             // The sessions end when the cancellation is handled.
             if error.cause == .cancelled { return }
             if !error.isDelay { isDoubtful = true }
+            options.onEvent(.readFailed(model: name, problem: "\(error)"))
             for session in sessions { session.fail(GenerationError(.readFailed, "\(error)")) }
             return
         }

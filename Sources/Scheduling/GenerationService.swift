@@ -164,14 +164,16 @@ package struct GenerationError: Error, Sendable, Equatable, CustomStringConverti
 /// A model that the service can run.
 package struct ModelSummary: Sendable, Equatable {
     package var name: String
-    package var architecture: String
+    /// Known of loaded models: it is written in the file.
+    package var architecture: String?
     package var fileBytes: UInt64
     /// Seconds since 1970.
     package var modified: Int64
     package var isLoaded: Bool
 
     package init(
-        name: String, architecture: String, fileBytes: UInt64, modified: Int64, isLoaded: Bool
+        name: String, architecture: String? = nil, fileBytes: UInt64, modified: Int64,
+        isLoaded: Bool
     ) {
         self.name = name
         self.architecture = architecture

@@ -83,6 +83,7 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
 package final class ModelInstance {
     package let path: String
     package let manifest: PackedManifest
+    package let fileBytes: UInt64
     package let tokenizer: Tokenizer
     package let chatTemplate: String?
     package let budget: MemoryBudget
@@ -118,6 +119,7 @@ package final class ModelInstance {
         self.path = path
         self.identity = identity
         manifest = parsed.model.manifest
+        fileBytes = parsed.model.fileByteCount
         tokenizer = parsed.tokenizer
         chatTemplate = parsed.chatTemplate
         budget = sizing.budget

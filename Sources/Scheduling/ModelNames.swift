@@ -27,7 +27,8 @@ extension GenerationError {
             .modelNotFound, "\(problem); \(listed(models))", parameter: "model")
     }
 
-    private static func listed(_ models: [String]) -> String {
+    /// Some of `models` in words.
+    package static func listed(_ models: [String]) -> String {
         guard let first = models.first else { return "the library is empty: import one first" }
         guard models.count > 1 else { return "there is '\(first)'" }
         let shown = models.prefix(namesListedMax).map { "'\($0)'" }.joined(separator: ", ")

@@ -9,7 +9,12 @@ internal import Scheduling
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "ls",
-        abstract: "Lists the library: the daemon's, or a directory's with --library.",
+        abstract: "Lists the models that the daemon serves, or a library's.",
+        discussion: """
+            Without --library and $SLUICE_LIBRARY, and where a daemon answers, these are the \
+            daemon's. Commands that need no daemon (show, rm, eval, bench and so on) look in \
+            --library, else $SLUICE_LIBRARY, else in your own library.
+            """,
         aliases: ["list"])
 
     @OptionGroup var daemon: DaemonOptions
@@ -20,6 +25,7 @@ struct ListCommand: ParsableCommand {
 
     func run() throws {
         let rows = try rows()
+        if !json, let notice = notice(rows) { Terminal.complain(notice) }
         if json { return Terminal.line(Self.json(rows)) }
         let cells = rows.map { row in
             [row.name, ByteSize.format(row.fileBytes), Terminal.date(row.modified)]
@@ -27,9 +33,19 @@ struct ListCommand: ParsableCommand {
         Terminal.write(Terminal.table([["NAME", "SIZE", "MODIFIED"]] + cells))
     }
 
+    /// Where the rows come from, when it is not where other commands look.
+    private func notice(_ rows: [ModelSummary]) -> String? {
+        let own = library.value
+        let names = ((try? own.list()) ?? []).map(\.name)
+        guard names != rows.map(\.name) else {
+            return rows.isEmpty ? "no models in \(own.directory): import one first" : nil
+        }
+        return "these are the daemon's models; yours are in \(own.directory) (--library)"
+    }
+
     /// Without a daemon, the user's own library; a socket that was named must answer.
     private func rows() throws -> [ModelSummary] {
-        if library.library == nil {
+        if !library.isNamed {
             do {
                 return try daemon.connect().models()
             } catch let error as DaemonClientError {
@@ -38,8 +54,7 @@ struct ListCommand: ParsableCommand {
         }
         return try library.value.list().map { entry in
             ModelSummary(
-                name: entry.name, architecture: "", fileBytes: entry.bytes,
-                modified: entry.modified, isLoaded: false)
+                name: entry.name, fileBytes: entry.bytes, modified: entry.modified, isLoaded: false)
         }
     }
 
@@ -66,7 +81,7 @@ struct RemoveCommand: ParsableCommand {
     var models: [String]
 
     func run() throws {
-        for model in models { try library.value.remove(model) }
+        for model in models { try library.explaining { try $0.remove(model) } }
     }
 }
 
@@ -83,7 +98,7 @@ struct RunningCommand: ParsableCommand {
         let models = try daemon.connect().models().filter(\.isLoaded)
         if json { return Terminal.line(ListCommand.json(models)) }
         let cells = models.map { model in
-            [model.name, model.architecture, ByteSize.format(model.fileBytes)]
+            [model.name, model.architecture ?? "", ByteSize.format(model.fileBytes)]
         }
         Terminal.write(Terminal.table([["NAME", "ARCHITECTURE", "SIZE"]] + cells))
     }

@@ -34,7 +34,7 @@ struct ModelArguments: ParsableArguments {
 extension LibraryOptions {
     /// The packed file that `model` means; a GGUF file is packed into the library on first use.
     func packedPath(of model: String) throws -> String {
-        let path = try value.resolve(model)
+        let path = try explaining { try $0.resolve(model) }
         guard path.hasSuffix(".gguf") else { return path }
         return try PackedOnFirstUse(source: path, library: value).path()
     }
@@ -49,7 +49,7 @@ extension SpeculationPolicy: ExpressibleByArgument {
 
 /// How a model runs in this process.
 struct EngineArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Memory for everything, such as 1536M or 2G.", valueName: "size"))
+    @Option(help: ArgumentHelp("Memory for everything, such as 1536M or 1.5G.", valueName: "size"))
     var memory: String?
 
     @Option(help: ArgumentHelp("Threads that compute.", valueName: "n"))
@@ -105,7 +105,7 @@ struct EngineArguments: ParsableArguments {
 
     func validate() throws {
         if let memory, ByteSize.parse(memory) == nil {
-            throw ValidationError("--memory is a size such as 1536M or 2G, not '\(memory)'")
+            throw ValidationError("--memory is a size such as 1536M or 1.5G, not '\(memory)'")
         }
         if let threads, !(1...1024).contains(threads) {
             throw ValidationError("--threads is between 1 and 1024")

@@ -68,8 +68,13 @@ struct DaemonOptions: ParsableArguments {
 
 /// Where commands find packed models.
 struct LibraryOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Directory of packed models.", valueName: "dir"))
+    @Option(
+        help: ArgumentHelp(
+            "Directory of packed models; else $SLUICE_LIBRARY, else your own.", valueName: "dir"))
     var library: String?
+
+    /// Whether a library was named, by option or environment.
+    var isNamed: Bool { library != nil || Places().namesLibrary }
 
     var value: ModelLibrary { ModelLibrary(directory: library ?? Places().library) }
 }

@@ -48,7 +48,7 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     private func vocabulary() throws -> Vocabulary {
-        let path = try library.value.resolve(model)
+        let path = try library.explaining { try $0.resolve(model) }
         guard path.hasSuffix(".gguf") else {
             let source = try FileByteSource(path: path, name: path)
             return try PackedModel(source: source).vocabulary(from: source)

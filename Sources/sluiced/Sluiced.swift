@@ -13,10 +13,10 @@ internal import Scheduling
     var profile: String?
 
     @Option(
-        help: ArgumentHelp("Memory budget, such as 1536M or 2G.", valueName: "size"),
+        help: ArgumentHelp("Memory budget, such as 1536M or 1.5G.", valueName: "size"),
         transform: { text in
             guard let bytes = ByteSize.parse(text) else {
-                throw ValidationError("'\(text)' is not a size such as 1536M or 2G")
+                throw ValidationError("'\(text)' is not a size such as 1536M or 1.5G")
             }
             return bytes
         })
@@ -28,16 +28,31 @@ internal import Scheduling
     @Option(help: ArgumentHelp("Directory of packed models.", valueName: "dir"))
     var library: String?
 
+    @Flag(help: "Read the profile, say what is wrong with it, and end.")
+    var check = false
+
     func run() throws {
         let configuration: DaemonConfiguration
         do throws(ConfigurationError) {
             configuration = try DaemonConfiguration(
                 profilePath: profile, memoryBytes: memory, socket: socket, library: library)
         } catch {
-            Log.standardError(level: .info).log(.error, "\(error)")
-            throw ExitCode(ExitStatus.badConfiguration.rawValue)
+            throw ExitCode(check ? Self.report(error) : failStart(error))
         }
-        let status = runDaemon(configuration: configuration) { try makeEngine($0) }
+        guard !check else { return Self.report(configuration) }
+        let status = runDaemon(configuration: configuration) { try makeEngine($0, log: $1) }
         throw ExitCode(status)
+    }
+
+    private static func report(_ error: ConfigurationError) -> Int32 {
+        Log.standardError(level: .info).log(.error, "\(error)")
+        return ExitStatus(error).rawValue
+    }
+
+    private static func report(_ configuration: DaemonConfiguration) {
+        let log = Log.standardError(level: .info)
+        for notice in configuration.notices { log.log(.warning, notice) }
+        log.log(
+            .info, "\(configuration.profilePath ?? "no profile, the defaults"): nothing is wrong")
     }
 }

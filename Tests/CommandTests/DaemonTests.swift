@@ -127,10 +127,20 @@ final class Daemon {
     var library: String { scratch.path("library") }
     var socket: String { scratch.path("socket") }
 
-    init(in given: Scratch? = nil) throws {
-        scratch = try given ?? Scratch()
+    /// - Parameters:
+    ///   - given: another daemon's folder, with its library.
+    ///   - profile: a profile's text.
+    ///   - options: what is said besides the places.
+    init(
+        in given: Scratch? = nil, profile: String? = nil, options: [String] = ["--memory", "25M"]
+    ) throws {
+        let scratch = try given ?? Scratch()
+        self.scratch = scratch
         let (library, socket) = (scratch.path("library"), scratch.path("socket"))
-        arguments = ["--memory", "25M", "--library", library, "--socket", socket]
+        let file = try profile.map {
+            ["--profile", try scratch.write(Array($0.utf8), to: "p.toml")]
+        }
+        arguments = options + ["--library", library, "--socket", socket] + (file ?? [])
         if given == nil {
             let imported = try Program.sluice.run(
                 ["import", Repository.model, "--library", library, "--name", "shell"], in: scratch)
@@ -169,6 +179,14 @@ final class Daemon {
             + "\"messages\":[{\"role\":\"user\",\"content\":\"\(question)\"}]}"
         return try request(["--data", body, "/v1/chat/completions"])
     }
+
+    /// The answer to a body, its status on a line of its own at the end.
+    func post(_ body: String, to route: String = "/v1/chat/completions") throws -> String {
+        try request(["--write-out", "\n%{http_code}", "--data", body, route])
+    }
+
+    /// What the daemon has logged so far.
+    var log: String { String(decoding: fileBytes(process.errors) ?? [], as: UTF8.self) }
 
     func start(_ question: String, _ more: [String] = []) throws -> RunningProgram {
         try Program.sluice.start(

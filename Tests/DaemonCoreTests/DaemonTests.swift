@@ -61,6 +61,97 @@ import Testing
         #expect(unsafe lstat(daemon.socket, &info) != 0)
     }
 
+    /// A model that is loaded or gone is told at once, not at the next sign of life.
+    @Test func statusFollowsTheEngine() throws {
+        let daemon = try RunningDaemon()
+        #expect(daemon.manager.receive().hasPrefix("READY=1"))
+        daemon.service.state = .loading(model: "big")
+        let report = LoadReport(
+            model: "big", architecture: "llama", fileBytes: 7, seconds: 1.25, budgetBytes: 5,
+            limitBytes: 6, contextTokens: 8, reading: [LoadReport.Field("sparse", "exact")])
+        let start = ContinuousClock.now
+        daemon.engineLog?.receive(.loading(model: "big"))
+        #expect(daemon.manager.receive().hasPrefix("STATUS=Loading big;"))
+        daemon.service.state = .ready(model: "big")
+        daemon.engineLog?.receive(.loaded(report))
+        #expect(daemon.manager.receive().hasPrefix("STATUS=Ready; big loaded;"))
+        daemon.engineLog?.receive(.unloaded(model: "big", orders: 3))
+        daemon.engineLog?.receive(.readFailed(model: "big", problem: "at byte 5"))
+        // The sign of life comes every ten seconds.
+        #expect(ContinuousClock.now - start < .seconds(8))
+        daemon.signals.send(.terminate)
+        #expect(daemon.wait() == "")
+        for line in [
+            "loading model=big\n",
+            "loaded model=big architecture=llama file_bytes=7 seconds=1.25 budget_bytes=5 "
+                + "limit_bytes=6 context_tokens=8 sparse=exact\n",
+            "unloaded model=big requests=3\n",
+            "weights cannot be read model=big problem=at byte 5\n"
+        ] {
+            #expect(daemon.lines.contains(line), "\(daemon.lines)")
+        }
+    }
+
+    @Test func modelsThatReplaceEachOtherAreNoticedOnce() {
+        var watch = SwapWatch()
+        var said: [[String]] = []
+        for round in 0..<100 {
+            let models = watch.note(
+                round % 2 == 0 ? "a" : "b", orders: 1, microseconds: UInt64(round) * 30_000_000)
+            if let models { said.append(models) }
+        }
+        // 50 minutes of it, and a word every ten.
+        #expect(said == Array(repeating: ["a", "b"], count: 5))
+        var calm = SwapWatch()
+        for round in 0..<100 {
+            let orders = round % 3 == 0 ? 9 : 1
+            #expect(calm.note("\(round % 2)", orders: orders, microseconds: 0) == nil)
+        }
+    }
+
+    /// Clients that wait at a socket of systemd's would start a broken daemon again and again.
+    @Test func aStartThatFailsAnswersWhoWaits() throws {
+        let directory = TemporaryDirectory()
+        let path = directory.path + "/s"
+        let listener = try #require(try TestSocket.make(path, isLive: true))
+        defer { close(listener) }
+        _ = fcntl(listener, F_SETFL, O_NONBLOCK)
+        let manager = try FakeManager(directory.path + "/notify")
+        let client = try DaemonClient.find([path])
+        let collector = Collector()
+        let order = GenerationOrder(prompt: .text("a"), client: ClientID(rawValue: 1))
+        _ = client.generate(order) { collector.add($0) }
+        usleep(50_000)
+        let problem = ConfigurationError(file: "p.toml", line: 3, "wrong")
+        let status = failStart(
+            problem, log: Log(level: .error, hasPriorities: false) { _ in },
+            manager: ServiceManager(notifyPath: manager.path, watchdogMicroseconds: nil),
+            activatedSockets: [listener])
+        #expect(status == 78)
+        #expect(manager.receive() == "STATUS=Not started: p.toml:3: wrong")
+        #expect(eventually { collector.isOver })
+        guard case .failed(let error)? = collector.events.last else {
+            Issue.record("no error")
+            return
+        }
+        #expect(error.reason == .draining && error.message.contains("journalctl"), "\(error)")
+    }
+
+    @Test func aMissingDirectoryIsMadeOrNamed() throws {
+        let directory = TemporaryDirectory()
+        let path = directory.path + "/run/s"
+        do throws(SocketError) {
+            _ = try BoundSocket(path: path, mode: 0o600)
+            Issue.record("bound")
+        } catch {
+            #expect(error.description.contains("no directory \(directory.path)/run; make it"))
+            #expect(ExitStatus(error) == .badConfiguration)
+        }
+        let socket = try BoundSocket(path: path, mode: 0o600, makesDirectory: true)
+        close(socket.descriptor)
+        socket.remove()
+    }
+
     @Test func feedsTheWatchdog() throws {
         let daemon = try RunningDaemon(watchdogMicroseconds: 20_000)
         #expect(daemon.manager.receive().hasPrefix("READY=1"))
@@ -186,16 +277,22 @@ import Testing
             _ = events(client, .text("a"))
             return daemon.service.orders.last?.sampling.temperature
         }
-        func reload(_ profile: String) {
+        /// What the service manager is told after it.
+        func reload(_ profile: String) -> String {
             _ = daemon.directory.write(profile, to: "profile.toml")
             daemon.signals.send(.reload)
-            #expect(daemon.manager.receive().hasPrefix("RELOADING=1"))
-            #expect(daemon.manager.receive().hasPrefix("READY=1"))
+            var told = daemon.manager.receive()
+            while told.hasPrefix("STATUS=") { told = daemon.manager.receive() }
+            #expect(told.hasPrefix("RELOADING=1"))
+            let ready = daemon.manager.receive()
+            #expect(ready.hasPrefix("READY=1"))
+            return ready
         }
         #expect(temperature() == 0.5)
-        reload("[generation]\ntemperature = wrong\n")
+        let problem = reload("[generation]\ntemperature = wrong\n")
+        #expect(problem.contains("profile.toml:2"), "\(problem)")
         #expect(temperature() == 0.5)
-        reload("[generation]\ntemperature = 0.75\n")
+        #expect(!reload("[generation]\ntemperature = 0.75\n").contains("profile.toml"))
         #expect(temperature() == 0.75)
         daemon.signals.send(.terminate)
         #expect(daemon.wait() == "")
@@ -211,7 +308,7 @@ import Testing
             manager: ServiceManager(notifyPath: nil, watchdogMicroseconds: nil),
             log: Log(level: .error, hasPriorities: false) { _ in }, signals: FakeSignals())
         #expect(throws: SocketError.self) {
-            try second.run(activatedSockets: []) { _ in EchoService() }
+            try second.run(activatedSockets: []) { _, _ in EchoService() }
         }
         #expect(try DaemonClient.find([daemon.socket]).models().count == 1)
         daemon.signals.send(.terminate)
@@ -227,7 +324,7 @@ import Testing
             manager: ServiceManager(notifyPath: nil, watchdogMicroseconds: nil),
             log: Log(level: .error, hasPriorities: false) { _ in }, signals: FakeSignals())
         #expect(throws: GenerationError.self) {
-            try daemon.run(activatedSockets: []) { _ in
+            try daemon.run(activatedSockets: []) { _, _ in
                 throw GenerationError(.budgetExceeded, "too small")
             }
         }

@@ -12,11 +12,15 @@ final class EchoService: StoppableService {
     private let queue = DispatchQueue(label: "echo engine")
     private let recorded = Mutex<(orders: [GenerationOrder], cancelled: Int, stopped: Bool)>(
         ([], 0, false))
+    private let reportedState = Mutex(ServiceState.ready(model: "echo"))
 
     var orders: [GenerationOrder] { recorded.withLock { $0.orders } }
     var cancelledCount: Int { recorded.withLock { $0.cancelled } }
     var isStopped: Bool { recorded.withLock { $0.stopped } }
-    var state: ServiceState { .ready(model: "echo") }
+    var state: ServiceState {
+        get { reportedState.withLock { $0 } }
+        set { reportedState.withLock { $0 = newValue } }
+    }
 
     var progress: EngineProgress { EngineProgress(count: 0, isBusy: false) }
 
@@ -106,6 +110,8 @@ final class FakeSignals: SignalSource {
         available.signal()
     }
 
+    func nudge() { send(.changed) }
+
     func next(within seconds: Double?) -> DaemonSignal? {
         if let seconds {
             let deadline = DispatchTime.now() + .milliseconds(Int(seconds * 1000))
@@ -158,6 +164,8 @@ final class RunningDaemon: Sendable {
     let manager: FakeManager
     let socket: String
     private let result = Mutex<String?>(nil)
+    private let log = Mutex<[String]>([])
+    private let toldLog = Mutex<EngineLog?>(nil)
     private let ended = DispatchSemaphore(value: 0)
 
     init(profile: String = "", watchdogMicroseconds: UInt64? = nil) throws {
@@ -170,12 +178,17 @@ final class RunningDaemon: Sendable {
             notifyPath: manager.path, watchdogMicroseconds: watchdogMicroseconds)
         let (signals, service) = (self.signals, self.service)
         DispatchQueue.global().async { [self] in
-            let log = Log(level: .info, hasPriorities: false) { _ in }
+            let log = Log(level: .info, hasPriorities: false) { line in
+                self.log.withLock { $0.append(line) }
+            }
             let daemon = Daemon(
                 configuration: configuration, manager: notifier, log: log, signals: signals)
             var problem = ""
             do {
-                try daemon.run(activatedSockets: []) { _ in service }
+                try daemon.run(activatedSockets: []) { _, log in
+                    toldLog.withLock { $0 = log }
+                    return service
+                }
             } catch {
                 problem = "\(error)"
             }
@@ -183,6 +196,10 @@ final class RunningDaemon: Sendable {
             ended.signal()
         }
     }
+
+    /// Where the service reports its events.
+    var engineLog: EngineLog? { toldLog.withLock { $0 } }
+    var lines: [String] { log.withLock { $0 } }
 
     /// What `run` threw, as text; empty when it returned. nil when it did not end in ten seconds.
     func wait() -> String? {
