@@ -1,7 +1,6 @@
 // What was popular is warmed when a model is opened, and saved now and then and when it is let go.
 // None of it is ever a reason not to run.
 
-internal import LinuxSystem
 internal import WeightStore
 
 extension ModelInstance {

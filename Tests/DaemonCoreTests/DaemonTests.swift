@@ -2,6 +2,7 @@
 // client against it.
 
 import DaemonCore
+import Dispatch
 import Glibc
 import Inference
 import ModelFormat
@@ -157,6 +158,23 @@ import Testing
         #expect(daemon.manager.receive().hasPrefix("READY=1"))
         #expect(daemon.manager.receive() == "WATCHDOG=1")
         #expect(daemon.manager.receive() == "WATCHDOG=1")
+        daemon.signals.send(.terminate)
+        #expect(daemon.wait() == "")
+    }
+
+    /// A busy service nudges its thread more often than signs of life are due.
+    @Test func nudgesDoNotStarveTheWatchdog() throws {
+        let daemon = try RunningDaemon(watchdogMicroseconds: 200_000)
+        #expect(daemon.manager.receive().hasPrefix("READY=1"))
+        let isEnough = DispatchSemaphore(value: 0)
+        DispatchQueue.global().async { [signals = daemon.signals] in
+            while isEnough.wait(timeout: .now() + .milliseconds(5)) == .timedOut {
+                signals.nudge()
+            }
+        }
+        #expect(daemon.manager.receive() == "WATCHDOG=1")
+        #expect(daemon.manager.receive() == "WATCHDOG=1")
+        isEnough.signal()
         daemon.signals.send(.terminate)
         #expect(daemon.wait() == "")
     }
