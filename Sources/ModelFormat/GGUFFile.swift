@@ -135,20 +135,27 @@ extension GGUFFile {
         return count == 1 ? [] : try partNames(first: first.name, count: count)
     }
 
+    /// Whether a file begins as GGUF files do, whatever it is called.
+    package static func isGGUF(_ source: any ByteSource) -> Bool {
+        guard let bytes = try? source.packedBytes(at: 0, count: 4) else { return false }
+        return bytes == Array("GGUF".utf8)
+    }
+
     /// The names of the other parts of a model of `count` parts: `NAME-00002-of-00003.gguf` and so
     /// on for `NAME-00001-of-00003.gguf`. `first` may be a path.
     ///
     /// - Throws: `FormatError` when `first` does not follow that pattern or is a later part's name.
     package static func partNames(first: String, count: Int) throws(FormatError) -> [String] {
         let ending = "-00001-of-\(padded(count)).gguf"
-        guard first.hasSuffix(ending) else {
+        guard first.lowercased().hasSuffix(ending) else {
             throw FormatError(
                 file: first, expected: "the first part, a name that ends in \(ending)",
                 found: "another name")
         }
         guard count > 1 else { return [] }
         let base = first.dropLast(ending.count)
-        return (2...count).map { "\(base)-\(padded($0))-of-\(padded(count)).gguf" }
+        let suffix = first.suffix(".gguf".count)
+        return (2...count).map { "\(base)-\(padded($0))-of-\(padded(count))\(suffix)" }
     }
 
     private static func padded(_ number: Int) -> String {

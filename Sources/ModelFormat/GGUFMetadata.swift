@@ -115,6 +115,28 @@ package struct GGUFMetadata: Sendable {
         return try checked(first.flatMap(type.integer), entry, range)
     }
 
+    /// One integer or a list of them, or nil where the key is absent.
+    ///
+    /// - Throws: `FormatError` for other types, and for more than `countMax`.
+    package func integers(_ key: String, countMax: Int) throws(FormatError) -> [Int]? {
+        guard let entry = entry(key) else { return nil }
+        guard entry.type == .array else { return try integer(key).map { [$0] } }
+        guard let type = entry.elementType, type.isInteger, let size = type.byteCount else {
+            throw mismatch(entry, "an integer or a list of integers")
+        }
+        guard entry.count <= UInt64(countMax) else {
+            throw error(
+                entry, expected: "at most \(countMax) integers in \(key)", found: "\(entry.count)")
+        }
+        var reader = reader(entry)
+        var values: [Int] = []
+        for _ in 0..<entry.count {
+            let bits = try reader.bits(size)
+            values.append(try checked(type.integer(bits), entry, Int.min...Int.max))
+        }
+        return values
+    }
+
     /// A finite number inside `range`, or nil where the key is absent.
     package func float(
         _ key: String, in range: ClosedRange<Float>

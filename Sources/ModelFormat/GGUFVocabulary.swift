@@ -168,31 +168,43 @@ private struct GGUFVocabularyReader {
         var special = SpecialTokens()
         // SentencePiece files leave these out where they are the usual ones; llama.cpp's defaults.
         let usual = model == .sentencePiece
-        special.beginning = try token("bos", count: count, usual: usual ? 1 : nil)
-        special.end = try token("eos", count: count, usual: usual ? 2 : nil)
-        special.unknown = try token("unknown", count: count, usual: usual ? 0 : nil)
-        special.endOfTurn = try token("eot", count: count)
-        special.padding = try token("padding", count: count)
+        special.beginning = try tokens("bos", count: count, usual: usual ? 1 : nil).first
+        special.unknown = try tokens("unknown", count: count, usual: usual ? 0 : nil).first
+        special.padding = try tokens("padding", count: count).first
+        // Models that end in several ways may list them.
+        let ends = try tokens("eos", count: count, usual: usual ? 2 : nil)
+        let endsOfTurn = try tokens("eot", count: count)
+        special.end = ends.first
+        special.endOfTurn = endsOfTurn.first
+        for token in ends.dropFirst() + endsOfTurn.dropFirst()
+        where !special.moreEndings.contains(token) { special.moreEndings.append(token) }
         special.addsBeginning = try metadata.bool("tokenizer.ggml.add_bos_token")
         special.addsEnd = try metadata.bool("tokenizer.ggml.add_eos_token")
         special.addsSpacePrefix = try metadata.bool("tokenizer.ggml.add_space_prefix")
         return special
     }
 
-    private func token(
+    /// The tokens of a role, which files give as a number, as a list, or as both.
+    private func tokens(
         _ role: String, count: Int, usual: Int? = nil
-    ) throws(FormatError) -> TokenID? {
-        let key = "tokenizer.ggml.\(role)_token_id"
-        guard let value = try metadata.integer(key) else {
-            return usual.flatMap { $0 < count ? TokenID($0) : nil }
+    ) throws(FormatError) -> [TokenID] {
+        let keys = ["tokenizer.ggml.\(role)_token_id", "tokenizer.ggml.\(role)_token_ids"]
+        guard keys.contains(where: { metadata.entry($0) != nil }) else {
+            return usual.map { $0 < count ? [TokenID($0)] : [] } ?? []
         }
-        // Writers say "none" as -1, signed or not.
-        if value == -1 || value == Int(UInt32.max) { return nil }
-        guard (0..<count).contains(value) else {
-            throw FormatError(
-                file: metadata.source.name, offset: metadata.entry(key)?.payload.lowerBound,
-                expected: "\(key) below the number of tokens, \(count)", found: "\(value)")
+        var tokens: [TokenID] = []
+        for key in keys {
+            let values = try metadata.integers(key, countMax: SpecialTokens.roleTokensMax) ?? []
+            // Writers say "none" as -1, signed or not.
+            for value in values where value != -1 && value != Int(UInt32.max) {
+                guard (0..<count).contains(value) else {
+                    throw FormatError(
+                        file: metadata.source.name, offset: metadata.entry(key)?.payload.lowerBound,
+                        expected: "\(key) below the number of tokens, \(count)", found: "\(value)")
+                }
+                if !tokens.contains(TokenID(value)) { tokens.append(TokenID(value)) }
+            }
         }
-        return TokenID(value)
+        return tokens
     }
 }

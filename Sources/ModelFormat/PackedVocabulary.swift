@@ -3,7 +3,9 @@
 // input: every count is checked against the bytes that remain before anything is allocated.
 
 extension Vocabulary {
-    private static let encodingVersion: UInt32 = 1
+    /// Of vocabularies with further endings; without them they are as before there were any.
+    private static let encodingVersion: UInt32 = 2
+    private static let plainEncodingVersion: UInt32 = 1
     /// Bytes that the reader and the writer hold at a time.
     private static let windowBytes = 64 << 10
 
@@ -37,7 +39,8 @@ extension Vocabulary {
                 try flush(above: Self.windowBytes)
             }
         }
-        window.appendLittleEndian(Self.encodingVersion)
+        window.appendLittleEndian(
+            special.moreEndings.isEmpty ? Self.plainEncodingVersion : Self.encodingVersion)
         put(model.rawValue)
         put(preTokenizer)
         put(chatTemplate)
@@ -46,6 +49,12 @@ extension Vocabulary {
         }
         for flag in [special.addsBeginning, special.addsEnd, special.addsSpacePrefix] {
             window.append(flag.map { $0 ? 1 : 0 } ?? 2)
+        }
+        if !special.moreEndings.isEmpty {
+            window.appendLittleEndian(UInt32(special.moreEndings.count))
+            for token in special.moreEndings {
+                window.appendLittleEndian(UInt32(bitPattern: token.rawValue))
+            }
         }
         try put(tokens)
         window.appendLittleEndian(UInt32(kinds.count))
@@ -69,8 +78,8 @@ extension Vocabulary {
     package init(packed extent: PackedExtent, source: any ByteSource) throws(FormatError) {
         var reader = PackedVocabularyReader(source: source, extent: extent)
         let version = try reader.readUInt32()
-        guard version == Self.encodingVersion else {
-            throw reader.error("vocabulary version \(Self.encodingVersion)", "\(version)")
+        guard version == Self.encodingVersion || version == Self.plainEncodingVersion else {
+            throw reader.error("vocabulary version 1 or 2", "\(version)")
         }
         let modelName = try reader.readText() ?? ""
         guard let model = Model(rawValue: modelName) else {
@@ -80,6 +89,7 @@ extension Vocabulary {
         preTokenizer = try reader.readText()
         chatTemplate = try reader.readText()
         special = try reader.readSpecialTokens()
+        if version == Self.encodingVersion { special.moreEndings = try reader.readTokens() }
         tokens = try reader.readTable()
         let kindCount = try reader.readCount(of: "token kinds", elementBytes: 1)
         kinds.reserveCapacity(kindCount)
@@ -103,7 +113,7 @@ extension Vocabulary {
         guard scores.isEmpty || scores.count == tokens.count else {
             throw reader.error("\(tokens.count) scores", "\(scores.count)")
         }
-        for token in special.packedTokens {
+        for token in special.packedTokens + special.moreEndings {
             guard let token else { continue }
             guard token.index < tokens.count else {
                 throw reader.error("special tokens below \(tokens.count)", "\(token.index)")
@@ -209,6 +219,20 @@ private struct PackedVocabularyReader {
         (special.addsBeginning, special.addsEnd) = (flags[0], flags[1])
         special.addsSpacePrefix = flags[2]
         return special
+    }
+
+    mutating func readTokens() throws(FormatError) -> [TokenID] {
+        let count = try readCount(of: "tokens", elementBytes: 4)
+        guard count <= 2 * SpecialTokens.roleTokensMax else {
+            throw error("at most \(2 * SpecialTokens.roleTokensMax) tokens", "\(count)")
+        }
+        var tokens: [TokenID] = []
+        for _ in 0..<count {
+            let value = Int32(bitPattern: try readUInt32())
+            guard value >= 0 else { throw error("a token", "\(value)") }
+            tokens.append(TokenID(rawValue: value))
+        }
+        return tokens
     }
 
     mutating func readTable() throws(FormatError) -> StringTable {

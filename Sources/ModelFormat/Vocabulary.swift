@@ -68,17 +68,22 @@ package struct Vocabulary: Sendable, Equatable {
 }
 
 /// Tokens with a role, and what the model expects around a text.
-package struct SpecialTokens: Sendable, Equatable, Codable {
+package struct SpecialTokens: Sendable, Equatable {
     package var beginning: TokenID?
     package var end: TokenID?
     /// End of a chat turn (`tokenizer.ggml.eot_token_id`).
     package var endOfTurn: TokenID?
+    /// Further tokens that end what a model says, where the file lists several.
+    package var moreEndings: [TokenID] = []
     package var unknown: TokenID?
     package var padding: TokenID?
     /// `add_bos_token`, `add_eos_token`, `add_space_prefix`; nil where the file does not say.
     package var addsBeginning: Bool?
     package var addsEnd: Bool?
     package var addsSpacePrefix: Bool?
+
+    /// Tokens that a file may list for one role.
+    static let roleTokensMax = 64
 
     package init() {}
 }

@@ -92,6 +92,14 @@ import Testing
     func vocabularyRoundTrips(_ tokens: Int) throws {
         let vocabulary = vocabulary(tokens: tokens)
         #expect(try decoded(encoded(vocabulary)) == vocabulary)
+        // Further endings make another version, which only such vocabularies need.
+        var listed = vocabulary
+        listed.special.moreEndings = [TokenID(0), TokenID(tokens - 1)]
+        #expect(encoded(vocabulary)[0] == 1 && encoded(listed)[0] == 2)
+        #expect(try decoded(encoded(listed)) == listed)
+        listed.special.moreEndings = [TokenID(tokens)]
+        let bytes = encoded(listed)
+        #expect(throws: FormatError.self) { try decoded(bytes) }
     }
 
     @Test func emptyVocabularyRoundTrips() throws {
@@ -100,7 +108,9 @@ import Testing
     }
 
     @Test func vocabularyCutShortOrGrown() throws {
-        let bytes = encoded(vocabulary(tokens: 5))
+        var vocabulary = vocabulary(tokens: 5)
+        vocabulary.special.moreEndings = [TokenID(3)]
+        let bytes = encoded(vocabulary)
         for length in 0..<bytes.count {
             #expect(throws: FormatError.self) { _ = try decoded(Array(bytes.prefix(length))) }
         }
