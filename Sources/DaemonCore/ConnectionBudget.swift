@@ -19,6 +19,8 @@ package struct ConnectionBudget: Sendable, Equatable {
     package static let budgetBytesMin = ModelSizing.processBytes + bytesRange.lowerBound
 
     package let byteCount: Int
+    /// What the limits divide: the rest is for one body twice, while it is read.
+    private let sharedBytes: Int
 
     /// - Parameters:
     ///   - memoryBytes: the whole budget; nil is what the machine and the cgroups allow.
@@ -26,7 +28,8 @@ package struct ConnectionBudget: Sendable, Equatable {
     package init(memoryBytes: UInt64?, limitBytes: Int) {
         let budget = min(memoryBytes.map { Int(clamping: $0) } ?? limitBytes, limitBytes)
         let share = budget / Self.divisor
-        byteCount = min(max(share, Self.bytesRange.lowerBound), Self.bytesRange.upperBound)
+        sharedBytes = min(max(share, Self.bytesRange.lowerBound), Self.bytesRange.upperBound)
+        byteCount = sharedBytes + min(HTTPLimits().bodyBytesMax, sharedBytes / 2)
     }
 
     /// On this machine, in this cgroup.
@@ -43,16 +46,16 @@ package struct ConnectionBudget: Sendable, Equatable {
     ///   - queueMax: requests that may wait for the model.
     package func limits(descriptors: Int, queueMax: Int) -> HTTPLimits {
         var limits = HTTPLimits()
-        limits.bodyBytesTotalMax = byteCount / 2
+        limits.bodyBytesTotalMax = sharedBytes / 2
         limits.bodyBytesMax = min(limits.bodyBytesMax, limits.bodyBytesTotalMax)
         let connections = min(
-            limits.connectionsMax + limits.leavingMax, byteCount / 4 / Self.connectionBytes,
+            limits.connectionsMax + limits.leavingMax, sharedBytes / 4 / Self.connectionBytes,
             max(descriptors - Self.otherDescriptors, 5))
         limits.leavingMax = max(connections / 5, 1)
         limits.connectionsMax = connections - limits.leavingMax
         limits.generationsMax = max(min(queueMax, limits.connectionsMax * 3 / 4), 1)
-        limits.answerBytesTotalMax = byteCount / 4
-        limits.pendingBytesMax = min(limits.pendingBytesMax, byteCount / 4 / 4)
+        limits.answerBytesTotalMax = sharedBytes / 4
+        limits.pendingBytesMax = min(limits.pendingBytesMax, sharedBytes / 4 / 4)
         return limits
     }
 }

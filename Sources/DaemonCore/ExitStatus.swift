@@ -28,7 +28,7 @@ package enum ExitStatus: Int32, Sendable {
             switch error {
             case let error as GenerationError: Self.status(error.reason)
             case let error as SystemError: Self.status(error)
-            case is FormatError, is TokenizerError: .badData
+            case is FormatError, is TokenizerError, is UnbrokenTextError: .badData
             case let error as LoadError: Self.status(error)
             case let error as WeightError: Self.status(LoadError(error))
             case let error as ReadFailure: error.isDamage ? .badData : .inputOutput

@@ -58,7 +58,8 @@ extension ConnectionHandler {
     private func generate(_ kind: CompletionKind, body: ByteBuffer) throws(HTTPFailure) {
         let request: CompletionRequest
         do {
-            let json = try JSONParser.parse(body.readableBytesUInt8Span)
+            let json = try JSONParser.parse(
+                body.readableBytesUInt8Span, valuesMax: limits.bodyValuesMax)
             request = try CompletionRequest(
                 json, kind: kind, client: client, defaults: state.configuration.defaults)
         } catch let error as GenerationError {

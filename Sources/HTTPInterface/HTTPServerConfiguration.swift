@@ -50,6 +50,9 @@ package struct HTTPLimits: Sendable, Equatable {
     /// A comment is sent when a stream was silent for this long.
     package var commentInterval = TimeAmount.seconds(5)
 
+    /// Values in one body, which cost about as much as 64 bytes of text.
+    var bodyValuesMax: Int { min(JSONParser.valuesMax, max(4096, bodyBytesMax / 64)) }
+
     package init() {}
 }
 

@@ -4,19 +4,23 @@
 package struct JSONParser {
     /// Deepest nesting of arrays and objects.
     package static let depthMax = 64
-    /// Most values in one text: bounds the tree's memory to a few megabytes.
+    /// Most values in one text, unless the caller says less: bounds the tree's memory, about 100
+    /// bytes for each.
     package static let valuesMax = 1 << 18
     /// Longest number in characters.
     package static let numberLengthMax = 128
 
     private var position = 0
     private var values = 0
+    private let valuesMax: Int
 
-    private init() {}
+    private init(valuesMax: Int) { self.valuesMax = valuesMax }
 
     /// The value that `bytes` hold, with nothing but white space around it.
-    package static func parse(_ bytes: Span<UInt8>) throws(JSONError) -> JSONValue {
-        var parser = JSONParser()
+    package static func parse(
+        _ bytes: Span<UInt8>, valuesMax: Int = valuesMax
+    ) throws(JSONError) -> JSONValue {
+        var parser = JSONParser(valuesMax: valuesMax)
         let value = try parser.value(bytes, depth: 0)
         parser.skipSpace(bytes)
         guard parser.position == bytes.count else {
@@ -52,7 +56,7 @@ package struct JSONParser {
 
     private mutating func value(_ bytes: Span<UInt8>, depth: Int) throws(JSONError) -> JSONValue {
         values += 1
-        guard values <= Self.valuesMax else { throw error("more than \(Self.valuesMax) values") }
+        guard values <= valuesMax else { throw error("more than \(valuesMax) values") }
         switch try peek(bytes) {
         case UInt8(ascii: "{"): return try object(bytes, depth: depth + 1)
         case UInt8(ascii: "["): return try array(bytes, depth: depth + 1)
@@ -181,48 +185,76 @@ extension JSONParser {
 // MARK: strings
 
 extension JSONParser {
+    /// Bytes that are copied at a time: beside the text itself there is never another copy of it.
+    private static let pieceBytesMax = 4 << 10
+
     private mutating func string(_ bytes: Span<UInt8>) throws(JSONError) -> String {
         let start = position
         position += 1
-        var text: [UInt8] = []
+        var text = ""
+        text.reserveCapacity(stringLengthMax(bytes))
         while position < bytes.count {
-            let byte = bytes[position]
-            switch byte {
+            switch bytes[position] {
             case UInt8(ascii: "\""):
                 position += 1
-                guard let string = String(validating: text, as: UTF8.self) else {
-                    position = start
-                    throw error("a string that is not UTF-8")
-                }
-                return string
+                return text
             case UInt8(ascii: "\\"):
                 position += 1
                 try escape(bytes, into: &text)
             case 0..<0x20: throw error("a control character in a string")
-            default:
-                text.append(byte)
-                position += 1
+            default: try appendPiece(bytes, start, &text)
             }
         }
         throw error("a string without end")
     }
 
+    /// Bytes up to the quote that ends the string: no fewer than its text has.
+    private func stringLengthMax(_ bytes: Span<UInt8>) -> Int {
+        var end = position
+        while end < bytes.count, bytes[end] != UInt8(ascii: "\"") {
+            end += bytes[end] == UInt8(ascii: "\\") ? 2 : 1
+        }
+        return end - position
+    }
+
+    /// Appends a piece of the string that begins at `start`, without escapes, of whole characters.
+    private mutating func appendPiece(
+        _ bytes: Span<UInt8>, _ start: Int, _ text: inout String
+    ) throws(JSONError) {
+        var end = position
+        let endMax = min(bytes.count, position + Self.pieceBytesMax)
+        while end < endMax, bytes[end] >= 0x20, bytes[end] != UInt8(ascii: "\""),
+            bytes[end] != UInt8(ascii: "\\")
+        { end += 1 }
+        if end == endMax, end < bytes.count {
+            let whole = max(position + 1, end - 3)
+            while end > whole, bytes[end] & 0xC0 == 0x80 { end -= 1 }
+        }
+        do {
+            text.append(
+                String(copying: try UTF8Span(validating: bytes.extracting(position..<end))))
+        } catch {
+            position = start
+            throw self.error("a string that is not UTF-8")
+        }
+        position = end
+    }
+
     private mutating func escape(
-        _ bytes: Span<UInt8>, into text: inout [UInt8]
+        _ bytes: Span<UInt8>, into text: inout String
     ) throws(JSONError) {
         guard position < bytes.count else { throw error("a string without end") }
         let byte = bytes[position]
         position += 1
         switch byte {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
-        case UInt8(ascii: "b"): text.append(0x08)
-        case UInt8(ascii: "f"): text.append(0x0C)
-        case UInt8(ascii: "n"): text.append(0x0A)
-        case UInt8(ascii: "r"): text.append(0x0D)
-        case UInt8(ascii: "t"): text.append(0x09)
-        case UInt8(ascii: "u"):
-            let scalar = try escapedScalar(bytes)
-            text.append(contentsOf: Array(String(Character(scalar)).utf8))
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"):
+            text.unicodeScalars.append(Unicode.Scalar(byte))
+        case UInt8(ascii: "b"): text.unicodeScalars.append("\u{8}")
+        case UInt8(ascii: "f"): text.unicodeScalars.append("\u{C}")
+        case UInt8(ascii: "n"): text.unicodeScalars.append("\n")
+        case UInt8(ascii: "r"): text.unicodeScalars.append("\r")
+        case UInt8(ascii: "t"): text.unicodeScalars.append("\t")
+        case UInt8(ascii: "u"): text.unicodeScalars.append(try escapedScalar(bytes))
         default:
             position -= 1
             throw error("an unknown escape")

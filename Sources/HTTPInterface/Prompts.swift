@@ -53,7 +53,7 @@ enum ChatMessages {
         switch message["content"] {
         case .string(let text): return text
         case .array(let parts):
-            var text = ""
+            var pieces: [String] = []
             for (place, part) in parts.enumerated() {
                 let fields = try RequestFields(
                     part, prefix: "messages[\(index)].content[\(place)].")
@@ -63,8 +63,13 @@ enum ChatMessages {
                 guard let piece = try fields.string("text") else {
                     throw fields.error("text", "missing")
                 }
-                text += piece
+                pieces.append(piece)
             }
+            // One part, the usual number, is not copied.
+            guard pieces.count != 1 else { return pieces[0] }
+            var text = ""
+            text.reserveCapacity(pieces.reduce(0) { $0 + $1.utf8.count })
+            for piece in pieces { text += piece }
             return text
         case nil: throw message.error("content", "missing")
         case .some(let other):

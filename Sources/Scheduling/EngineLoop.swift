@@ -129,8 +129,9 @@ final class EngineLoop {
             throw GenerationError(.overloaded, "no KV pages are free; try again later")
         }
         let admission = Admission(
-            order: waiting.order, prompt: prompt, sequence: sequence, sampler: sampler,
-            tokensMax: tokensMax, submittedNanoseconds: waiting.submittedNanoseconds,
+            order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
+            sampler: sampler, tokensMax: tokensMax,
+            submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
             id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)

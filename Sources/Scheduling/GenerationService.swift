@@ -67,6 +67,13 @@ package struct GenerationOrder: Sendable {
         self.prompt = prompt
         self.client = client
     }
+
+    /// What is left of the order when its prompt has become tokens, so that the text is held once.
+    var withoutPrompt: GenerationOrder {
+        var order = self
+        order.prompt = .tokens([])
+        return order
+    }
 }
 
 package enum FinishReason: String, Sendable { case stop, length }

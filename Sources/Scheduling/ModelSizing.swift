@@ -60,7 +60,8 @@ package struct ModelSizing: Sendable {
                 passTokensMax: step.passTokens,
                 logitsRowsMax: min(options.logitsRowsMax, step.tokens),
                 contextTokens: contextTokens)
-            let fixed = Self.fixedTerms(parsed, options, limit, cacheBytes, shape)
+            let fixed = Self.fixedTerms(
+                parsed, options, limit, cacheBytes, contextTokens, shape)
             let weightsMin = WeightPlan.bytesMin(
                 manifest, tokensPerStep: step.tokens, sparse: options.sparseOptions)
             let isFrugal =
@@ -93,7 +94,8 @@ package struct ModelSizing: Sendable {
             contextTokens: contextTokens)
         let cacheBytes = KVLayout(shape, element: options.kvElement)
             .byteCount(tokens: contextTokens)
-        var needed = fixedTerms(parsed, options, limit, cacheBytes, activations)
+        var needed = fixedTerms(
+            parsed, options, limit, cacheBytes, contextTokens, activations)
         needed.add(
             "least weights",
             WeightPlan.bytesMin(
@@ -147,7 +149,7 @@ package struct ModelSizing: Sendable {
 
     private static func fixedTerms(
         _ parsed: ParsedModel, _ options: ModelOptions, _ limit: Int, _ cacheBytes: Int,
-        _ activations: ActivationShape
+        _ contextTokens: Int, _ activations: ActivationShape
     ) -> MemoryBudget {
         let manifest = parsed.model.manifest
         var budget = MemoryBudget(limitBytes: limit)
@@ -157,6 +159,7 @@ package struct ModelSizing: Sendable {
         budget.add("vectors", manifest.vectors.extent.byteCount)
         budget.add("neuron scales", WeightStore.neuronScalesBytes(manifest))
         budget.add("directory", directoryBytes(manifest, isSparse: options.sparseOptions != nil))
+        budget.add("prompt text", PromptBuilder.workBytes(contextTokens: contextTokens))
         budget.add("KV pages", cacheBytes)
         budget.add("activations", activations.byteCount)
         budget.add("drafts", options.speculationRoom.bytes)

@@ -6,23 +6,24 @@ internal import Tokenization
 struct PromptBuilder {
     let model: ModelInstance
 
+    /// Bytes that are handed to the tokenizer at a time.
+    private static let pieceBytes = 4 << 10
+
     /// The tokens of a prompt, with what the model expects at the beginning of a text.
     ///
-    /// - Throws: `GenerationError` when the prompt is empty, has tokens outside the vocabulary, or
-    /// is a
-    ///   chat for a model whose template is not known.
+    /// - Throws: `GenerationError` when the prompt is empty, is longer than the context, has tokens
+    ///   outside the vocabulary, or is a chat for a model whose template is not known.
     func tokens(of prompt: GenerationOrder.Prompt) throws(GenerationError) -> [TokenID] {
         var tokens: [TokenID]
         switch prompt {
         case .text(let text):
-            tokens = model.tokenizer.encode(text, addSpecial: true, parseSpecial: true)
+            tokens = try encode([PromptSegment(text, isTemplate: true)], "prompt")
         case .tokens(let given):
             tokens = given
         case .chat(let messages):
-            tokens = model.tokenizer.encode(
-                try template().segments(
-                    messages: messages.map { ($0.role, $0.content) }, addGenerationPrompt: true),
-                addSpecial: true)
+            let segments = try template().segments(
+                messages: messages.map { ($0.role, $0.content) }, addGenerationPrompt: true)
+            tokens = try encode(segments, "messages")
         }
         if tokens.isEmpty, let beginning = model.tokenizer.vocabularySpecial.beginning {
             tokens = [beginning]
@@ -38,6 +39,63 @@ struct PromptBuilder {
                 parameter: "prompt")
         }
         return tokens
+    }
+
+    /// The tokens of a text, refused as soon as it is certain that they are more than the context
+    /// has places: memory and time are bounded by the context, whatever the text is.
+    private func encode(
+        _ segments: [PromptSegment], _ parameter: String
+    ) throws(GenerationError) -> [TokenID] {
+        let tokenizer = model.tokenizer
+        var bytesLeft = segments.reduce(0) { $0 + $1.text.utf8.count }
+        var stream = TokenStream(
+            tokenizer, addSpecial: true,
+            unbrokenBytesMax: Self.unbrokenBytesMax(contextTokens: model.contextTokens))
+        func check() throws(GenerationError) {
+            let least = stream.tokens.count + tokenizer.tokensMin(byteCount: bytesLeft)
+            guard least <= model.contextTokens else {
+                throw GenerationError(
+                    .contextExceeded,
+                    "the prompt has at least \(least) tokens, the context \(model.contextTokens)",
+                    parameter: parameter)
+            }
+        }
+        try check()
+        for segment in segments {
+            var rest = segment.text.utf8[...]
+            while !rest.isEmpty {
+                let piece = rest.prefix(Self.pieceBytes)
+                rest = rest.dropFirst(piece.count)
+                bytesLeft -= piece.count
+                do throws(UnbrokenTextError) {
+                    try stream.append(piece, isTemplate: segment.isTemplate)
+                } catch {
+                    throw GenerationError(
+                        .contextExceeded,
+                        "\(error), which is what there is memory for with a context of"
+                            + " \(model.contextTokens)",
+                        parameter: parameter)
+                }
+                try check()
+            }
+        }
+        stream.finish()
+        try check()
+        return stream.tokens
+    }
+
+    /// The longest stretch of a prompt that nothing divides, such as a word. Eight bytes for each
+    /// place are more than tokens of such text have.
+    private static func unbrokenBytesMax(contextTokens: Int) -> Int {
+        max(8 << 10, 8 * contextTokens)
+    }
+
+    /// Memory that making a prompt's tokens takes, at most.
+    static func workBytes(contextTokens: Int) -> Int {
+        let tokenBytes = 2 * contextTokens * MemoryLayout<TokenID>.stride
+        return tokenBytes
+            + TokenStream.workBytes(
+                unbrokenBytesMax: unbrokenBytesMax(contextTokens: contextTokens))
     }
 
     private func template() throws(GenerationError) -> ChatTemplate {

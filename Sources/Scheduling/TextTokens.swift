@@ -12,8 +12,19 @@ package enum TextTokens {
         _ bytes: [UInt8], path: String, count: Int
     ) throws(LoadError) -> [TokenID] {
         let tokenizer = try ModelInstance.parse(path).tokenizer
-        let tokens = tokenizer.encode(utf8: bytes, addSpecial: true, parseSpecial: true)
-        return Array(tokens.prefix(count))
+        var stream = TokenStream(tokenizer, addSpecial: true)
+        do throws(UnbrokenTextError) {
+            var rest = bytes[...]
+            while !rest.isEmpty, stream.tokens.count < count {
+                let piece = rest.prefix(TokenStream.windowBytes)
+                rest = rest.dropFirst(piece.count)
+                try stream.append(piece, isTemplate: true)
+            }
+        } catch {
+            preconditionFailure("no stretch is too long where there is no limit")
+        }
+        if stream.tokens.count < count { stream.finish() }
+        return Array(stream.tokens.prefix(count))
     }
 
     /// Tokens that the model says, one after the other, as likely as it finds them: always the same

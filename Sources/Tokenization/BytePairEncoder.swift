@@ -49,12 +49,22 @@ struct BytePairEncoder: Sendable {
         merges.residentBytes + byteSymbols.count * 4 + extraTexts.residentBytes
     }
 
-    func encode(_ bytes: ArraySlice<UInt8>, into output: inout [TokenID]) {
+    /// Whether every byte of a text ends up in some token.
+    var keepsAllBytes: Bool { byteSymbols.allSatisfy { $0 < tokens.count } }
+
+    /// Appends the tokens of `bytes`. Where the text is open, of which more may follow, the last
+    /// words are left for later.
+    ///
+    /// - Returns: the bytes that the tokens stand for.
+    func encode(_ bytes: ArraySlice<UInt8>, isOpen: Bool, into output: inout [TokenID]) -> Int {
         let text = ScalarText(utf8: bytes)
+        let ends = preTokenizer.wordEnds(text)
+        let settledEnd = isOpen ? text.settledEnd : text.count
         var chain = MergeChain()
         var word: [UInt8] = []
         var start = 0
-        for end in preTokenizer.wordEnds(text) {
+        for end in ends.lazy.map({ Int($0) }) {
+            if end > settledEnd { break }
             word.removeAll(keepingCapacity: true)
             text.appendUTF8(start..<end, to: &word)
             start = end
@@ -63,10 +73,12 @@ struct BytePairEncoder: Sendable {
                 continue
             }
             chain.removeAll()
+            chain.reserve(byteCount: word.count)
             for byte in word { chain.append(byteSymbols[Int(byte)], byteCount: 1) }
             chain.merge(merges)
             chain.visit { symbol, _ in append(symbol, to: &output) }
         }
+        return isOpen ? ScalarText.byteCount(ofFirst: start, of: bytes) : bytes.count
     }
 
     /// The token that is this whole word, if any.

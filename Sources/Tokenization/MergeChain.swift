@@ -36,12 +36,20 @@ struct MergeChain {
 
     private var links: [Link] = []
     private var heap: [Candidate] = []
+    /// Candidates beyond which the outdated ones are thrown out.
+    private var heapMax = 0
     private var last: Int32 = -1
 
     mutating func removeAll() {
         links.removeAll(keepingCapacity: true)
         heap.removeAll(keepingCapacity: true)
         last = -1
+    }
+
+    /// Makes room for a word of `byteCount` bytes: 36 bytes for each.
+    mutating func reserve(byteCount: Int) {
+        links.reserveCapacity(byteCount)
+        heap.reserveCapacity(byteCount + byteCount / 2 + 2)
     }
 
     /// Appends a symbol of `byteCount` bytes.
@@ -62,15 +70,22 @@ struct MergeChain {
             if let candidate = candidate(at: left, rules) { heap.append(candidate) }
             left = Int(links[left].next)
         }
-        for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(index) }
+        heapMax = links.count + links.count / 2
+        arrangeHeap()
         while let candidate = popFirst() {
-            let left = candidate.left
-            let right = Int(candidate.right)
-            guard links[left].symbol != Self.dead, links[left].next == candidate.right,
-                links[right].symbol == candidate.rightSymbol
-            else { continue }
-            join(left, right, candidate.priority, rules)
+            guard Self.isCurrent(candidate, links) else { continue }
+            join(candidate.left, Int(candidate.right), candidate.priority, rules)
         }
+    }
+
+    private static func isCurrent(_ candidate: Candidate, _ links: [Link]) -> Bool {
+        let left = candidate.left
+        return links[left].symbol != dead && links[left].next == candidate.right
+            && links[Int(candidate.right)].symbol == candidate.rightSymbol
+    }
+
+    private mutating func arrangeHeap() {
+        for index in stride(from: heap.count / 2 - 1, through: 0, by: -1) { siftDown(index) }
     }
 
     /// Calls `body` with each remaining symbol and its bytes' range.
@@ -113,6 +128,12 @@ struct MergeChain {
     }
 
     private mutating func push(_ candidate: Candidate) {
+        if heap.count > heapMax {
+            // What is current is one for each symbol at most: a third goes at least.
+            let links = links
+            heap.removeAll { !Self.isCurrent($0, links) }
+            arrangeHeap()
+        }
         heap.append(candidate)
         var index = heap.count - 1
         while index > 0 {

@@ -10,7 +10,7 @@ extension ScalarText {
         switch classes[first] {
         case .letter: return runEnd(of: .letter, from: first, to: end)
         case .number: return runEnd(of: .number, from: first, to: end)
-        case .other, .punctuation: return runEnd(from: first, to: end, isMark)
+        case .other, .punctuation, .symbol, .mark: return runEnd(from: first, to: end, isSign)
         case .whitespace: return spaceEnd(from: start, to: end)
         }
     }
@@ -30,14 +30,84 @@ extension ScalarText {
         }
         let isSpaced = scalars[start] == 0x20 && start + 1 < end
         let first = isSpaced ? start + 1 : start
-        if isMark(first) {
-            let marksEnd = runEnd(from: first, to: end, isMark)
-            return runEnd(from: marksEnd, to: end, isNewline)
+        if isSign(first) {
+            let signsEnd = runEnd(from: first, to: end, isSign)
+            return runEnd(from: signsEnd, to: end, isNewline)
         }
-        let spaceEnd = runEnd(of: .whitespace, from: start, to: end)
-        var newlinesEnd = spaceEnd
-        while newlinesEnd > start, !isNewline(newlinesEnd - 1) { newlinesEnd -= 1 }
-        return newlinesEnd > start ? newlinesEnd : self.spaceEnd(from: start, to: end)
+        return newlinesOrSpaceEnd(from: start, to: end)
+    }
+
+    /// `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|`
+    /// ` ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+    func qwen35Match(from start: Int, to end: Int) -> Int {
+        if let end = contractionEnd(from: start, to: end, ignoresCase: true) { return end }
+        if classes[start] == .number { return start + 1 }
+        func isMarkedLetter(_ index: Int) -> Bool {
+            classes[index] == .letter || classes[index] == .mark
+        }
+        if !isNewline(start),
+            isMarkedLetter(start) || start + 1 < end && isMarkedLetter(start + 1)
+        {
+            return runEnd(from: start + 1, to: end, isMarkedLetter)
+        }
+        let isSpaced = scalars[start] == 0x20 && start + 1 < end
+        let first = isSpaced ? start + 1 : start
+        func isBareSign(_ index: Int) -> Bool { isSign(index) && classes[index] != .mark }
+        if isBareSign(first) {
+            let signsEnd = runEnd(from: first, to: end, isBareSign)
+            return runEnd(from: signsEnd, to: end, isNewline)
+        }
+        return newlinesOrSpaceEnd(from: start, to: end)
+    }
+
+    /// `[^\r\n\p{L}\p{N}]?` before a word in one case, below, then `\p{N}`, then
+    /// ` ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+    func tekkenMatch(from start: Int, to end: Int) -> Int {
+        if let end = casedWordEnd(from: start, to: end) { return end }
+        if classes[start] == .number { return start + 1 }
+        return signsOrSpaceEnd(from: start, to: end)
+    }
+
+    /// As Tekken's, with an English contraction at the end of a word, and `\p{N}{1,3}`.
+    func gpt4oMatch(from start: Int, to end: Int) -> Int {
+        if let wordEnd = casedWordEnd(from: start, to: end) {
+            guard wordEnd < end else { return wordEnd }
+            return contractionEnd(from: wordEnd, to: end, ignoresCase: true) ?? wordEnd
+        }
+        if classes[start] == .number {
+            return runEnd(of: .number, from: start, to: min(end, start + 3))
+        }
+        return signsOrSpaceEnd(from: start, to: end)
+    }
+
+    /// ` ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+    private func signsOrSpaceEnd(from start: Int, to end: Int) -> Int {
+        let isSpaced = scalars[start] == 0x20 && start + 1 < end
+        let first = isSpaced ? start + 1 : start
+        if isSign(first) {
+            let signsEnd = runEnd(from: first, to: end, isSign)
+            return runEnd(from: signsEnd, to: end) { isNewline($0) || scalars[$0] == 0x2F }
+        }
+        return newlinesOrSpaceEnd(from: start, to: end)
+    }
+
+    /// `[^\r\n\p{L}\p{N}]?U*W+|[^\r\n\p{L}\p{N}]?U+W*`, where U is any letter but `a` to `z`,
+    /// and W any but `A` to `Z`: the reference takes other letters for both.
+    private func casedWordEnd(from start: Int, to end: Int) -> Int? {
+        var first = start
+        if isSign(start) || classes[start] == .whitespace, !isNewline(start) { first += 1 }
+        guard first < end, classes[first] == .letter else { return nil }
+        func isLower(_ index: Int) -> Bool {
+            classes[index] == .letter && !(0x41...0x5A).contains(scalars[index])
+        }
+        let upperEnd = runEnd(from: first, to: end) {
+            classes[$0] == .letter && !(0x61...0x7A).contains(scalars[$0])
+        }
+        if upperEnd < end, isLower(upperEnd) { return runEnd(from: upperEnd, to: end, isLower) }
+        // The first way gives letters back until one is also lower; the second takes them all.
+        var last = upperEnd
+        while last > first, !isLower(last - 1) { last -= 1 }
+        return last > first ? last : upperEnd
     }
 
     /// `[\p{P}$+<=>^~|]+`
@@ -95,23 +165,78 @@ extension ScalarText {
     }
 }
 
+extension ScalarText {
+    /// `[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|`
+    /// ` ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, which matches no number but one
+    /// before a word.
+    fileprivate func deepSeekV3Match(from start: Int, to end: Int) -> Int? {
+        func isASCIILetter(_ index: Int) -> Bool {
+            scalars[index] < 0x80 && classes[index] == .letter
+        }
+        func isMarkedLetter(_ index: Int) -> Bool {
+            classes[index] == .letter || classes[index] == .mark
+        }
+        func isVisible(_ index: Int) -> Bool {
+            classes[index] == .punctuation || classes[index] == .symbol
+        }
+        if scalars[start] < 0x80, isVisible(start), start + 1 < end, isASCIILetter(start + 1) {
+            return runEnd(from: start + 1, to: end, isASCIILetter)
+        }
+        if isMarkedLetter(start) { return runEnd(from: start, to: end, isMarkedLetter) }
+        if !isNewline(start), !isVisible(start), start + 1 < end, isMarkedLetter(start + 1) {
+            return runEnd(from: start + 1, to: end, isMarkedLetter)
+        }
+        let isSpaced = scalars[start] == 0x20 && start + 1 < end
+        let first = isSpaced ? start + 1 : start
+        if isVisible(first) {
+            let signsEnd = runEnd(from: first, to: end, isVisible)
+            return runEnd(from: signsEnd, to: end, isNewline)
+        }
+        guard classes[start] == .whitespace else { return nil }
+        return newlinesOrSpaceEnd(from: start, to: end)
+    }
+
+    /// `[一-龥぀-ゟ゠-ヿ]`
+    fileprivate func isDeepSeekV3Ideograph(_ index: Int) -> Bool {
+        switch scalars[index] {
+        case 0x4E00...0x9FA5, 0x3040...0x30FF: true
+        default: false
+        }
+    }
+
+    fileprivate func isDigit(_ index: Int) -> Bool { (0x30...0x39).contains(scalars[index]) }
+
+    /// `[member]+`
+    fileprivate func run(_ start: Int, _ end: Int, _ isMember: (Int) -> Bool) -> Int? {
+        let runEnd = runEnd(from: start, to: end, isMember)
+        return runEnd > start ? runEnd : nil
+    }
+
+    /// `[0-9][0-9][0-9]`
+    fileprivate func threeDigits(_ start: Int, _ end: Int) -> Int? {
+        let digitsEnd = runEnd(from: start, to: min(end, start + 3), isDigit)
+        return digitsEnd == start + 3 ? digitsEnd : nil
+    }
+}
+
 extension Pieces {
     /// The default: `[\p{P}$+<=>^~|]+`, then GPT-2's, then `\p{N}+`, then `[0-9][0-9][0-9]`.
     mutating func splitAsStandard() {
         let text = text
-        func run(_ start: Int, _ end: Int, _ isMember: (Int) -> Bool) -> Int? {
-            let runEnd = text.runEnd(from: start, to: end, isMember)
-            return runEnd > start ? runEnd : nil
-        }
-        split { run($0, $1, text.isStandardPunctuation) }
+        split { text.run($0, $1, text.isStandardPunctuation) }
         split { text.gpt2Match(from: $0, to: $1) }
-        split { run($0, $1) { text.classes[$0] == .number } }
-        split { start, end in
-            let digits = text.runEnd(from: start, to: min(end, start + 3)) {
-                (0x30...0x39).contains(text.scalars[$0])
-            }
-            return digits == start + 3 ? digits : nil
+        split { text.run($0, $1) { text.classes[$0] == .number } }
+        split(text.threeDigits)
+    }
+
+    /// ``[\p{P}$+<=>^~|`]+``, then GPT-2's, then `[0-9][0-9][0-9]`.
+    mutating func splitAsFalcon() {
+        let text = text
+        split {
+            text.run($0, $1) { text.isStandardPunctuation($0) || text.scalars[$0] == 0x60 }
         }
+        split { text.gpt2Match(from: $0, to: $1) }
+        split(text.threeDigits)
     }
 
     /// `[\r\n]`, then `\s?[letter]+`, then `\s?[mark]+`, then `\s+$`, then `[ideograph]+`, then
@@ -122,14 +247,28 @@ extension Pieces {
         split { text.spacedRunEnd(from: $0, to: $1, text.isDeepSeekLetter) }
         split { text.spacedRunEnd(from: $0, to: $1, text.isDeepSeekMark) }
         splitOffTrailingSpace()
+        split { text.run($0, $1, text.isDeepSeekIdeograph) }
+        split { text.run($0, $1) { text.classes[$0] == .number } }
+    }
+
+    /// `[\r\n]`, then `\s?\p{L}+`, then `\s?\p{P}+`, then `[ideograph]+`, then `\p{N}`.
+    mutating func splitAsDeepSeekCoder() {
+        let text = text
+        split { start, _ in text.isNewline(start) ? start + 1 : nil }
+        split { text.spacedRunEnd(from: $0, to: $1) { text.classes[$0] == .letter } }
+        split { text.spacedRunEnd(from: $0, to: $1) { text.classes[$0] == .punctuation } }
+        split { text.run($0, $1, text.isDeepSeekIdeograph) }
+        split { start, _ in text.classes[start] == .number ? start + 1 : nil }
+    }
+
+    /// `\p{N}{1,3}`, then `[一-龥぀-ゟ゠-ヿ]+`, then the expression above.
+    mutating func splitAsDeepSeekV3() {
+        let text = text
         split { start, end in
-            let runEnd = text.runEnd(from: start, to: end, text.isDeepSeekIdeograph)
-            return runEnd > start ? runEnd : nil
+            text.run(start, min(end, start + 3)) { text.classes[$0] == .number }
         }
-        split { start, end in
-            let runEnd = text.runEnd(of: .number, from: start, to: end)
-            return runEnd > start ? runEnd : nil
-        }
+        split { text.run($0, $1, text.isDeepSeekV3Ideograph) }
+        split { text.deepSeekV3Match(from: $0, to: $1) }
     }
 }
 

@@ -21,6 +21,13 @@ struct ScalarText {
         }
     }
 
+    /// Bytes of the first `count` code points of `bytes`.
+    static func byteCount(ofFirst count: Int, of bytes: ArraySlice<UInt8>) -> Int {
+        var index = bytes.startIndex
+        for _ in 0..<count { _ = decode(bytes, &index) }
+        return index - bytes.startIndex
+    }
+
     private static func decode(_ bytes: ArraySlice<UInt8>, _ index: inout Int) -> UInt32 {
         let lead = bytes[index]
         let length: Int

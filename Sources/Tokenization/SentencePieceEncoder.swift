@@ -11,6 +11,8 @@ struct SentencePieceEncoder: Sendable {
     private let priorities: [UInt32]
     /// The token for each byte; the unknown token, or -1, where there is none.
     private let byteTokens: [Int32]
+    /// Characters that some token has next to each other.
+    private let neighbours: CharacterPairs
 
     /// U+2581, which stands for a space.
     static let space: [UInt8] = [0xE2, 0x96, 0x81]
@@ -23,35 +25,77 @@ struct SentencePieceEncoder: Sendable {
             tokens.anyToken(ByteToken.text(UInt8(byte))) ?? tokens.anyToken([UInt8(byte)])
                 ?? unknown?.rawValue ?? Self.notToken
         }
+        var neighbours = CharacterPairs()
+        for index in 0..<tokens.count {
+            neighbours.add(tokens.texts[index], length: Self.characterLength)
+        }
+        self.neighbours = neighbours
     }
 
-    var residentBytes: Int { (priorities.count + byteTokens.count) * 4 }
+    var residentBytes: Int {
+        (priorities.count + byteTokens.count) * 4 + neighbours.residentBytes
+    }
 
-    /// Appends the tokens of `bytes`, with a space before them where `addsSpace`.
-    func encode(_ bytes: ArraySlice<UInt8>, addsSpace: Bool, into output: inout [TokenID]) {
+    /// Whether every byte of a text ends up in some token.
+    var keepsAllBytes: Bool { byteTokens.allSatisfy { $0 != Self.notToken } }
+
+    /// Appends the tokens of `bytes`, with a space before them where `addsSpace`. The text is cut
+    /// where no token has both neighbours: nothing merges across that. Where the text is open, of
+    /// which more may follow, what comes after the last cut is left for later.
+    ///
+    /// - Returns: the bytes that the tokens stand for.
+    func encode(
+        _ bytes: ArraySlice<UInt8>, addsSpace: Bool, isOpen: Bool, into output: inout [TokenID]
+    ) -> Int {
         var text: [UInt8] = addsSpace ? Self.space : []
-        text.reserveCapacity(bytes.count + bytes.count / 2)
+        text.reserveCapacity(text.count + bytes.count + 2 * bytes.count { $0 == 0x20 })
         for byte in bytes {
             if byte == 0x20 { text += Self.space } else { text.append(byte) }
         }
+        var source = SourcePlace(escaped: addsSpace ? Self.space.count : 0, bytes: bytes)
         var chain = MergeChain()
+        var settled = 0
+        var pieceStart = 0
         var start = 0
+        var last: UInt32?
         while start < text.count {
             let length = min(Self.characterLength(text[start]), text.count - start)
+            // The rest of this character may still come.
+            if isOpen, start + Self.characterLength(text[start]) > text.count { break }
+            let character = CharacterPairs.packed(text[start..<start + length])
+            if let last, !neighbours.contains(last, character), source.advance(to: start),
+                source.offset > 0
+            {
+                append(text, pieceStart, &chain, to: &output)
+                pieceStart = start
+                settled = source.offset
+            }
             let token = tokens.plainToken(text, start..<(start + length))
             chain.append(token ?? Self.notToken, byteCount: length)
             start += length
+            last = character
         }
-        chain.merge(Rules(encoder: self, text: text))
+        if isOpen { return settled }
+        append(text, pieceStart, &chain, to: &output)
+        return bytes.count
+    }
+
+    /// Merges the characters in `chain`, which begin at `start` of `text`, and empties it.
+    private func append(
+        _ text: [UInt8], _ start: Int, _ chain: inout MergeChain, to output: inout [TokenID]
+    ) {
+        chain.merge(Rules(encoder: self, text: text, start: start))
         chain.visit { symbol, range in
             if symbol != Self.notToken {
                 output.append(TokenID(rawValue: symbol))
                 return
             }
-            for byte in text[range] where byteTokens[Int(byte)] != Self.notToken {
+            for byte in text[start + range.lowerBound..<start + range.upperBound]
+            where byteTokens[Int(byte)] != Self.notToken {
                 output.append(TokenID(rawValue: byteTokens[Int(byte)]))
             }
         }
+        chain.removeAll()
     }
 
     /// Bytes of the character that begins with `lead`, which for invalid text is a guess; the
@@ -76,15 +120,95 @@ struct SentencePieceEncoder: Sendable {
     private struct Rules: MergeRules {
         let encoder: SentencePieceEncoder
         let text: [UInt8]
+        /// Where the chain's first symbol is in `text`.
+        let start: Int
 
         func priority(left: Int32, right: Int32, range: Range<Int>) -> UInt32? {
-            guard let token = encoder.tokens.plainToken(text, range) else { return nil }
+            guard let token = token(range) else { return nil }
             return encoder.priorities.isEmpty ? 0 : encoder.priorities[Int(token)]
         }
 
         func merged(priority: UInt32, range: Range<Int>) -> Int32 {
-            encoder.tokens.plainToken(text, range) ?? SentencePieceEncoder.notToken
+            token(range) ?? SentencePieceEncoder.notToken
         }
+
+        private func token(_ range: Range<Int>) -> Int32? {
+            encoder.tokens.plainToken(
+                text, start + range.lowerBound..<start + range.upperBound)
+        }
+    }
+}
+
+/// A place in a text before its spaces were escaped, found from its place afterwards.
+private struct SourcePlace {
+    /// In the escaped text.
+    var escaped: Int
+    /// From the text's beginning, in bytes.
+    private(set) var offset = 0
+    let bytes: ArraySlice<UInt8>
+
+    init(escaped: Int, bytes: ArraySlice<UInt8>) {
+        self.escaped = escaped
+        self.bytes = bytes
+    }
+
+    /// Goes to the place that is `target` in the escaped text; false inside an escaped space,
+    /// where invalid text may put a character's beginning.
+    mutating func advance(to target: Int) -> Bool {
+        while escaped < target {
+            let isSpace = bytes[bytes.startIndex + offset] == 0x20
+            escaped += isSpace ? SentencePieceEncoder.space.count : 1
+            offset += 1
+        }
+        return escaped == target
+    }
+}
+
+/// Pairs of characters, kept as bits that a hash of each sets: a pair that was added is always
+/// found, some others too.
+private struct CharacterPairs: Sendable {
+    private static let bits = 1 << 18
+    private var words = [UInt64](repeating: 0, count: bits / 64)
+    /// Some text was not UTF-8: where its characters begin depends on what is before it.
+    private var holdsAll = false
+
+    var residentBytes: Int { words.count * 8 }
+
+    /// A character's bytes as one number.
+    static func packed(_ bytes: ArraySlice<UInt8>) -> UInt32 {
+        bytes.reduce(0) { $0 << 8 | UInt32($1) }
+    }
+
+    /// Adds every two neighbours in `text`.
+    mutating func add(_ text: ArraySlice<UInt8>, length: (UInt8) -> Int) {
+        guard String(validating: text, as: UTF8.self) != nil else {
+            holdsAll = true
+            return
+        }
+        var last: UInt32?
+        var start = text.startIndex
+        while start < text.endIndex {
+            let end = start + length(text[start])
+            let character = Self.packed(text[start..<end])
+            if let last {
+                let bit = Self.bit(last, character)
+                words[bit / 64] |= 1 << UInt64(bit % 64)
+            }
+            last = character
+            start = end
+        }
+    }
+
+    func contains(_ left: UInt32, _ right: UInt32) -> Bool {
+        let bit = Self.bit(left, right)
+        return holdsAll || words[bit / 64] >> UInt64(bit % 64) & 1 == 1
+    }
+
+    private static func bit(_ left: UInt32, _ right: UInt32) -> Int {
+        // A mix of all bits (SplitMix64's): the constant is 2^64 over the golden ratio.
+        var pair = (UInt64(left) << 32 | UInt64(right)) &* 0x9E37_79B9_7F4A_7C15
+        pair = (pair ^ pair >> 29) &* 0xBF58_476D_1CE4_E5B9
+        return Int(pair >> 46)
     }
 }
 

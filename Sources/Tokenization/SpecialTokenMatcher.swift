@@ -6,7 +6,7 @@ internal import ModelFormat
 /// A piece of text to tokenize, or a token found in it.
 enum Fragment: Equatable {
     case text(Range<Int>)
-    case token(TokenID)
+    case token(TokenID, Range<Int>)
 }
 
 /// Cuts text at special tokens: the longest token first, then from left to right, as llama.cpp
@@ -20,14 +20,19 @@ struct SpecialTokenMatcher: Sendable {
     private let texts: StringTable
     /// For tokens that are only recognised where the caller allows it.
     private let isControl: [Bool]
+    /// For bytes that some token begins with.
+    private let isFirstByte: [Bool]
 
     /// A place where some special token is.
     private struct Place {
         let start: Int
-        /// Length of the longest token here.
+        /// Length of the longest allowed token here.
         let longest: Int
-        /// Where the allowed range around this place ends; the place itself outside of any.
+        /// Where the range of control tokens around this place ends; the place itself outside of
+        /// any.
         let allowedEnd: Int
+
+        var end: Int { start + longest }
     }
 
     init(texts: StringTable, kinds: [TokenKind]) {
@@ -43,9 +48,12 @@ struct SpecialTokenMatcher: Sendable {
         self.tokens = tokens
         isControl = tokens.map { kinds[Int($0)] != .userDefined }
         lengths = Set(tokens.map { texts.range(Int($0)).count }).sorted(by: >)
+        var isFirstByte = [Bool](repeating: false, count: 256)
+        for token in tokens { isFirstByte[Int(texts[Int(token)].first ?? 0)] = true }
+        self.isFirstByte = isFirstByte
     }
 
-    var residentBytes: Int { tokens.count * 5 + lengths.count * 8 }
+    var residentBytes: Int { tokens.count * 5 + lengths.count * 8 + isFirstByte.count }
 
     /// The special token with exactly this text.
     func token(_ text: [UInt8]) -> TokenID? {
@@ -54,10 +62,26 @@ struct SpecialTokenMatcher: Sendable {
 
     /// Cuts `bytes` at user-defined tokens, and at control tokens that lie whole in one of
     /// `controlRanges` (ascending, not overlapping).
-    func fragments(_ bytes: [UInt8], controlRanges: [Range<Int>]) -> [Fragment] {
-        let places = places(bytes, controlRanges)
-        if places.isEmpty { return bytes.isEmpty ? [] : [.text(0..<bytes.count)] }
-        var isTaken = [Bool](repeating: false, count: bytes.count)
+    ///
+    /// Where the text is open, of which more may follow, the fragments end before whatever that
+    /// could change.
+    func fragments(
+        _ bytes: [UInt8], controlRanges: [Range<Int>], isOpen: Bool = false
+    ) -> [Fragment] {
+        let searched = isOpen ? max(0, bytes.count - (lengths.first ?? 1) + 1) : bytes.count
+        var places = places(bytes[..<searched], of: bytes, controlRanges)
+        var settled = searched
+        // Places that overlap are decided together, so they stay together.
+        if let start = openCluster(places, searched) {
+            settled = start
+            while let last = places.last, last.start >= start { places.removeLast() }
+        }
+        if places.isEmpty { return settled == 0 ? [] : [.text(0..<settled)] }
+        return fragments(bytes, places, end: settled)
+    }
+
+    private func fragments(_ bytes: [UInt8], _ places: [Place], end: Int) -> [Fragment] {
+        var isTaken = [Bool](repeating: false, count: end)
         var found: [(start: Int, end: Int, token: Int32)] = []
         for length in lengths {
             for place in places where place.longest >= length {
@@ -75,32 +99,43 @@ struct SpecialTokenMatcher: Sendable {
         var start = 0
         for match in found {
             if start < match.start { fragments.append(.text(start..<match.start)) }
-            fragments.append(.token(TokenID(rawValue: match.token)))
+            fragments.append(.token(TokenID(rawValue: match.token), match.start..<match.end))
             start = match.end
         }
-        if start < bytes.count { fragments.append(.text(start..<bytes.count)) }
+        if start < end { fragments.append(.text(start..<end)) }
         return fragments
     }
 
-    private func places(_ bytes: [UInt8], _ controlRanges: [Range<Int>]) -> [Place] {
+    /// Where the places begin that overlap each other and reach beyond `end`, or nil.
+    private func openCluster(_ places: [Place], _ end: Int) -> Int? {
+        var start = 0
+        var reach = 0
+        for place in places {
+            if place.start >= reach { start = place.start }
+            reach = max(reach, place.end)
+        }
+        return reach > end ? start : nil
+    }
+
+    private func places(
+        _ searched: ArraySlice<UInt8>, of bytes: [UInt8], _ controlRanges: [Range<Int>]
+    ) -> [Place] {
         if tokens.isEmpty { return [] }
         var places: [Place] = []
-        var isFirstByte = [Bool](repeating: false, count: 256)
-        for token in tokens { isFirstByte[Int(texts[Int(token)].first ?? 0)] = true }
         var ranges = controlRanges[...]
-        for start in 0..<bytes.count where isFirstByte[Int(bytes[start])] {
+        for start in searched.indices where isFirstByte[Int(bytes[start])] {
             while let range = ranges.first, range.upperBound <= start { ranges.removeFirst() }
-            let longest = longestMatch(bytes, start)
-            if longest == 0 { continue }
             let range = ranges.first.flatMap { $0.contains(start) ? $0 : nil }
-            places.append(
-                Place(start: start, longest: longest, allowedEnd: range?.upperBound ?? start))
+            let allowedEnd = range?.upperBound ?? start
+            let longest = longestMatch(bytes, start, allowedEnd: allowedEnd)
+            if longest == 0 { continue }
+            places.append(Place(start: start, longest: longest, allowedEnd: allowedEnd))
         }
         return places
     }
 
-    /// Length of the longest special token at `start`, or 0.
-    private func longestMatch(_ bytes: [UInt8], _ start: Int) -> Int {
+    /// Length of the longest special token at `start`, or 0. Control tokens end by `allowedEnd`.
+    private func longestMatch(_ bytes: [UInt8], _ start: Int, allowedEnd: Int) -> Int {
         var candidates = 0..<tokens.count
         var depth = 0
         var longest = 0
@@ -112,7 +147,11 @@ struct SpecialTokenMatcher: Sendable {
             if low == high { break }
             candidates = low..<high
             depth += 1
-            if texts.range(Int(tokens[low])).count == depth { longest = depth }
+            if texts.range(Int(tokens[low])).count == depth,
+                !isControl[low] || start + depth <= allowedEnd
+            {
+                longest = depth
+            }
         }
         return longest
     }

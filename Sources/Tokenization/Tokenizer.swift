@@ -6,19 +6,24 @@ package import ModelFormat
 /// A piece of a prompt: text of the chat template, where control tokens are meant, or text from
 /// outside, where they are only text.
 package struct PromptSegment: Sendable, Equatable {
-    package var text: String
+    /// A part of what came from outside costs no copy.
+    package var text: Substring
     package var isTemplate: Bool
 
-    package init(_ text: String, isTemplate: Bool) {
+    package init(_ text: Substring, isTemplate: Bool) {
         self.text = text
         self.isTemplate = isTemplate
+    }
+
+    package init(_ text: String, isTemplate: Bool) {
+        self.init(text[...], isTemplate: isTemplate)
     }
 }
 
 /// The tokenizer that a vocabulary describes: byte-level BPE or SentencePiece. Ids are llama.cpp's.
 ///
-/// Texts are expected to be shorter than 1 GiB. Memory while encoding is up to 150 bytes for each
-/// byte of the longest word (SentencePiece: of the text); time grows as n log n.
+/// Texts are expected to be shorter than 1 GiB. `TokenStream` says what encoding takes; time grows
+/// as n log n.
 package struct Tokenizer: Sendable {
     private enum Model: Sendable {
         case bytePair(BytePairEncoder)
@@ -27,7 +32,7 @@ package struct Tokenizer: Sendable {
 
     private let model: Model
     private let tokens: TokenLookup
-    private let specialTokens: SpecialTokenMatcher
+    let specialTokens: SpecialTokenMatcher
     private let endings: Set<TokenID>
     private let addsSpacePrefix: Bool
 
@@ -63,7 +68,8 @@ package struct Tokenizer: Sendable {
         vocabularySpecial = special
         addsSpacePrefix = special.addsSpacePrefix == true
         specialTokens = SpecialTokenMatcher(texts: tokens.texts, kinds: tokens.kinds)
-        var endings = Set([special.end, special.endOfTurn].compactMap(\.self))
+        var endings = Set(
+            [special.end, special.endOfTurn].compactMap(\.self) + special.moreEndings)
         for text in WellKnownTokens.endOfGeneration {
             if let token = tokens.anyToken(Array(text.utf8)) {
                 endings.insert(TokenID(rawValue: token))
@@ -126,59 +132,76 @@ extension Tokenizer {
     package func encode(
         utf8 bytes: [UInt8], addSpecial: Bool, parseSpecial: Bool
     ) -> [TokenID] {
-        encode(
-            bytes, controlRanges: parseSpecial ? [0..<bytes.count] : [], addSpecial: addSpecial)
+        encode(addSpecial: addSpecial) { stream throws(UnbrokenTextError) in
+            try stream.append(bytes, isTemplate: parseSpecial)
+        }
     }
 
     /// The tokens of a prompt made of template text, whose control tokens are meant, and outside
     /// text, which cannot make any. Words and merges do not stop at the seams: for outside text
     /// without control tokens, the ids are those of the whole text.
     package func encode(_ segments: [PromptSegment], addSpecial: Bool) -> [TokenID] {
-        var bytes: [UInt8] = []
-        var controlRanges: [Range<Int>] = []
-        for segment in segments {
-            let start = bytes.count
-            bytes += segment.text.utf8
-            if !segment.isTemplate || start == bytes.count { continue }
-            if let last = controlRanges.last, last.upperBound == start {
-                controlRanges[controlRanges.count - 1] = last.lowerBound..<bytes.count
-            } else {
-                controlRanges.append(start..<bytes.count)
+        encode(addSpecial: addSpecial) { stream throws(UnbrokenTextError) in
+            for segment in segments {
+                try stream.append(segment.text.utf8, isTemplate: segment.isTemplate)
             }
         }
-        return encode(bytes, controlRanges: controlRanges, addSpecial: addSpecial)
     }
 
     private func encode(
-        _ bytes: [UInt8], controlRanges: [Range<Int>], addSpecial: Bool
+        addSpecial: Bool, _ feed: (inout TokenStream) throws(UnbrokenTextError) -> Void
     ) -> [TokenID] {
-        var output: [TokenID] = []
-        if addSpecial, vocabularySpecial.addsBeginning == true,
-            let beginning = vocabularySpecial.beginning
-        {
-            output.append(beginning)
+        var stream = TokenStream(self, addSpecial: addSpecial)
+        do throws(UnbrokenTextError) {
+            try feed(&stream)
+        } catch {
+            preconditionFailure("no stretch is too long where there is no limit")
         }
-        var followsToken = true
-        for fragment in specialTokens.fragments(bytes, controlRanges: controlRanges) {
-            switch fragment {
-            case .token(let token):
-                output.append(token)
-                followsToken = true
-            case .text(let range):
-                switch model {
-                case .bytePair(let encoder):
-                    encoder.encode(bytes[range], into: &output)
-                case .sentencePiece(let encoder):
-                    let addsSpace = addsSpacePrefix && followsToken
-                    encoder.encode(bytes[range], addsSpace: addsSpace, into: &output)
-                }
-                followsToken = false
+        stream.finish()
+        return stream.tokens
+    }
+
+    /// Appends the tokens of text between special tokens. Where it is open, of which more may
+    /// follow, some of its end is left for later.
+    ///
+    /// - Parameter followsToken: whether a special token, or nothing, is before it.
+    /// - Returns: the bytes that the tokens stand for.
+    func encode(
+        _ bytes: ArraySlice<UInt8>, followsToken: Bool, isOpen: Bool, into output: inout [TokenID]
+    ) -> Int {
+        switch model {
+        case .bytePair(let encoder):
+            return encoder.encode(bytes, isOpen: isOpen, into: &output)
+        case .sentencePiece(let encoder):
+            return encoder.encode(
+                bytes, addsSpace: addsSpacePrefix && followsToken, isOpen: isOpen, into: &output)
+        }
+    }
+
+    /// The token that the vocabulary puts before texts, if any.
+    var addedBeginning: TokenID? {
+        vocabularySpecial.addsBeginning == true ? vocabularySpecial.beginning : nil
+    }
+
+    /// The token that the vocabulary puts after texts, if any.
+    var addedEnd: TokenID? {
+        vocabularySpecial.addsEnd == true ? vocabularySpecial.end : nil
+    }
+
+    /// Whether a space takes three bytes while text is encoded.
+    var escapesSpaces: Bool {
+        if case .sentencePiece = model { true } else { false }
+    }
+
+    /// Tokens that a text of `byteCount` bytes has at the least: no token stands for more bytes
+    /// than the longest one's text has. 0 where a text's bytes may get lost.
+    package func tokensMin(byteCount: Int) -> Int {
+        let keepsAllBytes =
+            switch model {
+            case .bytePair(let encoder): encoder.keepsAllBytes
+            case .sentencePiece(let encoder): encoder.keepsAllBytes
             }
-        }
-        if addSpecial, vocabularySpecial.addsEnd == true, let end = vocabularySpecial.end {
-            output.append(end)
-        }
-        return output
+        return keepsAllBytes ? byteCount / max(1, tokens.longestBytes) : 0
     }
 }
 

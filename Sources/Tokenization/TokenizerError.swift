@@ -39,8 +39,9 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
         case .noChatTemplate:
             return "the model has no chat template, so it cannot chat; completion works"
         case .unknownChatTemplate(let beginning):
-            return "unknown chat template (known: ChatML, Llama 3), beginning"
-                + " '\(printable(beginning))', so the model cannot chat; completion works"
+            return "the model's chat template, beginning '\(printable(beginning))', is none of"
+                + " those that Sluice knows (ChatML as Qwen 1.5 to 3 and SmolLM2 write it,"
+                + " Llama 3 to 3.3), so the model cannot chat; completion works"
         }
     }
 

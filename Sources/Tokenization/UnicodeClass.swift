@@ -1,9 +1,9 @@
 // What the pre-tokenizers need to know of a character. Categories come from a generated table of
 // one Unicode version, not from the toolchain, so that ids are the same everywhere.
 
-/// A character's class: Unicode's general categories L, N and P, White_Space, and the rest.
+/// A character's class: Unicode's general categories L, N, P, S and M, White_Space, and the rest.
 enum UnicodeClass: UInt8 {
-    case other, letter, number, punctuation, whitespace
+    case other, letter, number, punctuation, symbol, mark, whitespace
 
     init(_ scalar: UInt32) {
         if scalar < 0x80 {
@@ -29,12 +29,14 @@ enum UnicodeClass: UInt8 {
         // The last boundary at or before the scalar is in low..<high.
         while high - low > 1 {
             let middle = (low + high) / 2
-            if unicodeClassBoundaries[middle] >> 2 <= scalar { low = middle } else { high = middle }
+            if unicodeClassBoundaries[middle] >> 3 <= scalar { low = middle } else { high = middle }
         }
-        switch unicodeClassBoundaries[low] & 3 {
+        switch unicodeClassBoundaries[low] & 7 {
         case 1: return .letter
         case 2: return .number
         case 3: return .punctuation
+        case 4: return .symbol
+        case 5: return .mark
         default: return .other
         }
     }

@@ -3,7 +3,7 @@
 
     abuse.py SOCKET PID MODEL [MODEL...]
 
-Sends, over the Unix socket SOCKET: prompts of 1.9 MB of each kind of text to each model by both
+Sends, over the Unix socket SOCKET: prompts of 1.9 MB (as JSON) of each kind of text to each model by both
 routes; 20 connections that each pipeline 10 MB of requests and read nothing; 2,000 connections at
 once. After each, the daemon (process PID) must be alive, must answer a question with the bytes it
 answered before, and its peak and present resident memory are printed. Exit status 1 if anything
@@ -92,7 +92,7 @@ class Daemon:
 
 def long_prompts(daemon, model, before):
     for name, unit in KINDS.items():
-        text = unit * (TEXT_BYTES // len(unit.encode()))
+        text = unit * (TEXT_BYTES // len(json.dumps(unit, ensure_ascii=False)[1:-1].encode()))
         chat = {"messages": [{"role": "user", "content": text}]}
         for route, order in (
             ("/v1/chat/completions", chat),

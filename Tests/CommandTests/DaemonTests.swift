@@ -93,6 +93,33 @@ import Testing
         #expect(daemon.stop() == 0)
     }
 
+    /// Whatever a prompt is made of: what cannot fit the context is refused, and the budget holds.
+    @Test func longPromptsAreRefusedWithinTheBudget() throws {
+        let daemon = try Daemon()
+        let answer = try daemon.run("What is curl?").output
+        let pieces = ["ab", " ", "\\n", "7", "中", "🚀", "<|im_end|>", "word, ", "\\u00e9", "!\\t"]
+        for piece in pieces {
+            // Too long for any text that fits, and one that has to become tokens to be seen so.
+            for bytes in [700_000, 30_000] {
+                let text = String(repeating: piece, count: bytes / piece.utf8.count)
+                let bodies = [
+                    "/v1/chat/completions":
+                        "{\"messages\":[{\"role\":\"user\",\"content\":\"\(text)\"}]}",
+                    "/v1/completions": "{\"prompt\":\"\(text)\"}"
+                ]
+                for (route, body) in bodies {
+                    let file = try daemon.scratch.write(Array(body.utf8), to: "body")
+                    let refusal = try daemon.request(["--data-binary", "@\(file)", route])
+                    #expect(refusal.contains("context_length_exceeded"), "\(piece) \(refusal)")
+                    try FileSystem.remove(file)
+                }
+            }
+        }
+        #expect(try daemon.memory("VmHWM") <= Self.budgetBytes)
+        #expect(try daemon.run("What is curl?").output == answer)
+        #expect(daemon.stop() == 0)
+    }
+
     @Test func terminatesWhileAnswering() throws {
         let daemon = try Daemon()
         let client = try daemon.start("What is curl?", Self.longAnswer)

@@ -6,61 +6,80 @@ import TestSupport
 import Testing
 import Tokenization
 
-private struct ChatCase: Decodable {
+private struct ChatFixture: Decodable {
     struct Message: Decodable {
         let role: String
         let content: String
     }
 
-    let template: String
-    let messages: [Message]
-    let prompt: Bool
-    let rendered: String
+    struct Case: Decodable {
+        let messages: [Message]
+        let prompt: Bool
+        let rendered: String
+    }
+
+    struct Template: Decodable {
+        /// Hexadecimal.
+        let digest: String
+        /// Missing where it is long.
+        let template: String?
+        let cases: [Case]
+    }
+
+    let known: [Template]
+    /// Templates that are no known one.
+    let similar: [String]
 }
 
 @Suite struct ChatTemplateTests {
     @Test func rendersAsJinjaDoes() throws {
-        let cases = try fixture("chat.json", as: [ChatCase].self)
-        #expect(cases.count == 40)
-        for sample in cases {
-            let template = try ChatTemplate.match(sample.template)
-            let text = template.render(
-                messages: sample.messages.map { ($0.role, $0.content) },
-                addGenerationPrompt: sample.prompt)
-            #expect(text == sample.rendered, "\(sample.template.prefix(60))")
+        let fixture = try fixture("chat.json", as: ChatFixture.self)
+        #expect(fixture.known.count == 12)
+        for known in fixture.known {
+            let digest = try #require(UInt64(known.digest, radix: 16))
+            let way = try #require(ChatTemplate.known(digest: digest))
+            if let text = known.template {
+                #expect(ChatTemplate.digest(text) == digest)
+                #expect(try ChatTemplate.match(text) == way)
+                for same in [text + "\n", text.replacing("\n", with: "\r\n") + "\r\n"] {
+                    #expect(try ChatTemplate.match(same) == way)
+                }
+                #expect(throws: TokenizerError.self) { try ChatTemplate.match(text + " ") }
+            }
+            for sample in known.cases {
+                let text = way.render(
+                    messages: sample.messages.map { ($0.role, $0.content) },
+                    addGenerationPrompt: sample.prompt)
+                #expect(text == sample.rendered, "\(way)")
+            }
         }
     }
 
-    @Test func templatesAreMatchedByTheirText() throws {
-        #expect(
-            try ChatTemplate.match("{{ '<|im_start|>' }}{{ '<|im_end|>' }}") == .chatML())
-        #expect(
-            try ChatTemplate.match("<|start_header_id|> <|end_header_id|>") == .llama3())
+    @Test func similarTemplatesAreRefused() throws {
+        for text in try fixture("chat.json", as: ChatFixture.self).similar {
+            let error = #expect(throws: TokenizerError.self, "\(text)") {
+                try ChatTemplate.match(text)
+            }
+            #expect(error?.description.contains("completion works") == true)
+        }
+    }
+
+    @Test func templatesAreRefusedByName() throws {
         #expect(ChatTemplate.chatML().stopTokens == ["<|im_end|>"])
         #expect(ChatTemplate.llama3().stopTokens == ["<|eot_id|>"])
         for none in [nil, ""] {
             #expect(throws: TokenizerError.noChatTemplate) { try ChatTemplate.match(none) }
         }
-        for other in ["[INST] {{ x }} [/INST]", "<|im_start|><|im_sep|><|im_end|>", "\u{1B}[2J\n"] {
-            let error = #expect(throws: TokenizerError.self) { try ChatTemplate.match(other) }
-            let message = error?.description ?? ""
-            #expect(message.contains("completion works"))
-            #expect(!message.unicodeScalars.contains { $0.value < 0x20 })
-        }
+        let error = #expect(throws: TokenizerError.self) { try ChatTemplate.match("\u{1B}[2J\n") }
+        let message = error?.description ?? ""
+        #expect(!message.unicodeScalars.contains { $0.value < 0x20 })
     }
 
     @Test func contentsAndRolesAreNotTemplate() {
         let segments = ChatTemplate.chatML().segments(
             messages: [("user<|im_end|>", "<|im_start|>system\n")], addGenerationPrompt: true)
-        let outside = segments.filter { !$0.isTemplate }.map(\.text)
+        let outside = segments.filter { !$0.isTemplate }.map { String($0.text) }
         #expect(outside == ["user<|im_end|>", "<|im_start|>system\n", "assistant"])
-    }
-
-    @Test func defaultSystemTurnIsALiteral() throws {
-        let unclosed = String(repeating: "'<|im_start|>system\\n", count: 1000) + "<|im_end|> }}"
-        #expect(try ChatTemplate.match(unclosed) != .chatML())
-        let quoted = String(repeating: "<|im_start|>system\\n'", count: 1000) + "<|im_end|>"
-        #expect(try ChatTemplate.match(quoted) == .chatML())
     }
 
     @Test(.enabled(if: Place.hasVocabularies, "needs ../shared/vocabs"))

@@ -2,6 +2,8 @@
 // vocabularies beside the repository.
 
 import FoundationEssentials
+import Glibc
+import LinuxSystem
 import ModelFiles
 import ModelFormat
 import TestSupport
@@ -18,13 +20,27 @@ enum Place {
     }()
 
     static let fixtures = repository + "/Tests/Fixtures/tokenization/"
-    static let vocabularies = repository + "/../shared/vocabs/"
+    /// Vocabulary files with texts and the ids that llama.cpp expects for them.
+    static let vocabularies =
+        (environment("SLUICE_VOCABULARIES") ?? repository + "/../shared/vocabs") + "/"
     static let models = repository + "/../shared/models/"
 
-    /// Vocabulary files with expected ids, each named after its kind.
+    /// Those that are always among them.
     static let vocabularyNames = ["deepseek-llm", "gpt-2", "llama-bpe", "llama-spm", "qwen2"]
+    /// Those that llama.cpp's own repository has beside them.
+    static let moreVocabularyNames = [
+        "command-r", "deepseek-coder", "falcon", "mpt", "phi-3", "qwen35", "refact", "starcoder"
+    ]
 
-    static let hasVocabularies = fileBytes(vocabularies + "README.md") != nil
+    static func has(_ vocabulary: String) -> Bool {
+        FileSystem.exists(vocabularies + "ggml-vocab-\(vocabulary).gguf.out")
+    }
+
+    static let hasVocabularies = vocabularyNames.allSatisfy(has)
+    private static func environment(_ name: String) -> String? {
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
     static let hasModels = fileBytes(models + "README.md") != nil
 }
 
@@ -36,10 +52,7 @@ struct Case: Decodable {
     /// With special tokens added and parsed.
     let special: [Int32]
 
-    var bytes: [UInt8] {
-        let digits = Array(text.utf8).map { $0 < 0x3A ? $0 - 0x30 : $0 - 0x57 }
-        return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
-    }
+    var bytes: [UInt8] { TokenizationTests.bytes(ofHexadecimal: text) }
 }
 
 struct SmallVocabulary: Decodable {
@@ -63,6 +76,29 @@ struct SmallVocabulary: Decodable {
         vocabulary.special.end = TokenID(end)
         return vocabulary
     }
+}
+
+/// The ids that names give to texts of all kinds of characters, under one vocabulary.
+struct PreTokenizerCases: Decodable {
+    struct Group: Decodable {
+        let names: [String]
+        /// Of each text, without special tokens.
+        let plain: [[Int32]]
+        /// Whether the beginning token is added.
+        let adds: Bool
+    }
+
+    let vocabulary: SmallVocabulary
+    /// Hexadecimal bytes.
+    let texts: [String]
+    let groups: [Group]
+
+    var textBytes: [[UInt8]] { texts.map(bytes(ofHexadecimal:)) }
+}
+
+func bytes(ofHexadecimal text: String) -> [UInt8] {
+    let digits = Array(text.utf8).map { $0 < 0x3A ? $0 - 0x30 : $0 - 0x57 }
+    return stride(from: 0, to: digits.count, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
 }
 
 struct SmallGroup: Decodable {

@@ -1,7 +1,7 @@
 """Writes the tokenizer's fixtures: small vocabularies, texts, and the ids that llama.cpp gives
-them; conversations, and what Jinja makes of them.
+them.
 
-Needs the Python packages gguf, llama-cpp-python and jinja2. Run from this folder, with any folder
+Needs the Python packages gguf and llama-cpp-python (0.3.36). Run from this folder, with any folder
 of vocabulary files `ggml-vocab-*.gguf` for the cases of real vocabularies:
 
     python3 make_cases.py ../../../../shared/vocabs
@@ -17,10 +17,18 @@ import sys
 import tempfile
 
 import gguf
-import jinja2
 import llama_cpp
 
 PRE_TOKENIZERS = ["gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "default"]
+# Every rule, every flag that goes with a name, and some names that share one.
+NAMES = PRE_TOKENIZERS + [
+    "smollm", "falcon", "tekken", "gpt-4o", "deepseek-coder", "deepseek-v3", "qwen35",
+    "chatglm-bpe", "glm4", "falcon3", "mpt", "phi-2", "starcoder", "refact", "command-r",
+    "stablelm2", "hunyuan-dense", "minimax-m2", "lfm2", "dbrx", "olmo", "llama4", "smaug-bpe",
+]
+# One character of each kind that some expression tells from the others.
+KINDS = list("Aa1 \n'st!$/`\"") + [
+    "É", "é", "中", "ア", "２", "、", "€", "\u0301", "\u3000", "\u200b", "☃", "\r"]
 SEED = 20260701
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 
@@ -204,71 +212,61 @@ def small_vocabulary_cases():
     return groups
 
 
+def seam_vocabulary():
+    """A vocabulary that joins the bytes at the seam of any two characters of KINDS: where a word ends
+    shows in the ids. "11" is a token that no merge makes, for names that look words up whole."""
+    characters = alphabet()
+    tokens = [characters[byte] for byte in range(256)]
+    merges = []
+    source = random.Random(SEED + 3)
+    pairs = [(x, y) for x in KINDS for y in KINDS]
+    source.shuffle(pairs)
+    for x, y in pairs:
+        left, right = characters[x.encode()[-1]], characters[y.encode()[0]]
+        if left + right not in tokens and (x, y) != ("1", "1"):
+            tokens.append(left + right)
+            merges.append(f"{left} {right}")
+    tokens.append("11")
+    tokens.append("<|begin|>")
+    return {
+        "model": "gpt2", "tokens": tokens, "kinds": [NORMAL] * (len(tokens) - 1) + [CONTROL],
+        "scores": [], "merges": merges, "beginning": len(tokens) - 1, "end": len(tokens) - 1,
+    }
+
+
+def name_cases():
+    """Texts of all kinds of characters, and each name's ids for them; names with the same ids share
+    them."""
+    vocabulary = seam_vocabulary()
+    source = random.Random(SEED + 4)
+    samples = ["".join(source.choices(KINDS, k=source.randrange(2, 9))) for _ in range(150)]
+    samples += ["aa11bb", "11", "ABCdef'LLx", "HTTPServer2", "ÉAAÉa", "  \n \n  a", "1234567 89"]
+    names, cases = {}, {}
+    for name in NAMES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "vocabulary.gguf")
+            write_gguf(path, vocabulary, name)
+            reference = Reference(path)
+            ids = [
+                [reference.ids(text.encode(), special, special) for text in samples]
+                for special in [False, True]]
+        first = next((other for other, known in cases.items() if known == ids), name)
+        cases[first] = ids
+        names.setdefault(first, []).append(name)
+    return {
+        "vocabulary": vocabulary, "texts": [text.encode().hex() for text in samples],
+        "groups": [
+            {"names": names[first], "plain": ids[0],
+             "adds": [len(b) > len(a) for a, b in zip(*ids)][0]}
+            for first, ids in cases.items()],
+    }
+
+
 def real_vocabulary_cases(folder):
     result = {}
     for path in sorted(glob.glob(os.path.join(folder, "ggml-vocab-*.gguf"))):
         result[os.path.basename(path)] = Reference(path).cases(texts(random.Random(SEED + 1), 48))
     return result
-
-
-CHAT_ML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] + '<|im_end|>' "
-    "+ '\\n' }}{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-CHAT_ML_SYSTEM = (
-    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou answer briefly.<|im_end|>"
-    "\\n' }}{% endif %}" + CHAT_ML
-)
-CHAT_ML_TOOLS = (
-    "{%- if tools %}{{- '<|im_start|>system\\n' }}{{- 'Tools: ' }}{%- endif %}"
-    "{%- if messages[0]['role'] != 'system' %}\n    "
-    "{{- '<|im_start|>system\\nYou are Q, made by A. You answer.<|im_end|>\\n' }}\n{%- endif %}\n"
-    + CHAT_ML.replace("{%", "{%-", 1)
-)
-LLAMA_3 = (
-    "{% for m in messages %}{% set text = '<|start_header_id|>' + m['role'] + '<|end_header_id|>"
-    "\\n\\n' + m['content'] | trim + '<|eot_id|>' %}{% if loop.first %}"
-    "{% set text = bos_token + text %}{% endif %}{{ text }}{% endfor %}"
-    "{% if add_generation_prompt %}"
-    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
-)
-LLAMA_3_1 = (
-    "{{- bos_token }}{%- if not date_string is defined %}{%- set date_string = '26 Jul 2024' %}"
-    "{%- endif %}{%- if messages[0]['role'] == 'system' %}"
-    "{%- set system = messages[0]['content'] | trim %}{%- set messages = messages[1:] %}{%- else %}"
-    "{%- set system = '' %}{%- endif %}"
-    "{{- '<|start_header_id|>system<|end_header_id|>\\n\\n' }}"
-    "{{- 'Cutting Knowledge Date: December 2023\\n' }}"
-    "{{- 'Today Date: ' + date_string + '\\n\\n' }}"
-    "{{- system }}{{- '<|eot_id|>' }}{%- for m in messages %}"
-    "{{- '<|start_header_id|>' + m['role'] + '<|end_header_id|>\\n\\n' + m['content'] | trim"
-    " + '<|eot_id|>' }}{%- endfor %}{%- if add_generation_prompt %}"
-    "{{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{%- endif %}"
-)
-CONVERSATIONS = [
-    [("user", "Hello")],
-    [("system", "Be brief."), ("user", "  Hi there \n")],
-    [("user", "One"), ("assistant", "\n\nTwo\u3000"), ("user", "\x1fThree <|im_end|> \u00a0")],
-    [("system", "  "), ("user", "What is 中文?"), ("assistant", ""), ("user", "tar\r\n")],
-]
-
-
-def chat_cases():
-    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-    cases = []
-    for template in [CHAT_ML, CHAT_ML_SYSTEM, CHAT_ML_TOOLS, LLAMA_3, LLAMA_3_1]:
-        for conversation in CONVERSATIONS:
-            for prompt in [True, False]:
-                messages = [{"role": role, "content": content} for role, content in conversation]
-                # The beginning token is the tokenizer's to add.
-                rendered = environment.from_string(template).render(
-                    messages=messages, add_generation_prompt=prompt, bos_token="")
-                cases.append({
-                    "template": template, "messages": messages, "prompt": prompt,
-                    "rendered": rendered,
-                })
-    return cases
 
 
 def save(name, value):
@@ -281,7 +279,7 @@ def main():
     silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     save("small-vocabularies.json", small_vocabulary_cases())
-    save("chat.json", chat_cases())
+    save("pre-tokenizers.json", name_cases())
     if len(sys.argv) > 1:
         save("real-vocabularies.json", real_vocabulary_cases(sys.argv[1]))
 

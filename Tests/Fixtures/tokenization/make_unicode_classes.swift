@@ -1,5 +1,6 @@
-// Writes Sources/Tokenization/UnicodeClassTable.swift: the letters, numbers and punctuation of one
-// fixed Unicode version, so that token ids never depend on the toolchain that built the program.
+// Writes Sources/Tokenization/UnicodeClassTable.swift: the letters, numbers, punctuation, symbols
+// and marks of one fixed Unicode version, so that token ids never depend on the toolchain that
+// built the program.
 //
 // Run from the repository's root:
 //     swift Tests/Fixtures/tokenization/make_unicode_classes.swift \
@@ -20,6 +21,10 @@ func classCode(_ value: UInt32) -> UInt32 {
     case .connectorPunctuation, .dashPunctuation, .openPunctuation, .closePunctuation,
         .initialPunctuation, .finalPunctuation, .otherPunctuation:
         return 3
+    case .mathSymbol, .currencySymbol, .modifierSymbol, .otherSymbol:
+        return 4
+    case .nonspacingMark, .spacingMark, .enclosingMark:
+        return 5
     default:
         return 0
     }
@@ -29,7 +34,7 @@ var boundaries: [UInt32] = []
 var previous: UInt32 = .max
 for value in UInt32(0)...0x10FFFF {
     let code = classCode(value)
-    if code != previous { boundaries.append(value << 2 | code) }
+    if code != previous { boundaries.append(value << 3 | code) }
     previous = code
 }
 
@@ -43,8 +48,8 @@ print(
     // Made by Tests/Fixtures/tokenization/make_unicode_classes.swift; do not edit.
 
     /// Where the class of code points changes (Unicode \(newestAge.major).\(newestAge.minor)),
-    /// ascending: the first code point shifted left by 2, plus 0 other, 1 letter, 2 number,
-    /// 3 punctuation.
+    /// ascending: the first code point shifted left by 3, plus 0 other, 1 letter, 2 number,
+    /// 3 punctuation, 4 symbol, 5 mark.
     let unicodeClassBoundaries: [UInt32] = [
     """)
 for start in stride(from: 0, to: boundaries.count, by: 9) {
