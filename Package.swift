@@ -73,7 +73,11 @@ let package = Package(
         // Middle: computing, streaming, packing.
         layer("Kernels", ["CKernels", "LinuxSystem", "ModelFormat"]),
         layer("WeightStore", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
-        layer("Packing", ["CPacking", "Kernels", "LinuxSystem", "ModelFiles", "ModelFormat"]),
+        layer(
+            "Packing",
+            [
+                "CPacking", "Kernels", "Tokenization", "LinuxSystem", "ModelFiles", "ModelFormat"
+            ]),
         layer("Inference", ["Kernels", "WeightStore", "LinuxSystem", "ModelFormat"]),
         layer(
             "Scheduling",

@@ -21,6 +21,9 @@ package struct ConnectionBudget: Sendable, Equatable {
     package let byteCount: Int
     /// What the limits divide: the rest is for one body twice, while it is read.
     private let sharedBytes: Int
+    /// Longest body. Budgets that hold nothing but small models have small contexts too, so theirs
+    /// shrinks faster than they do.
+    private let bodyBytesMax: Int
 
     /// - Parameters:
     ///   - memoryBytes: the whole budget; nil is what the machine and the cgroups allow.
@@ -29,7 +32,9 @@ package struct ConnectionBudget: Sendable, Equatable {
         let budget = min(memoryBytes.map { Int(clamping: $0) } ?? limitBytes, limitBytes)
         let share = budget / Self.divisor
         sharedBytes = min(max(share, Self.bytesRange.lowerBound), Self.bytesRange.upperBound)
-        byteCount = sharedBytes + min(HTTPLimits().bodyBytesMax, sharedBytes / 2)
+        let body = sharedBytes / 2 / 64 * min(64, max(8, budget >> 20))
+        bodyBytesMax = min(HTTPLimits().bodyBytesMax, body)
+        byteCount = sharedBytes + bodyBytesMax
     }
 
     /// On this machine, in this cgroup.
@@ -47,7 +52,7 @@ package struct ConnectionBudget: Sendable, Equatable {
     package func limits(descriptors: Int, queueMax: Int) -> HTTPLimits {
         var limits = HTTPLimits()
         limits.bodyBytesTotalMax = sharedBytes / 2
-        limits.bodyBytesMax = min(limits.bodyBytesMax, limits.bodyBytesTotalMax)
+        limits.bodyBytesMax = bodyBytesMax
         let connections = min(
             limits.connectionsMax + limits.leavingMax, sharedBytes / 4 / Self.connectionBytes,
             max(descriptors - Self.otherDescriptors, 5))

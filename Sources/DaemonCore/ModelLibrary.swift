@@ -86,13 +86,20 @@ package struct ModelLibrary: Sendable, Equatable {
         throw .notFound(name: name, directory: directory)
     }
 
-    /// The file that `model` means: a path when it has a slash or ends in `.sluice` or `.gguf`, a
-    /// name otherwise. For commands only: what a request names is always a name.
+    /// The file that `model` means: a path when it has a slash or ends in `.sluice` or `.gguf`,
+    /// else a name, or, where the library has no such model, a file of the working directory. For
+    /// commands only: what a request names is always a name.
     package func resolve(_ model: String) throws(LibraryError) -> String {
-        if model.contains("/") || model.hasSuffix(Self.suffix) || model.hasSuffix(".gguf") {
+        let lowercased = model.lowercased()
+        if model.contains("/") || [Self.suffix, ".gguf"].contains(where: lowercased.hasSuffix) {
             return model
         }
-        return try find(model).path
+        do {
+            return try find(model).path
+        } catch {
+            if (try? SystemCalls.status(model))?.kind == .regular { return model }
+            throw error
+        }
     }
 
     /// The largest model's file.

@@ -41,6 +41,8 @@ package struct ImportJob: Sendable {
         package let packedBytes: UInt64
         /// What was stored in another format than the source's, one entry for each such pair.
         package let requantizations: [PackedRequantization]
+        /// Why the model cannot chat, though it completes text; nil where it can.
+        package let chatNotice: String?
     }
 
     /// Imports the model. Creates the library directory where needed and removes what killed
@@ -69,7 +71,8 @@ package struct ImportJob: Sendable {
             return Result(
                 path: destination, modelName: packer.modelName,
                 sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
-                packedBytes: written.byteCount, requantizations: written.requantizations)
+                packedBytes: written.byteCount, requantizations: written.requantizations,
+                chatNotice: packer.chatNotice)
         } catch {
             // A byte source can only say in words that a system call failed.
             for source in sources {

@@ -5,6 +5,7 @@
 
 internal import LinuxSystem
 package import ModelFormat
+internal import Tokenization
 
 /// How far an import is.
 package struct PackingProgress: Sendable, Equatable {
@@ -60,6 +61,8 @@ package struct Packer {
         if let activation { hyperparameters.activation = activation }
         let vocabulary = try fromSource { () throws(FormatError) in try gguf.vocabulary() }
         let file = parts[0].name
+        // What no load accepts is no model to import.
+        do { _ = try Tokenizer(vocabulary) } catch { throw .tokenizer(file: file, error) }
         guard vocabulary.tokens.count == hyperparameters.vocabularySize else {
             throw .format(
                 FormatError(
@@ -79,6 +82,16 @@ package struct Packer {
         self.gguf = gguf
         self.parts = parts
         self.vocabulary = vocabulary
+    }
+
+    /// Why the model cannot chat, or nil.
+    package var chatNotice: String? {
+        do throws(TokenizerError) {
+            _ = try ChatTemplate.match(vocabulary.chatTemplate)
+            return nil
+        } catch {
+            return error.description
+        }
     }
 
     /// What the model calls itself, or its file's name.

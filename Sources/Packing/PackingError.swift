@@ -3,11 +3,14 @@
 
 package import LinuxSystem
 package import ModelFormat
+package import Tokenization
 
 /// Why an import failed. Nothing is left under the destination's name.
 package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The source is not a model that can be packed (exit status 65).
     case format(FormatError)
+    /// No tokenizer can be made from what the file holds, so no command could load it (65).
+    case tokenizer(file: String, TokenizerError)
     /// The source cannot be opened or read (66 when it does not exist, 77 when not permitted).
     case source(SystemError)
     /// The destination cannot be written: full, read-only, not permitted (73, 74, 77).
@@ -24,6 +27,7 @@ package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .format(let error): error.description
+        case .tokenizer(let file, let error): "\(file): \(error)"
         case .source(let error), .destination(let error): error.description
         case .exists(let path): "\(path) exists; --force replaces it"
         case .name(let reason): reason

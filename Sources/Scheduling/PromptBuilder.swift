@@ -7,7 +7,7 @@ struct PromptBuilder {
     let model: ModelInstance
 
     /// Bytes that are handed to the tokenizer at a time.
-    private static let pieceBytes = 4 << 10
+    private static let pieceBytes = 2 << 10
 
     /// The tokens of a prompt, with what the model expects at the beginning of a text.
     ///
@@ -87,7 +87,7 @@ struct PromptBuilder {
     /// The longest stretch of a prompt that nothing divides, such as a word. Eight bytes for each
     /// place are more than tokens of such text have.
     private static func unbrokenBytesMax(contextTokens: Int) -> Int {
-        max(8 << 10, 8 * contextTokens)
+        max(4 << 10, 8 * contextTokens)
     }
 
     /// Memory that making a prompt's tokens takes, at most.

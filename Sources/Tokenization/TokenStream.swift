@@ -15,7 +15,7 @@ package struct UnbrokenTextError: Error, Equatable, Sendable, CustomStringConver
 /// Tokens of a text that arrives in pieces: those of the whole text, wherever it is cut.
 package struct TokenStream {
     /// Bytes that are encoded at a time where nobody says otherwise.
-    package static let windowBytes = 4 << 10
+    package static let windowBytes = 2 << 10
     /// What a byte of a stretch that nothing divides takes while it is encoded, at most.
     private static let workBytesPerByte = 64
 

@@ -66,6 +66,9 @@ struct ImportCommand: ParsableCommand {
             for entry in result.requantizations {
                 Terminal.write("\(job.name): \(entry.sentence)\n", to: STDERR_FILENO)
             }
+            if let notice = result.chatNotice {
+                Terminal.write("\(job.name): \(notice)\n", to: STDERR_FILENO)
+            }
             Terminal.write(
                 "\(job.name): imported, \(ByteSize.format(result.packedBytes))\n",
                 to: STDERR_FILENO)
@@ -80,7 +83,7 @@ struct ImportCommand: ParsableCommand {
     static func status(_ error: PackingError) -> Int32 {
         let cannotCreate: Int32 = 73
         switch error {
-        case .format, .sourceChanged: return ExitStatus.badData.rawValue
+        case .format, .tokenizer, .sourceChanged: return ExitStatus.badData.rawValue
         case .name: return ExitStatus.usage.rawValue
         case .exists: return cannotCreate
         case .cancelled: return ExitStatus.interrupted.rawValue

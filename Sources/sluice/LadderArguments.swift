@@ -36,7 +36,7 @@ struct LadderArguments: ParsableArguments {
         guard manifest.neurons != nil else {
             throw LadderError.noBundles(path)
         }
-        let source = source ?? (arguments.model.hasSuffix(".gguf") ? arguments.model : nil)
+        let source = try source ?? arguments.sourcePath()
         guard let source else {
             Terminal.complain(
                 "the first two rows read the packed file, which has first projections twice: "

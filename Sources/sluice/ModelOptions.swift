@@ -5,13 +5,15 @@ internal import DaemonCore
 internal import Glibc
 internal import Kernels
 internal import LinuxSystem
+internal import ModelFiles
+internal import ModelFormat
 internal import Packing
 internal import Scheduling
 internal import WeightStore
 
 /// Shared by eval, bench, show and `run --local`.
 struct ModelArguments: ParsableArguments {
-    @Argument(help: "A name in the library, a .sluice file, or a .gguf file.")
+    @Argument(help: "A name in the library, a packed file, or a GGUF file, whatever it is called.")
     var model: String
 
     @OptionGroup var engine: EngineArguments
@@ -19,6 +21,12 @@ struct ModelArguments: ParsableArguments {
 
     /// The packed file that MODEL means; a GGUF file is packed into the library on first use.
     func packedPath() throws -> String { try library.packedPath(of: model) }
+
+    /// MODEL itself where it is a GGUF file.
+    func sourcePath() throws -> String? {
+        let path = try library.value.resolve(model)
+        return GGUFFile.isGGUF(try FileByteSource(path: path, name: path)) ? path : nil
+    }
 
     /// Opens the model.
     func open(_ configure: (inout ModelOptions) -> Void = { _ in }) throws -> ModelInstance {
@@ -35,7 +43,7 @@ extension LibraryOptions {
     /// The packed file that `model` means; a GGUF file is packed into the library on first use.
     func packedPath(of model: String) throws -> String {
         let path = try explaining { try $0.resolve(model) }
-        guard path.hasSuffix(".gguf") else { return path }
+        guard GGUFFile.isGGUF(try FileByteSource(path: path, name: path)) else { return path }
         return try PackedOnFirstUse(source: path, library: value).path()
     }
 }

@@ -1,4 +1,4 @@
-// Text files that commands take: read whole, with a limit.
+// Text files that commands take: read whole, with a limit, or piece by piece.
 
 internal import DaemonCore
 internal import Glibc
@@ -21,5 +21,22 @@ enum TextInput {
         var raw = unsafe span.mutableBytes
         let found = try file.read(at: 0, into: &raw)
         return Array(bytes.prefix(found))
+    }
+
+    /// Hands a regular file's bytes to `body` in pieces, whatever its size.
+    ///
+    /// - Throws: `SystemError` when it cannot be read, and what `body` throws.
+    static func readPieces(of path: String, _ body: ([UInt8]) throws -> Void) throws {
+        let file = try FileDescriptor(path: path, mode: .read)
+        var offset: UInt64 = 0
+        var bytes = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            var span = bytes.mutableSpan
+            var raw = unsafe span.mutableBytes
+            let count = try file.read(at: offset, into: &raw)
+            if count == 0 { return }
+            try body(count == bytes.count ? bytes : Array(bytes.prefix(count)))
+            offset += UInt64(count)
+        }
     }
 }

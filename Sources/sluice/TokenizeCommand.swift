@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import DaemonCore
+internal import Glibc
 internal import LinuxSystem
 internal import ModelFiles
 internal import ModelFormat
@@ -14,7 +15,7 @@ struct TokenizeCommand: ParsableCommand {
         abstract: "Turns a text into token ids.",
         discussion: "MODEL may also be a GGUF file that holds a vocabulary and no tensors.")
 
-    @Argument(help: "A name in the library, a .sluice file, or a .gguf file.")
+    @Argument(help: "A name in the library, a packed file, or a GGUF file, whatever it is called.")
     var model: String
 
     @OptionGroup var library: LibraryOptions
@@ -38,21 +39,55 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     func run() throws {
-        let bytes = try file.map { try TextInput.read($0) } ?? Array((text ?? "").utf8)
         let tokenizer = try Tokenizer(try vocabulary())
-        let tokens = tokenizer.encode(utf8: bytes, addSpecial: special, parseSpecial: true)
-        let list = tokens.map { "\($0.rawValue)" }
-        Terminal.line(
-            json
-                ? "{\"tokens\":[\(list.joined(separator: ","))]}" : list.joined(separator: " "))
+        var stream = TokenStream(
+            tokenizer, addSpecial: special, unbrokenBytesMax: Self.unbrokenBytesMax)
+        var printer = TokenPrinter(isJSON: json)
+        if let file {
+            try TextInput.readPieces(of: file) { piece in
+                try stream.append(piece, isTemplate: true)
+                printer.take(from: &stream)
+            }
+        } else if let text {
+            try stream.append(text.utf8, isTemplate: true)
+        }
+        stream.finish()
+        printer.take(from: &stream)
+        printer.finish()
     }
+
+    /// The longest word, or stretch that nothing divides.
+    private static let unbrokenBytesMax = 1 << 20
 
     private func vocabulary() throws -> Vocabulary {
         let path = try library.explaining { try $0.resolve(model) }
-        guard path.hasSuffix(".gguf") else {
-            let source = try FileByteSource(path: path, name: path)
+        let source = try FileByteSource(path: path, name: path)
+        guard GGUFFile.isGGUF(source) else {
             return try PackedModel(source: source).vocabulary(from: source)
         }
-        return try GGUFFile(parts: [try FileByteSource(path: path, name: path)]).vocabulary()
+        return try GGUFFile(parts: [source]).vocabulary()
     }
+}
+
+/// Token ids in one line, or as one JSON object, written as they come.
+private struct TokenPrinter {
+    let isJSON: Bool
+    private var isFirst = true
+
+    init(isJSON: Bool) {
+        self.isJSON = isJSON
+        if isJSON { Terminal.write("{\"tokens\":[", to: STDOUT_FILENO) }
+    }
+
+    /// Writes the stream's tokens and takes them away.
+    mutating func take(from stream: inout TokenStream) {
+        guard !stream.tokens.isEmpty else { return }
+        let separator = isJSON ? "," : " "
+        let list = stream.tokens.map { "\($0.rawValue)" }.joined(separator: separator)
+        Terminal.write(isFirst ? list : separator + list, to: STDOUT_FILENO)
+        isFirst = false
+        stream.tokens.removeAll(keepingCapacity: true)
+    }
+
+    func finish() { Terminal.write(isJSON ? "]}\n" : "\n", to: STDOUT_FILENO) }
 }

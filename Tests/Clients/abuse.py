@@ -3,12 +3,12 @@
 
     abuse.py SOCKET PID MODEL [MODEL...]
 
-Sends, over the Unix socket SOCKET: prompts of 1.9 MB (as JSON) of each kind of text to each model by both
-routes; 20 connections that each pipeline 10 MB of requests and read nothing; 2,000 connections at
-once. After each, the daemon (process PID) must be alive, must answer a question with the bytes it
-answered before, and its peak and present resident memory are printed. Exit status 1 if anything
-failed. Needs Python's standard library only; the daemon's limit of descriptors and memory are what
-its starter gave it, for instance:
+Sends, over the Unix socket SOCKET: prompts of 1.9 MB (as JSON) of each kind of text to each model
+by both routes; 20 connections that each pipeline 10 MB of requests and read nothing; 2,000
+connections at once. After each, the daemon (process PID) must be alive, must answer a question with
+the bytes it answered before, and its peak and present resident memory are printed. Exit status 1 if
+anything failed. Needs Python's standard library only; the daemon's limit of descriptors and memory
+are what its starter gave it, for instance:
 
     capped.sh 96M -- sluiced --memory 64M --socket S --library L
 """

@@ -6,6 +6,7 @@ import ModelFiles
 import ModelFormat
 import Packing
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct ImportTests {
@@ -31,6 +32,41 @@ import Testing
         let split = TinyModel(
             experts: 3, splitExperts: true, omitted: ["blk.1.ffn_up.2.weight"])
         #expect(try refusal(split).contains("blk.1.ffn_up.2.weight"))
+    }
+
+    /// What no load accepts is refused before anything is written.
+    @Test func vocabulariesThatNoLoadAcceptsAreRefused() throws {
+        #expect(try refusal(TinyModel(preTokenizer: "nonsense")).contains("'nonsense'"))
+        #expect(try refusal(TinyModel(tokenTexts: [5: "t3"])).contains("tokens 3 and 5"))
+        let flags = ["add_bos_token": "bos_token_id", "add_eos_token": "eos_token_id"]
+        for (flag, key) in flags {
+            let tiny = TinyModel(addMetadata: { $0.add("tokenizer.ggml.\(flag)", true) })
+            #expect(try refusal(tiny).contains("\(flag) is true, but \(key) is not set"))
+        }
+        let outside = TinyModel(addMetadata: { $0.add("tokenizer.ggml.eos_token_id", UInt32(37)) })
+        #expect(try refusal(outside).contains("eos_token_id"))
+        for count in [36, 38] {
+            let kinds = TinyModel(addMetadata: {
+                $0.add("tokenizer.ggml.token_type", [Int32](repeating: 1, count: count))
+            })
+            #expect(try refusal(kinds).contains("token_type"))
+        }
+        let packer = try Packer(parts: [TinyModel(preTokenizer: "smollm").source()])
+        #expect(packer.chatNotice?.contains("completion works") == true)
+    }
+
+    @Test func endingsMayBeListed() throws {
+        let tiny = TinyModel(addMetadata: {
+            $0.add("tokenizer.ggml.eos_token_id", [Int32(7), 9])
+            $0.add("tokenizer.ggml.eot_token_ids", [Int32(9), 11, 12])
+        })
+        let special = try GGUFFile(parts: [tiny.source()]).vocabulary().special
+        #expect(special.end == TokenID(7) && special.endOfTurn == TokenID(9))
+        #expect(special.moreEndings == [9, 11, 12].map { TokenID($0) })
+        let many = TinyModel(addMetadata: {
+            $0.add("tokenizer.ggml.eos_token_id", [Int32](repeating: 1, count: 65))
+        })
+        #expect(try refusal(many).contains("at most 64"))
     }
 
     @Test func unknownAndFusedTensorsAreNamed() throws {

@@ -28,6 +28,11 @@ struct TinyModel {
     var extraTensors: [(name: String, dimensions: [Int], format: WeightFormat)] = []
     var omitted: Set<String> = []
     var seed: UInt64 = 1
+    var preTokenizer = "qwen2"
+    /// Of tokens `t0` and so on, the texts of some, by their ids.
+    var tokenTexts: [Int: String] = [:]
+    /// Writes further metadata.
+    var addMetadata: @Sendable (inout GGUFBuilder) -> Void = { _ in }
 
     /// The same model with rows of whole blocks of `format`.
     func with(_ format: WeightFormat) -> TinyModel {
@@ -160,10 +165,12 @@ struct TinyModel {
             }
         }
         writer.add("tokenizer.ggml.model", "gpt2")
-        writer.add("tokenizer.ggml.pre", "qwen2")
-        writer.add("tokenizer.ggml.tokens", (0..<vocabulary).map { "t\($0)" })
+        writer.add("tokenizer.ggml.pre", preTokenizer)
+        writer.add(
+            "tokenizer.ggml.tokens", (0..<vocabulary).map { tokenTexts[$0] ?? "t\($0)" })
         writer.add("tokenizer.ggml.merges", ["t 1", "t 2"])
         writer.add("tokenizer.chat_template", "{{ messages }}")
+        addMetadata(&writer)
         for tensor in tensors() {
             writer.addTensor(
                 tensor.name, tensor.dimensions.map(UInt64.init), type: tensor.format.ggufType,

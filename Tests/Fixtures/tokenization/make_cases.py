@@ -213,8 +213,8 @@ def small_vocabulary_cases():
 
 
 def seam_vocabulary():
-    """A vocabulary that joins the bytes at the seam of any two characters of KINDS: where a word ends
-    shows in the ids. "11" is a token that no merge makes, for names that look words up whole."""
+    """A vocabulary that joins the bytes at the seam of any two characters of KINDS: where a word
+    ends shows in the ids. "11" is a token that no merge makes, for names that take whole words."""
     characters = alphabet()
     tokens = [characters[byte] for byte in range(256)]
     merges = []

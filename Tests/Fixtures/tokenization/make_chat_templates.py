@@ -1,9 +1,9 @@
 """Writes which chat templates Sluice knows, and what Jinja renders from them.
 
-A template is known by a digest of its whole text. It gets into the table only when Jinja's rendering
-of it equals that of one of the ways of writing that Sluice has, for every conversation below. Needs
-the Python package jinja2. Run from this folder, with any folders of templates (`*.jinja`; those that
-llama.cpp keeps in models/templates were used):
+A template is known by a digest of its whole text. It gets into the table only when Jinja's
+rendering of it equals that of one of the ways of writing that Sluice has, for every conversation
+below. Needs the Python package jinja2. Run from this folder, with any folders of templates
+(`*.jinja`; those that llama.cpp keeps in models/templates were used):
 
     python3 make_chat_templates.py FOLDER...
 """
@@ -149,7 +149,7 @@ LLAMA_3_PROMPT = "<|start_header_id|>assistant<|end_header_id|>\n\n"
 
 
 def ways(text):
-    """Ways of writing that a template might be: Swift's name, turns, and what a prompt ends with."""
+    """Ways of writing that a template might be: Swift's name, turns, what a prompt ends with."""
     yield ".chatML()", lambda messages: chat_ml(messages, None), CHAT_ML_PROMPT
     opening = "<|im_start|>system\n"
     hello = render(text, [{"role": "user", "content": "Hello"}], True) or ""
@@ -237,18 +237,20 @@ def main():
         sources = sorted({part for source, _ in members for part in source.split(", ") if part})
         comment = "".join(f"    // {source}\n" for source in sources)
         values = sorted(value for _, value in members)
-        rows = [", ".join(f"0x{v:016x}" for v in values[i : i + 4]) for i in range(0, len(values), 4)]
+        rows = [
+            ", ".join(f"0x{v:016x}" for v in values[i : i + 4]) for i in range(0, len(values), 4)]
         way = f"        {name}"
         if len(way) > 98:
-            way = '        .chatML(\n            defaultSystem: ' + name[len(".chatML(defaultSystem: "):]
+            system = name[len(".chatML(defaultSystem: "):]
+            way = f"        .chatML(\n            defaultSystem: {system}"
         groups.append(
             f"{comment}    (\n{way},\n        [\n            "
             + ",\n            ".join(rows) + "\n        ]\n    )")
     with open(TABLE, "w") as file:
         file.write(
             "// Made by Tests/Fixtures/tokenization/make_chat_templates.py; do not edit.\n\n"
-            "/// Ways of writing conversations, each with the digests (FNV-1a, 64 bits) of templates"
-            " that render\n/// exactly that.\n"
+            "/// Ways of writing conversations, each with the digests (FNV-1a, 64 bits) of"
+            " templates that render\n/// exactly that.\n"
             "let knownChatTemplates: [(way: ChatTemplate, digests: [UInt64])] = [\n"
             + ",\n".join(groups) + "\n]\n\n"
             "/// What Llama 3.1 and later begin a conversation with, and the date that their"
