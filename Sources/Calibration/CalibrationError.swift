@@ -17,6 +17,7 @@ package enum CalibrationError: Error, Sendable, CustomStringConvertible {
     case format(FormatError)
     case system(SystemError)
     case evaluation(EvaluationError)
+    case load(LoadError)
 
     package var description: String {
         switch self {
@@ -37,6 +38,7 @@ package enum CalibrationError: Error, Sendable, CustomStringConvertible {
         case .format(let error): "\(error)"
         case .system(let error): "\(error)"
         case .evaluation(let error): "\(error)"
+        case .load(let error): "\(error)"
         }
     }
 }

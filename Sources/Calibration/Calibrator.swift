@@ -57,11 +57,8 @@ package struct Calibrator {
         report.recallTarget = recall
         report.loss = Float(loss)
         let measured = try measure(layers, heldOut, report)
-        report.predictedLoss = try predictedLoss(measured, Array(tokens[split...]))
-        return NeuronPredictors(
-            width: measured.width, neuronsPerBundle: measured.neuronsPerBundle,
-            threshold: measured.threshold, thresholds: measured.thresholds, report: report,
-            layers: measured.layers)
+        onProgress(1)
+        return measured
     }
 
     private var shape: Hyperparameters { model.manifest.hyperparameters }
@@ -126,7 +123,7 @@ package struct Calibrator {
                 try training.predictor(
                     layer: layer, weights: weights,
                     order: ordering.order(samples, layer: layer)))
-            onProgress(0.4 + 0.45 * Double(layer + 1) / Double(shape.layerCount))
+            onProgress(0.4 + 0.55 * Double(layer + 1) / Double(shape.layerCount))
         }
         return layers
     }
@@ -199,30 +196,6 @@ package struct Calibrator {
 
     /// Held-out tokens that thresholds are chosen with, at most.
     private static let talliedMax = 2048
-
-    /// The loss on `tokens` when only predicted neurons are computed.
-    private func predictedLoss(
-        _ predictors: NeuronPredictors, _ tokens: [TokenID]
-    ) throws(CalibrationError) -> Float {
-        let mask: PredictionMask
-        do throws(SystemError) {
-            mask = try PredictionMask(
-                predictors, tokensMax: model.transformer.shape.tokensMax,
-                team: model.transformer.team)
-        } catch {
-            throw .system(error)
-        }
-        let (last, total) = (shape.layerCount - 1, Double(tokens.count))
-        var done = 0
-        model.transformer.onNeurons = { layer, input, projections, count in
-            mask.apply(layer: layer, input, &projections, tokens: count)
-            guard layer == last else { return }
-            done += count
-            onProgress(0.85 + 0.15 * Double(done) / total)
-        }
-        defer { model.transformer.onNeurons = nil }
-        return Float(try evaluate(tokens))
-    }
 }
 
 /// Samples that a closure adds to.

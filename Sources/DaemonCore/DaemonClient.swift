@@ -115,8 +115,21 @@ package final class DaemonClient: GenerationService {
                     UInt64(exactly: $0)
                 } ?? 0,
                 modified: model["created"]?.integer ?? 0,
-                isLoaded: model["sluice"]?["loaded"]?.boolean ?? false)
+                isLoaded: model["sluice"]?["loaded"]?.boolean ?? false,
+                loaded: model["sluice"].flatMap(Self.loaded))
         }
+    }
+
+    /// How a model runs; nil where the daemon does not say it.
+    private static func loaded(_ model: JSONValue) -> LoadedModel? {
+        guard let reads = model["reads"]?.string.flatMap(LoadedModel.Reads.init(rawValue:))
+        else { return nil }
+        func number(_ key: String) -> Int { Int(clamping: model[key]?.integer ?? 0) }
+        return LoadedModel(
+            reads: reads, readsReason: model["reads_because"]?.string,
+            contextTokens: number("context_tokens"),
+            contextReason: model["context_because"]?.string ?? "",
+            keyValueBits: number("kv_bits"), memoryBytesMax: number("memory_limit_bytes"))
     }
 
     package func generate(

@@ -64,7 +64,12 @@ extension ModelOptions {
         self.init()
         memoryBytesMax = profile.memory.budgetBytes.map { Int(clamping: $0) }
         if let threads = profile.compute.threads { self.threads = threads }
-        contextTokensMax = profile.generation.contextTokens
+        contextTokensWanted = profile.generation.contextTokens
+        sparse = profile.weights.sparse.mode
+        activationSparsity = profile.weights.activationSparsity
+        qualityLossMax = Double(profile.weights.qualityLossMax)
+        keyValueBits = profile.keyValues.bits
+        verification = profile.flash.verify
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation
         if let depth = profile.flash.queueDepth { flash.queueDepth = depth }

@@ -4,6 +4,7 @@
 package import Inference
 internal import LinuxSystem
 package import Scheduling
+package import WeightStore
 
 /// What a profile file says.
 package struct Profile: Sendable, Equatable {
@@ -36,6 +37,30 @@ package struct Profile: Sendable, Equatable {
         package var reader = Reader.auto
         /// A request whose reads bring nothing for so long fails.
         package var readSecondsMax = 4
+        package var verify = VerificationPolicy.first
+    }
+
+    package struct Weights: Sendable, Equatable {
+        /// Which neurons of a model whose neurons are bundled are read.
+        package enum Sparse: String, Sendable, CaseIterable {
+            /// What is expected to take least time, of what `qualityLossMax` allows.
+            case auto
+            case off, exact, predicted
+
+            /// Nil is what is expected to take least time.
+            package var mode: SparseMode? { SparseMode(rawValue: rawValue) }
+        }
+
+        package var sparse = Sparse.auto
+        /// The share of neurons that count as silent; nil is none.
+        package var activationSparsity: Float?
+        /// By what share perplexity may be higher where nothing lossy is asked for by name.
+        package var qualityLossMax: Float = 0
+    }
+
+    package struct KeyValues: Sendable, Equatable {
+        /// 32 is exact, 16 rounds.
+        package var bits = 32
     }
 
     package struct Compute: Sendable, Equatable {
@@ -44,7 +69,8 @@ package struct Profile: Sendable, Equatable {
     }
 
     package struct Generation: Sendable, Equatable {
-        package var contextTokens = 4096
+        /// nil is "auto": what memory leaves, at most 4096.
+        package var contextTokens: Int?
         package var prefillChunkTokens = 512
         package var speculation = SpeculationPolicy.automatic
         /// For requests that do not say.
@@ -67,6 +93,8 @@ package struct Profile: Sendable, Equatable {
 
     package var memory = Memory()
     package var flash = Flash()
+    package var weights = Weights()
+    package var keyValues = KeyValues()
     package var compute = Compute()
     package var generation = Generation()
     package var service = Service()
@@ -122,12 +150,17 @@ package struct Profile: Sendable, Equatable {
         try reader.choice("flash.reader", &flash.reader)
         try reader.integer("flash.read_seconds_max", in: 1...3600, &flash.readSecondsMax)
         try reader.integer("flash.prefetch_max", in: 0...64, &flash.prefetchesMax)
+        try reader.choice("flash.verify", &flash.verify)
+        try reader.choice("weights.sparse", &weights.sparse)
+        try reader.share("weights.activation_sparsity", orOff: &weights.activationSparsity)
+        try reader.number("weights.quality_loss_max", in: 0...1, &weights.qualityLossMax)
+        try reader.integer("kv.bits", of: [16, 32], &keyValues.bits)
         try reader.integer("compute.threads", in: 1...1024, orAuto: &compute.threads)
     }
 
     private mutating func readGeneration(_ reader: inout ProfileReader) throws(ConfigurationError) {
         try reader.integer(
-            "generation.context_tokens", in: 64...(1 << 22), &generation.contextTokens)
+            "generation.context_tokens", in: 64...(1 << 22), orAuto: &generation.contextTokens)
         try reader.integer(
             "generation.prefill_chunk_tokens", in: 1...4096, &generation.prefillChunkTokens)
         try reader.speculation("generation.speculate", &generation.speculation)

@@ -93,6 +93,31 @@ struct ProfileReader {
         if value > Int.min { target = value }
     }
 
+    /// One of some whole numbers.
+    mutating func integer(
+        _ name: String, of values: [Int], _ target: inout Int
+    ) throws(ConfigurationError) {
+        guard let entry = take(name) else { return }
+        guard case .integer(let value) = entry.value, values.contains(Int(clamping: value)) else {
+            let list = values.map { "\($0)" }.joined(separator: ", ")
+            throw error(name, entry, "expected one of \(list)")
+        }
+        target = Int(value)
+    }
+
+    /// A number between 0 and 1, neither of them; `"off"` is nil.
+    mutating func share(
+        _ name: String, orOff target: inout Float?
+    ) throws(ConfigurationError) {
+        guard let entry = take(name) else { return }
+        switch entry.value {
+        case .string("off"): target = nil
+        case .number(let number) where number > 0 && number < 1: target = Float(number)
+        default:
+            throw error(name, entry, "expected \"off\" or a number between 0 and 1")
+        }
+    }
+
     /// `"auto"`, `"off"`, or a number of drafts.
     mutating func speculation(
         _ name: String, _ target: inout SpeculationPolicy

@@ -31,6 +31,22 @@ enum ModelsWriter {
             buffer.writeJSON(architecture)
             buffer.writeStaticString(",")
         }
-        buffer.writeString("\"file_bytes\":\(model.fileBytes),\"loaded\":\(model.isLoaded)}}")
+        buffer.writeString("\"file_bytes\":\(model.fileBytes),\"loaded\":\(model.isLoaded)")
+        if let loaded = model.loaded { write(loaded, into: &buffer) }
+        buffer.writeStaticString("}}")
+    }
+
+    /// How a loaded model runs: further members of `sluice`.
+    private static func write(_ loaded: LoadedModel, into buffer: inout ByteBuffer) {
+        buffer.writeString(",\"reads\":\"\(loaded.reads.rawValue)\"")
+        if let reason = loaded.readsReason {
+            buffer.writeStaticString(",\"reads_because\":")
+            buffer.writeJSON(reason)
+        }
+        buffer.writeString(",\"context_tokens\":\(loaded.contextTokens),\"context_because\":")
+        buffer.writeJSON(loaded.contextReason)
+        buffer.writeString(
+            ",\"kv_bits\":\(loaded.keyValueBits),"
+                + "\"memory_limit_bytes\":\(loaded.memoryBytesMax)")
     }
 }

@@ -61,6 +61,7 @@ package final class Engine: GenerationService {
             for index in models.indices where models[index].name == loaded {
                 models[index].isLoaded = true
                 models[index].architecture = shared.architecture.withLock { $0 }
+                models[index].loaded = shared.loaded.withLock { $0 }
             }
         }
         return models
@@ -138,6 +139,8 @@ final class EngineStatus: Sendable {
     let state = Mutex<ServiceState>(.ready(model: nil))
     /// The loaded model's.
     let architecture = Mutex<String?>(nil)
+    /// How the loaded model runs.
+    let loaded = Mutex<LoadedModel?>(nil)
     let nextID = Atomic<Int>(0)
     let isStopping = Atomic<Bool>(false)
     let progress = ProgressCounter()

@@ -109,7 +109,8 @@ final class EngineLoop {
         guard room > 0 else {
             throw GenerationError(
                 .contextExceeded,
-                "the prompt has \(prompt.count) tokens, the context \(model.contextTokens)",
+                "the prompt has \(prompt.count) tokens, the context \(model.contextTokens) "
+                    + "(\(model.contextReason))",
                 parameter: waiting.order.prompt.parameter)
         }
         let sampler: Sampler
@@ -155,6 +156,7 @@ final class EngineLoop {
             let model = try open(path)
             model.pinComputingThread()
             loaded = (name, model)
+            status.loaded.withLock { $0 = model.summary }
             scheduler = Scheduler(
                 tokensPerStep: model.prefillChunkTokens,
                 logitsRowsMax: model.transformer.shape.logitsRowsMax,
@@ -164,6 +166,7 @@ final class EngineLoop {
             status.architecture.withLock { $0 = report.architecture }
             status.report(.ready(model: name))
             options.onEvent(.loaded(report))
+            options.model.onNotice("\(name): \(model.summary)")
             return (name, model)
         } catch {
             status.report(.ready(model: nil))

@@ -177,11 +177,14 @@ package struct ModelSummary: Sendable, Equatable {
     /// Seconds since 1970.
     package var modified: Int64
     package var isLoaded: Bool
+    /// How it runs, where it is loaded.
+    package var loaded: LoadedModel?
 
     package init(
         name: String, architecture: String? = nil, fileBytes: UInt64, modified: Int64,
-        isLoaded: Bool
+        isLoaded: Bool, loaded: LoadedModel? = nil
     ) {
+        self.loaded = loaded
         self.name = name
         self.architecture = architecture
         self.fileBytes = fileBytes

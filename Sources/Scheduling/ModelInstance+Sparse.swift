@@ -14,6 +14,9 @@ package struct SparseDecision: Sendable {
     /// In a few words, why.
     package var reason: String
 
+    /// Whether nobody asked for predicted neurons by name, and they were chosen.
+    var isChosenLossy = false
+
     /// Whether what was asked for cannot be had.
     var isRefusal = false
 
@@ -121,33 +124,45 @@ extension SparseDecision {
             hyperparameters: manifest.hyperparameters)
     }
 
-    /// Exact fetching where a token is then expected to take less time.
+    /// What is expected to take least time of all that may be chosen.
     private mutating func chooseByCost(
         _ parsed: ParsedModel, _ path: String, _ options: ModelOptions
     ) {
         guard !options.isResident,
-            let plan = try? ModelSizing(parsed, options).plan, plan.streamsDense
+            let plan = try? ModelSizing.asked(parsed, options).plan, plan.streamsDense
         else {
             reason = "all weights stay in memory"
             return
         }
         let ways = Self.ways(parsed, path: path, options, isThresholded: !thresholds.isEmpty)
-        guard let whole = ways.first(where: { $0.mode == .off }),
-            let exact = ways.first(where: { $0.mode == .exact })
-        else {
+        guard let whole = ways.first(where: { $0.mode == .off }), ways.count > 1 else {
             reason = "there is too little memory to fetch neurons one by one"
             return
         }
+        let known = Self.calibration(path, parsed.model.manifest)
+        let lossy = LossAllowance(known, lossMax: options.qualityLossMax)
         let speeds = Self.speeds(options, path)
+        let best = ways.filter { $0.mode != .predicted || lossy.isAllowed }.dropFirst()
+            .reduce(whole) { speeds.prefers($1, to: $0) ? $1 : $0 }
         let basis =
             speeds.drive == nil
             ? "small reads counted as twice as dear: the drive was not measured"
             : "by what was measured of the drive"
-        if speeds.prefers(exact, to: whole) {
-            self.options = Self.fetching(.exact, Self.calibration(path, parsed.model.manifest))
-            reason = "those that fire are fetched, which costs less than reading all (\(basis))"
-        } else {
+        switch best.mode {
+        case .off:
             reason = "all are read, which costs less than fetching those that fire (\(basis))"
+        case .exact:
+            self.options = Self.fetching(.exact, known)
+            reason = "those that fire are fetched, which costs less than reading all (\(basis))"
+        case .predicted:
+            self.options = Self.fetching(.predicted, known)
+            predictors = known
+            isChosenLossy = true
+            reason = "predicted ones are fetched, which costs least (\(basis))"
+        }
+        let predicted = ways.first { $0.mode == .predicted }
+        if best.mode == .predicted || predicted.map({ speeds.prefers($0, to: best) }) == true {
+            reason += "; \(lossy)"
         }
     }
 
@@ -165,7 +180,7 @@ extension SparseDecision {
         let manifest = parsed.model.manifest
         guard manifest.neurons != nil, !options.isResident else { return [] }
         func plan(_ decision: SparseDecision) -> WeightPlan? {
-            (try? ModelSizing(parsed, options.deciding(decision)))?.plan
+            (try? ModelSizing.asked(parsed, options.deciding(decision)))?.plan
         }
         let whole = plan(SparseDecision(options: nil, predictors: nil, reason: ""))
         guard let whole, whole.streamsDense else { return [] }
@@ -186,7 +201,8 @@ extension SparseDecision {
                 reason: "")
             if let plan = plan(decision),
                 let way = NeuronWay(
-                    fetching: plan, manifest, rates: rates, reads)
+                    fetching: plan, manifest, rates: rates, reads,
+                    predictorBytes: mode == .exact ? 0 : known?.byteCount ?? 0)
             {
                 ways.append(way)
             }
@@ -199,7 +215,53 @@ extension SparseDecision {
     }
 }
 
+/// Whether predicted neurons may be read where nobody asked for them by name.
+private struct LossAllowance: CustomStringConvertible {
+    /// By what share perplexity is higher; nil where that is not known.
+    private let loss: Double?
+    private let lossMax: Double
+
+    init(_ known: NeuronPredictors?, lossMax: Double) {
+        loss = known?.report.decoding?.perplexityLoss
+        self.lossMax = lossMax
+    }
+
+    /// Nothing lossy is exact, however well it did on some text.
+    var isAllowed: Bool { lossMax > 0 && loss.map { $0 <= lossMax } == true }
+
+    var description: String {
+        guard let loss else {
+            return "what predicted ones cost in perplexity is not known: sluice calibrate says it"
+        }
+        let stated = "predicted ones cost \(Self.percent(loss)) of perplexity"
+        return isAllowed
+            ? "\(stated), quality_loss_max allows \(Self.percent(lossMax))"
+            : "\(stated), faster but more than quality_loss_max, \(Self.percent(lossMax))"
+    }
+
+    private static func percent(_ share: Double) -> String {
+        "\((share * 10_000).rounded() / 100) %"
+    }
+}
+
+extension ModelInstance {
+    /// Lets the drive be measured before it is decided what is read from it, in the memory that
+    /// weights take later.
+    static func learnDrive(of parsed: ParsedModel, _ path: String, _ options: ModelOptions) {
+        guard options.sparse == nil, !options.isResident, parsed.model.manifest.neurons != nil,
+            let tuner = options.flash.tuner,
+            let plan = try? ModelSizing.asked(parsed, options).plan, plan.streamsDense
+        else { return }
+        _ = tuner.tuned(options.flash, path: path, memoryBytes: plan.arenaBytes)
+    }
+}
+
 extension ModelOptions {
+    /// Whether neurons may be predicted, and those that are not be left out.
+    package var mayPredict: Bool {
+        !isResident && (sparse == .predicted || sparse == nil && qualityLossMax > 0)
+    }
+
     /// The same with what was decided.
     func deciding(_ decision: SparseDecision) -> Self {
         var options = self

@@ -15,20 +15,31 @@ package struct ModelOptions: Sendable {
     package var memoryBytesMax: Int?
     /// Everything in memory, and no limit.
     package var isResident = false
-    /// Positions of the KV cache; nil is the model's own context, at most ``contextTokensMax``.
+    /// Positions of the KV cache, neither more nor less.
     package var contextTokens: Int?
-    package var contextTokensMax = 4096
+    /// Positions that are wished for: as many of them as the model has and memory allows. Without
+    /// either, what memory has left, at most ``contextTokensMax``.
+    package var contextTokensWanted: Int?
+    static let contextTokensMax = 4096
     package var threads: Int
     /// Floats are exact; halves save memory and round.
     package var kvElement = KVElement.float
+    /// The same as bits of a number, 32 or 16.
+    package var keyValueBits: Int {
+        get { kvElement.byteCount * 8 }
+        set { kvElement = newValue == 16 ? .half : .float }
+    }
     /// Tokens of a prompt that are computed together, at most; less when memory is short.
     package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.
     package var logitsRowsMax = 1
     package var speculation = SpeculationPolicy.off
-    /// Which neurons of a model whose neurons are bundled are read; nil is what promises to read
-    /// least without changing the output.
+    /// Which neurons of a model whose neurons are bundled are read; nil is what promises to take
+    /// least time, of what ``qualityLossMax`` allows.
     package var sparse: SparseMode?
+    /// By what share perplexity may be higher, as calibration states it, where nobody asked for
+    /// something lossy by name; 0 allows exact ways alone.
+    package var qualityLossMax = 0.0
     /// How neurons are fetched, for measurements: see `SparseOptions`.
     package var keepsNeuronWindows = true
     package var readsNeuronsApart = false
@@ -92,6 +103,8 @@ package final class ModelInstance {
     package let cache: KVCache
     package let transformer: Transformer
     package let contextTokens: Int
+    /// Why so many.
+    package let contextReason: String
     package let prefillChunkTokens: Int
     package let isResident: Bool
     /// The expert cache is smaller than what one token uses.
@@ -113,9 +126,11 @@ package final class ModelInstance {
     package init(path: String, options: ModelOptions) throws(LoadError) {
         let identity = ModelIdentity(path: path)
         let parsed = try Self.parse(path, progress: options.flash.progress)
+        Self.learnDrive(of: parsed, path, options)
         let decision = SparseDecision(parsed, path: path, options)
         let sizing = try ModelSizing.noted(parsed, options.deciding(decision))
         sparse = decision
+        contextReason = sizing.contextReason
         self.path = path
         self.identity = identity
         manifest = parsed.model.manifest
@@ -133,7 +148,7 @@ package final class ModelInstance {
         keepsPopularity = options.keepsPopularity && !options.isResident
         onNotice = options.onNotice
         if let workingSetShortage { onNotice("\(workingSetShortage)") }
-        if decision.isRefusal { onNotice(decision.reason) }
+        if decision.isRefusal || decision.isChosenLossy { onNotice(decision.reason) }
         if let notice = decision.sparsityNotice { onNotice(notice) }
         // How much of the program starting has mapped is the kernel's to decide, and varies by
         // megabytes; how much decoding needs does not.

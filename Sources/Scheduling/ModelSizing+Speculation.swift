@@ -28,7 +28,9 @@ extension ModelSizing {
     static func speculating(
         _ parsed: ParsedModel, _ options: ModelOptions
     ) throws(LoadError) -> Self {
-        let plain = try ModelSizing(parsed, options)
+        let plain = try ModelSizing.asked(parsed, options)
+        var options = options
+        if options.contextTokensWanted != nil { options.contextTokens = plain.contextTokens }
         switch options.speculation {
         case .off: return plain
         case .automatic:

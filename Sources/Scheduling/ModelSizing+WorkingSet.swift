@@ -23,7 +23,9 @@ package struct WorkingSetShortage: Sendable, Equatable, CustomStringConvertible 
 extension ModelSizing {
     /// The sizing with what is to be said about it.
     static func noted(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) -> Self {
-        var sizing = try ModelSizing.speculating(parsed, options)
+        let fitting = try ModelSizing.speculating(parsed, options)
+        var sizing = fitting.grown(parsed, options)
+        sizing.contextReason = sizing.reasonOfContext(parsed, options)
         sizing.workingSetShortage = sizing.shortage(parsed, options)
         return sizing
     }
@@ -40,6 +42,7 @@ extension ModelSizing {
         var options = options
         options.logitsRowsMax = activations.logitsRowsMax
         options.speculationRoom = speculationRoom
+        if options.contextTokensWanted != nil { options.contextTokens = contextTokens }
         var sizing = self
         var limit = budget.limitBytes
         for _ in 0..<16 {

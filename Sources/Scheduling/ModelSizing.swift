@@ -20,13 +20,15 @@ package struct ModelSizing: Sendable {
     /// A context that nobody asked for takes at most this share of the limit, but is never shorter
     /// than this (or than the model's own).
     private static let contextShareDivisor = 8
-    private static let contextTokensMin = 512
+    static let contextTokensMin = 512
     /// The residual streams of a prompt take at most this share of the limit.
     private static let passShareDivisor = 32
 
     package let budget: MemoryBudget
     package let plan: WeightPlan
     package let contextTokens: Int
+    /// Why so many.
+    package internal(set) var contextReason = ""
     /// Tokens of a prompt that one step computes: more than a layer computes together where weights
     /// are streamed, which are then read once for all of them.
     package let tokensPerStep: Int
@@ -52,7 +54,8 @@ package struct ModelSizing: Sendable {
         let limit = Self.limitBytes(options, machineBytes)
         contextTokens =
             options.contextTokens
-            ?? Self.contextTokens(min(shape.contextLength, options.contextTokensMax), layout, limit)
+            ?? Self.contextTokens(
+                min(shape.contextLength, ModelOptions.contextTokensMax), layout, limit)
         cacheBytes = layout.byteCount(tokens: contextTokens)
         for step in Self.steps(shape, options, contextTokens, limit) {
             let shape = ActivationShape(

@@ -9,7 +9,7 @@ package enum DriveProbe {
     package static let depths = [1, 2, 4, 8, 16, 32]
     /// What neurons are read in. Measured scattered alone, for what a read of its own costs.
     private static let smallSizes = [4 << 10, 16 << 10]
-    private static let smallDepths = [8, 32]
+    private static let smallDepths = [8, 32, 128]
     /// Memory that reads land in, also those of the largest size and depth.
     package static let memoryBytes = 16 << 20
     /// Files that reads go across, at most.
@@ -54,7 +54,7 @@ package enum DriveProbe {
         var options = options
         options.tuner = nil
         options.pieceBytesMax = memoryBytes
-        options.queueDepth = depths.last ?? 1
+        options.queueDepth = max(depths.last ?? 1, smallDepths.last ?? 1)
         let start = MonotonicClock.nanoseconds
         guard let track = try DriveTrack(paths: paths, options: options, memoryBytes: memoryBytes)
         else { return nil }

@@ -1,52 +1,8 @@
-// What a token of a model with neuron bundles is expected to read and to compute on, for each way
-// of decoding it, and how long that takes on a machine whose speeds are known. Arithmetic on plans
-// and on what calibration counted; decides nothing and reads nothing.
+// What a token is expected to read and to compute on, for each way of decoding it. Arithmetic on
+// plans and on what calibration counted; MachineSpeeds.swift says how long that takes.
 
 internal import LinuxSystem
 package import ModelFormat
-
-/// What is known of a machine.
-package struct MachineSpeeds: Sendable {
-    /// What a byte of bundles costs beside one of long reads where no drive was measured: on the
-    /// low side.
-    private static let smallReadFactor = 2.0
-
-    package var drive: DriveProfile?
-    package var memoryBytesPerSecond: Double?
-    /// ``FlashOptions/gapBytesMax`` as it will be; nil leaves it as it is.
-    package var gapBytesMax: Int?
-
-    package init(
-        drive: DriveProfile? = nil, memoryBytesPerSecond: Double? = nil, gapBytesMax: Int? = nil
-    ) {
-        self.drive = drive
-        self.memoryBytesPerSecond = memoryBytesPerSecond
-        self.gapBytesMax = gapBytesMax
-    }
-
-    /// Bytes of long reads that take as long as what `way` reads: a read of its own costs a drive
-    /// as much as ``DriveProfile/gapBytes`` more bytes.
-    package func flashBytes(_ way: NeuronWay) -> Double {
-        guard let drive else { return way.streamedBytes + way.fetchedBytes * Self.smallReadFactor }
-        return way.bytes + way.fetchedReads * Double(drive.gapBytes)
-    }
-
-    /// Reading and computing at once, a token takes the longer of the two.
-    ///
-    /// - Returns: nil where the drive is not known. Memory that is not is taken for no limit.
-    package func seconds(_ way: NeuronWay) -> Double? {
-        guard let drive else { return nil }
-        let flash = flashBytes(way) / drive.bytesPerSecondMax
-        return max(flash, memoryBytesPerSecond.map { way.touchedBytes / $0 } ?? 0)
-    }
-
-    /// Whether a token takes less time one way than another; where computing bounds both, or no
-    /// speed is known, whether it keeps the drive less busy.
-    package func prefers(_ way: NeuronWay, to other: NeuronWay) -> Bool {
-        if let mine = seconds(way), let its = seconds(other), mine != its { return mine < its }
-        return flashBytes(way) < flashBytes(other)
-    }
-}
 
 /// One way of decoding a token, and what it is expected to move.
 package struct NeuronWay: Sendable, Equatable {
@@ -56,31 +12,49 @@ package struct NeuronWay: Sendable, Equatable {
     /// From flash bundle by bundle, and in how many reads.
     package let fetchedBytes: Double
     package let fetchedReads: Double
-    /// Bytes of weights that are computed on.
+    /// Layers that wait for reads of their own.
+    package let fetchingLayers: Double
+    /// How what is streamed is read; nil is as the drive likes it best.
+    package let streamedReads: StreamedReads?
+    /// Bytes of matrices that are computed on.
     package let touchedBytes: Double
+    /// The same of neurons by themselves, and of predictors.
+    package let neuronBytes: Double
 
     /// From flash for each token.
     package var bytes: Double { streamedBytes + fetchedBytes }
 
     package init(
-        mode: SparseMode, streamedBytes: Double, fetchedBytes: Double, fetchedReads: Double,
-        touchedBytes: Double
+        mode: SparseMode, streamedBytes: Double, fetchedBytes: Double = 0,
+        fetchedReads: Double = 0, fetchingLayers: Double = 0, streamedReads: StreamedReads? = nil,
+        touchedBytes: Double, neuronBytes: Double = 0
     ) {
         self.mode = mode
         self.streamedBytes = streamedBytes
         self.fetchedBytes = fetchedBytes
         self.fetchedReads = fetchedReads
+        self.fetchingLayers = fetchingLayers
+        self.streamedReads = streamedReads
         self.touchedBytes = touchedBytes
+        self.neuronBytes = neuronBytes
     }
 
     /// Streaming everything that does not stay.
     package init(streaming plan: WeightPlan) {
-        mode = .off
-        streamedBytes =
-            plan.units.filter { $0.pinnedOffset == nil }.reduce(0) { $0 + $1.footprint }.asDouble
-        fetchedBytes = 0
-        fetchedReads = 0
-        touchedBytes = plan.denseBytes.asDouble
+        self.init(
+            mode: .off,
+            streamedBytes: plan.units.filter { $0.pinnedOffset == nil }
+                .reduce(0) { $0 + $1.footprint }.asDouble,
+            streamedReads: StreamedReads(plan, plan.units), touchedBytes: plan.denseBytes.asDouble)
+    }
+
+    /// The same with `bytes` more in long reads, and `touched` more to compute on.
+    package func adding(streamed bytes: Double, touched: Double) -> Self {
+        Self(
+            mode: mode, streamedBytes: streamedBytes + bytes, fetchedBytes: fetchedBytes,
+            fetchedReads: fetchedReads, fetchingLayers: fetchingLayers,
+            streamedReads: streamedReads, touchedBytes: touchedBytes + touched,
+            neuronBytes: neuronBytes)
     }
 
     /// Fetching neurons as `plan` says; nil where it fetches none.
@@ -88,13 +62,14 @@ package struct NeuronWay: Sendable, Equatable {
     /// - Parameters:
     ///   - rates: how often neurons fire.
     ///   - small: how what is needed is read.
+    ///   - predictorBytes: of what each token's prediction computes on.
     package init?(
         fetching plan: WeightPlan, _ manifest: PackedManifest, rates: FiringRates,
-        _ small: NeuronReads
+        _ small: NeuronReads, predictorBytes: Int = 0
     ) {
         guard let sparse = plan.sparse, let layers = manifest.neurons else { return nil }
         let decoded = plan.units.indices.filter { plan.isDecoded($0, manifest) }
-        var (bytes, reads, touched) = (0.0, 0.0, 0.0)
+        var (bytes, reads, layersWaiting, neuronBytes) = (0.0, 0.0, 0.0, 0.0)
         for (index, layer) in layers.enumerated() {
             let fetch = rates.fetch(
                 layer, index: index, mode: sparse.mode, windowRows: sparse.windowRows[index])
@@ -102,15 +77,39 @@ package struct NeuronWay: Sendable, Equatable {
             let expected = small.expected(fetch, layer, part, slotBytes: sparse.slotBytes)
             reads += expected.reads
             bytes += expected.bytes
-            touched += fetch.computed * part.count.asDouble
+            layersWaiting += min(1, expected.reads)
+            neuronBytes += fetch.computed * part.count.asDouble
         }
-        mode = sparse.mode
-        streamedBytes =
-            decoded.filter { plan.units[$0].pinnedOffset == nil }
-            .reduce(0) { $0 + plan.units[$1].footprint }.asDouble
-        fetchedBytes = bytes
-        fetchedReads = reads
-        touchedBytes = touched + decoded.reduce(0) { $0 + plan.units[$1].footprint }.asDouble
+        self.init(
+            mode: sparse.mode,
+            streamedBytes: decoded.filter { plan.units[$0].pinnedOffset == nil }
+                .reduce(0) { $0 + plan.units[$1].footprint }.asDouble,
+            fetchedBytes: bytes, fetchedReads: reads, fetchingLayers: layersWaiting,
+            streamedReads: StreamedReads(plan, decoded.map { plan.units[$0] }),
+            touchedBytes: decoded.reduce(0) { $0 + plan.units[$1].footprint }.asDouble,
+            neuronBytes: neuronBytes + predictorBytes.asDouble)
+    }
+}
+
+/// Long reads into a ring: of extents, one to a slot.
+package struct StreamedReads: Sendable, Equatable {
+    /// Bytes of one, in the mean.
+    package let readBytes: Int
+    /// Under way at once: as many as there are slots beside the one that is computed on and the one
+    /// that came and waits for that.
+    package let depth: Int
+
+    package init(readBytes: Int, depth: Int) {
+        self.readBytes = readBytes
+        self.depth = depth
+    }
+
+    /// Nil where nothing of `units` is streamed.
+    init?(_ plan: WeightPlan, _ units: [DenseUnit]) {
+        let streamed = units.filter { $0.pinnedOffset == nil }
+        guard !streamed.isEmpty else { return nil }
+        readBytes = streamed.reduce(0) { $0 + $1.footprint } / streamed.count
+        depth = max(1, plan.ringSlotCount - 2)
     }
 }
 

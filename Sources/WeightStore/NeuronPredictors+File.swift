@@ -8,7 +8,9 @@ package import ModelFormat
 
 extension NeuronPredictors {
     private static let magic = Array("SLPREDIC".utf8)
-    private static let version: UInt32 = 1
+    private static let version: UInt32 = 2
+    /// Without ``Report/decoding``: in its place is what another choice of neurons cost.
+    private static let versionOfUnknownLoss: UInt32 = 1
     private static let digestBytesMax: UInt32 = 256
     private static let layersMax: UInt32 = 4096
     private static let widthMax: UInt32 = 1 << 20
@@ -26,7 +28,9 @@ extension NeuronPredictors {
         writer.add([threshold] + thresholds)
         writer.add(UInt32(report.tokens))
         writer.add(UInt32(report.heldOutTokens))
-        writer.add([report.recallTarget, report.loss, report.predictedLoss])
+        writer.add([report.recallTarget, report.loss])
+        writer.add(UInt32(report.decoding?.tokens ?? 0))
+        writer.add([report.decoding?.loss ?? 0, report.decoding?.predictedLoss ?? 0])
         writer.add(UInt32(layers.count))
         for layer in layers { writer.add(layer) }
         writer.addChecksum()
@@ -46,7 +50,7 @@ extension NeuronPredictors {
         try reader.checkSum()
         try reader.expect(Self.magic, "predictors of neurons")
         let version = try reader.word()
-        guard version == Self.version else {
+        guard [Self.version, Self.versionOfUnknownLoss].contains(version) else {
             throw reader.error("version \(Self.version)", found: "\(version)")
         }
         let length = try reader.number(in: 0...Self.digestBytesMax, "bytes of a digest")
@@ -63,13 +67,7 @@ extension NeuronPredictors {
         neuronsPerBundle = try reader.number(in: 1...Self.neuronsMax, "neurons per bundle")
         threshold = try reader.float()
         thresholds = try reader.floats(Self.thresholdCount)
-        var report = Report()
-        report.tokens = try reader.number(in: 0...UInt32.max, "tokens")
-        report.heldOutTokens = try reader.number(in: 0...UInt32.max, "tokens")
-        report.recallTarget = try reader.float()
-        report.loss = try reader.float()
-        report.predictedLoss = try reader.float()
-        self.report = report
+        report = try reader.report(hasDecoding: version == Self.version)
         let count = try reader.number(in: 1...Self.layersMax, "layers")
         guard count == hyperparameters.layerCount else {
             throw reader.error("\(hyperparameters.layerCount) layers", found: "\(count)")
@@ -200,6 +198,27 @@ extension ByteReader {
             throw error("\(range.lowerBound) to \(range.upperBound) \(what)", found: "\(value)")
         }
         return Int(value)
+    }
+
+    fileprivate mutating func report(
+        hasDecoding: Bool
+    ) throws(FormatError) -> NeuronPredictors.Report {
+        var report = NeuronPredictors.Report()
+        report.tokens = try number(in: 0...UInt32.max, "tokens")
+        report.heldOutTokens = try number(in: 0...UInt32.max, "tokens")
+        report.recallTarget = try float()
+        report.loss = try float()
+        guard hasDecoding else {
+            _ = try float()
+            return report
+        }
+        let tokens = try number(in: 0...UInt32.max, "tokens")
+        let (loss, predictedLoss) = (try float(), try float())
+        if tokens > 0 {
+            report.decoding = NeuronPredictors.Decoding(
+                tokens: tokens, loss: loss, predictedLoss: predictedLoss)
+        }
+        return report
     }
 
     fileprivate mutating func rank(_ width: Int) throws(FormatError) -> Int {

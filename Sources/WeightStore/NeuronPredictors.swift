@@ -2,6 +2,7 @@
 // of which neurons fire, and an order in which neurons that fire together are neighbours. Made by
 // `sluice calibrate`; NeuronPredictors+File.swift reads and writes it.
 
+internal import LinuxSystem
 package import ModelFormat
 
 /// Predictors for every layer of one model.
@@ -21,7 +22,7 @@ package struct NeuronPredictors: Sendable, Equatable {
     /// The same for the recalls 0.80 ... 0.99, all layers together.
     package let thresholds: [Float]
     /// What was measured on the held-out tokens.
-    package let report: Report
+    package var report: Report
     package let layers: [LayerPredictor]
 
     /// Where a packed file's predictors are kept: beside it.
@@ -51,12 +52,32 @@ package struct NeuronPredictors: Sendable, Equatable {
         package var tokens = 0
         package var heldOutTokens = 0
         package var recallTarget: Float = 0
-        /// Mean negative natural-log likelihood of the held-out tokens, all neurons computed and
-        /// only predicted ones.
+        /// Mean negative natural-log likelihood of the held-out tokens, all neurons computed.
         package var loss: Float = 0
-        package var predictedLoss: Float = 0
+        /// What predicting costs; nil where nobody measured it, as in files of version 1.
+        package var decoding: Decoding?
 
         package init() {}
+    }
+
+    /// The same tokens with all neurons and as predicted mode decodes them, one by one: with its
+    /// threshold that follows what is missed, its prices of reads, and who is in memory.
+    package struct Decoding: Sendable, Equatable {
+        package let tokens: Int
+        /// Mean negative natural-log likelihoods.
+        package let loss: Float
+        package let predictedLoss: Float
+
+        package init(tokens: Int, loss: Float, predictedLoss: Float) {
+            self.tokens = tokens
+            self.loss = loss
+            self.predictedLoss = predictedLoss
+        }
+
+        /// By what share perplexity is higher than with all neurons; below 0 where it is lower.
+        package var perplexityLoss: Double {
+            Mathematics.exponential(Double(predictedLoss) - Double(loss)) - 1
+        }
     }
 }
 

@@ -51,7 +51,7 @@ struct BenchCommand: ParsableCommand {
         guard (1...1000).contains(runs) else {
             throw ValidationError("--runs is between 1 and 1000")
         }
-        if ladder.ladder, model.engine.resident || model.engine.sparse != nil || warm {
+        if ladder.ladder, model.engine.resident || model.engine.sparse ?? .auto != .auto || warm {
             throw ValidationError(
                 "--ladder does not go with --resident, --sparse and --warm: it sets them itself")
         }
@@ -60,10 +60,10 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let path = try model.packedPath()
         var options = try model.engine.options()
-        options.contextTokens = options.contextTokens ?? prompt + generate
-        guard options.contextTokens ?? 0 >= prompt + generate else {
-            throw ValidationError("--context does not hold --prompt and --generate")
+        if options.contextTokensWanted ?? 0 < prompt + generate {
+            options.contextTokens = options.contextTokens ?? prompt + generate
         }
+        try check(context: options.contextTokens ?? .max)
         var plan = BenchmarkPlan()
         plan.promptTokens = prompt
         plan.generatedTokens = generate
@@ -88,6 +88,12 @@ struct BenchCommand: ParsableCommand {
         Terminal.line(json ? try report.json() : report.text())
     }
 
+    private func check(context: Int) throws {
+        guard context >= prompt + generate else {
+            throw ValidationError("--context does not hold --prompt and --generate")
+        }
+    }
+
     private func tokens(of text: String, _ path: String) throws -> [TokenID] {
         let count = prompt + generate
         let tokens = try TextTokens.of(TextInput.read(text), path: path, count: count + 1)
@@ -101,6 +107,8 @@ struct BenchCommand: ParsableCommand {
         _ path: String, _ options: ModelOptions, _ plan: BenchmarkPlan
     ) throws -> BenchmarkSubject {
         let instance = try ModelInstance(path: path, options: options)
+        // A profile's may not fit as a whole.
+        try check(context: instance.contextTokens)
         instance.pinComputingThread()
         let benchmark = Benchmark(model: instance, plan: plan)
         let runs = try trace.recording(instance) { try benchmark.run() }

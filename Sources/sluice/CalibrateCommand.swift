@@ -6,6 +6,7 @@ internal import Calibration
 internal import DaemonCore
 internal import Glibc
 internal import LinuxSystem
+internal import ModelFiles
 internal import ModelFormat
 internal import Packing
 internal import Scheduling
@@ -52,12 +53,24 @@ struct CalibrateCommand: ParsableCommand {
     }
 
     func run() throws {
-        let bytes = try TextInput.read(text)
+        let path = try model.packedPath()
+        let learned = try learn(TextInput.read(text))
+        // The model is gone by now: its memory serves this.
+        guard var predictors = learned.predictors else { return }
+        try measure(&predictors, learned.tokens, path)
+        report(predictors, path: NeuronPredictors.path(of: path))
+    }
+
+    /// Predictors and thresholds, both saved; predictors are nil for models that need none.
+    private func learn(
+        _ bytes: [UInt8]
+    ) throws -> (predictors: NeuronPredictors?, tokens: [TokenID]) {
         let instance = try model.open {
             $0.prefillChunkTokens = Self.rowsPerStep
             $0.logitsRowsMax = Self.rowsPerStep
             // The model as it is.
             $0.activationSparsity = nil
+            $0.sparse = .off
         }
         let tokens = instance.tokenizer.encode(utf8: bytes, addSpecial: true, parseSpecial: true)
         let bar = CalibrationBar()
@@ -68,10 +81,26 @@ struct CalibrateCommand: ParsableCommand {
             bar.clear()
             if let predictors { try save(predictors, orders: orders, instance) }
             if let measured { try save(measured.thresholds, measured.points, instance) }
+            return (predictors, tokens)
         } catch {
             bar.clear()
             throw error
         }
+    }
+
+    /// What predicting costs, as decoding does it; stated in the predictors' file from then on.
+    private func measure(
+        _ predictors: inout NeuronPredictors, _ tokens: [TokenID], _ path: String
+    ) throws {
+        let manifest = try PackedModel(source: FileByteSource(path: path)).manifest
+        guard manifest.neurons != nil else { return }
+        let bar = CalibrationBar()
+        defer { bar.clear() }
+        let quality = DecodingQuality(path: path, options: try model.engine.options()) {
+            bar.show($0)
+        }
+        predictors.report.decoding = try quality.measure(calibratedWith: tokens)
+        try predictors.save(besides: path, digest: manifest.source.digest)
     }
 
     /// Nil for models whose neurons never stay silent by themselves.
@@ -105,7 +134,6 @@ struct CalibrateCommand: ParsableCommand {
                 to: instance.path, orders: orders, processID: getpid())
         }
         try predictors.save(besides: instance.path, digest: instance.manifest.source.digest)
-        report(predictors, path: NeuronPredictors.path(of: instance.path))
     }
 
     private func save(
@@ -137,14 +165,21 @@ struct CalibrateCommand: ParsableCommand {
         }
         Terminal.write(Terminal.table(rows))
         let report = predictors.report
-        let (all, predicted) = (
-            Mathematics.exponential(Double(report.loss)),
-            Mathematics.exponential(Double(report.predictedLoss))
-        )
         Terminal.line(
-            "perplexity  \(Self.number(all)) with all neurons, \(Self.number(predicted)) with "
-                + "predicted ones (\(report.heldOutTokens) tokens held out of "
+            "perplexity  \(Self.number(Mathematics.exponential(Double(report.loss)))) "
+                + "(\(report.heldOutTokens) tokens held out of "
                 + "\(report.tokens + report.heldOutTokens))")
+        if let decoding = report.decoding {
+            let (all, predicted) = (
+                Mathematics.exponential(Double(decoding.loss)),
+                Mathematics.exponential(Double(decoding.predictedLoss))
+            )
+            let loss = (decoding.perplexityLoss * 10_000).rounded() / 100
+            Terminal.line(
+                "predicted   \(Self.number(predicted)) instead of \(Self.number(all)) "
+                    + "(\(decoding.tokens) of them decoded one by one): \(loss) % more, which "
+                    + "quality_loss_max is compared with")
+        }
         Terminal.line("written     \(path), \(ByteSize.format(UInt64(predictors.byteCount)))")
     }
 
@@ -169,6 +204,7 @@ struct CalibrateCommand: ParsableCommand {
         case .format(let cause): ExitStatus(cause).rawValue
         case .system(let cause): ExitStatus(cause).rawValue
         case .evaluation(let cause): ExitStatus(cause).rawValue
+        case .load(let cause): ExitStatus(cause).rawValue
         }
     }
 }

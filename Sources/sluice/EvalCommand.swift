@@ -39,9 +39,9 @@ struct EvalCommand: ParsableCommand {
     func run() throws {
         let bytes = try input.textBytes()
         // Neurons are predicted, and left out, token by token; a prompt reads all of them.
-        let engine = model.engine
+        let options = try model.engine.options()
         let isByToken =
-            engine.sparse == .predicted || (engine.activationSparsity != nil && !engine.resident)
+            options.mayPredict || (options.activationSparsity != nil && !options.isResident)
         let rows = isByToken ? 1 : Self.rowsPerStep
         let instance = try model.open {
             $0.prefillChunkTokens = rows

@@ -64,7 +64,19 @@ struct ListCommand: ParsableCommand {
             buffer.writeStaticString(index > 0 ? ",{\"name\":" : "{\"name\":")
             buffer.writeJSON(model.name)
             buffer.writeString(",\"file_bytes\":\(model.fileBytes),")
-            buffer.writeString("\"modified\":\(model.modified),\"loaded\":\(model.isLoaded)}")
+            buffer.writeString("\"modified\":\(model.modified),\"loaded\":\(model.isLoaded)")
+            if let loaded = model.loaded {
+                buffer.writeString(
+                    ",\"reads\":\"\(loaded.reads.rawValue)\",\"context_tokens\":"
+                        + "\(loaded.contextTokens),\"kv_bits\":\(loaded.keyValueBits)")
+                if let reason = loaded.readsReason {
+                    buffer.writeStaticString(",\"reads_because\":")
+                    buffer.writeJSON(reason)
+                }
+                buffer.writeStaticString(",\"context_because\":")
+                buffer.writeJSON(loaded.contextReason)
+            }
+            buffer.writeStaticString("}")
         }
         buffer.writeStaticString("]}")
         return String(buffer: buffer)
@@ -98,8 +110,18 @@ struct RunningCommand: ParsableCommand {
         let models = try daemon.connect().models().filter(\.isLoaded)
         if json { return Terminal.line(ListCommand.json(models)) }
         let cells = models.map { model in
-            [model.name, model.architecture ?? "", ByteSize.format(model.fileBytes)]
+            [
+                model.name, model.architecture ?? "", ByteSize.format(model.fileBytes),
+                model.loaded?.reads.rawValue ?? "",
+                model.loaded.map { "\($0.contextTokens)" } ?? "",
+                model.loaded.map { "\($0.keyValueBits) bits" } ?? ""
+            ]
         }
-        Terminal.write(Terminal.table([["NAME", "ARCHITECTURE", "SIZE"]] + cells))
+        let heads = ["NAME", "ARCHITECTURE", "SIZE", "READS", "CONTEXT", "KV"]
+        Terminal.write(Terminal.table([heads] + cells))
+        for loaded in models.compactMap(\.loaded) {
+            if let reason = loaded.readsReason { Terminal.line("neurons: \(reason)") }
+            Terminal.line("context: \(loaded.contextReason)")
+        }
     }
 }

@@ -3,7 +3,6 @@
 internal import ArgumentParser
 internal import DaemonCore
 internal import Glibc
-internal import Kernels
 internal import LinuxSystem
 internal import ModelFiles
 internal import ModelFormat
@@ -49,7 +48,18 @@ extension LibraryOptions {
 }
 
 extension VerificationPolicy: ExpressibleByArgument {}
-extension SparseMode: ExpressibleByArgument {}
+extension Profile.Weights.Sparse: ExpressibleByArgument {}
+
+/// A share of neurons, or `off`.
+struct ActivationSparsity: ExpressibleByArgument {
+    /// Nil is off.
+    let share: Float?
+
+    init?(argument: String) {
+        share = Float(argument)
+        guard argument == "off" || share.map({ $0 > 0 && $0 < 1 }) == true else { return nil }
+    }
+}
 
 extension SpeculationPolicy: ExpressibleByArgument {
     public init?(argument: String) { self.init(argument) }
@@ -63,18 +73,21 @@ struct EngineArguments: ParsableArguments {
     @Option(help: ArgumentHelp("Threads that compute.", valueName: "n"))
     var threads: Int?
 
-    @Option(help: ArgumentHelp("Positions of the KV cache.", valueName: "n"))
+    @Option(
+        name: [.customLong("context"), .customLong("context-tokens")],
+        help: ArgumentHelp("Positions of the KV cache.", valueName: "n"))
     var context: Int?
 
     @Option(
         help: ArgumentHelp(
             "Bits of a number in the KV cache: 32 is exact, 16 saves memory.", valueName: "32|16"))
-    var kvBits = 32
+    var kvBits: Int?
 
     @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
     var profile: String?
 
     @Option(
+        name: [.customLong("prefetch-max"), .customLong("prefetch")],
         help: ArgumentHelp(
             "Expert reads under way beyond which none is made ahead of demand; 0 makes none.",
             valueName: "n"))
@@ -94,19 +107,27 @@ struct EngineArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Neurons of an activation-sparse model to read: all, those that fire, or those "
-                + "predicted (lossy). Unset: what promises to read least exactly.",
-            valueName: "off|exact|predicted"))
-    var sparse: SparseMode?
+                + "predicted (lossy). auto: what is expected to take least time, of what "
+                + "--quality-loss-max allows.",
+            valueName: "auto|off|exact|predicted"))
+    var sparse: Profile.Weights.Sparse?
+
+    @Option(
+        help: ArgumentHelp(
+            "By what share perplexity may be higher, as calibration states it, where --sparse is "
+                + "auto; 0 is not at all.",
+            valueName: "share"))
+    var qualityLossMax: Float?
 
     @Option(
         help: ArgumentHelp(
             "The share of neurons that count as silent, each layer's weakest (lossy), such as "
                 + "0.5; sluice calibrate finds out which.",
-            valueName: "share"))
-    var activationSparsity: Float?
+            valueName: "off|share"))
+    var activationSparsity: ActivationSparsity?
 
     @Option(help: "Compare weights with their checksums on the first read, or always.")
-    var verify = VerificationPolicy.first
+    var verify: VerificationPolicy?
 
     @Flag(help: "Everything in memory, without a limit.")
     var resident = false
@@ -119,7 +140,7 @@ struct EngineArguments: ParsableArguments {
             throw ValidationError("--threads is between 1 and 1024")
         }
         if let prefetch, !(0...64).contains(prefetch) {
-            throw ValidationError("--prefetch is between 0 and 64")
+            throw ValidationError("--prefetch-max is between 0 and 64")
         }
         if let readSecondsMax, !(1...3600).contains(readSecondsMax) {
             throw ValidationError("--read-seconds-max is between 1 and 3600")
@@ -127,10 +148,10 @@ struct EngineArguments: ParsableArguments {
         if let context, !(1...1 << 22).contains(context) {
             throw ValidationError("--context is between 1 and 4194304")
         }
-        if let activationSparsity, !(activationSparsity > 0 && activationSparsity < 1) {
-            throw ValidationError("--activation-sparsity is between 0 and 1")
+        if let qualityLossMax, !(0...1).contains(qualityLossMax) {
+            throw ValidationError("--quality-loss-max is between 0 and 1")
         }
-        guard kvBits == 32 || kvBits == 16 else {
+        guard [nil, 32, 16].contains(kvBits) else {
             throw ValidationError("--kv-bits is 32 or 16")
         }
         if resident && memory != nil {
@@ -140,9 +161,9 @@ struct EngineArguments: ParsableArguments {
 
     /// Whether any of these was given.
     var isGiven: Bool {
-        memory != nil || threads != nil || context != nil || kvBits != 32 || profile != nil
-            || resident || prefetch != nil || speculate != nil || sparse != nil || verify != .first
-            || activationSparsity != nil || readSecondsMax != nil
+        memory != nil || threads != nil || context != nil || kvBits != nil || profile != nil
+            || resident || prefetch != nil || speculate != nil || sparse != nil || verify != nil
+            || activationSparsity != nil || qualityLossMax != nil || readSecondsMax != nil
     }
 
     func options() throws -> ModelOptions {
@@ -159,11 +180,12 @@ struct EngineArguments: ParsableArguments {
         if let readSecondsMax {
             options.flash.stallNanosecondsMax = UInt64(readSecondsMax) * 1_000_000_000
         }
-        options.sparse = sparse
-        options.activationSparsity = activationSparsity
+        if let sparse { options.sparse = sparse.mode }
+        if let activationSparsity { options.activationSparsity = activationSparsity.share }
+        if let qualityLossMax { options.qualityLossMax = Double(qualityLossMax) }
         if let speculate { options.speculation = speculate }
-        options.verification = verify
-        options.kvElement = kvBits == 16 ? .half : .float
+        if let verify { options.verification = verify }
+        if let kvBits { options.keyValueBits = kvBits }
         options.onNotice = { Terminal.complain($0) }
         options.flash.tuner = DriveTuner(
             file: MeasurementsFile(path: Places().measurements), fixed: profile.flash,

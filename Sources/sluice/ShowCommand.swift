@@ -32,7 +32,7 @@ struct ShowCommand: ParsableCommand {
         describeBudget(sizing, packed)
         let speeds = options.flash.tuner?.speeds(forFile: path) ?? MachineSpeeds()
         for way in sizing.neuronWays { describe(way, speeds) }
-        describeSpeed(SpeedPrediction(sizing, packed.manifest), path)
+        describeSpeed(SpeedPrediction(sizing, packed.manifest), speeds)
     }
 
     private func describe(_ packed: PackedModel) {
@@ -91,7 +91,8 @@ struct ShowCommand: ParsableCommand {
         if !model.engine.resident {
             Terminal.line(Self.row("limit", MemoryBudget.mebibytes(sizing.budget.limitBytes)))
         }
-        Terminal.line(Self.row("context", "\(sizing.contextTokens) tokens at once"))
+        Terminal.line(
+            Self.row("context", "\(sizing.contextTokens) tokens at once: \(sizing.contextReason)"))
         let total = sizing.plan.denseBytes
         let experts = packed.manifest.experts.reduce(0) { $0 + $1.count }
         let verdict =
@@ -126,39 +127,32 @@ struct ShowCommand: ParsableCommand {
             let fetched = ByteSize.format(UInt64(way.fetchedBytes))
             parts.append("\(fetched) of it in \(Int(way.fetchedReads.rounded())) reads")
         }
-        if let seconds = speeds.seconds(way) {
-            parts.append("\((seconds * 10000).rounded() / 10) ms")
-        }
+        if let seconds = speeds.seconds(way) { parts.append(Self.milliseconds(seconds)) }
         if way.mode == .predicted { parts.append("lossy: --sparse predicted") }
         Terminal.line(Self.row("  " + name, parts.joined(separator: ", ")))
     }
 
     /// A prediction from what `sluice tune` or the daemon measured; it measures nothing itself.
-    private func describeSpeed(_ prediction: SpeedPrediction, _ path: String) {
-        var known = Measurements()
-        do {
-            known = try MeasurementsFile(path: Places().measurements).read()
-        } catch {
-            Terminal.complain("kept measurements are not used: \(error)")
-        }
-        let device = try? BlockDevice.holding(path)
-        let drive = device.flatMap { known.drive($0) }?.profile.bytesPerSecondMax
+    private func describeSpeed(_ prediction: SpeedPrediction, _ speeds: MachineSpeeds) {
         let isStreamed = !model.engine.resident && prediction.readsWeights
-        let memory = known.memory?.bytesPerSecond
+        let (drive, memory) = (speeds.drive, speeds.memoryBytesPerSecond)
         guard isStreamed ? drive != nil : memory != nil,
-            let speed = prediction.tokensPerSecond(
-                flashBytesPerSecond: isStreamed ? drive : nil, memoryBytesPerSecond: memory)
+            let seconds = speeds.seconds(prediction.way)
         else {
             Terminal.line(Self.row("expected", "unknown: run sluice tune"))
             return
         }
-        let tenths = (speed * 10).rounded() / 10
+        let tenths = (10 / seconds).rounded() / 10
         Terminal.line(
-            Self.row("expected", "at most \(tenths) tokens/s generating (a prediction)"))
+            Self.row(
+                "expected",
+                "\(tenths) tokens/s generating, \(Self.milliseconds(seconds)) a token (a prediction)"
+            ))
         var reasons: [String] = []
         if isStreamed, let drive {
             let read = ByteSize.format(UInt64(prediction.flashBytesPerToken))
-            reasons.append("\(read) from flash for each token at \(Self.rate(drive))")
+            let rate = drive.bytesPerSecond(prediction.way.streamedReads)
+            reasons.append("\(read) from flash for each token, long reads at \(Self.rate(rate))")
         }
         if let memory {
             let touched = ByteSize.format(UInt64(prediction.weightBytesPerToken))
@@ -170,6 +164,10 @@ struct ShowCommand: ParsableCommand {
             Terminal.line(
                 Self.row("", "\(percent) % of experts found in memory, if all are as likely"))
         }
+    }
+
+    private static func milliseconds(_ seconds: Double) -> String {
+        "\((seconds * 10_000).rounded() / 10) ms"
     }
 
     private static func rate(_ bytesPerSecond: Double) -> String {

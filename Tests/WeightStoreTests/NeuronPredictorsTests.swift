@@ -18,6 +18,23 @@ import WeightStore
         #expect(read.rankMax == 96 && read.neuronsMax == Self.neurons)
     }
 
+    /// What predicting costs is stated, or not known: version 1 measured another choice of neurons.
+    @Test func lossIsStatedOrUnknown() throws {
+        var predictors = Self.random(seed: 6)
+        #expect(try Self.read(predictors.encoded(digest: Self.digest)).report.decoding == nil)
+        var first = Array(predictors.encoded(digest: Self.digest).dropLast(4))
+        first[8] = 1
+        // Recall and loss, then one more loss instead of a number and two losses.
+        let after = 8 + 8 + Self.digest.utf8.count + 4 * (2 + 1 + 20 + 4)
+        first.removeSubrange(after..<after + 8)
+        #expect(try Self.read(Self.sealed(first)) == predictors)
+        predictors.report.decoding = NeuronPredictors.Decoding(
+            tokens: 9, loss: 1.5, predictedLoss: 1.625)
+        let read = try Self.read(predictors.encoded(digest: Self.digest))
+        #expect(read == predictors)
+        #expect(abs(try #require(read.report.decoding).perplexityLoss - 0.1331) < 1e-4)
+    }
+
     @Test func filesBesideTheModelComeBack() throws {
         let packed = "/tmp/sluice-predictors-\(getpid())-\(UInt64.random(in: 0..<(.max)))"
         let path = NeuronPredictors.path(of: packed)
@@ -66,10 +83,10 @@ import WeightStore
         #expect(Self.refusal(changed { _ in }) == nil)
         #expect(Self.refusal(changed { $0.append(0) }) != nil)
         // Version, and the digest's length.
-        #expect(Self.refusal(changed { $0[8] = 2 }) != nil)
+        #expect(Self.refusal(changed { $0[8] = 3 }) != nil)
         #expect(Self.refusal(changed { $0[15] = 0xff }) != nil)
         // The first layer's neurons, ranks and first offset follow the layers' number.
-        let start = 8 + 8 + Self.digest.utf8.count + 4 * (2 + 1 + 20 + 5 + 1)
+        let start = 8 + 8 + Self.digest.utf8.count + 4 * (2 + 1 + 20 + 7 + 1)
         for word in 0..<3 {
             #expect(Self.refusal(changed { $0[start + 4 * word] ^= 1 }) != nil, "word \(word)")
         }
