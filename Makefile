@@ -1,9 +1,6 @@
 # Everything that is done with this repository. `make demo` and `make test` are the two to know.
 
 SWIFT = swift
-# Tests and programs share one release build: `swift test` would otherwise compile for @testable
-# imports, which nothing here uses, and `swift build` would compile everything again.
-TEST_FLAGS = -c release --disable-testable-imports
 SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test test-cross-kernels lint build bench format clean
@@ -19,8 +16,10 @@ help:
 demo: build
 	@scripts/demo.sh
 
+# Tests and programs share one release build: `swift test` would otherwise compile for @testable
+# imports, which nothing here uses, and `swift build` would compile everything again.
 test: install-test-packages lint test-cross-kernels
-	$(SWIFT) test $(TEST_FLAGS)
+	@scripts/test.sh
 
 # The C kernels of every instruction set, aarch64's under emulation.
 test-cross-kernels:

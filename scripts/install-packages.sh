@@ -1,6 +1,7 @@
 #!/bin/bash
 # Install the Debian packages that building needs, or with the argument `test` those that testing
-# needs as well, if any is missing. Asks apt only then, through sudo when not root.
+# needs as well, if any is missing. Asks apt only then, through sudo when not root, and says first
+# how much it is.
 set -euo pipefail
 
 packages=(libopenblas-dev liburing-dev pkg-config curl)
@@ -18,11 +19,14 @@ if [ ${#missing[@]} -eq 0 ]; then
     exit 0
 fi
 
-echo "Installing ${missing[*]}" >&2
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
-"${as_root[@]}" apt-get update --quiet
+"${as_root[@]}" apt-get update --quiet --quiet
+# What it will take is said before it is taken.
+echo "Installing ${missing[*]}" >&2
+"${as_root[@]}" apt-get install --assume-no --no-install-recommends "${missing[@]}" |
+    grep -E '^(Need to get|After this operation)' >&2 || true
 "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
     apt-get install --quiet --yes --no-install-recommends "${missing[@]}"

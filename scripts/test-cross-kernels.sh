@@ -79,6 +79,6 @@ for name in "${names[@]}"; do
     fi
     [ "$result" = passed ] || status=1
     echo "test-cross-kernels: $name: $result"
-    sed 's/^/    /' "$build/$name.out"
+    [ "$result" = passed ] || sed 's/^/    /' "$build/$name.out"
 done
 exit "$status"

@@ -1,0 +1,73 @@
+#!/bin/bash
+# Run every Swift test and say little: how far it is, each failure with its text, what was skipped
+# and why, and the runner's own last line. The whole output is kept in a file, whose name is said.
+#
+#   scripts/test.sh [ARGUMENT...]    arguments of `swift test`, such as --filter KernelsTests
+#
+# Ends as `swift test` does. SLUICE_TEST_LOG=file keeps the output elsewhere than .build/test.log.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+export LC_ALL=C.UTF-8
+
+log=${SLUICE_TEST_LOG:-.build/test.log}
+mkdir -p "$(dirname "$log")"
+
+# Lines of the runner begin with a sign: passed, failed, skipped. What follows a failure's line and
+# begins with none is its text. Each test reports at most once a failure's sign as its ending.
+summarize() {
+    awk '
+    function finish_build() {
+        if (building) { building = 0; print "built; testing"; fflush() }
+    }
+    /^\[[0-9]+\/[0-9]+\] / {
+        if (++compiled % 50 == 1) {
+            building = 1
+            sub(/\].*/, "]")
+            print "building " $0
+            fflush()
+        }
+        next
+    }
+    /: error: |^error: / { print; fflush(); next }
+    /^◇ Test run started/ { finish_build(); next }
+    /^✔ Test run with |^✘ Test run with / { last = $0; next }
+    /^✔ Test / {
+        in_failure = 0
+        if (++passed % 100 == 0) { print passed " tests passed"; fflush() }
+        next
+    }
+    /^✘ (Test|Suite) .* recorded an issue/ { in_failure = 1; print; fflush(); next }
+    /^✘ Test .* failed after/ {
+        in_failure = 0
+        failed[++failures] = $0
+        next
+    }
+    /^➜ (Test|Suite) .* skipped/ {
+        in_failure = 0
+        sub(/^➜ /, "")
+        skipped[++skips] = $0
+        next
+    }
+    /^skipped: / { skipped[++skips] = "in part: " substr($0, 10); next }
+    /^(◇|✔|✘|↳|Test Suite |\t Executed)/ {
+        if (in_failure && /^↳/) { print "  " $0; fflush() } else { in_failure = 0 }
+        next
+    }
+    in_failure { print "  " $0; fflush() }
+    END {
+        if (skips) print "skipped:"
+        for (i = 1; i <= skips; i++) print "  " skipped[i]
+        if (failures) print "failed:"
+        for (i = 1; i <= failures; i++) print "  " substr(failed[i], index(failed[i], " ") + 1)
+        if (last != "") print last
+    }'
+}
+
+swift test -c release --disable-testable-imports "$@" 2>&1 | tee "$log" | summarize
+status=${PIPESTATUS[0]}
+if [ "$status" -ne 0 ] && ! grep -q '^[✔✘] Test run with ' "$log"; then
+    echo "the tests did not end; the last lines of their output:"
+    tail -n 25 "$log"
+fi
+echo "whole output: $log"
+exit "$status"
