@@ -68,6 +68,7 @@ let package = Package(
         layer("LinuxSystem", ["CLinux", "CURing"]),
         layer("ModelFormat", ["CChecksum"]),
         layer("ModelFiles", ["LinuxSystem", "ModelFormat"]),
+        layer("LineEditing", ["LinuxSystem"]),
         layer("Tokenization", ["ModelFormat"]),
 
         // Middle: computing, streaming, packing.
@@ -111,7 +112,8 @@ let package = Package(
             name: "sluice",
             dependencies: [
                 "Calibration", "DaemonCore", "HTTPInterface", "Packing", "Scheduling",
-                "Tokenization", "WeightStore", "Kernels", "LinuxSystem", "ModelFiles",
+                "LineEditing", "Tokenization", "WeightStore", "Kernels", "LinuxSystem",
+                "ModelFiles",
                 "ModelFormat", nioCore, arguments
             ],
             swiftSettings: strict, linkerSettings: standalone),
@@ -140,6 +142,7 @@ let package = Package(
 
         tests("LinuxSystem", ["LinuxSystem"]),
         tests("ModelFormat", ["ModelFormat"]),
+        tests("LineEditing", ["LineEditing"]),
         tests("Tokenization", ["Tokenization", "ModelFiles", "LinuxSystem", "ModelFormat"]),
         tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
         tests("WeightStore", ["WeightStore", "LinuxSystem", "ModelFormat"]),

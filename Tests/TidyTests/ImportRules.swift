@@ -6,7 +6,7 @@ enum ImportRules {
     static let layers: [Set<String>] = [
         ["CLinux", "CURing", "COpenBLAS", "CChecksum", "CKernels", "CPacking"],
         ["LinuxSystem", "ModelFormat"],
-        ["ModelFiles"],
+        ["ModelFiles", "LineEditing"],
         ["Tokenization", "Kernels", "WeightStore"],
         ["Inference", "Packing"],
         ["Scheduling"],

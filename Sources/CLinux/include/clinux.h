@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "clinux_terminal.h"
+
 /// O_DIRECT: its value differs between architectures.
 int clinux_o_direct(void);
 
