@@ -16,6 +16,10 @@ package struct Calibrator {
 
     private let model: ModelInstance
     private let recall: Float
+    /// Neurons whose weights fit a block of the drive.
+    private let neuronsPerBundle: Int
+    /// Bytes of a neuron's rows and column.
+    private let neuronBytes: Int
     /// Told how far it is: 0...1.
     private let onProgress: (Double) -> Void
 
@@ -35,21 +39,29 @@ package struct Calibrator {
         }
         self.model = model
         self.recall = recall
+        neuronBytes = Self.neuronBytes(model.manifest)
+        neuronsPerBundle = max(1, PackedLayout.alignment / max(1, neuronBytes))
         self.onProgress = onProgress
     }
 
     /// Calibrates with `tokens`.
     ///
+    /// - Parameter tally: gets the magnitudes of the tokens that are learned from, so that nobody
+    ///   need compute them again.
     /// - Throws: `CalibrationError`, such as for a text that is too short or for want of OpenBLAS.
-    package func calibrate(_ tokens: [TokenID]) throws(CalibrationError) -> NeuronPredictors {
+    package func calibrate(
+        _ tokens: [TokenID], tally: FiringTally? = nil
+    ) throws(CalibrationError) -> NeuronPredictors {
         guard tokens.count >= Self.tokensMin else {
             throw .tooFewTokens(found: tokens.count, needed: Self.tokensMin)
         }
         guard shape.width % 32 == 0 else { throw .oddWidth(shape.width) }
         let algebra = try LinearAlgebra(threads: model.transformer.team.memberCount)
         let split = tokens.count - tokens.count / Self.heldOutShare
-        let (samples, _) = try collect(Array(tokens[..<split]), from: 0, to: 0.3)
-        let (heldOut, loss) = try collect(Array(tokens[split...]), from: 0.3, to: 0.4)
+        let (samples, _) = try collect(
+            Array(tokens[..<split]), from: 0, to: 0.3, isScored: false, tally)
+        let (heldOut, loss) = try collect(
+            Array(tokens[split...]), from: 0.3, to: 0.4, isScored: true, nil)
         let layers = try train(samples, heldOut, algebra)
         var report = NeuronPredictors.Report()
         report.tokens = split
@@ -63,23 +75,18 @@ package struct Calibrator {
 
     private var shape: Hyperparameters { model.manifest.hyperparameters }
 
-    /// Bytes of a neuron's rows and column.
-    private var neuronBytes: Int {
+    private static func neuronBytes(_ manifest: PackedManifest) -> Int {
         let matrices: [MatrixRole] = [.feedForwardGate, .feedForwardUp]
-        let rows = matrices.compactMap { model.manifest.matrix($0, layer: 0) }
+        let rows = matrices.compactMap { manifest.matrix($0, layer: 0) }
             .map { $0.format.rowBytes(columns: $0.columns) }
         // A column is stored like a row, whether it is one already or not.
         return rows.reduce(0, +) + (rows.last ?? 0)
     }
 
-    /// Neurons whose weights fit a block of the drive.
-    private var neuronsPerBundle: Int {
-        max(1, PackedLayout.alignment / max(1, neuronBytes))
-    }
-
-    /// Runs the model over `tokens`.
+    /// Runs the model over `tokens`; the loss is 0 where it is not wanted.
     private func collect(
-        _ tokens: [TokenID], from start: Double, to end: Double
+        _ tokens: [TokenID], from start: Double, to end: Double, isScored: Bool,
+        _ tally: FiringTally?
     ) throws(CalibrationError) -> (samples: NeuronSamples, loss: Double) {
         let box = SampleBox(
             NeuronSamples(
@@ -91,11 +98,16 @@ package struct Calibrator {
             box.samples.add(
                 layer: layer, inputs: input.floats.span, projections: projections.span,
                 tokens: count)
+            tally?.add(layer: layer, projections.span, tokens: count)
             guard layer == last else { return }
             done += count
             onProgress(start + (end - start) * Double(done) / total)
         }
         defer { model.transformer.onNeurons = nil }
+        guard isScored else {
+            do { try Evaluator(model: model).compute(tokens) } catch { throw .evaluation(error) }
+            return (box.samples, 0)
+        }
         let loss = try evaluate(tokens)
         return (box.samples, loss)
     }

@@ -57,9 +57,10 @@ package struct FiringCalibrator {
 
     /// Measures with `tokens`; the model computes all its neurons afterwards.
     ///
+    /// - Parameter tally: of the tokens that are learned from, where they have been computed.
     /// - Throws: `CalibrationError`, such as for a text that is too short.
     package func calibrate(
-        _ tokens: [TokenID]
+        _ tokens: [TokenID], tally: FiringTally? = nil
     ) throws(CalibrationError) -> (thresholds: FiringThresholds, points: [SparsityPoint]) {
         guard tokens.count >= Calibrator.tokensMin else {
             throw .tooFewTokens(found: tokens.count, needed: Calibrator.tokensMin)
@@ -67,11 +68,18 @@ package struct FiringCalibrator {
         defer { model.transformer.firingThresholds = [] }
         let split = tokens.count - tokens.count / Calibrator.heldOutShare
         let heldOut = Array(tokens[split...])
-        let total = Double(split + sparsities.count * heldOut.count)
-        let measured = try measure(Array(tokens[..<split]), share: Double(split) / total)
+        let first = tally == nil ? split : 0
+        let total = Double(first + sparsities.count * heldOut.count)
+        let counted: FiringTally
+        if let tally {
+            counted = tally
+        } else {
+            counted = try measure(Array(tokens[..<split]), share: Double(split) / total)
+        }
+        let measured = try thresholds(counted)
         var points: [SparsityPoint] = []
         for sparsity in sparsities {
-            let done = Double(split + points.count * heldOut.count) / total
+            let done = Double(first + points.count * heldOut.count) / total
             points.append(try point(sparsity, measured, heldOut))
             onProgress(done + Double(heldOut.count) / total)
         }
@@ -80,17 +88,25 @@ package struct FiringCalibrator {
 
     private func measure(
         _ tokens: [TokenID], share: Double
-    ) throws(CalibrationError) -> FiringThresholds {
+    ) throws(CalibrationError) -> FiringTally {
         model.transformer.firingThresholds = []
-        let box = Box([MagnitudeTally](repeating: MagnitudeTally(), count: layers.count))
+        let tally = FiringTally(model)
         var done = 0
-        _ = try evaluate(tokens) { layer, activations, count in
-            box.value[layer].add(activations)
+        model.transformer.onNeurons = { layer, _, projections, count in
+            tally.add(layer: layer, projections.span, tokens: count)
             guard layer == layers.count - 1 else { return }
             done += count
             onProgress(share * Double(done) / Double(tokens.count))
         }
-        let quantiles = box.value.compactMap { $0.quantiles(FiringThresholds.count) }
+        defer { model.transformer.onNeurons = nil }
+        do { try Evaluator(model: model).compute(tokens) } catch { throw .evaluation(error) }
+        return tally
+    }
+
+    private func thresholds(
+        _ tally: FiringTally
+    ) throws(CalibrationError) -> FiringThresholds {
+        let quantiles = tally.layers.compactMap { $0.quantiles(FiringThresholds.count) }
         guard quantiles.count == layers.count else { throw .noConvergence }
         return FiringThresholds(quantiles: quantiles)
     }
@@ -151,19 +167,11 @@ package struct FiringCalibrator {
     private func evaluate(
         _ tokens: [TokenID], _ body: @escaping (Int, Span<Float>, Int) -> Void
     ) throws(CalibrationError) -> Double {
-        let shape = model.manifest.hyperparameters
-        let activation = shape.activation ?? shape.architecture.activation
-        let values = Box([Float]())
+        let values = Box(Activations(model))
         model.transformer.onNeurons = { layer, _, projections, count in
-            let source = projections.span
             let used = count * layers[layer].count
-            if values.value.count < used {
-                values.value = [Float](repeating: 0, count: used)
-            }
-            var span = values.value.mutableSpan
-            for index in 0..<used { span[index] = source[index] }
-            Kernels.best.activate(activation, &span, count: used)
-            let activated = values.value
+            values.value.compute(projections.span, count: used)
+            let activated = values.value.values
             body(layer, activated.span.extracting(0..<used), count)
         }
         defer { model.transformer.onNeurons = nil }
@@ -186,6 +194,48 @@ extension PackedNeuronLayer {
             ? count * self.down.rowBytes(columns: width)
             : width * self.down.rowBytes(columns: count)
         return firstMatrixBytes + count * upBytes + down
+    }
+}
+
+/// Neurons' activations from their first projections.
+struct Activations {
+    private let function: Activation
+    /// Those computed last, and maybe older ones after them.
+    private(set) var values: [Float] = []
+
+    init(_ model: ModelInstance) {
+        let shape = model.manifest.hyperparameters
+        function = shape.activation ?? shape.architecture.activation
+    }
+
+    mutating func compute(_ projections: Span<Float>, count: Int) {
+        if values.count < count { values = [Float](repeating: 0, count: count) }
+        let function = function
+        var span = values.mutableSpan
+        for index in 0..<count { span[index] = projections[index] }
+        Kernels.best.activate(function, &span, count: count)
+    }
+}
+
+/// How strongly each layer's neurons fire, counted while the model runs.
+package final class FiringTally {
+    fileprivate var layers: [MagnitudeTally]
+    private var activations: Activations
+    private let neuronCount: Int
+
+    package init(_ model: ModelInstance) {
+        neuronCount = model.manifest.hyperparameters.feedForwardWidth
+        layers = [MagnitudeTally](
+            repeating: MagnitudeTally(), count: model.manifest.hyperparameters.layerCount)
+        activations = Activations(model)
+    }
+
+    /// - Parameter projections: those of `tokens` tokens, all neurons of each, come first.
+    func add(layer: Int, _ projections: Span<Float>, tokens: Int) {
+        let used = tokens * neuronCount
+        activations.compute(projections, count: used)
+        let values = activations.values
+        layers[layer].add(values.span.extracting(0..<used))
     }
 }
 

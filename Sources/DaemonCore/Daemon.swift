@@ -121,7 +121,12 @@ package final class Daemon {
         }
         for notice in configuration.notices { log.log(.warning, notice) }
         let place = bound?.path ?? "the socket unit's socket"
-        log.log(.info, "serving", ["socket": place, "library": configuration.library.directory])
+        log.log(
+            .info, "serving",
+            [
+                "socket": place, "library": configuration.library.directory,
+                "version": SluiceVersion.current
+            ])
         reported = currentStatus(service)
         manager.ready(reported.text)
         try serve(server, service)

@@ -48,6 +48,7 @@ package enum ExitStatus: Int32, Sendable {
         case .system(let error): status(error)
         case .read(let failure): failure.isDamage ? .badData : .inputOutput
         case .budget: .badConfiguration
+        case .contextBeyondModel: .usage
         }
     }
 

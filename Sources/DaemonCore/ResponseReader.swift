@@ -108,6 +108,7 @@ package struct ResponseReader {
             statistics.bundleHits = count(extras["bundle_hits"]) ?? 0
             statistics.bundleMisses = count(extras["bundle_misses"]) ?? 0
             statistics.keyValueBytes = count(extras["kv_bytes"]) ?? 0
+            statistics.contextTokens = count(extras["context_tokens"]) ?? 0
             statistics.queueSeconds = seconds(extras["queue_ms"]) ?? 0
             statistics.timeToFirstTokenSeconds = seconds(extras["time_to_first_token_ms"]) ?? 0
         }

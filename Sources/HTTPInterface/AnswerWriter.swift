@@ -186,6 +186,7 @@ extension AnswerWriter {
         buffer.writeString("\"bundle_hits\":\(statistics.bundleHits),")
         buffer.writeString("\"bundle_misses\":\(statistics.bundleMisses),\"bundle_hit_rate\":")
         buffer.writeJSON(milli: statistics.bundleHitRate)
+        buffer.writeString(",\"context_tokens\":\(statistics.contextTokens)")
         buffer.writeString(",\"kv_bytes\":\(statistics.keyValueBytes),\"queue_ms\":")
         buffer.writeJSON(milli: statistics.queueSeconds * 1000)
         buffer.writeStaticString(",\"time_to_first_token_ms\":")

@@ -51,15 +51,20 @@ package struct Benchmark {
 
     /// All runs, in order.
     ///
+    /// - Parameter onProgress: told the share of the work that is done, 0...1.
     /// - Throws: `ReadFailure` when weights cannot be read.
     /// - Precondition: prompt and generated tokens fit the context.
-    package func run() throws(ReadFailure) -> [BenchmarkRun] {
+    package func run(
+        onProgress: @escaping (Double) -> Void = { _ in }
+    ) throws(ReadFailure) -> [BenchmarkRun] {
+        let total = Double(plan.runs * (plan.promptTokens + plan.generatedTokens))
         var runs: [BenchmarkRun] = []
         for run in 0..<plan.runs {
             model.transformer.uniformRouting =
                 plan.routesUniformly ? UniformRouting(seed: UInt64(run)) : nil
             if !plan.isWarm { try model.store.dropExperts() }
-            runs.append(try runOnce())
+            let before = run * (plan.promptTokens + plan.generatedTokens)
+            runs.append(try runOnce { onProgress(Double(before + $0) / total) })
         }
         return runs
     }
@@ -72,19 +77,22 @@ package struct Benchmark {
             + manifest.experts.reduce(0) { $0 + used * $1.bundleBytes }
     }
 
-    package func runOnce() throws(ReadFailure) -> BenchmarkRun {
+    /// - Parameter onProgress: told how many tokens are computed.
+    package func runOnce(
+        onProgress: (Int) -> Void = { _ in }
+    ) throws(ReadFailure) -> BenchmarkRun {
         guard let sequence = model.cache.open(tokensMax: plan.promptTokens + plan.generatedTokens)
         else { preconditionFailure("callers check the context") }
         defer { model.cache.close(sequence) }
         var run = BenchmarkRun()
         let atStart = model.store.statistics
         let start = MonotonicClock.nanoseconds
-        try prefill(sequence)
+        try prefill(sequence, onProgress)
         let middle = MonotonicClock.nanoseconds
         let before = model.store.statistics
         let sparseBefore = model.store.sparseStatistics
         let computedBefore = model.transformer.computeNanoseconds
-        run.loss = try generate(sequence)
+        run.loss = try generate(sequence) { onProgress(plan.promptTokens + $0) }
         run.promptSeconds = Double(middle - start) / 1e9
         run.generateSeconds = Double(MonotonicClock.nanoseconds - middle) / 1e9
         run.computeSeconds = Double(model.transformer.computeNanoseconds - computedBefore) / 1e9
@@ -94,7 +102,9 @@ package struct Benchmark {
         return run
     }
 
-    private func prefill(_ sequence: SequenceID) throws(ReadFailure) {
+    private func prefill(
+        _ sequence: SequenceID, _ onProgress: (Int) -> Void
+    ) throws(ReadFailure) {
         let vocabulary = model.tokenizer.tokenCount
         var position = 0
         while position < plan.promptTokens {
@@ -110,6 +120,7 @@ package struct Benchmark {
                         logits: isLast ? .last : .none)
                 ]))
             position = end
+            onProgress(position)
         }
     }
 
@@ -117,7 +128,9 @@ package struct Benchmark {
     /// loop that a cache likes too much.
     ///
     /// - Returns: the mean loss of given tokens.
-    private func generate(_ sequence: SequenceID) throws(ReadFailure) -> Double? {
+    private func generate(
+        _ sequence: SequenceID, _ onProgress: (Int) -> Void
+    ) throws(ReadFailure) -> Double? {
         let vocabulary = model.tokenizer.tokenCount
         var token = 11 % vocabulary
         var (loss, scored) = (0.0, 0)
@@ -129,6 +142,7 @@ package struct Benchmark {
                         sequence: sequence, tokens: [plan.tokens?[position] ?? TokenID(token)],
                         firstPosition: position, logits: .last)
                 ]))
+            onProgress(index + 1)
             token = (token * 7919 + index) % vocabulary
             if let tokens = plan.tokens, position + 1 < tokens.count {
                 loss += model.transformer.withLogits(row: 0) {

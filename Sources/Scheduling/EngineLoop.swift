@@ -131,7 +131,7 @@ final class EngineLoop {
         }
         let admission = Admission(
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
-            sampler: sampler, tokensMax: tokensMax,
+            sampler: sampler, tokensMax: tokensMax, contextTokens: model.contextTokens,
             submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
@@ -262,6 +262,7 @@ extension GenerationError {
         case .system(let error) where error.refusesRing: self.init(.readerRefused, "\(error)")
         case .system, .read: self.init(.readFailed, "\(error)")
         case .budget: self.init(.budgetExceeded, "\(error)")
+        case .contextBeyondModel: self.init(.invalidRequest, "\(error)")
         }
     }
 }

@@ -44,23 +44,24 @@ package struct Evaluator {
     ///
     /// A sequence longer than the context is scored in windows of that many tokens, each from
     /// scratch; the continuation follows the last window, as far as the context has room.
+    ///
+    /// - Parameter onProgress: told the share of the work that is done, 0...1.
     package func evaluate(
-        _ tokens: [TokenID], generate: Int
+        _ tokens: [TokenID], generate: Int, onProgress: (Double) -> Void = { _ in }
     ) throws(EvaluationError) -> Evaluation {
-        guard !tokens.isEmpty else { throw .noTokens }
-        let size = model.tokenizer.tokenCount
-        if let wrong = tokens.first(where: { $0.index < 0 || $0.index >= size }) {
-            throw .tokenOutsideVocabulary(wrong, vocabularySize: size)
-        }
+        try check(tokens)
+        let total = Double(tokens.count + generate)
         var evaluation = Evaluation(tokens: tokens)
         var lossSum = 0.0
         do throws(ReadFailure) {
             var start = 0
             while start < tokens.count {
                 let window = tokens[start..<min(start + model.contextTokens, tokens.count)]
+                let before = start
                 start = window.endIndex
                 lossSum += try score(
-                    Array(window), generate: start == tokens.count ? generate : 0, &evaluation)
+                    Array(window), generate: start == tokens.count ? generate : 0, &evaluation
+                ) { onProgress(Double(before + $0) / total) }
             }
         } catch {
             throw .read(error)
@@ -69,15 +70,59 @@ package struct Evaluator {
         return evaluation
     }
 
-    /// One window from scratch.
-    ///
-    /// - Returns: the sum of its tokens' losses.
-    private func score(
-        _ window: [TokenID], generate: Int, _ evaluation: inout Evaluation
-    ) throws(ReadFailure) -> Double {
+    /// Computes `tokens`, in windows as ``evaluate(_:generate:onProgress:)`` does, and looks at no
+    /// logits: for what is seen on the way.
+    package func compute(_ tokens: [TokenID]) throws(EvaluationError) {
+        try check(tokens)
+        do throws(ReadFailure) {
+            for start in stride(from: 0, to: tokens.count, by: model.contextTokens) {
+                try compute(window: tokens[start..<min(start + model.contextTokens, tokens.count)])
+            }
+        } catch {
+            throw .read(error)
+        }
+    }
+
+    private func compute(window: ArraySlice<TokenID>) throws(ReadFailure) {
+        let sequence = openSequence()
+        defer { model.cache.close(sequence) }
+        var rest = window
+        while !rest.isEmpty {
+            let chunk = rest.prefix(model.prefillChunkTokens)
+            try model.transformer.forward(
+                StepPlan(chunks: [
+                    SequenceChunk(
+                        sequence: sequence, tokens: Array(chunk),
+                        firstPosition: rest.startIndex - window.startIndex, logits: .none)
+                ]))
+            rest = rest.dropFirst(chunk.count)
+        }
+    }
+
+    private func check(_ tokens: [TokenID]) throws(EvaluationError) {
+        guard !tokens.isEmpty else { throw .noTokens }
+        let size = model.tokenizer.tokenCount
+        if let wrong = tokens.first(where: { $0.index < 0 || $0.index >= size }) {
+            throw .tokenOutsideVocabulary(wrong, vocabularySize: size)
+        }
+    }
+
+    private func openSequence() -> SequenceID {
         guard let sequence = model.cache.open(tokensMax: model.contextTokens) else {
             preconditionFailure("the pool holds one sequence of the whole context")
         }
+        return sequence
+    }
+
+    /// One window from scratch.
+    ///
+    /// - Parameter onProgress: told how many of its tokens are computed, generated ones included.
+    /// - Returns: the sum of its tokens' losses.
+    private func score(
+        _ window: [TokenID], generate: Int, _ evaluation: inout Evaluation,
+        _ onProgress: (Int) -> Void
+    ) throws(ReadFailure) -> Double {
+        let sequence = openSequence()
         defer { model.cache.close(sequence) }
         var loss = 0.0
         var position = 0
@@ -98,13 +143,16 @@ package struct Evaluator {
                 evaluation.logits = lastLogits(row: end - position - 1)
             }
             position = end
+            onProgress(position)
         }
-        try continueGreedily(sequence, from: position, generate: generate, &evaluation)
+        try continueGreedily(
+            sequence, from: position, generate: generate, &evaluation, onProgress)
         return loss
     }
 
     private func continueGreedily(
-        _ sequence: SequenceID, from start: Int, generate: Int, _ evaluation: inout Evaluation
+        _ sequence: SequenceID, from start: Int, generate: Int, _ evaluation: inout Evaluation,
+        _ onProgress: (Int) -> Void
     ) throws(ReadFailure) {
         guard generate > 0 else { return }
         var position = start
@@ -118,6 +166,7 @@ package struct Evaluator {
                 ]))
             position += 1
             evaluation.greedy.append(model.transformer.withLogits(row: 0) { Self.likeliest($0) })
+            onProgress(position)
         }
     }
 

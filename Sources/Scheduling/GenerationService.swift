@@ -103,6 +103,8 @@ package struct GenerationStatistics: Sendable, Equatable {
     package var bundleHits = 0
     package var bundleMisses = 0
     package var keyValueBytes = 0
+    /// Positions that prompt and answer have together; 0 where it is not known.
+    package var contextTokens = 0
     /// Tokens guessed and verified, and those of them that were right: each saved a pass.
     package var draftedTokens = 0
     package var acceptedTokens = 0

@@ -57,8 +57,11 @@ package struct Ladder {
 
     /// The rows that the model allows: those after `exact_window` need predictors beside it.
     ///
+    /// - Parameter onProgress: told the share of the rows that are done, 0...1.
     /// - Throws: `LoadError`, also when weights cannot be read.
-    package func run() throws(LoadError) -> [LadderRow] {
+    package func run(
+        onProgress: (Double) -> Void = { _ in }
+    ) throws(LoadError) -> [LadderRow] {
         var rows: [LadderRow] = []
         var truth = FiringRecord()
         for step in LadderStep.allCases {
@@ -68,6 +71,7 @@ package struct Ladder {
             // Without predictors, or where all of it fits.
             if !step.readsWhole && model.plan.sparse?.mode != options.sparse { break }
             rows.append(try measure(step, model, &truth))
+            onProgress(Double(rows.count) / Double(LadderStep.allCases.count))
         }
         return rows
     }

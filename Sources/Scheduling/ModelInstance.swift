@@ -70,6 +70,8 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
     case read(ReadFailure)
     case budget(BudgetError)
     case tokenizer(TokenizerError)
+    /// More positions than the model has.
+    case contextBeyondModel(asked: Int, known: Int)
 
     package var description: String {
         switch self {
@@ -78,6 +80,8 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
         case .read(let error): "\(error)"
         case .budget(let error): "\(error)"
         case .tokenizer(let error): "\(error)"
+        case .contextBeyondModel(let asked, let known):
+            "the model's context is \(known) tokens; \(asked) are asked for"
         }
     }
 
@@ -126,6 +130,7 @@ package final class ModelInstance {
     package init(path: String, options: ModelOptions) throws(LoadError) {
         let identity = ModelIdentity(path: path)
         let parsed = try Self.parse(path, progress: options.flash.progress)
+        try Self.check(parsed, options)
         Self.learnDrive(of: parsed, path, options)
         let decision = SparseDecision(parsed, path: path, options)
         let sizing = try ModelSizing.noted(parsed, options.deciding(decision))
@@ -196,6 +201,7 @@ package final class ModelInstance {
     package static func sizing(path: String, options: ModelOptions) throws(LoadError) -> ModelSizing
     {
         let parsed = try parse(path)
+        try check(parsed, options)
         let decision = SparseDecision(parsed, path: path, options)
         var sizing = try ModelSizing.noted(parsed, options.deciding(decision))
         let reason = parsed.model.manifest.neurons == nil ? nil : decision.reason

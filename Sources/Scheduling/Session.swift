@@ -13,6 +13,8 @@ struct Admission {
     let sequence: SequenceID
     let sampler: Sampler
     let tokensMax: Int
+    /// Positions of the model's context.
+    let contextTokens: Int
     let submittedNanoseconds: UInt64
     /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
     let draftWindowTokens: Int?
@@ -56,6 +58,7 @@ final class Session {
         self.onEvent = onEvent
         startedNanoseconds = MonotonicClock.nanoseconds
         statistics.promptTokens = admission.prompt.count
+        statistics.contextTokens = admission.contextTokens
         statistics.queueSeconds = Self.seconds(
             from: admission.submittedNanoseconds, to: startedNanoseconds)
         drafting = admission.draftWindowTokens.map { Drafting(windowTokens: $0) }

@@ -76,12 +76,14 @@ struct BenchCommand: ParsableCommand {
         }
         let subject = try measure(path, options, plan)
         // The model is gone by now: its memory serves the probes.
-        let limits = BenchmarkLimits(
-            drive: try DriveProbe.measure(paths: [path], options: options.flash),
-            keptBytesPerSecond: Measurements.kept(forFile: path)?.bytesPerSecondMax,
-            memoryBytesPerSecond: try MemoryBandwidth.bytesPerSecond(
-                team: ComputeTeam(memberCount: options.threads)),
-            weightBytesPerToken: subject.weightBytesPerToken)
+        let limits = try Progress.during("measuring the drive and memory") { _ in
+            BenchmarkLimits(
+                drive: try DriveProbe.measure(paths: [path], options: options.flash),
+                keptBytesPerSecond: Measurements.kept(forFile: path)?.bytesPerSecondMax,
+                memoryBytesPerSecond: try MemoryBandwidth.bytesPerSecond(
+                    team: ComputeTeam(memberCount: options.threads)),
+                weightBytesPerToken: subject.weightBytesPerToken)
+        }
         let used = options.flash.tuner?.tuned(options.flash, path: path, memoryBytes: 0)
         let report = BenchmarkReport(
             subject, plan, limits, flash: used ?? options.flash, threads: options.threads)
@@ -111,7 +113,9 @@ struct BenchCommand: ParsableCommand {
         try check(context: instance.contextTokens)
         instance.pinComputingThread()
         let benchmark = Benchmark(model: instance, plan: plan)
-        let runs = try trace.recording(instance) { try benchmark.run() }
+        let runs = try Progress.during("benchmarking") { progress in
+            try trace.recording(instance) { try benchmark.run { progress.show($0) } }
+        }
         return BenchmarkSubject(
             path: path, isResident: instance.isResident, budget: instance.budget, runs: runs,
             weightBytesPerToken: benchmark.weightBytesPerToken,

@@ -37,8 +37,10 @@ struct CalibrateCommand: ParsableCommand {
             "Of the neurons that fire, the share that predictions shall find.", valueName: "share"))
     var recall: Float = 0.97
 
-    /// Positions that are computed together: logits of a large vocabulary take much memory.
+    /// Positions whose logits are computed together: those of a large vocabulary take much memory.
     private static let rowsPerStep = 16
+    /// Positions that are computed together where logits are not wanted.
+    private static let chunkTokens = 256
 
     @Flag(
         help: ArgumentHelp(
@@ -66,24 +68,28 @@ struct CalibrateCommand: ParsableCommand {
         _ bytes: [UInt8]
     ) throws -> (predictors: NeuronPredictors?, tokens: [TokenID]) {
         let instance = try model.open {
-            $0.prefillChunkTokens = Self.rowsPerStep
+            $0.prefillChunkTokens = Self.chunkTokens
             $0.logitsRowsMax = Self.rowsPerStep
             // The model as it is.
             $0.activationSparsity = nil
             $0.sparse = .off
         }
         let tokens = instance.tokenizer.encode(utf8: bytes, addSpecial: true, parseSpecial: true)
-        let bar = CalibrationBar()
+        let progress = Progress("calibrating")
         do {
-            let predictors = try predictors(instance, tokens, bar)
+            // Learned in the same pass over the text where both are wanted.
+            let isBoth =
+                instance.manifest.hyperparameters.isSparse && instance.manifest.neurons != nil
+            let tally = isBoth ? FiringTally(instance) : nil
+            let predictors = try predictors(instance, tokens, tally, progress)
             let orders = keepOrder ? nil : predictors?.layers.map(\.order)
-            let measured = try thresholds(instance, tokens, orders: orders, bar)
-            bar.clear()
+            let measured = try thresholds(instance, tokens, orders: orders, tally, progress)
+            progress.clear()
             if let predictors { try save(predictors, orders: orders, instance) }
             if let measured { try save(measured.thresholds, measured.points, instance) }
             return (predictors, tokens)
         } catch {
-            bar.clear()
+            progress.clear()
             throw error
         }
     }
@@ -94,7 +100,7 @@ struct CalibrateCommand: ParsableCommand {
     ) throws {
         let manifest = try PackedModel(source: FileByteSource(path: path)).manifest
         guard manifest.neurons != nil else { return }
-        let bar = CalibrationBar()
+        let bar = Progress("measuring what predicting costs")
         defer { bar.clear() }
         let quality = DecodingQuality(path: path, options: try model.engine.options()) {
             bar.show($0)
@@ -105,25 +111,26 @@ struct CalibrateCommand: ParsableCommand {
 
     /// Nil for models whose neurons never stay silent by themselves.
     private func predictors(
-        _ instance: ModelInstance, _ tokens: [TokenID], _ bar: CalibrationBar
+        _ instance: ModelInstance, _ tokens: [TokenID], _ tally: FiringTally?,
+        _ progress: Progress
     ) throws -> NeuronPredictors? {
         guard instance.manifest.hyperparameters.isSparse else { return nil }
         return try Calibrator(
-            model: instance, recall: recall, onProgress: { bar.show($0 * 0.75) }
-        ).calibrate(tokens)
+            model: instance, recall: recall, onProgress: { progress.show($0 * 0.75) }
+        ).calibrate(tokens, tally: tally)
     }
 
     /// Nil for sparse models without bundles: predictors may still be wanted.
     private func thresholds(
         _ instance: ModelInstance, _ tokens: [TokenID], orders: [[UInt32]]?,
-        _ bar: CalibrationBar
+        _ tally: FiringTally?, _ progress: Progress
     ) throws -> (thresholds: FiringThresholds, points: [SparsityPoint])? {
         let isSparse = instance.manifest.hyperparameters.isSparse
         if isSparse && instance.manifest.neurons == nil { return nil }
         let start = isSparse ? 0.75 : 0
         return try FiringCalibrator(
-            model: instance, orders: orders, onProgress: { bar.show(start + (1 - start) * $0) }
-        ).calibrate(tokens)
+            model: instance, orders: orders, onProgress: { progress.show(start + (1 - start) * $0) }
+        ).calibrate(tokens, tally: tally)
     }
 
     private func save(
@@ -206,28 +213,5 @@ struct CalibrateCommand: ParsableCommand {
         case .evaluation(let cause): ExitStatus(cause).rawValue
         case .load(let cause): ExitStatus(cause).rawValue
         }
-    }
-}
-
-/// A bar on standard error where that is a terminal, redrawn when its percentage changes.
-private final class CalibrationBar {
-    private let isShown = Terminal.isTerminal(STDERR_FILENO)
-    private var percent = -1
-    private static let cells = 30
-
-    func show(_ share: Double) {
-        let now = Int(share * 100)
-        guard isShown, now != percent else { return }
-        percent = now
-        let filled = Self.cells * now / 100
-        let bar =
-            String(repeating: "#", count: filled)
-            + String(repeating: ".", count: Self.cells - filled)
-        Terminal.write("\rcalibrating [\(bar)] \(now)%\u{1B}[K", to: STDERR_FILENO)
-    }
-
-    func clear() {
-        guard isShown, percent >= 0 else { return }
-        Terminal.write("\r\u{1B}[K", to: STDERR_FILENO)
     }
 }

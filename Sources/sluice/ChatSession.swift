@@ -4,6 +4,8 @@
 internal import DaemonCore
 internal import Dispatch
 internal import Glibc
+internal import LineEditing
+internal import LinuxSystem
 internal import Scheduling
 internal import Synchronization
 
@@ -18,6 +20,16 @@ struct SessionOptions {
     var isRaw = false
     /// Print a line of numbers after each answer.
     var showsStatistics = false
+    /// Forget a chat's oldest turns when the next does not fit.
+    var dropsOldest = false
+    /// Keep what is typed in a chat on disk.
+    var keepsHistory = true
+}
+
+/// A prompt and what was answered.
+private struct ChatTurn {
+    var question: ChatMessage
+    var answer: ChatMessage
 }
 
 /// A conversation. Blocks while an answer is generated; Ctrl-C ends the answer.
@@ -25,50 +37,96 @@ struct ChatSession {
     private let service: any GenerationService
     private let options: SessionOptions
     private let interrupts: Interrupts
-    private var messages: [ChatMessage] = []
+    private var turns: [ChatTurn] = []
 
     init(service: any GenerationService, options: SessionOptions, interrupts: Interrupts) {
         self.service = service
         self.options = options
         self.interrupts = interrupts
-        if let system = options.system {
-            messages.append(ChatMessage(role: "system", content: system))
-        }
     }
 
     /// Answers one prompt. Throws the generation's error, `cancelled` after Ctrl-C.
     mutating func answer(_ prompt: String) throws(GenerationError) {
-        let (text, statistics) = try generate(prompt)
+        let (text, finish, statistics) = try generate(prompt)
         if !text.hasSuffix("\n") { Terminal.write("\n") }
-        guard options.showsStatistics else { return }
-        Terminal.write("\(StatisticsLine.text(statistics))\n", to: STDERR_FILENO)
+        if options.showsStatistics {
+            Terminal.write("\(StatisticsLine.text(statistics))\n", to: STDERR_FILENO)
+        }
+        if let note = ContextNote(statistics, finish).text { Terminal.complain(note) }
     }
 
-    /// Reads prompts from the terminal until `/bye` or the end of input.
-    mutating func chat() {
-        Terminal.write("Ctrl-C ends an answer, /bye or Ctrl-D the chat.\n", to: STDERR_FILENO)
-        while true {
-            interrupts.set {
-                Terminal.write("\n/bye or Ctrl-D ends the chat.\n>>> ", to: STDERR_FILENO)
-            }
-            Terminal.write(">>> ", to: STDERR_FILENO)
-            guard let line = readLine() else {
-                Terminal.write("\n", to: STDERR_FILENO)
-                return
-            }
-            if line == "/bye" { return }
-            if line.allSatisfy(\.isWhitespace) { continue }
-            do throws(GenerationError) {
-                try answer(line)
-            } catch {
-                Terminal.write("\n")
-                if error.reason != .cancelled { Terminal.complain("\(error)") }
+    /// Reads lines from the terminal until `/bye` or the end of input.
+    ///
+    /// - Throws: `SystemError` where standard input is no terminal.
+    mutating func chat() throws(SystemError) {
+        let reader = try LineReader(keepsHistory: options.keepsHistory)
+        interrupts.set { exit(ExitStatus.interrupted.rawValue) }
+        reader.say("Ctrl-C ends an answer, /bye or Ctrl-D the chat; /help says what else.")
+        while let line = reader.next() {
+            switch ChatLine(line) {
+            case .nothing: break
+            case .prompt(let text): converse(text, reader)
+            case .help: reader.say(Self.help)
+            case .clear:
+                turns = []
+                reader.say("The conversation is forgotten.")
+            case .drop(let count): reader.say(drop(count))
+            case .bye: return
+            case .unknown(let command):
+                reader.say(
+                    "There is no command '\(command)': /help lists them. (// begins a prompt "
+                        + "with a slash.)")
             }
         }
     }
 
+    private static let help = """
+        /clear        forget the conversation
+        /drop [n]     forget its oldest turn, or n of them
+        /help         this
+        /bye          end the chat, as Ctrl-D does
+
+        \"""           begins a prompt of several lines; \""" ends it. Alt-Enter begins another
+                      line, too, and pasted text stays together.
+        //            begins a prompt with a slash.
+        Ctrl-C        ends an answer; what was said of it stays in the conversation.
+        Up, Down      go through what was typed before. A line that begins with a space is not kept.
+        """
+
+    /// One turn of the chat. Whatever goes wrong is said, and the chat goes on without the turn.
+    private mutating func converse(_ prompt: String, _ reader: LineReader) {
+        while true {
+            do throws(GenerationError) {
+                return try answer(prompt)
+            } catch {
+                guard error.reason != .cancelled else { return Terminal.write("\n") }
+                guard error.reason == .contextExceeded else { return Terminal.complain("\(error)") }
+                guard options.dropsOldest, !turns.isEmpty else {
+                    let way =
+                        turns.isEmpty
+                        ? "a shorter one may" : "/drop makes room, /clear makes more of it"
+                    return Terminal.complain("\(error): this prompt does not fit; \(way)")
+                }
+                reader.say(drop(1))
+            }
+        }
+    }
+
+    /// Forgets the oldest turns. Returns what to say of it.
+    private mutating func drop(_ count: Int) -> String {
+        let dropped = min(count, turns.count)
+        turns.removeFirst(dropped)
+        guard dropped > 0 else { return "There is no turn to forget." }
+        return "Forgotten: \(dropped == 1 ? "the oldest turn" : "the \(dropped) oldest turns"). "
+            + "\(turns.count == 1 ? "1 is" : "\(turns.count) are") left."
+    }
+
     private func order(_ prompt: String) -> GenerationOrder {
         let client = ClientID(rawValue: UInt64(getpid()))
+        let system = options.system.map { [ChatMessage(role: "system", content: $0)] } ?? []
+        let messages =
+            system + turns.flatMap { [$0.question, $0.answer] }
+            + [ChatMessage(role: "user", content: prompt)]
         var order =
             options.isRaw
             ? GenerationOrder(prompt: .text(prompt), client: client)
@@ -80,14 +138,17 @@ struct ChatSession {
         return order
     }
 
-    /// Generates, writing as it goes, and keeps the turn in the conversation if it succeeded.
+    /// Generates, writing as it goes. The turn is kept when it succeeded, and when Ctrl-C ended an
+    /// answer that had begun: the conversation is what the screen shows.
     private mutating func generate(
         _ prompt: String
-    ) throws(GenerationError) -> (text: String, statistics: GenerationStatistics) {
-        messages.append(ChatMessage(role: "user", content: prompt))
+    ) throws(GenerationError) -> (
+        text: String, finish: FinishReason, statistics: GenerationStatistics
+    ) {
         let events = EventQueue()
         let ticket = service.generate(order(prompt)) { events.add($0) }
         interrupts.set { ticket.cancel() }
+        defer { interrupts.set { exit(ExitStatus.interrupted.rawValue) } }
         var text = ""
         while true {
             switch events.take() {
@@ -95,17 +156,43 @@ struct ChatSession {
             case .text(let piece, _):
                 text += piece
                 Terminal.write(piece)
-            case .finished(_, let statistics):
-                messages.append(ChatMessage(role: "assistant", content: text))
-                return (text, statistics)
+            case .finished(let reason, let statistics):
+                keep(prompt, text)
+                return (text, reason, statistics)
             case .failed(let error):
-                messages.removeLast()
+                if error.reason == .cancelled, !text.isEmpty { keep(prompt, text) }
                 if !text.isEmpty, !text.hasSuffix("\n") { Terminal.write("\n") }
                 throw error
             }
         }
     }
 
+    private mutating func keep(_ prompt: String, _ answer: String) {
+        turns.append(
+            ChatTurn(
+                question: ChatMessage(role: "user", content: prompt),
+                answer: ChatMessage(role: "assistant", content: answer)))
+    }
+}
+
+/// What there is to say of a context that is full, or nearly.
+struct ContextNote {
+    /// Nil while there is room.
+    let text: String?
+
+    init(_ statistics: GenerationStatistics, _ finish: FinishReason) {
+        let used = statistics.promptTokens + statistics.generatedTokens
+        let all = statistics.contextTokens
+        if all > 0, used >= all, finish == .length {
+            text = "the answer ends here because the context of \(all) tokens is full"
+        } else if all > 0, used >= all - all / 4 {
+            text =
+                "\(used) of the context's \(all) tokens are used; in a chat /drop forgets the "
+                + "oldest turn, /clear all of them"
+        } else {
+            text = nil
+        }
+    }
 }
 
 /// A generation's numbers on one line.

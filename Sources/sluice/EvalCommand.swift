@@ -51,8 +51,17 @@ struct EvalCommand: ParsableCommand {
         let tokens =
             try input.tokenList()
             ?? instance.tokenizer.encode(utf8: bytes ?? [], addSpecial: true, parseSpecial: true)
-        let evaluation = try trace.recording(instance) {
-            try Evaluator(model: instance).evaluate(tokens, generate: generate)
+        let evaluation = try Progress.during("evaluating") { progress in
+            try trace.recording(instance) {
+                try Evaluator(model: instance).evaluate(tokens, generate: generate) {
+                    progress.show($0)
+                }
+            }
+        }
+        if evaluation.greedy.count < generate {
+            Terminal.complain(
+                "only \(evaluation.greedy.count) of \(generate) tokens were generated: the "
+                    + "context of \(instance.contextTokens) tokens is full")
         }
         if json {
             Terminal.line(try EvaluationReport(evaluation).json())

@@ -53,16 +53,16 @@ struct ImportCommand: ParsableCommand {
     /// re-quantised and one for the model.
     static func run(_ job: ImportJob) throws {
         let stopped = StopFlag()
-        let bar = ProgressBar()
+        let progress = Progress("\(job.name): packing")
         do {
             let result = try Interrupts.shared.with(action: { stopped.raise() }) {
                 try job.run(
                     processID: getpid(),
                     observer: PackingObserver(
-                        progress: { bar.show($0, title: job.name) },
+                        progress: { progress.show($0.share) },
                         isCancelled: { stopped.isRaised }))
             }
-            bar.clear()
+            progress.clear()
             for entry in result.requantizations {
                 Terminal.write("\(job.name): \(entry.sentence)\n", to: STDERR_FILENO)
             }
@@ -74,7 +74,7 @@ struct ImportCommand: ParsableCommand {
                 to: STDERR_FILENO)
         } catch {
             // One line for it, and the status, are the root command's work.
-            bar.clear()
+            progress.clear()
             throw error
         }
     }
@@ -119,28 +119,7 @@ private final class StopFlag: Sendable {
     func raise() { raised.store(true, ordering: .relaxed) }
 }
 
-/// A bar on standard error where that is a terminal, redrawn when its percentage changes. No
-/// colours.
-private final class ProgressBar: Sendable {
-    private let isShown = Terminal.isTerminal(STDERR_FILENO)
-    private let percent = Atomic<Int>(-1)
-    private static let cells = 30
-
-    func show(_ progress: PackingProgress, title: String) {
-        guard isShown, progress.bytesTotal > 0 else { return }
-        let now = Int(Double(progress.bytesDone) / Double(progress.bytesTotal) * 100)
-        guard percent.exchange(now, ordering: .relaxed) != now else { return }
-        let filled = Self.cells * now / 100
-        let bar =
-            String(repeating: "#", count: filled)
-            + String(repeating: ".", count: Self.cells - filled)
-        let total = ByteSize.format(progress.bytesTotal)
-        Terminal.write("\r\(title) [\(bar)] \(now)% of \(total)\u{1B}[K", to: STDERR_FILENO)
-    }
-
-    /// Makes room for the final line.
-    func clear() {
-        guard isShown, percent.load(ordering: .relaxed) >= 0 else { return }
-        Terminal.write("\r\u{1B}[K", to: STDERR_FILENO)
-    }
+extension PackingProgress {
+    /// 0...1.
+    var share: Double { Double(bytesDone) / Double(max(1, bytesTotal)) }
 }

@@ -71,7 +71,9 @@ struct LadderArguments: ParsableArguments {
         }
         if plan.tokens == nil { plan.tokens = try said(path, options, plan) }
         let ladder = Ladder(path: path, wholePath: wholePath, options: options, plan: plan)
-        let rows = try ladder.run()
+        let rows = try Progress.during("measuring each step") { progress in
+            try ladder.run { progress.show($0) }
+        }
         if rows.last?.step != .bundling {
             Terminal.complain(
                 "rows with predictions are left out: sluice calibrate makes predictors")

@@ -2,6 +2,8 @@
 
 internal import ArgumentParser
 internal import DaemonCore
+internal import Glibc
+internal import LinuxSystem
 internal import NIOCore
 internal import HTTPInterface
 internal import Scheduling
@@ -51,6 +53,10 @@ struct ListCommand: ParsableCommand {
             } catch let error as DaemonClientError {
                 if daemon.socket != nil { throw error }
             }
+        }
+        // Nothing is a library that nobody has used yet, unless it was named.
+        if let named = library.library, !FileSystem.isDirectory(named) {
+            throw LibraryError.system(SystemError("open", errorNumber: ENOENT, subject: named))
         }
         return try library.value.list().map { entry in
             ModelSummary(

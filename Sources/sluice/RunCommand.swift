@@ -9,7 +9,10 @@ struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "run",
         abstract: "Answers a prompt; without one, from a terminal, chats.",
-        discussion: "The prompt may also come on standard input.")
+        discussion: """
+            The prompt may also come on standard input. In a chat, /help says what there is beside \
+            prompts.
+            """)
 
     @OptionGroup var daemon: DaemonOptions
     @OptionGroup var engine: EngineArguments
@@ -52,6 +55,12 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Continue the prompt as it is, without the chat template.")
     var raw = false
 
+    @Flag(help: "In a chat, forget the oldest turns when the next does not fit the context.")
+    var dropOldest = false
+
+    @Flag(help: "Keep nothing that is typed in a chat; else it goes to ~/.local/state/sluice.")
+    var noHistory = false
+
     @Flag(help: "Print a line of numbers after each answer, on standard error.")
     var stats = false
 
@@ -91,7 +100,7 @@ struct RunCommand: ParsableCommand {
     static func run(prompt: String?, _ session: ChatSession) throws {
         var session = session
         if let prompt { return try session.answer(prompt) }
-        guard !Terminal.isTerminal(STDIN_FILENO) else { return session.chat() }
+        guard !Terminal.isTerminal(STDIN_FILENO) else { return try session.chat() }
         guard let bytes = Terminal.readInput(bytesMax: inputBytesMax),
             let text = String(validating: bytes, as: UTF8.self)
         else {
@@ -121,6 +130,8 @@ struct RunCommand: ParsableCommand {
         options.stopStrings = stop
         options.isRaw = raw
         options.showsStatistics = stats
+        options.dropsOldest = dropOldest
+        options.keepsHistory = !noHistory
         return options
     }
 }

@@ -25,7 +25,9 @@ struct ShowCommand: ParsableCommand {
         let packed = try PackedModel(source: source)
         describe(packed)
         if check {
-            try PackedVerifier.verify(packed, source: source)
+            try Progress.during("checking") { progress in
+                try PackedVerifier.verify(packed, source: source) { progress.show($0.share) }
+            }
             Terminal.line("weights         all checksums are right")
         }
         let sizing = try ModelInstance.sizing(path: path, options: options)

@@ -5,11 +5,13 @@ internal import Calibration
 internal import DaemonCore
 internal import Glibc
 internal import Packing
+internal import Scheduling
 
 @main struct Sluice: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sluice",
         abstract: "Runs language models bigger than the memory they are given.",
+        version: SluiceVersion.current,
         subcommands: [
             ImportCommand.self, ListCommand.self, ShowCommand.self, RemoveCommand.self,
             RunCommand.self, RunningCommand.self, EvalCommand.self, BenchCommand.self,

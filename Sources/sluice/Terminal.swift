@@ -7,6 +7,13 @@ internal import Glibc
 enum Terminal {
     static func isTerminal(_ descriptor: CInt) -> Bool { isatty(descriptor) == 1 }
 
+    /// Whether the terminal obeys escape sequences; a "dumb" one does not (terminfo(5)).
+    static var movesCursor: Bool {
+        guard let name = unsafe getenv("TERM") else { return false }
+        let kind = unsafe String(cString: name)
+        return !kind.isEmpty && kind != "dumb" && kind != "unknown"
+    }
+
     /// Fills the places of standard streams that are closed, so that no file opened later takes
     /// one and receives output. Writing to them still fails (EBADF).
     static func occupyStandardStreams() {

@@ -38,8 +38,11 @@ struct TuneCommand: ParsableCommand {
         let device = try BlockDevice.holding(path)
         if !json { Terminal.line("measuring \(device.name) with \(path)") }
         let paths = [path] + library.value.neighbours(of: path)
-        guard let profile = try measure(paths) else { throw MeasurementError.tooSmall(file: path) }
-        let memory = memory()
+        let measured = try Progress.during("measuring") { _ in
+            (profile: try measure(paths), memory: self.memory())
+        }
+        let memory = measured.memory
+        guard let profile = measured.profile else { throw MeasurementError.tooSmall(file: path) }
         let report = TuneReport(
             device: device, profile: profile, memoryBytesPerSecond: memory?.bytesPerSecond,
             keptIn: keep(profile, of: device, memory))

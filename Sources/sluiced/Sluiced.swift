@@ -7,7 +7,8 @@ internal import Scheduling
 @main struct Sluiced: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sluiced",
-        abstract: "Serves language models over a Unix socket, within a memory budget.")
+        abstract: "Serves language models over a Unix socket, within a memory budget.",
+        version: SluiceVersion.current)
 
     @Option(help: ArgumentHelp("Profile to read.", valueName: "file"))
     var profile: String?

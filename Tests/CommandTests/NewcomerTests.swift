@@ -14,7 +14,7 @@ import Testing
     private static let longText = "\(Repository.folder)/README.md"
 
     @Test(arguments: [
-        ([], 0, ""), (["--help"], 0, ""), (["help", "eval"], 0, ""),
+        ([], 0, ""), (["--help"], 0, ""), (["--version"], 0, ""), (["help", "eval"], 0, ""),
         (["--nonsense"], 64, "Unknown"),
         (["frobnicate"], 64, ""), (["eval", "MODEL"], 64, "give one of"),
         (["eval", "MODEL", "--tokens", "1,x"], 64, "not a token id"),
@@ -28,6 +28,10 @@ import Testing
         (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "1"], 64, "between 0 and 1"),
         (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "x"], 64, "invalid"),
         (["run", "MODEL", "hello", "--activation-sparsity", "0.5"], 64, "go with --local"),
+        (["eval", "MODEL", "--tokens", "1", "--context", "4194304"], 64, "4194304 are asked"),
+        (["show", "MODEL", "--context", "4194304"], 64, "the model's context is"),
+        (["bench", "MODEL", "--prompt", "4194303"], 64, "the model's context is"),
+        (["run", "--local", "MODEL", "x", "--context", "4194304"], 64, "the model's context is"),
         (["import", tiny, "--neurons", "some"], 64, "bundled"),
         (["import", tiny, "--neurons", "bundled"], 65, "mixture of experts"),
         (["eval", "MODEL", "--file", "/nowhere"], 66, "No such file"),
@@ -39,6 +43,7 @@ import Testing
         (["import", "/nowhere.gguf"], 66, "No such file"),
         (["import", "\(Repository.folder)/README.md"], 65, "expected"),
         (["import", "/tmp"], 66, "Is a directory"), (["rm", "nobody"], 66, "no model"),
+        (["ls", "--library", "/nowhere"], 66, "No such file"),
         (["rm", "../escape"], 64, "cannot be a model's name"),
         (["bench", "MODEL", "--prompt", "0"], 64, "--prompt"),
         (["bench", "MODEL", "--context", "4"], 64, "--context"),

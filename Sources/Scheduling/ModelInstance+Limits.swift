@@ -1,0 +1,23 @@
+// What is asked for and what the model, or the machine, can: more is refused or said, never done in
+// silence.
+
+internal import LinuxSystem
+internal import ModelFormat
+
+extension ModelInstance {
+    /// Refuses positions that the model never learned: what it makes of them is nonsense.
+    ///
+    /// - Throws: `LoadError.contextBeyondModel`.
+    static func check(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) {
+        let known = parsed.model.manifest.hyperparameters.contextLength
+        if let asked = options.contextTokens, asked > known {
+            throw .contextBeyondModel(asked: asked, known: known)
+        }
+        let processors = max(1, Processors.allowed.count)
+        if options.threads > processors {
+            options.onNotice(
+                "\(options.threads) threads are more than the \(processors) processors: they wait "
+                    + "for each other")
+        }
+    }
+}
