@@ -21,6 +21,8 @@ package struct ModelOptions: Sendable {
     /// either, what memory has left, at most ``contextTokensMax``.
     package var contextTokensWanted: Int?
     static let contextTokensMax = 4096
+    /// Whether more positions than the model learned may be asked for: to measure computing alone.
+    package var mayExceedContext = false
     package var threads: Int
     /// Floats are exact; halves save memory and round.
     package var kvElement = KVElement.float

@@ -40,6 +40,7 @@ import WeightStore
             $0.isResident = true
             $0.logitsRowsMax = 8
             $0.contextTokens = 1200
+            $0.mayExceedContext = true
             $0.threads = 3
         }
         let tokens = (0..<1160).map { TokenID(($0 * 31 + $0 / 7) % 250) }
