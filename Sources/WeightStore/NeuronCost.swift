@@ -57,6 +57,10 @@ package struct NeuronWay: Sendable, Equatable {
             neuronBytes: neuronBytes)
     }
 
+    /// Where calibration made neighbours of neurons that fire together, reads and bytes are this
+    /// share of what independent ones would need (docs/NEURON-READS.md).
+    private static let apartShare = 0.75
+
     /// Fetching neurons as `plan` says; nil where it fetches none.
     ///
     /// - Parameters:
@@ -75,8 +79,9 @@ package struct NeuronWay: Sendable, Equatable {
                 layer, index: index, mode: sparse.mode, windowRows: sparse.windowRows[index])
             let part = sparse.part(layer)
             let expected = small.expected(fetch, layer, part, slotBytes: sparse.slotBytes)
-            reads += expected.reads
-            bytes += expected.bytes
+            let apart = layer.isReordered ? Self.apartShare : 1
+            reads += expected.reads * apart
+            bytes += expected.bytes * apart
             layersWaiting += min(1, expected.reads)
             neuronBytes += fetch.computed * part.count.asDouble
         }
