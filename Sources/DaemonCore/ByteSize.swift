@@ -8,7 +8,8 @@ package enum ByteSize {
 
     /// The bytes that `text` means: digits, perhaps with a fraction, then nothing, `B`, or `K`,
     /// `M`, `G`, `T` (powers of 1024, also `KiB` or `KB` and so on, any case), perhaps after a
-    /// space. A fraction is rounded up to whole bytes. nil when it is anything else or exceeds 64 bits.
+    /// space. A fraction is rounded up to whole bytes. nil when it is anything else or exceeds 64
+    /// bits.
     package static func parse(_ text: String) -> UInt64? {
         let scalars = text.unicodeScalars
         let number = scalars.prefix { ("0"..."9").contains($0) || $0 == "." }

@@ -36,7 +36,7 @@ struct PromptBuilder {
         guard tokens.allSatisfy({ $0.index >= 0 && $0.index < count }) else {
             throw GenerationError(
                 .invalidRequest, "the prompt has a token outside the vocabulary of \(count)",
-                parameter: "prompt")
+                parameter: prompt.parameter)
         }
         return tokens
     }
@@ -56,7 +56,8 @@ struct PromptBuilder {
             guard least <= model.contextTokens else {
                 throw GenerationError(
                     .contextExceeded,
-                    "the prompt has at least \(least) tokens, the context \(model.contextTokens)",
+                    "the prompt has at least \(least) tokens, the context \(model.contextTokens) "
+                        + "(\(model.contextReason))",
                     parameter: parameter)
             }
         }

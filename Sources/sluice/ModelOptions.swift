@@ -51,13 +51,15 @@ extension VerificationPolicy: ExpressibleByArgument {}
 extension Profile.Weights.Sparse: ExpressibleByArgument {}
 
 /// A share of neurons, or `off`.
-struct ActivationSparsity: ExpressibleByArgument {
+struct ActivationSparsity {
     /// Nil is off.
     let share: Float?
 
-    init?(argument: String) {
+    init(argument: String) throws {
         share = Float(argument)
-        guard argument == "off" || share.map({ $0 > 0 && $0 < 1 }) == true else { return nil }
+        guard argument == "off" || share.map({ $0 > 0 && $0 < 1 }) == true else {
+            throw ValidationError("a number between 0 and 1, neither of them, or off")
+        }
     }
 }
 
@@ -123,7 +125,8 @@ struct EngineArguments: ParsableArguments {
         help: ArgumentHelp(
             "The share of neurons that count as silent, each layer's weakest (lossy), such as "
                 + "0.5; sluice calibrate finds out which.",
-            valueName: "off|share"))
+            valueName: "off|share"),
+        transform: ActivationSparsity.init(argument:))
     var activationSparsity: ActivationSparsity?
 
     @Option(help: "Compare weights with their checksums on the first read, or always.")

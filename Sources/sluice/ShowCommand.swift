@@ -148,7 +148,8 @@ struct ShowCommand: ParsableCommand {
         Terminal.line(
             Self.row(
                 "expected",
-                "\(tenths) tokens/s generating, \(Self.milliseconds(seconds)) a token (a prediction)"
+                "\(tenths) tokens/s generating, \(Self.milliseconds(seconds)) a token "
+                    + "(a prediction)"
             ))
         var reasons: [String] = []
         if isStreamed, let drive {

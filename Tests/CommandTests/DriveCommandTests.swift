@@ -59,7 +59,7 @@ import Testing
         #expect(before.output.contains("unknown: run sluice tune"), "\(before.output)")
 
         let ending = try run(["tune", "--json", "--out", scratch.path("p.toml")])
-        #expect(ending.status == 0 && ending.errors.isEmpty, "\(ending.errors)")
+        #expect(ending.status == 0 && ending.errorLines.isEmpty, "\(ending.errors)")
         let tuned = try decode(Tuned.self, ending)
         #expect(tuned.keptIn == scratch.path("state/sluice/measurements.json"))
         #expect(tuned.speeds.contains { $0.pattern == "scattered" })

@@ -11,7 +11,13 @@ struct Ending {
     let output: String
     let errors: String
 
-    var errorLines: [Substring] { errors.split(separator: "\n") }
+    /// Lines on standard error but those that only say how far long work is, which come or do not
+    /// come with the speed of the machine.
+    var errorLines: [Substring] {
+        errors.split(separator: "\n").filter {
+            !($0.hasSuffix(" s so far") || $0.contains(" % after "))
+        }
+    }
 }
 
 struct Program {

@@ -1,5 +1,5 @@
-// Knobs of weights and of the KV cache: what profiles may say, what models are then opened with, and
-// that the shipped profile knows every key that is read.
+// Knobs of weights and of the KV cache: what profiles may say, what models are then opened
+// with, and that the shipped profile knows every key that is read.
 
 import DaemonCore
 import LinuxSystem
