@@ -69,11 +69,12 @@ extension ConnectionHandler {
     // MARK: ending
 
     /// Answers before the request has ended, or instead of one. The rest of it is read and dropped,
-    /// so that the client gets to see the answer.
+    /// so that the client gets to see the answer; one that has said nothing is not waited for.
     func leave(with failure: HTTPFailure, to request: Request? = nil) {
+        let hasSpoken = request != nil || input.readableBytes > 0
         dropInput()
         phase = .leaving
-        closing = .lingering
+        closing = hasSpoken ? .lingering : .atOnce
         arm(limits.sendTimeout)
         send(failure, to: request, keepsAlive: false)
         state.configuration.onRequest(

@@ -127,7 +127,10 @@ package struct ImportJob: Sendable {
     }
 
     private static func checked(_ name: String) throws(PackingError) -> String {
-        let name = name.hasSuffix(".sluice") ? String(name.dropLast(7)) : name
+        // `helper:latest` is how other programs write `helper`, here as everywhere.
+        let name = [".sluice", ":latest"].reduce(name) { name, ending in
+            name.hasSuffix(ending) ? String(name.dropLast(ending.count)) : name
+        }
         guard ModelName.isValid(name) else {
             throw .name("a model's name is \(ModelName.rule); --name gives another")
         }

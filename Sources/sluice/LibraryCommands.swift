@@ -99,7 +99,17 @@ struct RemoveCommand: ParsableCommand {
     var models: [String]
 
     func run() throws {
-        for model in models { try library.explaining { try $0.remove(model) } }
+        var failure: (any Error)?
+        for model in models {
+            do {
+                try library.explaining { try $0.remove(model) }
+            } catch {
+                // The others are deleted all the same.
+                Terminal.complain("\(error)")
+                failure = error
+            }
+        }
+        if let failure { throw ExitCode(ExitStatus(failure).rawValue) }
     }
 }
 

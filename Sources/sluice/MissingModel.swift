@@ -28,7 +28,10 @@ extension LibraryOptions {
             return "the daemon at \(daemon.path) has it: 'sluice run' asks the daemon, and "
                 + "--library names another library"
         }
-        let own = (try? ModelLibrary(directory: directory).list()) ?? []
-        return GenerationError.listed(own.map(\.name))
+        do {
+            return GenerationError.listed(try ModelLibrary(directory: directory).list().map(\.name))
+        } catch {
+            return "\(error)"
+        }
     }
 }

@@ -114,6 +114,23 @@ import Testing
         #expect(try FileSystem.names(in: scratch.path("library")).isEmpty)
     }
 
+    /// `NAME:latest` is NAME; of several models that are to go, those there are do.
+    @Test func namesHaveOneFormAndRemovingGoesOn() throws {
+        let scratch = try Scratch()
+        let library = ["--library", scratch.path("library")]
+        func run(_ words: [String]) throws -> Ending {
+            try Program.sluice.run(words + library, in: scratch)
+        }
+        #expect(try run(["import", Self.tiny, "--name", "one:latest"]).status == 0)
+        #expect(try run(["import", Self.tiny, "--name", "one"]).status != 0)
+        #expect(try run(["import", Self.tiny, "--name", "two"]).status == 0)
+        #expect(try run(["ls"]).output.contains("one "))
+        let ending = try run(["rm", "one", "nobody", "two"])
+        #expect(ending.status == 66 && ending.errorLines.count == 1, "\(ending.errors)")
+        #expect(ending.errors.contains("no model 'nobody'"), "\(ending.errors)")
+        #expect(try FileSystem.names(in: scratch.path("library")).isEmpty)
+    }
+
     @Test func modelIsPackedOnFirstUseAndAgainWhenItChanges() throws {
         let scratch = try Scratch()
         let source = try scratch.write(try #require(fileBytes(Self.tiny)), to: "model.gguf")

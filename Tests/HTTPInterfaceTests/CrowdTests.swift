@@ -68,8 +68,11 @@ import Testing
         }
     }
 
+    /// One that has said nothing is not waited for, however long those are that talk.
     @Test func silentOnesMakeRoom() throws {
-        try withServer(small) { server in
+        var limits = small
+        limits.lingerTime = .minutes(10)
+        try withServer(limits) { server in
             server.identify(as: 1)
             let silent = try (0..<40).map { _ in try server.connect() }
             server.identify(as: 2)
