@@ -5,10 +5,11 @@
                        [--text FILE] [--rounds N] [--generate N]
 
 PROGRAMS is the folder with sluiced and sluice, LIBRARY one with MODEL, imported and, for predicted
-neurons, calibrated. The service continues the beginning of FILE with noise of one seed, which hardly
-ever ends by itself, and bench feeds as many pseudo-random tokens: alike, not the same, so the bytes
-that each read for a token stand beside its speed. The service's memory has a term for connections, which bench
-has not: --bench-memory gives bench so much less. Run it under a cap and a throttle, for instance
+neurons, calibrated. The service continues the beginning of FILE with noise of one seed, which
+hardly ever ends by itself, and bench feeds as many pseudo-random tokens: alike, not the same, so
+the bytes that each read for a token stand beside its speed. The service's memory has a term for
+connections, which bench has not: --bench-memory gives bench so much less. Run it under a cap and a
+throttle, for instance
 
     capped.sh 1G --read-bps 200M -- compare_service.py ...
 
