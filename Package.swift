@@ -14,7 +14,7 @@ let strict: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    // Spans returned from our own types; confined to LinuxSystem, WeightStore and Kernels.
+    // Spans returned from our own types; confined to LinuxSystem, Weights and Compute.
     .enableExperimentalFeature("Lifetimes")
 ]
 
@@ -64,109 +64,153 @@ let package = Package(
         .target(name: "CKernels"),
         .target(name: "CPacking"),
 
-        // Bottom: the machine, the file formats, text.
+        // The machine, and texts of others.
         layer("LinuxSystem", ["CLinux", "CURing"]),
-        layer("ModelFormat", ["CChecksum"]),
-        layer("ModelFiles", ["LinuxSystem", "ModelFormat"]),
+        layer("JSON", [nioCore]),
         layer("LineEditing", ["LinuxSystem"]),
-        layer("Tokenization", ["ModelFormat"]),
+        layer("Memory", []),
+        layer("ModelFormat", ["CChecksum", "LinuxSystem"]),
+        layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
+        layer("ChatTemplates", ["Tokenization"]),
 
-        // Middle: computing, streaming, packing.
-        layer("Kernels", ["CKernels", "LinuxSystem", "ModelFormat"]),
-        layer("WeightStore", ["LinuxSystem", "ModelFiles", "ModelFormat"]),
+        // What all sides of the service agree on.
+        layer("GenerationAPI", ["LinuxSystem", "ModelFormat"]),
+        layer("Knobs", ["GenerationAPI", "LinuxSystem", "Memory", "ModelFormat"]),
+
+        // Reading, computing.
+        layer("Compute", ["CKernels", "LinuxSystem", "ModelFormat"]),
+        layer("FlashStorage", ["Knobs", "LinuxSystem", "ModelFormat"]),
+        layer("Weights", ["FlashStorage", "Knobs", "LinuxSystem", "ModelFormat"]),
+        layer(
+            "Inference",
+            [
+                "Compute", "FlashStorage", "GenerationAPI", "Knobs", "LinuxSystem", "ModelFormat",
+                "Weights"
+            ]),
         layer(
             "Packing",
             [
-                "CPacking", "Kernels", "Tokenization", "LinuxSystem", "ModelFiles", "ModelFormat"
-            ]),
-        layer("Inference", ["Kernels", "WeightStore", "LinuxSystem", "ModelFormat"]),
-        layer(
-            "Scheduling",
-            [
-                "Inference", "Kernels", "Tokenization", "WeightStore", "LinuxSystem", "ModelFiles",
-                "ModelFormat"
+                "CPacking", "ChatTemplates", "Compute", "LinuxSystem", "ModelFormat",
+                "Tokenization"
             ]),
 
+        // A model that is loaded; serving it, measuring it.
+        layer(
+            "Models",
+            [
+                "ChatTemplates", "Compute", "FlashStorage", "GenerationAPI", "Inference", "Knobs",
+                "LinuxSystem", "Memory", "ModelFormat", "Tokenization", "Weights"
+            ]),
+        layer(
+            "Serving",
+            [
+                "FlashStorage", "GenerationAPI", "Inference", "LinuxSystem", "Memory",
+                "ModelFormat", "Models", "Tokenization", "Weights"
+            ]),
+        layer(
+            "Measurement",
+            [
+                "Compute", "FlashStorage", "GenerationAPI", "Inference", "LinuxSystem", "Memory",
+                "ModelFormat", "Models", "Tokenization", "Weights"
+            ]),
         layer(
             "Calibration",
             [
-                "Scheduling", "Inference", "Kernels", "WeightStore", "LinuxSystem", "ModelFiles",
-                "ModelFormat"
+                "Compute", "FlashStorage", "Inference", "LinuxSystem", "Measurement",
+                "ModelFormat", "Models", "Weights"
             ]),
 
-        // Top: the service and its client.
+        // The service and its client.
         layer(
             "HTTPInterface",
-            ["Scheduling", "Inference", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
+            ["GenerationAPI", "JSON", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
         layer(
-            "DaemonCore",
+            "Client",
+            ["GenerationAPI", "JSON", "LinuxSystem", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
+        layer("Library", ["GenerationAPI", "Knobs", "LinuxSystem", "ModelFormat", "Weights"]),
+        layer(
+            "Service",
             [
-                "HTTPInterface", "Scheduling", "Inference", "Tokenization", "WeightStore",
-                "LinuxSystem", "ModelFormat", nioCore, nioPosix, nioHTTP1
+                "FlashStorage", "GenerationAPI", "HTTPInterface", "Knobs", "Library",
+                "LinuxSystem", "Memory", "Models", "Serving", nioCore, nioPosix, nioHTTP1
             ]),
         .executableTarget(
             name: "sluiced",
-            dependencies: ["DaemonCore", "Scheduling", "LinuxSystem", arguments],
+            dependencies: ["GenerationAPI", "Knobs", "LinuxSystem", "Service", arguments],
             swiftSettings: strict, linkerSettings: standalone),
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Calibration", "DaemonCore", "HTTPInterface", "Packing", "Scheduling",
-                "LineEditing", "Tokenization", "WeightStore", "Kernels", "LinuxSystem",
-                "ModelFiles",
-                "ModelFormat", nioCore, arguments
+                "Calibration", "Client", "FlashStorage", "GenerationAPI", "Inference", "Knobs",
+                "Library", "LineEditing", "LinuxSystem", "Measurement", "Memory", "ModelFormat",
+                "Models", "Packing", "Serving", "Tokenization", "Weights", "Compute", nioCore,
+                arguments
             ],
             swiftSettings: strict, linkerSettings: standalone),
 
         // Measuring tools for developers; not installed.
         .executableTarget(
             name: "kernel-benchmark",
-            dependencies: ["Kernels", "LinuxSystem", "ModelFormat", arguments],
+            dependencies: ["Compute", "LinuxSystem", "ModelFormat", arguments],
             path: "Benchmarks/KernelBenchmark", swiftSettings: strict),
         .target(
-            name: "CacheSimulation", dependencies: ["WeightStore", "LinuxSystem"],
+            name: "CacheSimulation", dependencies: ["Measurement", "Weights", "LinuxSystem"],
             path: "Benchmarks/CacheSimulation", swiftSettings: strict),
         .executableTarget(
             name: "cache-simulator",
             dependencies: [
-                "CacheSimulation", "WeightStore", "LinuxSystem", "ModelFormat", arguments
+                "CacheSimulation", "FlashStorage", "Measurement", "Weights", "LinuxSystem",
+                "ModelFormat", arguments
             ],
             path: "Benchmarks/CacheSimulator", swiftSettings: strict),
         .executableTarget(
-            name: "read-benchmark", dependencies: ["WeightStore", "LinuxSystem", arguments],
+            name: "read-benchmark", dependencies: ["FlashStorage", "LinuxSystem", arguments],
             path: "Benchmarks/ReadBenchmark", swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["LinuxSystem", "ModelFiles", "ModelFormat"],
+            name: "TestSupport", dependencies: ["LinuxSystem", "ModelFormat"],
             path: "Tests/TestSupport", swiftSettings: strict),
 
         tests("LinuxSystem", ["LinuxSystem"]),
-        tests("ModelFormat", ["ModelFormat"]),
+        tests("ModelFormat", ["ModelFormat", "LinuxSystem"]),
         tests("LineEditing", ["LineEditing"]),
-        tests("Tokenization", ["Tokenization", "ModelFiles", "LinuxSystem", "ModelFormat"]),
-        tests("Kernels", ["Kernels", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
-        tests("WeightStore", ["WeightStore", "LinuxSystem", "ModelFormat"]),
-        tests("CacheSimulation", ["CacheSimulation", "WeightStore"]),
-        tests("Packing", ["Packing", "Kernels", "LinuxSystem", "ModelFiles", "ModelFormat"]),
-        tests("Inference", ["Inference", "Kernels", "WeightStore", "Packing", "ModelFormat"]),
         tests(
-            "Scheduling",
+            "Tokenization", ["Tokenization", "ChatTemplates", "LinuxSystem", "ModelFormat"]),
+        tests("Compute", ["Compute", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
+        tests(
+            "Weights",
+            ["Weights", "FlashStorage", "Knobs", "LinuxSystem", "Measurement", "ModelFormat"]),
+        tests("CacheSimulation", ["CacheSimulation", "Measurement", "Weights"]),
+        tests("Packing", ["Packing", "Compute", "LinuxSystem", "ModelFormat"]),
+        tests(
+            "Inference",
+            ["Inference", "Compute", "GenerationAPI", "Weights", "Packing", "ModelFormat"]),
+        tests(
+            "Serving",
             [
-                "Scheduling", "Inference", "Kernels", "WeightStore", "Packing", "Tokenization",
-                "LinuxSystem", "ModelFiles", "ModelFormat"
+                "Serving", "Measurement", "Models", "Inference", "Compute", "Weights",
+                "FlashStorage", "Memory", "Knobs", "GenerationAPI", "Packing", "Tokenization",
+                "LinuxSystem", "ModelFormat"
             ]),
         tests(
             "Calibration",
             [
-                "Calibration", "Scheduling", "Inference", "Kernels", "WeightStore", "Packing",
-                "Tokenization", "LinuxSystem", "ModelFiles", "ModelFormat"
+                "Calibration", "Measurement", "Models", "Inference", "Compute", "Weights",
+                "FlashStorage", "Knobs", "Memory", "Packing", "Tokenization", "LinuxSystem",
+                "ModelFormat"
             ]),
-        tests("HTTPInterface", ["HTTPInterface", "Scheduling", nioCore, nioHTTP1, nioPosix]),
         tests(
-            "DaemonCore",
+            "HTTPInterface",
             [
-                "DaemonCore", "Scheduling", "WeightStore", "LinuxSystem", "ModelFormat", nioCore,
-                nioPosix
+                "HTTPInterface", "GenerationAPI", "Inference", "JSON", "ModelFormat", nioCore,
+                nioHTTP1, nioPosix
+            ]),
+        tests(
+            "Service",
+            [
+                "Service", "Client", "Library", "Knobs", "HTTPInterface", "Serving", "Models",
+                "Inference", "Weights", "FlashStorage", "GenerationAPI", "LinuxSystem",
+                "ModelFormat", nioCore, nioPosix
             ]),
         // The built programs as users run them, and the source tree's own rules.
         .target(name: "CRefusal", path: "Tests/CRefusal"),

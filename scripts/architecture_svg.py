@@ -24,7 +24,7 @@ BOXES = {
     "client": (24, 108, 118, 64, "client", "curl, SDK, sluice"),
     "http": (226, 108, 180, 64, "HTTPInterface", "routes, SSE, NDJSON"),
     "text": (476, 108, 180, 64, "Tokenization", "template, tokens, UTF-8"),
-    "daemon": (726, 108, 180, 64, "DaemonCore", "systemd, library, metrics"),
+    "daemon": (726, 108, 180, 64, "Service", "systemd, library, metrics"),
     "scheduler": (226, 246, 180, 64, "Scheduler", "sessions, admission"),
     "transformer": (476, 246, 180, 64, "Transformer", "graph, Router, KVCache"),
     "sampler": (726, 246, 180, 64, "Sampler", "logits to a token"),

@@ -2,7 +2,7 @@
 # Run every Swift test and say little: how far it is, each failure with its text, what was skipped
 # and why, and the runner's own last line. The whole output is kept in a file, whose name is said.
 #
-#   scripts/test.sh [ARGUMENT...]    arguments of `swift test`, such as --filter KernelsTests
+#   scripts/test.sh [ARGUMENT...]    arguments of `swift test`, such as --filter ComputeTests
 #
 # Ends as `swift test` does. SLUICE_TEST_LOG=file keeps the output elsewhere than .build/test.log.
 set -uo pipefail

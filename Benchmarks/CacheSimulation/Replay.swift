@@ -1,7 +1,8 @@
 // Replays what a run demanded through the store's own cache bookkeeping, and through the best that
 // could have been done with knowledge of the future.
 
-package import WeightStore
+package import Measurement
+package import Weights
 
 /// One layer's experts that are needed at the same time.
 package struct Demand: Sendable {

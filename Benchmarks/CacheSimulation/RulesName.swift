@@ -2,7 +2,8 @@
 // `blend-10`, each with `+soonest` or `+shallow-2x4` behind it, and `/layer` for slots of each
 // layer's own.
 
-package import WeightStore
+internal import Measurement
+package import Weights
 
 extension CacheRules {
     /// The rules that `name` means, or nil.

@@ -1,7 +1,8 @@
 // What is replayed: a recorded run, or an invented one, as token after token or in chunks.
 
 internal import LinuxSystem
-package import WeightStore
+package import Measurement
+internal import Weights
 
 extension RoutingTrace {
     /// How a run is replayed.

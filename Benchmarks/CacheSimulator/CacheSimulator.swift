@@ -5,7 +5,9 @@ internal import ArgumentParser
 internal import CacheSimulation
 internal import LinuxSystem
 internal import ModelFormat
-internal import WeightStore
+internal import FlashStorage
+internal import Measurement
+internal import Weights
 
 @main struct CacheSimulator: ParsableCommand {
     static let configuration = CommandConfiguration(

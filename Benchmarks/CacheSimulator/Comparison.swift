@@ -1,7 +1,9 @@
 // One run's table: a row for each policy, a column for each budget.
 
 internal import CacheSimulation
-internal import WeightStore
+internal import FlashStorage
+internal import Measurement
+internal import Weights
 
 struct Comparison {
     private struct Row {

@@ -2,7 +2,7 @@
 // which the same threads merely read memory. Weights are random; results are not looked at.
 
 internal import ArgumentParser
-internal import Kernels
+internal import Compute
 internal import LinuxSystem
 internal import ModelFormat
 

@@ -1,7 +1,7 @@
 // One format's product with random weights, run again and again beside plain reading of the same
 // bytes, so that both see the same machine.
 
-internal import Kernels
+internal import Compute
 internal import LinuxSystem
 internal import ModelFormat
 

@@ -4,7 +4,7 @@
 
 internal import ArgumentParser
 internal import LinuxSystem
-internal import WeightStore
+internal import FlashStorage
 
 @main struct ReadBenchmark: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,7 +2,7 @@
 // FlashReader as weights do, shorter ones through its queue alone, which is all that knows them.
 
 internal import LinuxSystem
-internal import WeightStore
+internal import FlashStorage
 
 struct RecordSpeed {
     let turnsPerSecond: Double

@@ -1,6 +1,6 @@
 // How many bundles were thought how likely to be needed, and how many neurons of theirs fired.
 
-internal import WeightStore
+internal import Weights
 
 /// Counts by the sum of a bundle's probabilities, in bins of a 64th of an octave.
 struct BundleTally {

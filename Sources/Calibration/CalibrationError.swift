@@ -1,8 +1,9 @@
 // Why a calibration could not be made. One line each; shown to users as it is.
 
 package import LinuxSystem
+package import Measurement
 package import ModelFormat
-package import Scheduling
+package import Models
 
 package enum CalibrationError: Error, Sendable, CustomStringConvertible {
     case library(DynamicLibraryError)

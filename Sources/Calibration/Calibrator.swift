@@ -1,12 +1,13 @@
 // Calibration as a whole: run the model over a text, learn a predictor and an order for each layer,
 // choose ranks and thresholds on held-out tokens, and measure with the same ones what it costs.
 
+internal import Compute
 internal import Inference
-internal import Kernels
 internal import LinuxSystem
+internal import Measurement
 package import ModelFormat
-package import Scheduling
-package import WeightStore
+package import Models
+package import Weights
 
 package struct Calibrator {
     /// The least text: below it a predictor learns the text and not the model.

@@ -2,7 +2,6 @@
 // for each neuron, the encoder's rows in GGUF's Q8_0 and Q4_0.
 
 internal import ModelFormat
-internal import WeightStore
 
 /// Rows of a matrix as odd levels times a step: level = 2 * code - (2^bits - 1).
 struct CodedRows {

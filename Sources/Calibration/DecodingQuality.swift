@@ -1,9 +1,11 @@
 // What predicted neurons cost in perplexity, measured as decoding chooses them: token by token,
 // with a window of neurons in memory, prices of reads and a threshold that follows what is missed.
 
+internal import Knobs
+internal import Measurement
 package import ModelFormat
-package import Scheduling
-package import WeightStore
+package import Models
+package import Weights
 
 /// Measures predictors beside a packed file.
 package struct DecodingQuality {

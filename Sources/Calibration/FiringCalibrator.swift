@@ -1,12 +1,13 @@
 // Thresholds for training-free sparsity: how strongly neurons fire, measured over a text, and what
 // leaving out the weakest costs and saves, measured with its last part.
 
+internal import Compute
 internal import Inference
-internal import Kernels
 internal import LinuxSystem
+internal import Measurement
 package import ModelFormat
-package import Scheduling
-package import WeightStore
+package import Models
+package import Weights
 
 /// What a sparsity means for the held-out tokens.
 package struct SparsityPoint: Sendable, Equatable {

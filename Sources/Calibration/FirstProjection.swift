@@ -1,8 +1,7 @@
 // A layer's first projection as floats, read from the packed file apart from the model's own
 // weights: what its rows are decides which neurons fire, and predictors approximate them.
 
-internal import Kernels
-internal import ModelFiles
+internal import Compute
 internal import ModelFormat
 
 struct FirstProjection {

@@ -6,7 +6,7 @@
 // fewer bits the less they tell. What remains is taken for normally distributed noise, neuron by
 // neuron, which makes probabilities of firing.
 
-package import WeightStore
+package import Weights
 
 package struct PredictorTraining {
     let algebra: LinearAlgebra

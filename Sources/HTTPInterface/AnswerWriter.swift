@@ -2,8 +2,9 @@
 // llama-server's `timings` on the last. Chunk order is llama-server's: role, deltas, finish_reason,
 // usage. Refuses nothing: what arrives here was produced by us.
 
+package import GenerationAPI
+internal import JSON
 package import NIOCore
-package import Scheduling
 
 /// A token's probability with its likeliest alternatives.
 package typealias ReportedProbability = (

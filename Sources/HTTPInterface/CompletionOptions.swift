@@ -1,8 +1,8 @@
 // The fields that chat and plain completion share, and what they become: an order for the engine
 // and a description of the answer wanted. Shapes: OpenAI's API reference; extras: llama-server's.
 
-package import Inference
-package import Scheduling
+package import GenerationAPI
+package import JSON
 
 /// The two completion routes, which differ in their wire shapes only.
 package enum CompletionKind: Sendable, Equatable {

@@ -1,8 +1,9 @@
 // A connection's answers: the routes' work, and the way of bytes to the client.
 
+internal import GenerationAPI
+internal import JSON
 internal import NIOCore
 internal import NIOHTTP1
-internal import Scheduling
 
 extension ConnectionHandler {
     // MARK: routes

@@ -1,9 +1,9 @@
 // How a connection gives up its place and ends: at once, when its answer has been taken, or so that
 // a client that still talks gets to see its answer.
 
+internal import GenerationAPI
 internal import NIOCore
 internal import NIOHTTP1
-internal import Scheduling
 
 extension ConnectionHandler {
     /// What follows once everything written has gone out.

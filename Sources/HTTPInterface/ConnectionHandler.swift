@@ -2,9 +2,9 @@
 // while an answer is unfinished or has not been taken, so a connection never holds more than one
 // read beyond its request. Whatever ends the connection ends its generation.
 
+internal import GenerationAPI
 internal import NIOCore
 internal import NIOHTTP1
-internal import Scheduling
 
 /// The last handler of a connection's pipeline. Lives on the event loop. Its channel reads only
 /// when asked to.

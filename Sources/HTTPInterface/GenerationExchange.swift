@@ -1,8 +1,8 @@
 // One generation seen from its connection: engine events in, pieces of an HTTP answer out. Knows
 // the order of things and no socket.
 
+internal import GenerationAPI
 internal import NIOCore
-internal import Scheduling
 
 /// What the connection is to do next.
 enum ExchangeAction {

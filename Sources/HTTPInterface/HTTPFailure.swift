@@ -1,8 +1,9 @@
 // Errors as clients see them: a status, and {"error":{"message","type","param","code"}}.
 
+package import GenerationAPI
+internal import JSON
 package import NIOCore
 package import NIOHTTP1
-package import Scheduling
 
 /// A refusal or failure of one request.
 package struct HTTPFailure: Error, Sendable, Equatable {
@@ -55,32 +56,6 @@ package struct HTTPFailure: Error, Sendable, Equatable {
         self.init(
             status, error.message, type: type, code: error.reason.code,
             parameter: error.parameter, retrySeconds: retrySeconds)
-    }
-}
-
-extension GenerationError.Reason {
-    /// The wire's `code`, as OpenAI names it where it has a name.
-    package var code: String {
-        switch self {
-        case .invalidRequest: "invalid_request"
-        case .modelNotFound: "model_not_found"
-        case .modelInvalid: "model_invalid"
-        case .contextExceeded: "context_length_exceeded"
-        case .templateUnsupported: "template_unsupported"
-        case .overloaded: "overloaded"
-        case .draining: "draining"
-        case .budgetExceeded: "budget_exceeded"
-        case .readFailed: "read_failed"
-        case .readerRefused: "reader_refused"
-        case .cancelled: "cancelled"
-        case .internalError: "internal_error"
-        }
-    }
-
-    /// The reason that `code` names; for clients.
-    package init?(code: String) {
-        guard let reason = Self.allCases.first(where: { $0.code == code }) else { return nil }
-        self = reason
     }
 }
 

@@ -1,11 +1,10 @@
 // The server: listening sockets in, connections set up, draining and stopping. Binds nothing and
 // unlinks nothing: whoever made a socket owns its path.
 
-package import Inference
+package import GenerationAPI
 package import NIOCore
 internal import NIOHTTP1
 package import NIOPosix
-package import Scheduling
 
 /// HTTP/1.1 over given listening sockets, all on one event loop.
 package final class HTTPServer: Sendable {

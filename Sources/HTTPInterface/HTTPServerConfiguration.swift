@@ -1,8 +1,8 @@
 // What the server allows, and what it needs from the process around it.
 
-package import Inference
+package import GenerationAPI
+internal import JSON
 package import NIOCore
-package import Scheduling
 
 /// Limits on what clients may cost. Every one is enforced on every connection.
 package struct HTTPLimits: Sendable, Equatable {

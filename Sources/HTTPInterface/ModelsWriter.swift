@@ -1,7 +1,8 @@
 // The wire form of models: OpenAI's, with what we know besides under `sluice`.
 
+internal import GenerationAPI
+internal import JSON
 internal import NIOCore
-internal import Scheduling
 
 /// `GET /v1/models` and `/v1/models/{id}`.
 enum ModelsWriter {

@@ -1,7 +1,8 @@
 // What to continue: a chat's messages or a plain prompt, from their several wire forms.
 
+internal import GenerationAPI
+internal import JSON
 internal import ModelFormat
-internal import Scheduling
 
 /// The field `messages`.
 enum ChatMessages {

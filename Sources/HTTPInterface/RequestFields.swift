@@ -1,7 +1,8 @@
 // Typed reading of a request's fields. Every complaint names its field, so that it becomes OpenAI's
 // `param`.
 
-package import Scheduling
+package import GenerationAPI
+package import JSON
 
 /// A request's JSON object, read field by field. An absent field and `null` are the same.
 package struct RequestFields {

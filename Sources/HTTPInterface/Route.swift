@@ -1,7 +1,7 @@
 // The routes and their methods.
 
+internal import GenerationAPI
 internal import NIOHTTP1
-internal import Scheduling
 
 /// What a request's path names.
 enum Route: Equatable {

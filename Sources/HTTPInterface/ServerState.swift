@@ -1,8 +1,8 @@
 // What the server's connections share: who has a place, and what all of them hold. Touched on the
 // event loop only.
 
+internal import GenerationAPI
 internal import NIOCore
-internal import Scheduling
 
 /// The connections at hand, the bytes they hold, and whether the server is draining.
 final class ServerState {

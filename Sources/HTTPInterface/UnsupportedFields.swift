@@ -1,7 +1,8 @@
 // Fields that would change what a request means and that we do not serve. They are refused by name:
 // an answer that silently ignored them would be wrong.
 
-internal import Scheduling
+internal import GenerationAPI
+internal import JSON
 
 /// Refuses unsupported fields unless they hold a value under which they do nothing.
 enum UnsupportedFields {

@@ -1,7 +1,7 @@
 // The memory that a forward pass computes in: allocated once for the largest step, never grown.
 // Every buffer's shape stands beside it; T is the tokens of a wave, P those of a whole step.
 
-internal import Kernels
+internal import Compute
 internal import LinuxSystem
 package import ModelFormat
 

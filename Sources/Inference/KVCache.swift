@@ -1,7 +1,7 @@
 // Keys and values of all sequences, in pages of 64 tokens from one pool that is sized at start. A
 // page belongs to one layer of one sequence; sequences own pages, the pool owns memory.
 
-package import Kernels
+package import Compute
 package import LinuxSystem
 package import ModelFormat
 

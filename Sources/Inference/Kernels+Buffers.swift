@@ -1,6 +1,6 @@
 // The kernels on ranges of the step's buffers: one place where buffers become spans.
 
-internal import Kernels
+internal import Compute
 internal import LinuxSystem
 internal import ModelFormat
 

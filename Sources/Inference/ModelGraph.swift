@@ -1,9 +1,9 @@
 // A model's structure with every weight resolved: what the forward pass walks through. Built once
 // from the packed manifest and the family's description.
 
-package import Kernels
+package import Compute
 package import ModelFormat
-package import WeightStore
+package import Weights
 
 /// A model, ready to be computed.
 package struct ModelGraph: Sendable {

@@ -1,10 +1,11 @@
 // The one forward pass. It walks a model's graph and asks the store for weights, the kernels for
 // sums, the KV cache for pages; what families do differently it reads from their description.
 
-package import Kernels
+package import Compute
+package import FlashStorage
 package import LinuxSystem
 internal import ModelFormat
-package import WeightStore
+package import Weights
 
 /// A model that can compute steps. Lives on one thread, which is member 0 of `team`.
 package final class Transformer {

@@ -37,3 +37,8 @@ extension SystemError {
     /// EIO, for devices that misbehave without saying so.
     package static var inputOutputError: Int32 { EIO }
 }
+
+extension SystemError {
+    /// Whether the call failed because there is nothing of that name.
+    package var isMissing: Bool { errorNumber == ENOENT }
+}

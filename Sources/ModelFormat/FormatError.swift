@@ -1,3 +1,5 @@
+package import LinuxSystem
+
 /// What is wrong with a model file, and where. Always one line; shown to users as it is (exit
 /// status 65).
 package struct FormatError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -18,4 +20,8 @@ package struct FormatError: Error, Equatable, Sendable, CustomStringConvertible 
         let place = offset.map { "\(file) at byte \($0)" } ?? file
         return "\(place): expected \(expected), found \(found)"
     }
+}
+
+extension FormatError: EndingError {
+    package var exitStatus: ExitStatus { .badData }
 }

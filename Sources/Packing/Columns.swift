@@ -1,9 +1,9 @@
 // A matrix's columns as rows of blocks, for neurons. Pointers stay here.
 
 internal import CPacking
-import Kernels
-import LinuxSystem
-import ModelFormat
+internal import Compute
+internal import LinuxSystem
+internal import ModelFormat
 
 /// Turns rows into columns.
 enum Columns {

@@ -2,7 +2,6 @@
 // failed read was; the packer owns the file.
 
 internal import LinuxSystem
-internal import ModelFiles
 package import ModelFormat
 
 /// One import into a library directory.

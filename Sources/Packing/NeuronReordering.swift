@@ -2,7 +2,6 @@
 // together. Writes a new file beside the old one, then takes its name; results stay as they are.
 
 internal import LinuxSystem
-internal import ModelFiles
 internal import ModelFormat
 
 /// A packed file's neurons in a new order.

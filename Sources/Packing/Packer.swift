@@ -3,6 +3,7 @@
 // compute with are rearranged, never changed; others are re-quantised, and the error is told.
 // Vectors are widened to 32-bit floats. docs/FORMAT.md is the result.
 
+internal import ChatTemplates
 internal import LinuxSystem
 package import ModelFormat
 internal import Tokenization

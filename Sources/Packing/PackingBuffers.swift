@@ -2,9 +2,8 @@
 // re-quantised where the model has such tensors, and tiles that wait to be written. Page-aligned,
 // so that reads and writes go past the page cache, and in huge pages where the kernel gives them.
 
-import LinuxSystem
-import ModelFiles
-import ModelFormat
+internal import LinuxSystem
+internal import ModelFormat
 
 /// Regions of one arena. Used by one thread.
 struct PackingBuffers {

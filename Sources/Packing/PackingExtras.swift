@@ -1,9 +1,8 @@
 // The extents of a packed file that are made in memory rather than moved through it: vocabulary,
 // vectors, the embeddings' checksums, manifest and header. One thread writes them.
 
-import LinuxSystem
-import ModelFiles
-import ModelFormat
+internal import LinuxSystem
+internal import ModelFormat
 
 extension PackingWorker {
     mutating func writeVocabulary(_ vocabulary: Vocabulary) throws(PackingError) {

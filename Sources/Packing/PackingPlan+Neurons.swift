@@ -1,6 +1,6 @@
 // Which models' neurons are bundled, and where their bundles go.
 
-import ModelFormat
+internal import ModelFormat
 
 /// Where the bytes of one layer's neurons come from.
 struct NeuronSources: Sendable {

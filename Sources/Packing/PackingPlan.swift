@@ -1,7 +1,7 @@
 // Decides where everything goes before a byte is written: which GGUF tensor fills which record, and
 // every offset. Pure: reads only the GGUF file's directory.
 
-import ModelFormat
+internal import ModelFormat
 
 /// Rows of one GGUF tensor: a whole matrix, or one expert's share of a merged tensor.
 struct TensorRows: Sendable {

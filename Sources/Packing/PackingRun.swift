@@ -1,9 +1,7 @@
 // What the threads of one import share: the plan, the unfinished file, and behind one lock the
 // tasks that are left and the checksums and errors found so far.
 
-import LinuxSystem
-import ModelFiles
-import ModelFormat
+internal import ModelFormat
 import Synchronization
 
 /// One import under way.

@@ -1,7 +1,7 @@
 // An import in pieces that threads take one by one: each reads, arranges and writes an extent of
 // its own, so that reading, computing and writing of different extents overlap.
 
-import ModelFormat
+internal import ModelFormat
 
 /// One extent, or one piece of the embeddings.
 enum PackingTask: Sendable {

@@ -2,10 +2,8 @@
 // matrix is turned, 32 of its rows at a time, into columns. Reading part of each row is reading in
 // strides, so this goes through the page cache, which is asked to forget the matrix at its end.
 
-import Kernels
-import LinuxSystem
-import ModelFiles
-import ModelFormat
+internal import LinuxSystem
+internal import ModelFormat
 
 extension PackingWorker {
     /// One piece of a layer's bundles, with a checksum for each bundle.

@@ -1,9 +1,7 @@
 // Moves weights from a GGUF file to a packed file, one extent at a time: reads, re-quantises,
 // arranges, sums up, writes. Each thread of an import has one, with memory of its own.
 
-import LinuxSystem
-import ModelFiles
-import ModelFormat
+internal import ModelFormat
 
 /// One thread's hands: page-aligned memory for a piece as the source has it, as rows, and as tiles.
 struct PackingWorker: ~Copyable {

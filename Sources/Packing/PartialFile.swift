@@ -1,8 +1,7 @@
 // The file that an import writes: hidden beside its destination until it is whole, gone when the
 // import fails. Owns the temporary name; refuses to put anything unfinished under the final one.
 
-import LinuxSystem
-import ModelFormat
+internal import LinuxSystem
 import Synchronization
 
 /// `.NAME.sluice.partial-PID.N` in the destination's directory, removed unless ``commit`` gave it

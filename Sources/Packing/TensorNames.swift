@@ -2,7 +2,7 @@
 // llama-arch.cpp), and the catalogue that import claims them from. A tensor that nobody claims is
 // an error: dropping weights silently would be a wrong answer.
 
-import ModelFormat
+internal import ModelFormat
 
 /// GGUF tensor names by role.
 enum TensorNames {

@@ -1,6 +1,7 @@
 // Text to tokens piece by piece: what can no longer change is encoded and forgotten, so that memory
 // depends on the longest stretch that nothing divides, never on the text.
 
+package import LinuxSystem
 package import ModelFormat
 
 /// A text has a stretch that nothing divides, longer than there is room for.
@@ -117,4 +118,8 @@ package struct TokenStream {
             return end > 0 ? max(0, range.lowerBound - done)..<end : nil
         }
     }
+}
+
+extension UnbrokenTextError: EndingError {
+    package var exitStatus: ExitStatus { .badData }
 }

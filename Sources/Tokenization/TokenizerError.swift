@@ -1,6 +1,8 @@
 // What can be wrong with a vocabulary or a chat template. Every message is one line, shown to users
 // as it is.
 
+package import LinuxSystem
+
 /// Why a tokenizer or a chat template cannot be made from what a model file holds.
 package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible {
     /// `tokenizer.ggml.pre` names a way of splitting text that Sluice does not have.
@@ -54,4 +56,8 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
         }
         return text.unicodeScalars.count > 40 ? result + "..." : result
     }
+}
+
+extension TokenizerError: EndingError {
+    package var exitStatus: ExitStatus { .badData }
 }

@@ -2,10 +2,10 @@
 // one Unicode version, not from the toolchain, so that ids are the same everywhere.
 
 /// A character's class: Unicode's general categories L, N, P, S and M, White_Space, and the rest.
-enum UnicodeClass: UInt8 {
+package enum UnicodeClass: UInt8 {
     case other, letter, number, punctuation, symbol, mark, whitespace
 
-    init(_ scalar: UInt32) {
+    package init(_ scalar: UInt32) {
         if scalar < 0x80 {
             self = asciiClasses[Int(scalar)]
         } else if Self.isWideSpace(scalar) {

@@ -2,11 +2,13 @@
 // allows.
 
 internal import ArgumentParser
-internal import DaemonCore
+internal import FlashStorage
+internal import Knobs
 internal import LinuxSystem
+internal import Measurement
 internal import ModelFormat
-internal import Scheduling
-internal import WeightStore
+internal import Models
+internal import Weights
 
 struct BenchCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

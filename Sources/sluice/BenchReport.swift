@@ -1,9 +1,11 @@
 // What `sluice bench` reports: the figures of its runs, and how much they reached of what the
 // machine allows.
 
+internal import FlashStorage
 internal import FoundationEssentials
-internal import Scheduling
-internal import WeightStore
+internal import Measurement
+internal import Memory
+internal import Weights
 
 /// A model's runs, and what is told about it.
 struct BenchmarkSubject {

@@ -3,15 +3,14 @@
 
 internal import ArgumentParser
 internal import Calibration
-internal import DaemonCore
 internal import Glibc
+internal import Knobs
 internal import LinuxSystem
-internal import ModelFiles
 internal import ModelFormat
+internal import Models
 internal import Packing
-internal import Scheduling
 internal import Tokenization
-internal import WeightStore
+internal import Weights
 
 struct CalibrateCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

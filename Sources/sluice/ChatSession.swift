@@ -1,12 +1,13 @@
 // One prompt or a whole chat with any GenerationService: the daemon's client or an engine in this
 // process. Answers are written as they arrive.
 
-internal import DaemonCore
+internal import Client
 internal import Dispatch
+internal import GenerationAPI
 internal import Glibc
+internal import Knobs
 internal import LineEditing
 internal import LinuxSystem
-internal import Scheduling
 internal import Synchronization
 
 /// What every order of a session shares.

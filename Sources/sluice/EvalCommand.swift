@@ -1,13 +1,14 @@
 // `sluice eval`: a model's numbers on given tokens, for comparison with other implementations.
 
 internal import ArgumentParser
-internal import DaemonCore
 internal import FoundationEssentials
+internal import Knobs
 internal import LinuxSystem
+internal import Measurement
 internal import ModelFormat
-internal import Scheduling
+internal import Models
 internal import Tokenization
-internal import WeightStore
+internal import Weights
 
 struct EvalCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

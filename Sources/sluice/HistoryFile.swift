@@ -1,8 +1,8 @@
 // The chat's history on disk: readable by its owner alone, bounded, and no reason for a chat to
 // end.
 
-internal import DaemonCore
 internal import Glibc
+internal import Library
 internal import LineEditing
 internal import LinuxSystem
 

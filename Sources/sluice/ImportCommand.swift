@@ -2,8 +2,9 @@
 // that is stored in another format, and one line at the end.
 
 internal import ArgumentParser
-internal import DaemonCore
 internal import Glibc
+internal import Knobs
+internal import Library
 internal import LinuxSystem
 internal import ModelFormat
 internal import Packing

@@ -1,14 +1,13 @@
 // `sluice bench --ladder`: what each part of reading neurons one by one is worth.
 
 internal import ArgumentParser
-internal import DaemonCore
 internal import Glibc
+internal import Knobs
 internal import LinuxSystem
-internal import ModelFiles
+internal import Measurement
 internal import ModelFormat
+internal import Models
 internal import Packing
-internal import Scheduling
-internal import WeightStore
 
 struct LadderArguments: ParsableArguments {
     @Flag(

@@ -1,11 +1,9 @@
 // What `sluice bench --ladder` reports: a row for each part, each with where its time went.
 
-internal import DaemonCore
 internal import FoundationEssentials
 internal import LinuxSystem
-internal import ModelFormat
-internal import Scheduling
-internal import WeightStore
+internal import Measurement
+internal import Weights
 
 /// Why there is no ladder.
 enum LadderError: Error, CustomStringConvertible {

@@ -1,12 +1,14 @@
 // `sluice ls`, `rm` and `ps`: which models there are, and which of them run.
 
 internal import ArgumentParser
-internal import DaemonCore
+internal import Client
+internal import GenerationAPI
 internal import Glibc
+internal import JSON
+internal import Knobs
+internal import Library
 internal import LinuxSystem
 internal import NIOCore
-internal import HTTPInterface
-internal import Scheduling
 
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,9 +2,9 @@
 // one: --library, else $SLUICE_LIBRARY, else the user's. A name that only the other has is said.
 
 internal import ArgumentParser
-internal import DaemonCore
-internal import LinuxSystem
-internal import Scheduling
+internal import Client
+internal import GenerationAPI
+internal import Library
 
 extension LibraryOptions {
     /// What `body` returns; a complaint about a missing model says where there is one.

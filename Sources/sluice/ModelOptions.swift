@@ -1,14 +1,12 @@
 // Options that every command with a model in this process understands, and where MODEL is found.
 
 internal import ArgumentParser
-internal import DaemonCore
+internal import FlashStorage
 internal import Glibc
-internal import LinuxSystem
-internal import ModelFiles
+internal import Knobs
+internal import Library
 internal import ModelFormat
-internal import Packing
-internal import Scheduling
-internal import WeightStore
+internal import Models
 
 /// Shared by eval, bench, show and `run --local`.
 struct ModelArguments: ParsableArguments {

@@ -1,8 +1,7 @@
 // A GGUF file where a packed one is needed: packed into the library once, found there afterwards.
 
-internal import DaemonCore
+internal import Library
 internal import LinuxSystem
-internal import ModelFiles
 internal import ModelFormat
 internal import Packing
 

@@ -1,9 +1,12 @@
 // `sluice run`: one answer, or a chat.
 
 internal import ArgumentParser
-internal import DaemonCore
+internal import Client
 internal import Glibc
-internal import Scheduling
+internal import Library
+internal import LinuxSystem
+internal import Models
+internal import Serving
 
 struct RunCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,13 +1,13 @@
 // `sluice show`: what a model is, and how it would use a budget.
 
 internal import ArgumentParser
-internal import DaemonCore
-internal import LinuxSystem
-internal import ModelFiles
+internal import FlashStorage
+internal import Knobs
+internal import Memory
 internal import ModelFormat
+internal import Models
 internal import Packing
-internal import Scheduling
-internal import WeightStore
+internal import Weights
 
 struct ShowCommand: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -2,10 +2,12 @@
 
 internal import ArgumentParser
 internal import Calibration
-internal import DaemonCore
+internal import Client
+internal import GenerationAPI
 internal import Glibc
+internal import Library
+internal import LinuxSystem
 internal import Packing
-internal import Scheduling
 
 @main struct Sluice: ParsableCommand {
     static let configuration = CommandConfiguration(

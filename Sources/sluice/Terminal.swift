@@ -1,8 +1,8 @@
 // Standard streams as commands use them. A reader that has gone ends the program quietly, as it
 // would end any other; output that cannot be written is an error, never success.
 
-internal import DaemonCore
 internal import Glibc
+internal import LinuxSystem
 
 enum Terminal {
     static func isTerminal(_ descriptor: CInt) -> Bool { isatty(descriptor) == 1 }

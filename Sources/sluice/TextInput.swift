@@ -1,6 +1,5 @@
 // Text files that commands take: read whole, with a limit, or piece by piece.
 
-internal import DaemonCore
 internal import Glibc
 internal import LinuxSystem
 

@@ -1,12 +1,9 @@
 // `sluice tokenize`: a text's token ids under a model's vocabulary.
 
 internal import ArgumentParser
-internal import DaemonCore
 internal import Glibc
-internal import LinuxSystem
-internal import ModelFiles
+internal import Library
 internal import ModelFormat
-internal import Packing
 internal import Tokenization
 
 struct TokenizeCommand: ParsableCommand {

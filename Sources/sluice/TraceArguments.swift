@@ -1,8 +1,8 @@
 // `--trace`: which experts a run's tokens chose, for the cache simulator.
 
 internal import ArgumentParser
-internal import Scheduling
-internal import WeightStore
+internal import Measurement
+internal import Models
 
 struct TraceArguments: ParsableArguments {
     @Option(

@@ -2,9 +2,9 @@
 // it.
 
 internal import ArgumentParser
-internal import DaemonCore
+internal import FlashStorage
+internal import Library
 internal import LinuxSystem
-internal import WeightStore
 
 struct TuneCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -32,7 +32,7 @@ struct TuneCommand: ParsableCommand {
 
     func run() throws {
         // Rather now than after measuring.
-        if let out { try MeasurementsFile.checkReplaceable(out) }
+        if let out { try FileSystem.checkReplaceable(out) }
         let path =
             try model.map { try library.packedPath(of: $0) } ?? library.value.largest()
         let device = try BlockDevice.holding(path)
@@ -48,13 +48,13 @@ struct TuneCommand: ParsableCommand {
             keptIn: keep(profile, of: device, memory))
         Terminal.line(json ? try report.json() : report.text())
         guard let out else { return }
-        try MeasurementsFile.replace(out, with: Array(report.profileText.utf8))
+        try FileSystem.replace(out, with: Array(report.profileText.utf8))
         if !json { Terminal.line("profile     \(out)") }
     }
 
     /// Buffered where direct reads turn out to lie.
-    private func measure(_ paths: [String]) throws(WeightError) -> DriveProfile? {
-        do throws(WeightError) {
+    private func measure(_ paths: [String]) throws(FlashError) -> DriveProfile? {
+        do throws(FlashError) {
             return try DriveProbe.measure(
                 paths: paths, options: FlashOptions(), effort: .thorough)
         } catch {

@@ -1,10 +1,10 @@
 // What `sluice tune` reports: a table for each pattern of reading, what was chosen, and the same as
 // JSON and as a profile.
 
-internal import DaemonCore
+internal import FlashStorage
 internal import FoundationEssentials
+internal import Knobs
 internal import LinuxSystem
-internal import WeightStore
 
 struct TuneReport {
     let device: BlockDevice

@@ -1,8 +1,10 @@
 // The daemon's command line. Everything else is DaemonCore's.
 
 internal import ArgumentParser
-internal import DaemonCore
-internal import Scheduling
+internal import GenerationAPI
+internal import Knobs
+internal import LinuxSystem
+internal import Service
 
 @main struct Sluiced: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,8 +1,9 @@
 // No policy beats knowing the future, on invented runs of every shape.
 
 import CacheSimulation
+import Measurement
 import Testing
-import WeightStore
+import Weights
 
 @Suite struct ReplayTests {
     @Test(arguments: [0.0, 0.8, 1.5]) func optimumIsNeverBeaten(exponent: Double) {

@@ -5,13 +5,13 @@ import Calibration
 import Glibc
 import Inference
 import LinuxSystem
-import ModelFiles
+import Measurement
 import ModelFormat
+import Models
 import Packing
-import Scheduling
 import TestSupport
 import Testing
-import WeightStore
+import Weights
 
 private let models =
     FileSystem.parent(of: FileSystem.parent(of: #filePath)) + "/Fixtures/models/"

@@ -2,16 +2,12 @@
 // that fire together; and a trained model.
 
 import Calibration
+import Compute
 import Inference
-import Kernels
 import LinuxSystem
-import ModelFiles
-import ModelFormat
-import Packing
-import Scheduling
 import TestSupport
 import Testing
-import WeightStore
+import Weights
 
 @Suite struct PredictorTests {
     /// Neurons that look at `rank` directions of inputs of `width`, and fire seldom.

@@ -1,16 +1,19 @@
 // Calibration of the trained model with real sparsity, from the import to the file beside it.
 
 import Calibration
+import FlashStorage
 import Glibc
+import Knobs
 import LinuxSystem
-import ModelFiles
+import Measurement
+import Memory
 import ModelFormat
+import Models
 import Packing
-import Scheduling
 import TestSupport
 import Testing
 import Tokenization
-import WeightStore
+import Weights
 
 private let shared =
     FileSystem.parent(

@@ -2,8 +2,8 @@
 // answered as before.
 
 import HTTPInterface
+import JSON
 import NIOCore
-import Scheduling
 import TestSupport
 import Testing
 

@@ -3,6 +3,7 @@
 
 import Glibc
 import HTTPInterface
+import JSON
 import NIOCore
 import Testing
 

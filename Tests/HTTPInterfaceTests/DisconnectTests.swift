@@ -1,8 +1,8 @@
 // Clients that go away, stop reading, or close only their sending half.
 
 import HTTPInterface
+import JSON
 import NIOCore
-import Scheduling
 import Testing
 
 @Suite(.serialized) struct DisconnectTests {

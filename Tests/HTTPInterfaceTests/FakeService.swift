@@ -1,10 +1,9 @@
 // A service that needs no model: the last message, or the prompt, tells it what to do.
 
 import Dispatch
+import GenerationAPI
 import Glibc
-import Inference
 import ModelFormat
-import Scheduling
 import Synchronization
 
 /// Prompts: `endless` talks until cancelled, `queued` never starts, `prefill` starts and says

@@ -1,9 +1,10 @@
 // Requests become orders; every complaint names its field.
 
+import GenerationAPI
 import HTTPInterface
 import Inference
+import JSON
 import ModelFormat
-import Scheduling
 import Testing
 
 @Suite struct RequestTests {

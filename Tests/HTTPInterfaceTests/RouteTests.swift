@@ -1,9 +1,9 @@
 // Every route over a real socket, byte for byte where clients depend on it.
 
+import GenerationAPI
 import HTTPInterface
-import Inference
+import JSON
 import NIOCore
-import Scheduling
 import Testing
 
 @Suite(.serialized) struct RouteTests {

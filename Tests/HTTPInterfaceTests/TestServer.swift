@@ -1,10 +1,11 @@
 // The real server on a real Unix socket, and a client that sends whatever bytes a test wants.
 
+import GenerationAPI
 import Glibc
 import HTTPInterface
+import JSON
 import NIOCore
 import NIOPosix
-import Scheduling
 import Synchronization
 
 /// A server in its own temporary directory. `stop()` ends it.

@@ -1,8 +1,9 @@
 // Streams that wait for the model: their clients hear of it.
 
+import GenerationAPI
 import HTTPInterface
+import JSON
 import NIOCore
-import Scheduling
 import Testing
 
 @Suite(.serialized) struct WaitingTests {

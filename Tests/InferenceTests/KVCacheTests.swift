@@ -1,7 +1,7 @@
 // Pages are set aside whole, handed back whole, and never belong to two sequences.
 
+import Compute
 import Inference
-import Kernels
 import ModelFormat
 import Testing
 

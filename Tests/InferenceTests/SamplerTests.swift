@@ -1,5 +1,6 @@
 // The sampler against a naive implementation, statistics with fixed seeds, and strange logits.
 
+import GenerationAPI
 import Glibc
 import Inference
 import ModelFormat

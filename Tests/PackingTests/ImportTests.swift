@@ -2,7 +2,6 @@
 
 import Glibc
 import LinuxSystem
-import ModelFiles
 import ModelFormat
 import Packing
 import Synchronization

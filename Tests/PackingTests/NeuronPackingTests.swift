@@ -2,8 +2,6 @@
 // re-quantised, and what is refused. RoundTripTests compares their bytes with the source's.
 
 import Glibc
-import LinuxSystem
-import ModelFiles
 import ModelFormat
 import Packing
 import TestSupport

@@ -4,7 +4,6 @@
 
 import Glibc
 import LinuxSystem
-import ModelFiles
 import ModelFormat
 import Packing
 import Synchronization

@@ -1,8 +1,6 @@
 // Packing only rearranges: what comes back out of a packed file is the GGUF file's own bytes.
 
 import Glibc
-import LinuxSystem
-import ModelFiles
 import ModelFormat
 import Packing
 import Testing

@@ -3,7 +3,6 @@
 
 import Glibc
 import LinuxSystem
-import ModelFiles
 import ModelFormat
 import Packing
 import Testing

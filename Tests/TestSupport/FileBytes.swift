@@ -1,6 +1,6 @@
 // Whole files for tests.
 
-import ModelFiles
+import ModelFormat
 
 /// A whole file's bytes, or nil where there is no such file.
 package func fileBytes(_ path: String) -> [UInt8]? {

@@ -5,25 +5,29 @@ enum ImportRules {
     /// The layers from the bottom. A target may depend on any layer before its own.
     static let layers: [Set<String>] = [
         ["CLinux", "CURing", "COpenBLAS", "CChecksum", "CKernels", "CPacking"],
-        ["LinuxSystem", "ModelFormat"],
-        ["ModelFiles", "LineEditing"],
-        ["Tokenization", "Kernels", "WeightStore"],
-        ["Inference", "Packing"],
-        ["Scheduling"],
-        ["HTTPInterface", "Calibration"],
-        ["DaemonCore"],
+        ["LinuxSystem", "JSON"],
+        ["ModelFormat", "LineEditing", "Memory"],
+        ["GenerationAPI", "Tokenization", "Compute"],
+        ["Knobs", "ChatTemplates", "HTTPInterface"],
+        ["FlashStorage", "Client"],
+        ["Weights", "Packing"],
+        ["Inference"],
+        ["Models"],
+        ["Serving", "Measurement"],
+        ["Calibration", "Library"],
+        ["Service"],
         ["sluiced", "sluice", "kernel-benchmark", "cache-simulator", "read-benchmark"]
     ]
 
     /// Modules that only some targets may import.
     static let reserved: [String: Set<String>] = [
-        "Glibc": ["LinuxSystem", "DaemonCore", "sluiced", "sluice"],
+        "Glibc": ["LinuxSystem", "Service", "sluiced", "sluice"],
         "CLinux": ["LinuxSystem"], "CURing": ["LinuxSystem"],
-        "CKernels": ["Kernels"], "COpenBLAS": ["Kernels"],
+        "CKernels": ["Compute"], "COpenBLAS": ["Compute"],
         "CChecksum": ["ModelFormat"], "CPacking": ["Packing"],
-        "NIOCore": ["HTTPInterface", "DaemonCore", "sluice"],
-        "NIOPosix": ["HTTPInterface", "DaemonCore"],
-        "NIOHTTP1": ["HTTPInterface", "DaemonCore"],
+        "NIOCore": ["JSON", "HTTPInterface", "Client", "Service", "sluice"],
+        "NIOPosix": ["HTTPInterface", "Client", "Service"],
+        "NIOHTTP1": ["HTTPInterface", "Client", "Service"],
         "ArgumentParser": ["sluiced", "sluice"]
     ]
 

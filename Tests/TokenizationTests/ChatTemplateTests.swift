@@ -1,6 +1,6 @@
 // Conversations against what Jinja renders from the templates themselves.
 
-import ModelFiles
+import ChatTemplates
 import ModelFormat
 import TestSupport
 import Testing

@@ -4,7 +4,6 @@
 import FoundationEssentials
 import Glibc
 import LinuxSystem
-import ModelFiles
 import ModelFormat
 import TestSupport
 import Testing

@@ -1,6 +1,6 @@
 // Arcee: squared ReLU without a gate.
 
-internal import Kernels
+internal import Compute
 internal import ModelFormat
 
 extension Family {

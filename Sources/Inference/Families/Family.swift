@@ -1,6 +1,6 @@
 // What distinguishes one model family from another: a description. The one forward pass reads it.
 
-package import Kernels
+package import Compute
 package import ModelFormat
 
 /// The choices of a model family that its files do not spell out.

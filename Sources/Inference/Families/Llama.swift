@@ -1,6 +1,6 @@
 // Llama and what has its shape.
 
-internal import Kernels
+internal import Compute
 
 extension Family {
     /// Llama 1 to 3 and everything in its shape: Mistral, and Mixtral with its experts, whose

@@ -1,6 +1,6 @@
 // Nemotron: layer norms, a partly rotated head, squared ReLU without a gate.
 
-internal import Kernels
+internal import Compute
 internal import ModelFormat
 
 extension Family {

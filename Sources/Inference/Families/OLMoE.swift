@@ -1,6 +1,6 @@
 // OLMoE: norms over whole projections.
 
-internal import Kernels
+internal import Compute
 
 extension Family {
     /// OLMoE (arXiv 2409.02060): norms over the whole query and key projections; expert weights are

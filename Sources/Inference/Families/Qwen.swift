@@ -1,6 +1,6 @@
 // The Qwen families: biases, then head norms; dense and mixtures of experts.
 
-internal import Kernels
+internal import Compute
 
 extension Family {
     /// Qwen 2 and 2.5: biases on query, key and value, which the files bring along.

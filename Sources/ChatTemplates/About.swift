@@ -1,0 +1,3 @@
+// Chats to the text that a model was trained on: templates, recognised whole.
+// What comes from users stays marked as theirs.
+// No tokenizer rules and nothing of HTTP may enter.

@@ -1,0 +1,218 @@
+// What was measured of this machine, kept from one start to the next: a small JSON file, checked
+// when it is read, replaced as a whole. It may be lost, stale or damaged at any time; whoever reads
+// it measures again or goes on without.
+
+internal import FoundationEssentials
+package import LinuxSystem
+
+/// What is known of the machine.
+package struct Measurements: Sendable, Equatable {
+    package struct Drive: Sendable, Equatable {
+        package let device: BlockDevice
+        /// Seconds since 1970.
+        package let measured: Int64
+        package let profile: DriveProfile
+
+        package init(device: BlockDevice, measured: Int64, profile: DriveProfile) {
+            self.device = device
+            self.measured = measured
+            self.profile = profile
+        }
+    }
+
+    package struct Memory: Sendable, Equatable {
+        package let bytesPerSecond: Double
+        package let threads: Int
+
+        package init(bytesPerSecond: Double, threads: Int) {
+            self.bytesPerSecond = bytesPerSecond
+            self.threads = threads
+        }
+    }
+
+    /// Drives that are remembered; the one measured longest ago is forgotten first.
+    static let drivesMax = 16
+
+    package private(set) var drives: [Drive] = []
+    package var memory: Memory?
+
+    package init() {}
+
+    package func drive(_ device: BlockDevice) -> Drive? { drives.first { $0.device == device } }
+
+    /// Takes `drive` in, in place of what was known of its device.
+    package mutating func add(_ drive: Drive) {
+        drives.removeAll { $0.device == drive.device }
+        drives.append(drive)
+        if drives.count > Self.drivesMax { drives.removeFirst(drives.count - Self.drivesMax) }
+    }
+}
+
+/// Why kept measurements cannot be used, or none can be made. Never a reason not to run.
+package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertible {
+    case damaged(file: String, problem: String)
+    case tooSmall(file: String)
+
+    package var description: String {
+        switch self {
+        case .damaged(let file, let problem): "\(file): not measurements of ours: \(problem)"
+        case .tooSmall(let file): "\(file): too small to measure a drive with"
+        }
+    }
+}
+
+/// The file that keeps measurements.
+package struct MeasurementsFile: Sendable {
+    static let version = 1
+    private static let bytesMax = 1 << 20
+
+    package let path: String
+
+    package init(path: String) { self.path = path }
+
+    /// What the file holds; nothing when there is none.
+    ///
+    /// - Throws: `MeasurementError` or `SystemError`.
+    package func read() throws -> Measurements {
+        guard FileSystem.exists(path) else { return Measurements() }
+        let bytes = try SystemCalls.readFile(path, bytesMax: Self.bytesMax)
+        let decoder = JSONDecoder()
+        decoder.keyDecodingStrategy = .convertFromSnakeCase
+        let stored: StoredMeasurements
+        do {
+            stored = try decoder.decode(StoredMeasurements.self, from: Data(bytes))
+        } catch {
+            throw MeasurementError.damaged(file: path, problem: "no such JSON")
+        }
+        guard let problem = stored.problem else { return stored.measurements }
+        throw MeasurementError.damaged(file: path, problem: problem)
+    }
+
+    /// Replaces the file, by a temporary name, so that nobody reads half of it.
+    ///
+    /// - Throws: `SystemError` where it cannot be written, such as a read-only file system.
+    package func write(_ measurements: Measurements) throws {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
+        let text = [UInt8](try encoder.encode(StoredMeasurements(measurements))) + [10]
+        try FileSystem.createDirectory(FileSystem.parent(of: path))
+        try FileSystem.replace(path, with: text)
+    }
+}
+
+// MARK: as JSON
+
+private struct StoredMeasurements: Codable {
+    struct Drive: Codable {
+        var number: String
+        var name: String
+        var bytes: UInt64
+        var model: String
+        var measured: Int64
+        var reader: String
+        var direct: Bool
+        var paced: Bool
+        var sustainedBytesPerSecond: Double
+        var memoryBytes: Int
+        var speeds: [Speed]
+    }
+
+    struct Speed: Codable {
+        var pattern: String
+        var readBytes: Int
+        var depth: Int
+        var bytesPerSecond: Double
+    }
+
+    struct Memory: Codable {
+        var bytesPerSecond: Double
+        var threads: Int
+    }
+
+    var version: Int
+    var drives: [Drive]
+    var memory: Memory?
+
+    init(_ measurements: Measurements) {
+        version = MeasurementsFile.version
+        drives = measurements.drives.map { drive in
+            Drive(
+                number: drive.device.number, name: drive.device.name,
+                bytes: drive.device.byteCount, model: drive.device.model,
+                measured: drive.measured, reader: drive.profile.readerKind,
+                direct: drive.profile.isDirect, paced: drive.profile.isPaced,
+                sustainedBytesPerSecond: drive.profile.bytesPerSecondSustained,
+                memoryBytes: drive.profile.memoryBytes,
+                speeds: drive.profile.speeds.map { speed in
+                    Speed(
+                        pattern: speed.pattern.rawValue, readBytes: speed.readBytes,
+                        depth: speed.depth, bytesPerSecond: speed.bytesPerSecond)
+                })
+        }
+        memory = measurements.memory.map {
+            Memory(bytesPerSecond: $0.bytesPerSecond, threads: $0.threads)
+        }
+    }
+
+    /// What makes no sense; nil when all is well.
+    var problem: String? {
+        guard version == MeasurementsFile.version else {
+            return "version \(version), expected \(MeasurementsFile.version)"
+        }
+        guard drives.count <= Measurements.drivesMax else { return "\(drives.count) drives" }
+        if let memory {
+            guard Self.isSpeed(memory.bytesPerSecond), (1...1024).contains(memory.threads) else {
+                return "an impossible speed of memory"
+            }
+        }
+        return drives.contains { !Self.isPossible($0) } ? "an impossible drive" : nil
+    }
+
+    private static func isSpeed(_ bytesPerSecond: Double) -> Bool {
+        bytesPerSecond > 0 && bytesPerSecond < 1e15
+    }
+
+    private static func isPossible(_ drive: Drive) -> Bool {
+        (1...1000).contains(drive.speeds.count) && isSpeed(drive.sustainedBytesPerSecond)
+            && ["io_uring", "pread"].contains(drive.reader)
+            && (1...1 << 30).contains(drive.memoryBytes)
+            && drive.speeds.allSatisfy { speed in
+                DriveSpeed.Pattern(rawValue: speed.pattern) != nil
+                    && (4096...64 << 20).contains(speed.readBytes) && speed.readBytes % 4096 == 0
+                    && (1...1024).contains(speed.depth) && isSpeed(speed.bytesPerSecond)
+            }
+    }
+
+    /// - Precondition: ``problem`` is nil.
+    var measurements: Measurements {
+        var measurements = Measurements()
+        for drive in drives {
+            let speeds = drive.speeds.compactMap { speed in
+                DriveSpeed.Pattern(rawValue: speed.pattern).map {
+                    DriveSpeed(
+                        pattern: $0, readBytes: speed.readBytes, depth: speed.depth,
+                        bytesPerSecond: speed.bytesPerSecond)
+                }
+            }
+            measurements.add(
+                Measurements.Drive(
+                    device: BlockDevice(
+                        number: drive.number, name: drive.name, byteCount: drive.bytes,
+                        model: drive.model),
+                    measured: drive.measured,
+                    profile: DriveProfile(
+                        readerKind: drive.reader, isDirect: drive.direct, speeds: speeds,
+                        bytesPerSecondSustained: drive.sustainedBytesPerSecond,
+                        isPaced: drive.paced, memoryBytes: drive.memoryBytes)))
+        }
+        measurements.memory = memory.map {
+            Measurements.Memory(bytesPerSecond: $0.bytesPerSecond, threads: $0.threads)
+        }
+        return measurements
+    }
+}
+
+extension MeasurementError: EndingError {
+    package var exitStatus: ExitStatus { .badData }
+}

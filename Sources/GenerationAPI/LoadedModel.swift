@@ -1,0 +1,44 @@
+// How a loaded model runs, in what clients and logs are told of it.
+
+/// What loading decided.
+package struct LoadedModel: Sendable, Equatable {
+    /// What a generated token reads of feed-forward networks.
+    package enum Reads: String, Sendable, CaseIterable {
+        /// All of their weights, or all of the experts' that it uses.
+        case whole
+        /// Those of neurons that fire; the output is the same.
+        case exact
+        /// Those of neurons that a predictor names: lossy.
+        case predicted
+    }
+
+    package var reads: Reads
+    /// Why; nil where the file leaves no choice.
+    package var readsReason: String?
+    package var contextTokens: Int
+    package var contextReason: String
+    /// Bits of a number in the KV cache.
+    package var keyValueBits: Int
+    /// The limit for everything.
+    package var memoryBytesMax: Int
+
+    package init(
+        reads: Reads, readsReason: String? = nil, contextTokens: Int, contextReason: String,
+        keyValueBits: Int, memoryBytesMax: Int
+    ) {
+        self.reads = reads
+        self.readsReason = readsReason
+        self.contextTokens = contextTokens
+        self.contextReason = contextReason
+        self.keyValueBits = keyValueBits
+        self.memoryBytesMax = memoryBytesMax
+    }
+}
+
+extension LoadedModel: CustomStringConvertible {
+    package var description: String {
+        let why = readsReason.map { " (\($0))" } ?? ""
+        return "reads \(reads.rawValue)\(why), context \(contextTokens) tokens "
+            + "(\(contextReason)), KV \(keyValueBits) bits"
+    }
+}

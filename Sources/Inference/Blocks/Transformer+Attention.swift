@@ -1,0 +1,61 @@
+// Attention: project, norm, rotate, store keys and values in pages, attend, project back.
+
+internal import Compute
+internal import FlashStorage
+internal import LinuxSystem
+
+extension Transformer {
+    func attend(_ layer: LayerGraph, _ wave: Wave, _ activations: inout Activations)
+        throws(ReadFailure)
+    {
+        let tokens = wave.tokenCount
+        let attention = layer.attention
+        normalizeHidden(attention.norm, wave, &activations)
+        try collect(
+            attention.query, by: activations.normed, tokens: tokens, into: &activations.query)
+        try collect(attention.key, by: activations.normed, tokens: tokens, into: &activations.key)
+        try collect(
+            attention.value, by: activations.normed, tokens: tokens, into: &activations.value)
+        computeCollected()
+        var first = 0
+        for chunk in wave.chunks {
+            attendChunk(
+                chunk, first..<first + chunk.tokens.count, wave.rows.lowerBound + first, layer,
+                &activations)
+            first += chunk.tokens.count
+        }
+        kernels.prepare(
+            &activations.attended, tokens: tokens, columns: shape.attendedWidth, team: team)
+        try multiply(
+            attention.output, by: activations.attended, tokens: tokens,
+            into: &activations.projected)
+        addBias(attention.outputBias, tokens: tokens, to: &activations.projected)
+        activations.isProjectedDue = true
+    }
+
+    func addBias(_ bias: [Float]?, tokens: Int, to buffer: inout Buffer<Float>) {
+        guard let bias else { return }
+        var rows = buffer.mutableSpan
+        kernels.add(bias: bias.span, toRowsOf: &rows, rows: tokens)
+    }
+
+    /// A chunk, whose rows are `tokens` of the wave and those from `firstRow` on of the step: keys
+    /// and values go to their pages, queries read them.
+    private func attendChunk(
+        _ chunk: SequenceChunk, _ tokens: Range<Int>, _ firstRow: Int, _ layer: LayerGraph,
+        _ activations: inout Activations
+    ) {
+        let start = MonotonicClock.nanoseconds
+        let offsets = cache.pageOffsets(chunk.sequence, layer: layer.index)
+        kernels.finishHeads(
+            attentionShape, layer.attention.treatment, query: &activations.query,
+            key: &activations.key, value: &activations.value, cosines: activations.cosines,
+            sines: activations.sines, firstAngle: firstRow, tokens: tokens,
+            firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets, team: team)
+        kernels.attend(
+            attentionShape, queries: activations.query, tokens: tokens,
+            firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets,
+            partials: &activations.partials, into: &activations.attended.floats, team: team)
+        computeNanoseconds += MonotonicClock.nanoseconds - start
+    }
+}

@@ -1,0 +1,174 @@
+// Mixtures of experts: routing, the experts' networks as their bundles become available, and the
+// sum of each token's experts in the order of its ranking, so that the order of arrival changes
+// nothing.
+
+internal import Compute
+internal import FlashStorage
+internal import LinuxSystem
+internal import ModelFormat
+internal import Weights
+
+extension Transformer {
+    /// A mixture from `normed` into `hidden`.
+    func mix(
+        _ mixture: LayerGraph.Mixture, layer: Int, _ wave: Wave, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        let tokens = wave.tokenCount
+        try route(mixture, tokens: tokens, &activations)
+        if onRouting != nil { routed += routing.experts }
+        try store.withExperts(
+            layer: layer, routing.demanded,
+            meanwhile: { () throws(ReadFailure) in
+                if let shared = mixture.shared {
+                    try project(shared, tokens: tokens, &activations)
+                    gateShared(mixture, tokens: tokens, &activations)
+                }
+                if tokens == 1 { try predictExperts(after: layer, &activations) }
+            }
+        ) { expert, bundle, isLast in
+            let rows = routing.rows(of: expert)
+            if expertBatch.tokens.count + rows.count > shape.expertRowsMax {
+                computeExperts(mixture.experts, &activations)
+            }
+            expertBatch.isOneToken = tokens == 1
+            collectExpert(mixture.experts, bundle, rows: rows, &activations)
+            if isLast { computeExperts(mixture.experts, &activations) }
+        }
+        kernels.addExperts(
+            activations.expertOutputs, routing, shared: activations.projected,
+            hasShared: mixture.shared != nil, rows: wave.rows, columns: shape.width,
+            to: &activations.hidden, team: team)
+    }
+
+    private func route(
+        _ mixture: LayerGraph.Mixture, tokens: Int, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        guard let shape = graph.hyperparameters.experts else {
+            preconditionFailure("a mixture without experts")
+        }
+        try multiply(
+            mixture.router, by: activations.normed, tokens: tokens,
+            into: &activations.routerLogits)
+        let router = Router(shape, graph.family)
+        routing.removeAll()
+        for token in 0..<tokens {
+            var scores = activations.routerLogits.mutableSpan(
+                in: token * shape.count..<(token + 1) * shape.count)
+            switch shape.gating {
+            case .softmax: kernels.softmax(&scores, count: shape.count)
+            case .sigmoid: kernels.sigmoid(&scores, count: shape.count)
+            }
+            uniformRouting?.fill(&scores)
+            router.choose(scores.span, into: &routing)
+        }
+        routing.sort()
+    }
+
+    /// Runs the next layer's router on the present hidden state and tells the store whom it names
+    /// (docs/STREAMING.md, "Guessing").
+    private func predictExperts(
+        after layer: Int, _ activations: inout Activations
+    ) throws(ReadFailure) {
+        guard store.prefetchesExperts, !store.plan.streamsDense, layer + 1 < graph.layers.count,
+            case .mixture(let next) = graph.layers[layer + 1].feedForward
+        else { return }
+        // Logits are last: until then their input and the router's are free.
+        kernels.normalize(
+            &activations.hidden, firstRow: 0, adding: activations.projected, from: 0,
+            isDue: false, rows: 1, by: graph.layers[layer + 1].feedForwardNorm,
+            into: &activations.outputNormed, at: 0, team: team)
+        try multiply(
+            next.router, by: activations.outputNormed, tokens: 1, into: &activations.routerLogits)
+        predicted.choose(activations.routerLogits.span.extracting(0..<shape.expertCount))
+        store.predict(layer: layer + 1, predicted.experts)
+        predicted.removeAll()
+    }
+
+    /// `projected *= sigmoid(gate · normed)`, token by token (Qwen 2 MoE).
+    private func gateShared(
+        _ mixture: LayerGraph.Mixture, tokens: Int, _ activations: inout Activations
+    ) {
+        guard let weights = mixture.sharedRouter else { return }
+        kernels.gate(
+            &activations.projected, by: activations.normed.floats, weights: weights, tokens: tokens)
+    }
+
+    /// Puts one expert's work, on the tokens that chose it, with that of the others of its batch.
+    /// Its results go to `rows` of `expertOutputs`.
+    private func collectExpert(
+        _ experts: PackedExpertLayer, _ bundle: RawSpan, rows: Range<Int>,
+        _ activations: inout Activations
+    ) {
+        let first = expertBatch.tokens.count
+        expertBatch.tokens.append(contentsOf: routing.tokens[rows])
+        let batch = first..<first + rows.count
+        if expertBatch.isOneToken {
+            collect(
+                experts.gate, bundle, by: activations.normed, 0..<1, into: &activations.expertGate,
+                at: first, &products)
+            collect(
+                experts.up, bundle, by: activations.normed, 0..<1, into: &activations.expertUp,
+                at: first, &products)
+        } else {
+            collect(
+                experts.gate, bundle, by: activations.expertNormed, batch,
+                into: &activations.expertGate, at: first, &products)
+            collect(
+                experts.up, bundle, by: activations.expertNormed, batch,
+                into: &activations.expertUp, at: first, &products)
+        }
+        collect(
+            experts.down, bundle, by: activations.expertGated, batch,
+            into: &activations.expertOutputs, at: rows.lowerBound, &expertBatch.downs)
+    }
+
+    /// Rows of `input` times a part of a bundle, into the rows of `output` from `row` on.
+    private func collect(
+        _ part: PackedBundlePart, _ bundle: RawSpan, by input: borrowing ProductInput,
+        _ rows: Range<Int>, into output: inout Buffer<Float>, at row: Int,
+        _ products: inout ProductGroup
+    ) {
+        let bytes = bundle.extracting(part.byteOffset..<part.byteOffset + part.byteCount)
+        products.add(
+            ProductMatrix(bytes, format: part.format, rows: part.rows), columns: part.columns,
+            by: input, firstRow: rows.lowerBound, tokens: rows.count, into: &output,
+            at: row * part.rows, memberCount: team.memberCount)
+    }
+
+    /// Computes the collected experts: all gates and ups, activations, all downs.
+    private func computeExperts(_ experts: PackedExpertLayer, _ activations: inout Activations) {
+        let rowCount = expertBatch.tokens.count
+        guard rowCount > 0 else { return }
+        let start = MonotonicClock.nanoseconds
+        if !expertBatch.isOneToken {
+            kernels.gather(
+                activations.normed, rows: expertBatch.tokens, columns: shape.width,
+                withFloats: experts.gate.format.multipliesFloats
+                    || experts.up.format.multipliesFloats,
+                into: &activations.expertNormed, team: team)
+        }
+        kernels.multiply(&products, team: team)
+        kernels.activate(
+            activation, gate: activations.expertGate, up: activations.expertUp, isGated: true,
+            rows: rowCount, columns: experts.gate.rows, into: &activations.expertGated,
+            team: team)
+        kernels.multiply(&expertBatch.downs, team: team)
+        expertBatch.tokens.removeAll(keepingCapacity: true)
+        computeNanoseconds += MonotonicClock.nanoseconds - start
+    }
+}
+
+/// Experts of a layer that are computed together.
+struct ExpertBatch: ~Copyable {
+    /// Of each row of the batch, the token.
+    package var tokens: [Int32] = []
+    /// Whether all rows are one token's, and read the same activations.
+    var isOneToken = false
+    /// Their last products; the first are the transformer's.
+    var downs = ProductGroup()
+
+    mutating func removeAll() {
+        tokens.removeAll(keepingCapacity: true)
+        downs.removeAll()
+    }
+}

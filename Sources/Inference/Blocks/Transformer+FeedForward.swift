@@ -1,0 +1,48 @@
+// The feed-forward half of a layer: dense networks. Transformer+Experts.swift has mixtures.
+
+internal import FlashStorage
+
+extension Transformer {
+    func feedForward(_ layer: LayerGraph, _ wave: Wave, _ activations: inout Activations)
+        throws(ReadFailure)
+    {
+        normalizeHidden(layer.feedForwardNorm, wave, &activations)
+        switch layer.feedForward {
+        case .dense(let network):
+            try project(
+                network, layer: layer.index, tokens: wave.tokenCount, &activations)
+            activations.isProjectedDue = true
+        case .neurons(let network):
+            try sumNeurons(network, tokens: wave.tokenCount, &activations)
+            activations.isProjectedDue = true
+        case .mixture(let mixture):
+            try mix(mixture, layer: layer.index, wave, &activations)
+        }
+    }
+
+    /// A whole network from `normed` to `projected`: gate and up, activation, down, each product
+    /// with its bias where there is one. `layer` is nil for what is not a layer's own network.
+    func project(
+        _ network: LayerGraph.Dense, layer: Int? = nil, tokens: Int,
+        _ activations: inout Activations
+    ) throws(ReadFailure) {
+        if let gate = network.gate {
+            try collect(gate, by: activations.normed, tokens: tokens, into: &activations.gate)
+        }
+        try collect(network.up, by: activations.normed, tokens: tokens, into: &activations.up)
+        computeCollected()
+        addBias(network.gateBias, tokens: tokens, to: &activations.gate)
+        addBias(network.upBias, tokens: tokens, to: &activations.up)
+        if let layer, let onNeurons {
+            network.gate == nil
+                ? onNeurons(layer, activations.normed, &activations.up, tokens)
+                : onNeurons(layer, activations.normed, &activations.gate, tokens)
+        }
+        kernels.activate(
+            activation, gate: activations.gate, up: activations.up, isGated: network.gate != nil,
+            rows: tokens, columns: network.width, into: &activations.gated, team: team)
+        try multiply(
+            network.down, by: activations.gated, tokens: tokens, into: &activations.projected)
+        addBias(network.downBias, tokens: tokens, to: &activations.projected)
+    }
+}

@@ -1,0 +1,62 @@
+// Choices that knobs offer by name; what acts on them is far above.
+
+/// Which neurons of a sparse layer are computed, and so read.
+package enum SparseMode: String, Sendable, CaseIterable {
+    /// All of them.
+    case off
+    /// Those that fire: the first projection is computed in full, then the rest of those alone. The
+    /// output is that of `off`, bit for bit.
+    case exact
+    /// Those that a predictor names, and those in memory. Others count as 0.
+    case predicted
+}
+
+/// When extents are compared with their checksums.
+package enum VerificationPolicy: String, Sendable, CaseIterable {
+    /// When an extent is read for the first time.
+    case first
+    /// On every read.
+    case always
+}
+
+/// Whether generation guesses ahead and verifies several tokens in one pass.
+package enum SpeculationPolicy: Sendable, Equatable {
+    case off
+    /// Where always-needed weights pass through memory, as many tokens as the measured times say.
+    case automatic
+    /// Everywhere, all that is found up to so many tokens, whatever they cost.
+    case upTo(Int)
+
+    /// Most tokens that can be asked for.
+    package static let draftsMax = 31
+
+    /// `auto`, `off`, or a number from 1 to ``draftsMax``.
+    package init?(_ text: String) {
+        switch text {
+        case "off": self = .off
+        case "auto": self = .automatic
+        default:
+            guard let count = Int(text), (1...Self.draftsMax).contains(count) else { return nil }
+            self = .upTo(count)
+        }
+    }
+}
+
+/// How much is logged.
+package enum LogLevel: String, Sendable, CaseIterable, Comparable {
+    case error, warning, info, debug
+
+    /// syslog(3)'s number.
+    package var priority: Int {
+        switch self {
+        case .error: 3
+        case .warning: 4
+        case .info: 6
+        case .debug: 7
+        }
+    }
+
+    package static func < (left: LogLevel, right: LogLevel) -> Bool {
+        left.priority < right.priority
+    }
+}

@@ -1,0 +1,199 @@
+// Numbers instead of text: log-likelihood, logits and the greedy continuation of a token sequence,
+// for comparison with other implementations and for perplexity.
+
+package import FlashStorage
+internal import Inference
+package import LinuxSystem
+package import ModelFormat
+package import Models
+internal import Tokenization
+
+/// What an evaluation found. Field for field the schema of the reference script.
+package struct Evaluation: Sendable, Equatable {
+    package var tokens: [TokenID]
+    /// The likeliest continuation, token by token.
+    package var greedy: [TokenID] = []
+    /// For the last position; one per token of the vocabulary.
+    package var logits: [Float] = []
+    /// Mean negative natural-log likelihood of all scored tokens; 0 when there is none.
+    package var meanLoss = 0.0
+    package var scoredTokens = 0
+}
+
+/// Why an evaluation could not be made.
+package enum EvaluationError: Error, Sendable, CustomStringConvertible {
+    case noTokens
+    case tokenOutsideVocabulary(TokenID, vocabularySize: Int)
+    case read(ReadFailure)
+
+    package var description: String {
+        switch self {
+        case .noTokens: "there are no tokens to evaluate"
+        case .tokenOutsideVocabulary(let token, let size):
+            "token \(token.rawValue) is outside the vocabulary of \(size)"
+        case .read(let failure): "\(failure)"
+        }
+    }
+}
+
+/// Scores sequences with a model. The model must allow as many logits rows as a step has tokens.
+package struct Evaluator {
+    private let model: ModelInstance
+
+    package init(model: ModelInstance) { self.model = model }
+
+    /// Scores `tokens`, and continues them greedily by up to `generate` tokens.
+    ///
+    /// A sequence longer than the context is scored in windows of that many tokens, each from
+    /// scratch; the continuation follows the last window, as far as the context has room.
+    ///
+    /// - Parameter onProgress: told the share of the work that is done, 0...1.
+    package func evaluate(
+        _ tokens: [TokenID], generate: Int, onProgress: (Double) -> Void = { _ in }
+    ) throws(EvaluationError) -> Evaluation {
+        try check(tokens)
+        let total = Double(tokens.count + generate)
+        var evaluation = Evaluation(tokens: tokens)
+        var lossSum = 0.0
+        do throws(ReadFailure) {
+            var start = 0
+            while start < tokens.count {
+                let window = tokens[start..<min(start + model.contextTokens, tokens.count)]
+                let before = start
+                start = window.endIndex
+                lossSum += try score(
+                    Array(window), generate: start == tokens.count ? generate : 0, &evaluation
+                ) { onProgress(Double(before + $0) / total) }
+            }
+        } catch {
+            throw .read(error)
+        }
+        evaluation.meanLoss = lossSum / Double(max(1, evaluation.scoredTokens))
+        return evaluation
+    }
+
+    /// Computes `tokens`, in windows as ``evaluate(_:generate:onProgress:)`` does, and looks at no
+    /// logits: for what is seen on the way.
+    package func compute(_ tokens: [TokenID]) throws(EvaluationError) {
+        try check(tokens)
+        do throws(ReadFailure) {
+            for start in stride(from: 0, to: tokens.count, by: model.contextTokens) {
+                try compute(window: tokens[start..<min(start + model.contextTokens, tokens.count)])
+            }
+        } catch {
+            throw .read(error)
+        }
+    }
+
+    private func compute(window: ArraySlice<TokenID>) throws(ReadFailure) {
+        let sequence = openSequence()
+        defer { model.cache.close(sequence) }
+        var rest = window
+        while !rest.isEmpty {
+            let chunk = rest.prefix(model.prefillChunkTokens)
+            try model.transformer.forward(
+                StepPlan(chunks: [
+                    SequenceChunk(
+                        sequence: sequence, tokens: Array(chunk),
+                        firstPosition: rest.startIndex - window.startIndex, logits: .none)
+                ]))
+            rest = rest.dropFirst(chunk.count)
+        }
+    }
+
+    private func check(_ tokens: [TokenID]) throws(EvaluationError) {
+        guard !tokens.isEmpty else { throw .noTokens }
+        let size = model.tokenizer.tokenCount
+        if let wrong = tokens.first(where: { $0.index < 0 || $0.index >= size }) {
+            throw .tokenOutsideVocabulary(wrong, vocabularySize: size)
+        }
+    }
+
+    private func openSequence() -> SequenceID {
+        guard let sequence = model.cache.open(tokensMax: model.contextTokens) else {
+            preconditionFailure("the pool holds one sequence of the whole context")
+        }
+        return sequence
+    }
+
+    /// One window from scratch.
+    ///
+    /// - Parameter onProgress: told how many of its tokens are computed, generated ones included.
+    /// - Returns: the sum of its tokens' losses.
+    private func score(
+        _ window: [TokenID], generate: Int, _ evaluation: inout Evaluation,
+        _ onProgress: (Int) -> Void
+    ) throws(ReadFailure) -> Double {
+        let sequence = openSequence()
+        defer { model.cache.close(sequence) }
+        var loss = 0.0
+        var position = 0
+        while position < window.count {
+            let end = min(position + model.transformer.shape.logitsRowsMax, window.count)
+            try model.transformer.forward(
+                StepPlan(chunks: [
+                    SequenceChunk(
+                        sequence: sequence, tokens: Array(window[position..<end]),
+                        firstPosition: position, logits: .all)
+                ]))
+            for row in 0..<end - position where position + row + 1 < window.count {
+                let target = window[position + row + 1]
+                loss += model.transformer.withLogits(row: row) { Self.loss(of: target, $0) }
+                evaluation.scoredTokens += 1
+            }
+            if end == window.count {
+                evaluation.logits = lastLogits(row: end - position - 1)
+            }
+            position = end
+            onProgress(position)
+        }
+        try continueGreedily(
+            sequence, from: position, generate: generate, &evaluation, onProgress)
+        return loss
+    }
+
+    private func continueGreedily(
+        _ sequence: SequenceID, from start: Int, generate: Int, _ evaluation: inout Evaluation,
+        _ onProgress: (Int) -> Void
+    ) throws(ReadFailure) {
+        guard generate > 0 else { return }
+        var position = start
+        evaluation.greedy.append(Self.likeliest(evaluation.logits.span))
+        while evaluation.greedy.count < generate, position < model.contextTokens {
+            try model.transformer.forward(
+                StepPlan(chunks: [
+                    SequenceChunk(
+                        sequence: sequence, tokens: [evaluation.greedy.last ?? TokenID(0)],
+                        firstPosition: position, logits: .last)
+                ]))
+            position += 1
+            evaluation.greedy.append(model.transformer.withLogits(row: 0) { Self.likeliest($0) })
+            onProgress(position)
+        }
+    }
+
+    private func lastLogits(row: Int) -> [Float] {
+        model.transformer.withLogits(row: row) { logits in
+            logits.indices.map { logits[$0] }
+        }
+    }
+
+    static func loss(of token: TokenID, _ logits: Span<Float>) -> Double {
+        -Double(Sampler.logProbabilities(of: token, topCount: 0, in: logits).chosen)
+    }
+
+    private static func likeliest(_ logits: Span<Float>) -> TokenID {
+        var best = 0
+        for index in 1..<logits.count where logits[index] > logits[best] { best = index }
+        return TokenID(best)
+    }
+}
+
+extension EvaluationError: EndingError {
+    package var exitStatus: ExitStatus {
+        switch self {
+        case .noTokens, .tokenOutsideVocabulary: .usage
+        case .read(let failure): failure.exitStatus
+        }
+    }
+}

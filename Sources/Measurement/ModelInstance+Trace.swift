@@ -1,0 +1,23 @@
+// Recording which experts a run's tokens choose.
+
+internal import Inference
+internal import ModelFormat
+internal import Models
+
+extension ModelInstance {
+    /// The shape of the model's routing; nil for a model without experts.
+    package var routingShape: RoutingShape? {
+        manifest.hyperparameters.experts.map {
+            RoutingShape(
+                layerCount: manifest.hyperparameters.layerCount, expertsPerLayer: $0.count,
+                expertsPerToken: $0.usedCount)
+        }
+    }
+
+    /// Records every step from now on to `writer`, which has this model's shape; nil ends it.
+    package func recordRouting(to writer: RoutingTraceWriter?) {
+        transformer.onRouting = writer.map { writer in
+            { layer, experts in writer.record(layer: layer, experts: experts) }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+// What clients and logs are told of a model that was loaded.
+
+internal import Compute
+package import GenerationAPI
+internal import Inference
+internal import Knobs
+internal import Memory
+internal import ModelFormat
+internal import Weights
+
+extension ModelInstance {
+    /// What is told of it.
+    package var summary: LoadedModel {
+        let reads: LoadedModel.Reads =
+            switch plan.sparse?.mode {
+            case nil, .off: .whole
+            case .exact: .exact
+            case .predicted: .predicted
+            }
+        return LoadedModel(
+            reads: reads, readsReason: manifest.neurons == nil ? nil : sparse.reason,
+            contextTokens: contextTokens, contextReason: contextReason,
+            keyValueBits: cache.layout.element.byteCount * 8, memoryBytesMax: budget.limitBytes)
+    }
+}
+
+extension ModelInstance {
+    /// How this model is used under the name `name`, whose opening took so long.
+    package func report(name: String, seconds: Double) -> LoadReport {
+        LoadReport(
+            model: name, architecture: manifest.hyperparameters.architecture.rawValue,
+            fileBytes: fileBytes, seconds: seconds, budgetBytes: budget.sumBytes,
+            limitBytes: budget.limitBytes, contextTokens: contextTokens, reading: reading)
+    }
+
+    /// Which weights stay in memory, and which are read for each pass.
+    private var reading: [LoadReport.Field] {
+        let dense = max(plan.denseBytes, 1)
+        let stays = plan.streamsDense ? plan.pinnedBytes * 100 / dense : 100
+        var fields = [LoadReport.Field("dense_resident_percent", "\(stays)")]
+        let experts = manifest.experts.reduce(0) { $0 + $1.count }
+        if experts > 0 {
+            fields.append(LoadReport.Field("expert_slots", "\(plan.expertSlotCount)/\(experts)"))
+        }
+        if manifest.neurons != nil {
+            let mode = sparse.options.map { $0.mode.rawValue } ?? "off"
+            fields.append(LoadReport.Field("sparse", mode))
+        }
+        return fields
+    }
+}

@@ -1,0 +1,35 @@
+// What a profile says about running models.
+
+internal import FlashStorage
+package import Knobs
+
+extension ModelOptions {
+    /// What a profile says about running models.
+    package init(_ profile: Profile) {
+        self.init()
+        memoryBytesMax = profile.memory.budgetBytes.map { Int(clamping: $0) }
+        if let threads = profile.compute.threads { self.threads = threads }
+        contextTokensWanted = profile.generation.contextTokens
+        sparse = profile.weights.sparse.mode
+        activationSparsity = profile.weights.activationSparsity
+        qualityLossMax = Double(profile.weights.qualityLossMax)
+        keyValueBits = profile.keyValues.bits
+        verification = profile.flash.verify
+        prefillChunkTokens = profile.generation.prefillChunkTokens
+        speculation = profile.generation.speculation
+        if let depth = profile.flash.queueDepth { flash.queueDepth = depth }
+        if let bytes = profile.flash.readBytesMin { flash.readBytesMin = Int(clamping: bytes) }
+        if let bytes = profile.flash.gapBytesMax { flash.gapBytesMax = Int(clamping: bytes) }
+        if let bytes = profile.flash.readBytesMax {
+            flash.pieceBytesMax = Int(clamping: bytes)
+        }
+        flash.prefetchesMax = profile.flash.prefetchesMax
+        flash.stallNanosecondsMax = UInt64(profile.flash.readSecondsMax) * 1_000_000_000
+        flash.reader =
+            switch profile.flash.reader {
+            case .auto: .automatic
+            case .ioUring: .ring
+            case .pread: .threads
+            }
+    }
+}

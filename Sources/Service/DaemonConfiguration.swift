@@ -1,0 +1,77 @@
+// Everything that `sluiced` is told: command line over profile over environment.
+
+internal import Glibc
+package import Knobs
+package import Library
+internal import LinuxSystem
+internal import Memory
+internal import Memory
+
+/// The daemon's configuration. Made anew when the profile is read again.
+package struct DaemonConfiguration: Sendable {
+    package var profile: Profile
+    /// The profile's file; nil for the built-in defaults.
+    package let profilePath: String?
+    package let socketPath: String?
+    /// Nobody named the socket's place: it is where the daemon's socket belongs.
+    package let socketIsDefault: Bool
+    package let library: ModelLibrary
+    /// What the profile's author should know, in lines; no errors.
+    package private(set) var notices: [String] = []
+    /// Where what was measured of this machine is kept.
+    package let measurementsPath: String
+
+    /// Reads the profile. `memoryBytes`, `socket` and `library` come from the command line and win.
+    package init(
+        profilePath: String?, memoryBytes: UInt64?, socket: String?, library: String?,
+        places: Places = Places()
+    ) throws(ConfigurationError) {
+        let path = profilePath ?? Self.existing(Places.systemProfile)
+        self.profilePath = path
+        (profile, notices) = try Self.read(path)
+        if let memoryBytes { profile.memory.budgetBytes = memoryBytes }
+        socketPath = socket ?? profile.service.socketPath ?? places.daemonSocket
+        socketIsDefault = socket == nil && profile.service.socketPath == nil
+        measurementsPath = places.measurements
+        self.library = ModelLibrary(
+            directory: library ?? profile.service.modelsDirectory ?? places.library)
+        try requireBudget()
+    }
+
+    private static func read(
+        _ path: String?
+    ) throws(ConfigurationError) -> (Profile, notices: [String]) {
+        guard let path else { return (Profile(), []) }
+        var notices: [String] = []
+        let profile = try Profile(path: path) { notices.append($0) }
+        return (profile, notices)
+    }
+
+    /// With less than the least, every request would be refused: better to say so once, at once.
+    private func requireBudget() throws(ConfigurationError) {
+        let least = MemoryBudget.bytesMin
+        let budget = profile.memory.budgetBytes.map { Int(clamping: $0) } ?? .max
+        let machine = MemoryLimits.smallestBytes()
+        guard min(budget, machine) < least else { return }
+        let source = budget < machine ? "the memory budget" : "the cgroup's memory limit"
+        throw ConfigurationError(
+            file: "sluiced",
+            "\(source) is \(MemoryBudget.mebibytes(min(budget, machine))); the daemon alone needs "
+                + "\(MemoryBudget.mebibytes(least)), and what a model needs comes on top "
+                + "(sluice show MODEL --memory SIZE)")
+    }
+
+    private static func existing(_ path: String) -> String? {
+        unsafe access(path, F_OK) == 0 ? path : nil
+    }
+
+    /// The profile read again, with what the command line had set.
+    package func reloaded() throws(ConfigurationError) -> DaemonConfiguration {
+        guard let profilePath else { return self }
+        var changed = self
+        let budget = profile.memory.budgetBytes
+        (changed.profile, changed.notices) = try Self.read(profilePath)
+        changed.profile.memory.budgetBytes = budget
+        return changed
+    }
+}

@@ -1,0 +1,270 @@
+// The engine thread's life: take messages, admit orders, run a step, hand out its results.
+
+internal import FlashStorage
+internal import GenerationAPI
+internal import Inference
+internal import LinuxSystem
+package import Models
+internal import Synchronization
+internal import Tokenization
+internal import Weights
+
+/// Lives on the engine thread.
+final class EngineLoop {
+    private let mailbox: Mailbox<EngineMessage>
+    private let status: EngineStatus
+    private let catalog: any ModelCatalog
+    private let options: EngineOptions
+    private var queue = FairQueue()
+    private var scheduler: Scheduler
+    private var loaded: (name: String, model: ModelInstance)?
+    /// A read failed or brought damaged bytes: what is in memory may be half of two files.
+    private var isDoubtful = false
+    /// Orders that the loaded model took.
+    private var ordersServed = 0
+    private var isStopped: Bool { status.isStopping.load(ordering: .acquiring) }
+
+    init(
+        mailbox: Mailbox<EngineMessage>, status: EngineStatus, catalog: any ModelCatalog,
+        options: EngineOptions
+    ) {
+        self.mailbox = mailbox
+        self.status = status
+        self.catalog = catalog
+        self.options = options
+        scheduler = Scheduler(tokensPerStep: options.model.prefillChunkTokens)
+    }
+
+    func run() {
+        while !isStopped {
+            let isIdle = scheduler.running.isEmpty && queue.count == 0
+            if isIdle { loaded?.model.savePopularity(isLast: false) }
+            status.progress.note()
+            status.isWorking.store(!isIdle, ordering: .releasing)
+            takeMessages(waiting: isIdle)
+            status.isWorking.store(true, ordering: .releasing)
+            admit()
+            if !scheduler.running.isEmpty { step() }
+            retireFinished()
+        }
+        mailbox.close().forEach(handle)
+        for session in scheduler.running { session.fail(Engine.goingDown) }
+        while let order = takeWaiting() { order.onEvent(.failed(Engine.goingDown)) }
+        retireFinished()
+        loaded?.model.savePopularity(isLast: true)
+    }
+
+    private func takeMessages(waiting: Bool) {
+        mailbox.take(waiting: waiting).forEach(handle)
+        // An order is posted before it can be cancelled: whoever is cancelled by now is either here
+        // or in the mailbox.
+        let cancelled = status.takeCancelled()
+        guard !cancelled.isEmpty else { return }
+        mailbox.take(waiting: false).forEach(handle)
+        for id in cancelled { cancel(id) }
+        retireFinished()
+    }
+
+    private func handle(_ message: EngineMessage) {
+        if case .generate(let order) = message { queue.append(order) }
+    }
+
+    private func cancel(_ id: Int) {
+        let error = GenerationError(.cancelled, "the request was cancelled")
+        if let waiting = queue.remove(id: id) {
+            status.releaseQueuePlace()
+            waiting.onEvent(.failed(error))
+        } else {
+            scheduler.running.first { $0.id == id }?.fail(error)
+        }
+    }
+
+    private func takeWaiting() -> WaitingOrder? {
+        guard let order = queue.next() else { return nil }
+        status.releaseQueuePlace()
+        return order
+    }
+
+    /// Starts waiting orders while there is room.
+    private func admit() {
+        while !isStopped, scheduler.running.count < options.sessionsMax,
+            let waiting = takeWaiting()
+        {
+            do {
+                let (name, model) = try model(for: waiting.order.model)
+                let session = try start(waiting, on: model)
+                waiting.onEvent(
+                    .started(model: name, promptTokens: session.statistics.promptTokens))
+                ordersServed += 1
+                scheduler.start(session)
+            } catch {
+                waiting.onEvent(.failed(error))
+            }
+        }
+    }
+
+    private func start(
+        _ waiting: WaitingOrder, on model: ModelInstance
+    ) throws(GenerationError) -> Session {
+        let prompt = try PromptBuilder(model).tokens(of: waiting.order.prompt)
+        let room = model.contextTokens - prompt.count
+        guard room > 0 else {
+            throw GenerationError(
+                .contextExceeded,
+                "the prompt has \(prompt.count) tokens, the context \(model.contextTokens) "
+                    + "(\(model.contextReason))",
+                parameter: waiting.order.prompt.parameter)
+        }
+        let sampler: Sampler
+        do {
+            sampler = try Sampler(
+                waiting.order.sampling, vocabularySize: model.tokenizer.tokenCount,
+                contextTokens: model.contextTokens)
+        } catch {
+            throw GenerationError(.invalidRequest, "\(error)", parameter: error.parameter.rawValue)
+        }
+        let tokensMax = min(waiting.order.tokensMax ?? room, room)
+        guard tokensMax > 0 else {
+            throw GenerationError(
+                .invalidRequest, "max_tokens must be at least 1", parameter: "max_tokens")
+        }
+        guard let sequence = model.cache.open(tokensMax: prompt.count + tokensMax) else {
+            throw GenerationError(.overloaded, "no KV pages are free; try again later")
+        }
+        let admission = Admission(
+            order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
+            sampler: sampler, tokensMax: tokensMax, contextTokens: model.contextTokens,
+            submittedNanoseconds: waiting.submittedNanoseconds,
+            draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
+        return Session(
+            id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)
+    }
+
+    /// The loaded model, after loading it if need be.
+    private func model(
+        for name: String?
+    ) throws(GenerationError) -> (name: String, model: ModelInstance) {
+        let (name, path) = try catalog.locate(name)
+        if let loaded, loaded.name == name, loaded.model.path == path, loaded.model.isCurrent,
+            !isDoubtful
+        {
+            return loaded
+        }
+        try unload()
+        status.report(.loading(model: name))
+        options.onEvent(.loading(model: name))
+        let start = MonotonicClock.nanoseconds
+        do throws(LoadError) {
+            let model = try open(path)
+            model.pinComputingThread()
+            loaded = (name, model)
+            status.loaded.withLock { $0 = model.summary }
+            scheduler = Scheduler(
+                tokensPerStep: model.prefillChunkTokens,
+                logitsRowsMax: model.transformer.shape.logitsRowsMax,
+                speculation: model.speculation)
+            let seconds = Double(MonotonicClock.nanoseconds - start) / 1e9
+            let report = model.report(name: name, seconds: seconds)
+            status.architecture.withLock { $0 = report.architecture }
+            status.report(.ready(model: name))
+            options.onEvent(.loaded(report))
+            options.model.onNotice("\(name): \(model.summary)")
+            return (name, model)
+        } catch {
+            status.report(.ready(model: nil))
+            let problem = GenerationError(loading: error)
+            options.onEvent(.loadFailed(model: name, problem: problem))
+            throw problem
+        }
+    }
+
+    /// A file that is replaced while it is opened is opened once more.
+    private func open(_ path: String) throws(LoadError) -> ModelInstance {
+        do {
+            return try ModelInstance(path: path, options: options.model)
+        } catch {
+            guard case .read(let failure) = error, failure.cause == .changed else { throw error }
+            return try ModelInstance(path: path, options: options.model)
+        }
+    }
+
+    /// Gives the model's memory back, once no read can write to it.
+    private func unload() throws(GenerationError) {
+        guard let (name, model) = loaded else { return }
+        model.savePopularity(isLast: true)
+        do {
+            try model.store.finishReads()
+        } catch {
+            throw GenerationError(.readFailed, "\(error)")
+        }
+        isDoubtful = false
+        loaded = nil
+        status.report(.ready(model: nil))
+        options.onEvent(.unloaded(model: name, orders: ordersServed))
+        ordersServed = 0
+    }
+
+    private func step() {
+        guard let (name, model) = loaded else {
+            preconditionFailure("sessions without a model")
+        }
+        let before = model.store.statistics
+        let (plan, sessions) = scheduler.schedule()
+        let start = MonotonicClock.nanoseconds
+        do throws(ReadFailure) {
+            let isCancelled = { [status] in
+                status.isStopping.load(ordering: .acquiring)
+                    || sessions.allSatisfy { status.isCancelled($0.id) }
+            }
+            let isStopping = model.store.isCancelled
+            model.transformer.isCancelled = isCancelled
+            model.store.isCancelled = isCancelled
+            defer {
+                model.transformer.isCancelled = nil
+                model.store.isCancelled = isStopping
+            }
+            try model.transformer.forward(plan)
+            // A name may come to mean another file; the bytes of the one being read may not change.
+            if model.store.hasChanged {
+                throw ReadFailure(file: model.path, fileOffset: 0, cause: .changed)
+            }
+        } catch {
+            // The sessions end when the cancellation is handled.
+            if error.cause == .cancelled { return }
+            if !error.isDelay { isDoubtful = true }
+            options.onEvent(.readFailed(model: name, problem: "\(error)"))
+            for session in sessions { session.fail(GenerationError(.readFailed, "\(error)")) }
+            return
+        }
+        scheduler.record(plan, sessions, nanoseconds: MonotonicClock.nanoseconds - start)
+        let spent = model.store.statistics - before
+        var row = 0
+        for (chunk, session) in zip(plan.chunks, sessions) {
+            session.charge(
+                flashBytes: spent.flashBytes, hits: spent.bundleHits, misses: spent.bundleMisses,
+                keyValueBytes: model.cache.byteCount(session.sequence))
+            session.advance(chunk)
+            for own in row..<row + chunk.logitsRowCount {
+                guard model.transformer.withLogits(row: own, session.sample) else { break }
+            }
+            row += chunk.logitsRowCount
+        }
+    }
+
+    private func retireFinished() {
+        for session in scheduler.removeFinished() { loaded?.model.cache.close(session.sequence) }
+    }
+}
+
+extension GenerationError {
+    /// What a failed load means to the one who asked.
+    package init(loading error: LoadError) {
+        switch error {
+        case .format, .tokenizer: self.init(.modelInvalid, "\(error)")
+        case .system(let error) where error.refusesRing: self.init(.readerRefused, "\(error)")
+        case .system, .read: self.init(.readFailed, "\(error)")
+        case .budget: self.init(.budgetExceeded, "\(error)")
+        case .contextBeyondModel: self.init(.invalidRequest, "\(error)")
+        }
+    }
+}

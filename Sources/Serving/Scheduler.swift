@@ -1,0 +1,113 @@
+// Who computes next. Orders wait in one bounded queue in which clients take turns; running
+// sessions' decodes come before prompts, whose chunks fill the rest of a step.
+
+internal import GenerationAPI
+internal import Inference
+internal import Knobs
+
+/// An order that waits for a place.
+struct WaitingOrder {
+    let id: Int
+    let order: GenerationOrder
+    let submittedNanoseconds: UInt64
+    let onEvent: @Sendable (GenerationEvent) -> Void
+}
+
+/// The waiting orders, and the order in which they are served: each client's own in sequence,
+/// clients in turn.
+struct FairQueue {
+    private var orders: [ClientID: [WaitingOrder]] = [:]
+    /// Clients with waiting orders; the first is served next.
+    private var turns: [ClientID] = []
+    private(set) var count = 0
+
+    mutating func append(_ order: WaitingOrder) {
+        let client = order.order.client
+        if orders[client] == nil { turns.append(client) }
+        orders[client, default: []].append(order)
+        count += 1
+    }
+
+    /// The next order; its client goes to the end of the line.
+    mutating func next() -> WaitingOrder? {
+        guard let client = turns.first, var own = orders[client] else { return nil }
+        turns.removeFirst()
+        let order = own.removeFirst()
+        orders[client] = own.isEmpty ? nil : own
+        if !own.isEmpty { turns.append(client) }
+        count -= 1
+        return order
+    }
+
+    /// Takes out one order, wherever it stands.
+    mutating func remove(id: Int) -> WaitingOrder? {
+        for (client, own) in orders {
+            guard let index = own.firstIndex(where: { $0.id == id }) else { continue }
+            let order = own[index]
+            var rest = own
+            rest.remove(at: index)
+            orders[client] = rest.isEmpty ? nil : rest
+            if rest.isEmpty { turns.removeAll { $0 == client } }
+            count -= 1
+            return order
+        }
+        return nil
+    }
+}
+
+/// Makes steps out of running sessions (Sarathi-Serve, arXiv 2403.02310, algorithm 3).
+struct Scheduler {
+    /// Tokens that one step may compute, decodes included.
+    let tokensPerStep: Int
+    /// Tokens of one step whose logits may be wanted.
+    private let logitsRowsMax: Int
+    private var speculation: SpeculationControl
+    private(set) var running: [Session] = []
+
+    init(
+        tokensPerStep: Int, logitsRowsMax: Int = 1,
+        speculation: SpeculationControl = SpeculationControl(policy: .off, draftsMax: 0)
+    ) {
+        self.tokensPerStep = tokensPerStep
+        self.logitsRowsMax = logitsRowsMax
+        self.speculation = speculation
+    }
+
+    mutating func start(_ session: Session) { running.append(session) }
+
+    /// Drops sessions that have ended, and returns them.
+    mutating func removeFinished() -> [Session] {
+        let finished = running.filter(\.isFinished)
+        running.removeAll(where: \.isFinished)
+        return finished
+    }
+
+    /// The next step: every decode, then chunks of prompts up to the step's tokens. Sessions are in
+    /// the chunks' order. Decodes take drafts along as far as there is room for them when every
+    /// session has its token.
+    mutating func schedule() -> (plan: StepPlan, sessions: [Session]) {
+        var chunks: [SequenceChunk] = []
+        var sessions: [Session] = []
+        var left = tokensPerStep
+        var draftsLeft = min(tokensPerStep, logitsRowsMax) - running.count
+        let decoding = running.filter(\.isDecoding)
+        let prefilling = running.filter { !$0.isDecoding }
+        for session in decoding + prefilling where left > 0 {
+            let chunk =
+                session.isDecoding
+                ? session.nextChunk(draftsMax: draftsLeft, &speculation)
+                : session.nextChunk(tokensMax: left)
+            if session.isDecoding { draftsLeft -= chunk.tokens.count - 1 }
+            chunks.append(chunk)
+            sessions.append(session)
+            left -= chunk.tokens.count
+        }
+        return (StepPlan(chunks: chunks), sessions)
+    }
+
+    /// Learns from what a step took, where it says something about drafts.
+    mutating func record(_ plan: StepPlan, _ sessions: [Session], nanoseconds: UInt64) {
+        guard sessions.count == 1, sessions[0].isDecoding else { return }
+        speculation.record(drafts: plan.tokenCount - 1, nanoseconds: nanoseconds)
+    }
+}

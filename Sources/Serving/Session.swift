@@ -1,0 +1,204 @@
+// One generation from its prompt to its last token: what is still to be computed, how tokens become
+// text, and when it ends. Touches no weights.
+
+internal import GenerationAPI
+internal import Inference
+internal import LinuxSystem
+internal import ModelFormat
+internal import Tokenization
+
+/// Everything a generation needs that was decided at admission.
+struct Admission {
+    let order: GenerationOrder
+    let prompt: [TokenID]
+    let sequence: SequenceID
+    let sampler: Sampler
+    let tokensMax: Int
+    /// Positions of the model's context.
+    let contextTokens: Int
+    let submittedNanoseconds: UInt64
+    /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
+    let draftWindowTokens: Int?
+}
+
+/// A generation in progress. One timeline in the KV cache.
+final class Session {
+    let id: Int
+    let sequence: SequenceID
+    private(set) var statistics = GenerationStatistics()
+    private let order: GenerationOrder
+    private let tokenizer: Tokenizer
+    private let tokensMax: Int
+    private let onEvent: @Sendable (GenerationEvent) -> Void
+    private let startedNanoseconds: UInt64
+    private var firstTokenNanoseconds: UInt64?
+    private var sampler: Sampler
+    private var decoder = StreamDecoder()
+    private var stops: StopMatcher
+    /// Tokens not yet computed: the rest of the prompt, or the last token sampled.
+    private var pending: ArraySlice<TokenID>
+    private var position = 0
+    private var drafting: Drafting?
+    /// Drafts of the present pass that are still to be compared with what is sampled.
+    private var drafts: ArraySlice<TokenID> = []
+    /// The one event that ends a session was sent.
+    private(set) var isFinished = false
+
+    init(
+        id: Int, _ admission: Admission, tokenizer: Tokenizer,
+        onEvent: @escaping @Sendable (GenerationEvent) -> Void
+    ) {
+        self.id = id
+        sequence = admission.sequence
+        order = admission.order
+        sampler = admission.sampler
+        tokensMax = admission.tokensMax
+        pending = admission.prompt[...]
+        stops = StopMatcher(admission.order.stopStrings)
+        self.tokenizer = tokenizer
+        self.onEvent = onEvent
+        startedNanoseconds = MonotonicClock.nanoseconds
+        statistics.promptTokens = admission.prompt.count
+        statistics.contextTokens = admission.contextTokens
+        statistics.queueSeconds = Self.seconds(
+            from: admission.submittedNanoseconds, to: startedNanoseconds)
+        drafting = admission.draftWindowTokens.map { Drafting(windowTokens: $0) }
+        for token in admission.prompt {
+            sampler.accept(token)
+            drafting?.read(token)
+        }
+    }
+
+    /// Whether the prompt is computed and one token follows the other.
+    var isDecoding: Bool { firstTokenNanoseconds != nil }
+
+    /// The next tokens to compute, at most `tokensMax`.
+    func nextChunk(tokensMax: Int) -> SequenceChunk {
+        let tokens = pending.prefix(tokensMax)
+        return SequenceChunk(
+            sequence: sequence, tokens: Array(tokens), firstPosition: position,
+            logits: tokens.count == pending.count ? .last : .none)
+    }
+
+    /// The last token and drafts of those after it, at most `draftsMax`.
+    func nextChunk(draftsMax: Int, _ control: inout SpeculationControl) -> SequenceChunk {
+        var chunk = nextChunk(tokensMax: 1)
+        // The last token of all needs no logits after it.
+        let room = min(draftsMax, tokensMax - statistics.generatedTokens - 1)
+        guard let drafting, room > 0 else { return chunk }
+        let (tokens, probabilities) = drafting.drafts(count: room)
+        // Nothing follows an end: its logits would not be looked at.
+        let useful = tokens.prefix { !tokenizer.isEndOfGeneration($0) }
+        let count = control.draftCount(Array(probabilities.prefix(useful.count)))
+        guard count > 0 else { return chunk }
+        drafts = useful.prefix(count)
+        chunk.tokens += drafts
+        chunk.logits = .all
+        return chunk
+    }
+
+    /// The chunk was computed. Without logits there is more of the prompt; with them,
+    /// ``sample(_:)`` follows. A draft's position counts only once the draft was sampled; the next
+    /// chunk overwrites what else is in the KV cache.
+    func advance(_ chunk: SequenceChunk) {
+        let computed = chunk.tokens.count - drafts.count
+        position += computed
+        pending = pending.dropFirst(computed)
+        statistics.draftedTokens += drafts.count
+    }
+
+    /// Chooses the next token from the logits after the last token computed, or after the last
+    /// draft that was right.
+    ///
+    /// - Returns: whether that token was drafted, and the next row holds the logits after it.
+    func sample(_ logits: Span<Float>) -> Bool {
+        noteFirstToken()
+        let token = sampler.sample(logits)
+        if tokenizer.isEndOfGeneration(token) {
+            finish(.stop)
+            return false
+        }
+        sampler.accept(token)
+        drafting?.learn(token)
+        let isDrafted = drafts.popFirst() == token
+        if isDrafted { statistics.acceptedTokens += 1 }
+        emit(token, logits)
+        guard !isFinished, isDrafted else {
+            drafts = []
+            pending = [token]
+            return false
+        }
+        position += 1
+        return true
+    }
+
+    private func noteFirstToken() {
+        guard firstTokenNanoseconds == nil else { return }
+        let now = MonotonicClock.nanoseconds
+        firstTokenNanoseconds = now
+        statistics.promptSeconds = Self.seconds(from: startedNanoseconds, to: now)
+        statistics.timeToFirstTokenSeconds = statistics.queueSeconds + statistics.promptSeconds
+    }
+
+    /// Tells the text of a token, and ends the session where it says so.
+    private func emit(_ token: TokenID, _ logits: Span<Float>) {
+        statistics.generatedTokens += 1
+        let bytes = tokenizer.bytes(of: token)
+        let (text, isStopped) = stops.append(decoder.append(bytes))
+        let report = order.alternativesReported.map {
+            probabilities(of: token, logits, alternatives: $0)
+        }
+        if !text.isEmpty || report != nil {
+            onEvent(.text(text, probabilities: report.map { [$0] } ?? []))
+        }
+        if isStopped { return finish(.stop, flushes: false) }
+        if statistics.generatedTokens >= tokensMax { finish(.length) }
+    }
+
+    /// Ends the session with its statistics.
+    func finish(_ reason: FinishReason, flushes: Bool = true) {
+        guard !isFinished else { return }
+        if flushes {
+            let (text, isStopped) = stops.append(decoder.finish())
+            let rest = isStopped ? text : text + stops.finish()
+            if !rest.isEmpty { onEvent(.text(rest, probabilities: [])) }
+        }
+        let now = MonotonicClock.nanoseconds
+        statistics.generateSeconds = Self.seconds(from: firstTokenNanoseconds ?? now, to: now)
+        isFinished = true
+        onEvent(.finished(reason, statistics))
+    }
+
+    /// Ends the session with an error.
+    func fail(_ error: GenerationError) {
+        guard !isFinished else { return }
+        isFinished = true
+        onEvent(.failed(error))
+    }
+
+    /// Adds what a step read from flash.
+    func charge(flashBytes: UInt64, hits: Int, misses: Int, keyValueBytes: Int) {
+        statistics.flashBytes += flashBytes
+        statistics.bundleHits += hits
+        statistics.bundleMisses += misses
+        statistics.keyValueBytes = keyValueBytes
+    }
+
+    private func probabilities(
+        of token: TokenID, _ logits: Span<Float>, alternatives: Int
+    ) -> (chosen: TokenProbability, alternatives: [TokenProbability]) {
+        let report = Sampler.logProbabilities(of: token, topCount: alternatives, in: logits)
+        func described(_ token: TokenID, _ logProbability: Float) -> TokenProbability {
+            TokenProbability(
+                token: token, bytes: tokenizer.bytes(of: token), logProbability: logProbability)
+        }
+        return (
+            described(token, report.chosen),
+            report.alternatives.map { described($0.token, $0.logProbability) }
+        )
+    }
+
+    private static func seconds(from start: UInt64, to end: UInt64) -> Double {
+        Double(end - start) / 1e9
+    }
+}

@@ -1,0 +1,114 @@
+// Always-needed matrices: pinned extents at once, streamed ones from the ring as they arrive.
+
+package import FlashStorage
+internal import LinuxSystem
+internal import ModelFormat
+
+extension WeightStore {
+    /// Starts a forward pass. Matrices must then be used in the manifest's order, each once.
+    ///
+    /// - Parameters:
+    ///   - withOutput: whether the pass ends with the output matrix.
+    ///   - isDecoding: whether neurons are fetched one by one where the plan has that; whole
+    ///     matrices and layers of neurons then come only where decoding needs them.
+    /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
+    package func beginPass(withOutput: Bool, isDecoding: Bool) throws(ReadFailure) {
+        if isUnsettled { try drain() }
+        staysInLayer = false
+        isRevisit = false
+        guard plan.streamsDense else { return }
+        if isLending { try endLending() }
+        let streamsPrompt = fetchesNeurons && !isDecoding
+        if streamsPrompt != self.streamsPrompt {
+            try drain()
+            if streamsPrompt { lendRows() } else { takeBackRows() }
+            dense = Self.stream(plan, manifest, isDecoding: isDecoding)
+            self.streamsPrompt = streamsPrompt
+        } else if dense.isMidPass || dense.hasFailed {
+            try drain()
+        }
+        dense.beginPass(withOutput: withOutput)
+        try readAhead()
+    }
+
+    /// Calls `body` with each extent of matrix `index`: its row tiles, and the rows that they hold.
+    ///
+    /// - Throws: `ReadFailure` when an extent cannot be read or is damaged.
+    package func withMatrix(
+        _ index: Int, _ body: (RawSpan, Range<Int>) -> Void
+    ) throws(ReadFailure) {
+        try withUnits(of: index, count: manifest.matrices[index].extentCount, body)
+    }
+
+    /// The units of a matrix, or of a layer's neurons.
+    func withUnits(
+        of index: Int, count: Int, _ body: (RawSpan, Range<Int>) -> Void
+    ) throws(ReadFailure) {
+        let arena = arena
+        for unit in firstUnit[index]..<firstUnit[index] + count {
+            let extent = plan.units[unit].extent
+            if let pinned = pinnedOffset(of: unit) {
+                body(arena.bytes(at: pinned, byteCount: extent.byteCount), extent.rows)
+            } else {
+                let place = ringOffset + (try arrival(of: unit))
+                body(arena.bytes(at: place, byteCount: extent.byteCount), extent.rows)
+                dense.consume()
+                try readAhead()
+            }
+        }
+    }
+
+    /// Where `unit` is for good; nil when it comes through the ring.
+    private func pinnedOffset(of unit: Int) -> Int? {
+        guard let offset = plan.units[unit].pinnedOffset else { return nil }
+        if isLending, let lending = plan.lending, offset >= lending.offset { return nil }
+        return offset
+    }
+
+    /// Where the ring begins at present.
+    private var ringOffset: Int {
+        if isLending, let lending = plan.lending { return lending.offset }
+        return plan.ringOffset
+    }
+
+    /// Waits until `unit` is in the ring.
+    ///
+    /// - Returns: its place there.
+    private func arrival(of unit: Int) throws(ReadFailure) -> Int {
+        if isRevisit { hits += 1 } else { misses += 1 }
+        while true {
+            let (state, number, offset) = dense.state(of: unit)
+            switch state {
+            case .ready: return offset
+            case .failed(let failure):
+                guard dense.retry(entry: number) else { throw failure }
+                try read(unit, entry: number, at: offset)
+            case .loading: try collect(waiting: true)
+            }
+        }
+    }
+
+    func readAhead() throws(ReadFailure) {
+        while let (unit, number, offset) = dense.nextRead() {
+            try read(unit, entry: number, at: offset)
+        }
+    }
+
+    private func read(_ unit: Int, entry number: Int, at offset: Int) throws(ReadFailure) {
+        try reader.submit(
+            ReadRequest(
+                purpose: .dense(entry: number), fileOffset: plan.units[unit].extent.offset,
+                byteCount: plan.units[unit].footprint, arenaOffset: ringOffset + offset))
+    }
+
+    /// Collects every read under way and starts the cycle anew.
+    func drain() throws(ReadFailure) {
+        while reader.requestsInFlight > 0 { try collect(waiting: true) }
+        firstFailure = nil
+        arrivedSlots.removeAll(keepingCapacity: true)
+        embeddingsLeft = 0
+        sparse.resetFetch()
+        dense.reset()
+        isUnsettled = false
+    }
+}

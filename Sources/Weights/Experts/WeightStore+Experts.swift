@@ -1,0 +1,134 @@
+// Experts: those in memory compute while the missing ones are read, all at once; each missing one
+// computes when its read completes.
+
+package import FlashStorage
+internal import LinuxSystem
+internal import ModelFormat
+
+extension WeightStore {
+    /// Calls `body` once for each of `demanded`, in the order in which they become available.
+    ///
+    /// - Parameters:
+    ///   - layer: the model's layer, which has experts.
+    ///   - demanded: expert numbers of that layer, without repeats.
+    ///   - meanwhile: called once, when what is missing was asked of the drive.
+    ///   - body: gets the expert's number, its bundle (gate, up and down in row tiles), and whether
+    ///     it is the last of those available at present. Bundles since the last such one stay where
+    ///     they are until that call returns, so that they can be computed on together.
+    /// - Throws: `ReadFailure` when a bundle cannot be read or is damaged. The cache then holds
+    ///   only good bundles.
+    package func withExperts(
+        layer: Int, _ demanded: [Int], meanwhile: () throws(ReadFailure) -> Void = {},
+        _ body: (Int, RawSpan, Bool) -> Void
+    ) throws(ReadFailure) {
+        var demand = beginDemand(layer: layer, demanded)
+        do throws(ReadFailure) {
+            try issueMisses(&demand)
+            try meanwhile()
+            while demand.unfinished > 0 {
+                try takeArrivals(&demand)
+                try issueMisses(&demand)
+                if demand.missing.isEmpty { try issuePrefetches() }
+                let hasReady = !demand.ready.isEmpty
+                if hasReady { computeReady(&demand, body) }
+                try collect(waiting: !hasReady && demand.unfinished > 0)
+            }
+        } catch {
+            // What is still under way may fail too, and must not fail the next demand.
+            while !isUnsettled, experts.isLoading, reader.requestsInFlight > 0,
+                (try? collect(waiting: true)) != nil
+            {}
+            experts.releaseAll()
+            firstFailure = nil
+            arrivedSlots.removeAll(keepingCapacity: true)
+            throw error
+        }
+    }
+
+    func expertLayerIndex(of expert: ExpertID) -> Int {
+        // Every layer of the families known has experts, or none has.
+        expert.rawValue / expertsPerLayer
+    }
+
+    private struct Demand {
+        var layer: Int
+        var missing: [ExpertID] = []
+        /// Slots whose bundle is there and not yet computed on.
+        var ready: [Int] = []
+        var unfinished: Int
+    }
+
+    private func beginDemand(layer: Int, _ demanded: [Int]) -> Demand {
+        arrivedSlots.removeAll(keepingCapacity: true)
+        judgePrediction(layer: layer, demanded)
+        experts.beginDemand(layer: layer, returnsAtOnce: staysInLayer)
+        var demand = Demand(layer: layer, unfinished: demanded.count)
+        for number in demanded {
+            let expert = ExpertID(rawValue: layer * expertsPerLayer + number)
+            guard let slot = experts.slot(of: expert) else {
+                demand.missing.append(expert)
+                continue
+            }
+            experts.hold(slot)
+            if experts.isReady(slot) { demand.ready.append(slot) }
+        }
+        hits += demanded.count - demand.missing.count
+        misses += demand.missing.count
+        demand.missing.reverse()
+        return demand
+    }
+
+    /// Bundles may also arrive while dense weights are waited for.
+    private func takeArrivals(_ demand: inout Demand) throws(ReadFailure) {
+        if let failure = firstFailure { throw failure }
+        demand.ready += arrivedSlots.filter { experts.isHeld[$0] }
+        arrivedSlots.removeAll(keepingCapacity: true)
+    }
+
+    /// Misses that are read at the same time, at most: enough for any drive. With more, a prompt's
+    /// experts would push other layers' out, instead of those of their own that were computed.
+    package static let missesAtOnceMax = 8
+
+    private func issueMisses(_ demand: inout Demand) throws(ReadFailure) {
+        while experts.loadingCount < Self.missesAtOnceMax, let expert = demand.missing.last,
+            let slot = experts.take(for: expert)
+        {
+            demand.missing.removeLast()
+            prediction.isUnused[slot] = false
+            try read(expert, into: slot)
+        }
+    }
+
+    /// Starts reading an expert's bundle into the slot that was taken for it.
+    func read(_ expert: ExpertID, into slot: Int) throws(ReadFailure) {
+        let extents = manifest.experts[expertLayerIndex(of: expert)]
+        let extent = extents.extent(expert.rawValue % expertsPerLayer)
+        try reader.submit(
+            ReadRequest(
+                purpose: .expert(slot: slot), fileOffset: extent.offset,
+                byteCount: extents.stride,
+                arenaOffset: plan.expertOffset + slot * plan.expertSlotBytes))
+    }
+
+    /// Hands out what is there. While bundles are missing only some at a time, so that the slots of
+    /// those computed on take new reads while the others wait.
+    private func computeReady(_ demand: inout Demand, _ body: (Int, RawSpan, Bool) -> Void) {
+        let isComplete = demand.missing.isEmpty
+        let countMax = isComplete ? demand.ready.count : max(1, plan.expertSlotCount / 4)
+        let slots = demand.ready.suffix(countMax)
+        let arena = arena
+        for (index, slot) in zip(slots.indices, slots) {
+            guard case .ready(let expert) = experts.states[slot] else {
+                preconditionFailure("only arrived bundles are computed on")
+            }
+            let bytes = manifest.experts[expertLayerIndex(of: expert)].bundleBytes
+            let offset = plan.expertOffset + slot * plan.expertSlotBytes
+            body(
+                expert.rawValue % expertsPerLayer, arena.bytes(at: offset, byteCount: bytes),
+                index == slots.indices.last)
+        }
+        for slot in slots { experts.release(slot) }
+        demand.unfinished -= slots.count
+        demand.ready.removeLast(slots.count)
+    }
+}

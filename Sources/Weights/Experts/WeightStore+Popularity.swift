@@ -1,0 +1,110 @@
+// What an expert cache has and learned, from one start to the next: warming it, emptying it, saving
+// which experts were popular.
+
+package import FlashStorage
+package import LinuxSystem
+package import ModelFormat
+
+extension WeightStore {
+    /// Reads experts into free slots until the slots or the experts are used up, most popular first
+    /// and in layer order among equals. They count neither as uses nor as misses.
+    ///
+    /// - Parameters:
+    ///   - popularOnly: leave out experts that nobody is known to have used.
+    ///   - nanosecondsMax: start no more reads after this time.
+    /// - Throws: `ReadFailure` when one cannot be read or is damaged. The cache then holds only
+    ///   good bundles.
+    package func warmExperts(
+        popularOnly: Bool = false, nanosecondsMax: UInt64 = .max
+    ) throws(ReadFailure) {
+        let start = MonotonicClock.nanoseconds
+        let popularity = experts.popularity
+        // Sorting keeps no order among equals of its own.
+        let order = popularity.indices.sorted {
+            popularity[$0] != popularity[$1] ? popularity[$0] > popularity[$1] : $0 < $1
+        }
+        defer { settle() }
+        for number in order {
+            if popularOnly && popularity[number] == 0 { break }
+            if MonotonicClock.nanoseconds - start > nanosecondsMax { break }
+            let expert = ExpertID(rawValue: number)
+            guard experts.slot(of: expert) == nil else { continue }
+            guard let slot = experts.takeAhead(for: expert, evicts: false) else { continue }
+            try read(expert, into: slot)
+            try collect(waiting: false)
+            if let firstFailure { throw firstFailure }
+        }
+        while experts.isLoading { try collect(waiting: true) }
+        if let firstFailure { throw firstFailure }
+    }
+
+    /// Empties the expert slots and forgets what was popular, for measurements that begin cold.
+    package func dropExperts() throws(ReadFailure) {
+        while reader.requestsInFlight > 0 { try collect(waiting: true) }
+        experts.removeAll()
+        prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
+    }
+
+    /// Waits for what is under way, so that it cannot fail the next demand.
+    private func settle() {
+        while experts.isLoading, reader.requestsInFlight > 0,
+            (try? collect(waiting: true)) != nil
+        {}
+        firstFailure = nil
+        arrivedSlots.removeAll(keepingCapacity: true)
+    }
+
+    // MARK: popularity
+
+    /// Where a packed file's popularity is kept: beside it.
+    package static func popularityPath(of path: String) -> String { path + ".popularity" }
+
+    /// Begins with the popularity that an earlier run saved.
+    ///
+    /// - Returns: whether there was any.
+    /// - Throws: `PopularityError` when what there is cannot be used: read, damaged, another
+    ///   model's. The cache is as if there were none.
+    package func loadPopularity() throws(PopularityError) -> Bool {
+        let path = Self.popularityPath(of: self.path)
+        guard !manifest.experts.isEmpty else { return false }
+        let bytes: [UInt8]?
+        do throws(SystemError) {
+            bytes = try SavedFile.bytes(of: path, countMax: ExpertPopularity.bytesMax)
+        } catch {
+            throw .system(error)
+        }
+        guard let bytes else { return false }
+        do throws(FormatError) {
+            let popularity = try ExpertPopularity(
+                bytes, file: path, digest: manifest.source.digest,
+                expertCount: experts.popularity.count)
+            experts.begin(popularity: popularity.values)
+        } catch {
+            throw .format(error)
+        }
+        return true
+    }
+
+    /// Saves the popularity for the next start, under a temporary name first.
+    ///
+    /// - Throws: `SystemError` where it cannot be written, such as a read-only directory.
+    package func savePopularity() throws(SystemError) {
+        let popularity = ExpertPopularity(values: experts.popularity)
+        guard popularity.values.contains(where: { $0 > 0 }) else { return }
+        let path = Self.popularityPath(of: self.path)
+        try SavedFile.write(popularity.encoded(digest: manifest.source.digest), to: path)
+    }
+}
+
+/// Why saved popularity could not be used. Never a reason not to run.
+package enum PopularityError: Error, Sendable, Equatable, CustomStringConvertible {
+    case format(FormatError)
+    case system(SystemError)
+
+    package var description: String {
+        switch self {
+        case .format(let error): "\(error)"
+        case .system(let error): "\(error)"
+        }
+    }
+}

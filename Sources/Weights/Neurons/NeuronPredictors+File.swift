@@ -1,0 +1,245 @@
+// Predictors as a file beside the model: little endian, "SLPREDIC", version, bytes of the digest,
+// the digest of the model's source; width, neurons per bundle, threshold, the thresholds, the
+// report; layers; then each layer (`LayerPredictor`'s fields in order, then its quality); CRC-32C
+// of everything before. docs/FORMAT.md, "Predictors".
+
+package import FlashStorage
+package import LinuxSystem
+package import ModelFormat
+
+extension NeuronPredictors {
+    private static let magic = Array("SLPREDIC".utf8)
+    private static let version: UInt32 = 2
+    /// Without ``Report/decoding``: in its place is what another choice of neurons cost.
+    private static let versionOfUnknownLoss: UInt32 = 1
+    private static let digestBytesMax: UInt32 = 256
+    private static let layersMax: UInt32 = 4096
+    private static let widthMax: UInt32 = 1 << 20
+    private static let neuronsMax: UInt32 = 1 << 22
+    private static let fileBytesMax = 4 << 30
+
+    package func encoded(digest: String) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.bytes += Self.magic
+        writer.add(Self.version)
+        writer.add(UInt32(digest.utf8.count))
+        writer.bytes += Array(digest.utf8)
+        writer.add(UInt32(width))
+        writer.add(UInt32(neuronsPerBundle))
+        writer.add([threshold] + thresholds)
+        writer.add(UInt32(report.tokens))
+        writer.add(UInt32(report.heldOutTokens))
+        writer.add([report.recallTarget, report.loss])
+        writer.add(UInt32(report.decoding?.tokens ?? 0))
+        writer.add([report.decoding?.loss ?? 0, report.decoding?.predictedLoss ?? 0])
+        writer.add(UInt32(layers.count))
+        for layer in layers { writer.add(layer) }
+        writer.addChecksum()
+        return writer.bytes
+    }
+
+    /// Reads what ``encoded(digest:)`` wrote.
+    ///
+    /// - Parameters:
+    ///   - digest: of the model's source.
+    ///   - hyperparameters: the model's; predictors of another shape are refused.
+    /// - Throws: `FormatError` when it is damaged, of another version, or not this model's.
+    package init(
+        _ bytes: [UInt8], file: String, digest: String, hyperparameters: Hyperparameters
+    ) throws(FormatError) {
+        var reader = ByteReader(bytes, file: file)
+        try reader.checkSum()
+        try reader.expect(Self.magic, "predictors of neurons")
+        let version = try reader.word()
+        guard [Self.version, Self.versionOfUnknownLoss].contains(version) else {
+            throw reader.error("version \(Self.version)", found: "\(version)")
+        }
+        let length = try reader.number(in: 0...Self.digestBytesMax, "bytes of a digest")
+        let found = String(decoding: try reader.take(length), as: UTF8.self)
+        guard found == digest else {
+            throw reader.error(
+                "the predictors of model \(digest) (sluice calibrate makes them)",
+                found: "those of \(found)")
+        }
+        width = try reader.number(in: 32...Self.widthMax, "elements of the input")
+        guard width == hyperparameters.width, width % 32 == 0 else {
+            throw reader.error("\(hyperparameters.width) elements of the input", found: "\(width)")
+        }
+        neuronsPerBundle = try reader.number(in: 1...Self.neuronsMax, "neurons per bundle")
+        threshold = try reader.float()
+        thresholds = try reader.floats(Self.thresholdCount)
+        report = try reader.report(hasDecoding: version == Self.version)
+        let count = try reader.number(in: 1...Self.layersMax, "layers")
+        guard count == hyperparameters.layerCount else {
+            throw reader.error("\(hyperparameters.layerCount) layers", found: "\(count)")
+        }
+        var layers: [LayerPredictor] = []
+        for _ in 0..<count {
+            let neurons = try reader.number(in: 1...Self.neuronsMax, "neurons")
+            guard neurons == hyperparameters.feedForwardWidth else {
+                throw reader.error(
+                    "\(hyperparameters.feedForwardWidth) neurons", found: "\(neurons)")
+            }
+            layers.append(try LayerPredictor(&reader, neurons: neurons, width: width))
+        }
+        self.layers = layers
+        try reader.expectEnd()
+    }
+
+    /// The predictors beside the packed file at `packed`, or nil where there are none.
+    ///
+    /// - Parameters:
+    ///   - digest: of the model's source, in its manifest.
+    ///   - hyperparameters: the model's.
+    /// - Throws: `FormatError` when what there is cannot be used, `SystemError` when it cannot be
+    ///   read. The model runs without.
+    package static func load(
+        besides packed: String, digest: String, hyperparameters: Hyperparameters
+    ) throws(FlashError) -> NeuronPredictors? {
+        let path = path(of: packed)
+        let bytes: [UInt8]?
+        do throws(SystemError) {
+            bytes = try SavedFile.bytes(of: path, countMax: fileBytesMax)
+        } catch {
+            throw .system(error)
+        }
+        guard let bytes else { return nil }
+        do throws(FormatError) {
+            return try NeuronPredictors(
+                bytes, file: path, digest: digest, hyperparameters: hyperparameters)
+        } catch {
+            throw .format(error)
+        }
+    }
+
+    /// Saves them beside the packed file at `path`, under a temporary name first.
+    ///
+    /// - Throws: `SystemError` where they cannot be written, such as a read-only directory.
+    package func save(besides packed: String, digest: String) throws(SystemError) {
+        try SavedFile.write(encoded(digest: digest), to: Self.path(of: packed))
+    }
+}
+
+extension LayerPredictor {
+    fileprivate init(
+        _ reader: inout ByteReader, neurons: Int, width: Int
+    ) throws(FormatError) {
+        neuronCount = neurons
+        fineRank = try reader.rank(width)
+        coarseRank = try reader.rank(width)
+        guard fineRank + coarseRank > 0 else {
+            throw reader.error("a code of at least 32 coordinates", found: "none")
+        }
+        offsets = try reader.floats(fineRank + coarseRank)
+        fineEncoder = Array(
+            try reader.take(Self.fineFormat.tiledBytes(rows: fineRank, columns: width)))
+        coarseEncoder = Array(
+            try reader.take(Self.coarseFormat.tiledBytes(rows: coarseRank, columns: width)))
+        tiles = Array(
+            try reader.take(
+                Self.tilesBytes(neurons: neurons, fineRank: fineRank, coarseRank: coarseRank)))
+        var order: [UInt32] = []
+        order.reserveCapacity(neurons)
+        var isPlaced = [Bool](repeating: false, count: neurons)
+        for _ in 0..<neurons {
+            let neuron = try reader.word()
+            guard neuron < neurons, !isPlaced[Int(neuron)] else {
+                throw reader.error("each of \(neurons) neurons once", found: "neuron \(neuron)")
+            }
+            isPlaced[Int(neuron)] = true
+            order.append(neuron)
+        }
+        self.order = order
+        let pairs = try reader.take(2 * neurons)
+        frequencies = (0..<neurons).map {
+            UInt16(pairs[pairs.startIndex + 2 * $0])
+                | UInt16(pairs[pairs.startIndex + 2 * $0 + 1]) << 8
+        }
+        quality = Quality()
+        quality.density = try reader.float()
+        quality.recall = try reader.float()
+        quality.precision = try reader.float()
+        quality.fetchedShare = try reader.float()
+        quality.costShare = try reader.float()
+    }
+}
+
+extension ByteWriter {
+    mutating func add(_ values: [Float]) {
+        for value in values { add(value.bitPattern) }
+    }
+
+    fileprivate mutating func add(_ layer: LayerPredictor) {
+        add(UInt32(layer.neuronCount))
+        add(UInt32(layer.fineRank))
+        add(UInt32(layer.coarseRank))
+        add(layer.offsets)
+        bytes += layer.fineEncoder
+        bytes += layer.coarseEncoder
+        bytes += layer.tiles
+        for neuron in layer.order { add(neuron) }
+        for frequency in layer.frequencies {
+            bytes.append(UInt8(truncatingIfNeeded: frequency))
+            bytes.append(UInt8(truncatingIfNeeded: frequency >> 8))
+        }
+        let quality = layer.quality
+        add([
+            quality.density, quality.recall, quality.precision, quality.fetchedShare,
+            quality.costShare
+        ])
+    }
+}
+
+extension ByteReader {
+    mutating func number(
+        in range: ClosedRange<UInt32>, _ what: String
+    ) throws(FormatError) -> Int {
+        let value = try word()
+        guard range.contains(value) else {
+            throw error("\(range.lowerBound) to \(range.upperBound) \(what)", found: "\(value)")
+        }
+        return Int(value)
+    }
+
+    fileprivate mutating func report(
+        hasDecoding: Bool
+    ) throws(FormatError) -> NeuronPredictors.Report {
+        var report = NeuronPredictors.Report()
+        report.tokens = try number(in: 0...UInt32.max, "tokens")
+        report.heldOutTokens = try number(in: 0...UInt32.max, "tokens")
+        report.recallTarget = try float()
+        report.loss = try float()
+        guard hasDecoding else {
+            _ = try float()
+            return report
+        }
+        let tokens = try number(in: 0...UInt32.max, "tokens")
+        let (loss, predictedLoss) = (try float(), try float())
+        if tokens > 0 {
+            report.decoding = NeuronPredictors.Decoding(
+                tokens: tokens, loss: loss, predictedLoss: predictedLoss)
+        }
+        return report
+    }
+
+    fileprivate mutating func rank(_ width: Int) throws(FormatError) -> Int {
+        let rank = try word()
+        guard rank % 32 == 0, rank <= width else {
+            throw error("a multiple of 32 coordinates up to \(width)", found: "\(rank)")
+        }
+        return Int(rank)
+    }
+
+    fileprivate mutating func float() throws(FormatError) -> Float {
+        let value = Float(bitPattern: try word())
+        guard value.isFinite else { throw error("a finite number", found: "\(value)") }
+        return value
+    }
+
+    mutating func floats(_ count: Int) throws(FormatError) -> [Float] {
+        var values: [Float] = []
+        values.reserveCapacity(count)
+        for _ in 0..<count { values.append(try float()) }
+        return values
+    }
+}

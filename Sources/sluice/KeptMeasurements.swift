@@ -1,0 +1,14 @@
+// What `sluice tune`, or the daemon, measured before.
+
+internal import FlashStorage
+internal import Library
+internal import LinuxSystem
+
+extension Measurements {
+    /// What is kept of the drive that holds the file at `path`, in the usual place; nil when
+    /// nothing usable is.
+    static func kept(forFile path: String) -> DriveProfile? {
+        guard let device = try? BlockDevice.holding(path) else { return nil }
+        return try? MeasurementsFile(path: Places().measurements).read().drive(device)?.profile
+    }
+}

@@ -1,0 +1,59 @@
+// Programs that are not ours: OpenAI's Python client and systemd's socket activation.
+
+import Glibc
+import Service
+import Testing
+
+@Suite(.serialized) struct ClientTests {
+    private static func variable(_ name: String) -> String? {
+        unsafe getenv(name).map { unsafe String(cString: $0) }
+    }
+
+    private static var root: String {
+        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+    }
+
+    /// The folder of the built programs: this test's own.
+    private static var products: String {
+        CommandLine.arguments[0].split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
+    }
+
+    @Test(
+        .enabled(
+            if: variable("SLUICE_CLIENT_PYTHON") != nil,
+            "set SLUICE_CLIENT_PYTHON to a Python that has the package openai"))
+    func theOfficialClientIsServed() throws {
+        let python = try #require(Self.variable("SLUICE_CLIENT_PYTHON"))
+        let daemon = try RunningDaemon()
+        _ = daemon.manager.receive()
+        let script = Self.root + "/Tests/Clients/openai_client.py"
+        #expect(Shell.run("'\(python)' '\(script)' '\(daemon.socket)'") == 0)
+        daemon.signals.send(.terminate)
+        #expect(daemon.wait() == "")
+    }
+
+    @Test(
+        .enabled(
+            if: Shell.run("command -v systemd-socket-activate curl > /dev/null") == 0,
+            "needs systemd-socket-activate and curl"),
+        .enabled(
+            if: unsafe access(products + "/sluiced", X_OK) == 0, "needs the built daemon"))
+    func isActivatedByItsSocket() throws {
+        let directory = TemporaryDirectory()
+        let (socket, log) = (directory.path + "/s", directory.path + "/log")
+        let start =
+            "systemd-socket-activate -l '\(socket)' '\(Self.products)/sluiced' --library"
+            + " '\(directory.path)' > '\(log)' 2>&1 & echo $! > '\(directory.path)/pid'"
+        #expect(Shell.run(start) == 0)
+        let ask = "curl -sf --max-time 10 --unix-socket '\(socket)' http://localhost/health"
+        #expect(eventually { Shell.run(ask + " > '\(directory.path)/health'") == 0 })
+        #expect(Shell.run("grep -q '\"status\":\"ok\"' '\(directory.path)/health'") == 0)
+        let stop =
+            "pid=$(cat '\(directory.path)/pid'); kill $pid; for i in $(seq 1000); do"
+            + " kill -0 $pid 2> /dev/null || exit 0; sleep 0.01; done; exit 1"
+        #expect(Shell.run(stop) == 0)
+        #expect(Shell.run("grep -q stopped '\(log)'") == 0)
+        // The socket was not ours to remove.
+        #expect(Shell.run("test -S '\(socket)'") == 0)
+    }
+}

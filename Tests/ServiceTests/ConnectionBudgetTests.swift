@@ -1,0 +1,32 @@
+// What clients may cost stays within the budget's term, whatever the budget.
+
+import HTTPInterface
+import Service
+import Testing
+
+@Suite struct ConnectionBudgetTests {
+    @Test(arguments: [1, 16, 25, 40, 64, 100, 256, 1024, 65536])
+    func partsFitTheTerm(_ mebibytes: UInt64) {
+        let budget = ConnectionBudget(memoryBytes: mebibytes << 20, limitBytes: 1 << 40)
+        let limits = budget.limits(descriptors: .max, queueMax: 64)
+        let connections = limits.connectionsMax + limits.leavingMax
+        let sum =
+            limits.bodyBytesTotalMax + limits.answerBytesTotalMax
+            + connections * (limits.readBytes + (8 << 10))
+        #expect(sum <= budget.byteCount)
+        #expect(limits.bodyBytesMax <= limits.bodyBytesTotalMax)
+        #expect(limits.connectionsMax > limits.leavingMax && limits.leavingMax > 0)
+        #expect(limits.generationsMax < limits.connectionsMax)
+    }
+
+    @Test func connectionsFollowTheDescriptors() {
+        let budget = ConnectionBudget(memoryBytes: 1 << 30, limitBytes: 1 << 40)
+        let plenty = budget.limits(descriptors: 1024, queueMax: 64)
+        #expect(plenty == budget.limits(descriptors: .max, queueMax: 64))
+        let few = budget.limits(descriptors: 100, queueMax: 64)
+        #expect(few.connectionsMax + few.leavingMax <= 36)
+        let none = budget.limits(descriptors: 10, queueMax: 64)
+        #expect(none.connectionsMax > 0 && none.leavingMax > 0)
+        #expect(plenty.generationsMax == 64)
+    }
+}

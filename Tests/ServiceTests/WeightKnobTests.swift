@@ -1,0 +1,86 @@
+// Knobs of weights and of the KV cache: what profiles may say, what models are then opened
+// with, and that the shipped profile knows every key that is read.
+
+import FlashStorage
+import Knobs
+import LinuxSystem
+import Models
+import Testing
+
+@Suite struct WeightKnobTests {
+    private func options(_ text: String) throws(ConfigurationError) -> ModelOptions {
+        ModelOptions(try Profile(text: text, file: "p.toml"))
+    }
+
+    @Test func profilesReachWhatOptionsReach() throws {
+        let plain = try options("")
+        #expect(plain.sparse == nil && plain.activationSparsity == nil && plain.keyValueBits == 32)
+        #expect(plain.qualityLossMax == 0 && plain.verification == .first)
+        #expect(plain.contextTokens == nil && plain.contextTokensWanted == nil)
+        let set = try options(
+            """
+            [flash]
+            verify = "always"
+            prefetch_max = 3
+            [weights]
+            sparse = "predicted"
+            activation_sparsity = 0.75
+            quality_loss_max = 0.5
+            [kv]
+            bits = 16
+            [generation]
+            context_tokens = 2048
+            """)
+        #expect(set.sparse == .predicted && set.activationSparsity == 0.75)
+        #expect(set.qualityLossMax == 0.5 && set.keyValueBits == 16)
+        #expect(set.verification == .always && set.flash.prefetchesMax == 3)
+        #expect(set.contextTokensWanted == 2048 && set.contextTokens == nil)
+        for (word, mode) in [("auto", nil), ("off", .off), ("exact", .exact)]
+            as [(String, SparseMode?)]
+        {
+            #expect(try options("[weights]\nsparse = \"\(word)\"").sparse == mode)
+        }
+        #expect(
+            try options("[weights]\nactivation_sparsity = \"off\"").activationSparsity == nil)
+        #expect(
+            try options("[generation]\ncontext_tokens = \"auto\"").contextTokensWanted == nil)
+    }
+
+    @Test(arguments: [
+        "[weights]\nsparse = \"some\"", "[weights]\nsparse = true",
+        "[weights]\nactivation_sparsity = 1", "[weights]\nactivation_sparsity = 0.0",
+        "[weights]\nactivation_sparsity = \"0.5\"", "[weights]\nquality_loss_max = -0.1",
+        "[weights]\nquality_loss_max = 1.5", "[kv]\nbits = 8", "[kv]\nbits = \"16\"",
+        "[flash]\nverify = \"never\"", "[generation]\ncontext_tokens = 63"
+    ])
+    func whatCannotWorkIsRefusedByLine(_ text: String) {
+        #expect {
+            try options(text)
+        } throws: {
+            ($0 as? ConfigurationError)?.line == 2
+        }
+    }
+
+    /// Keys as the reader's source names them.
+    @Test func theGenericProfileKnowsEveryKey() throws {
+        let root = FileSystem.parent(of: FileSystem.parent(of: FileSystem.parent(of: #filePath)))
+        let generic = try #require(TextFile.read("\(root)/profiles/generic.toml"))
+        var (known, table): (Set<String>, Substring) = ([], "")
+        for line in generic.split(separator: "\n") where !line.hasPrefix("#") {
+            if line.hasPrefix("[") {
+                table = line.dropFirst().prefix { $0 != "]" }
+            } else {
+                known.insert("\(table).\(line.prefix { $0 != " " })")
+            }
+        }
+        let tables = Set(known.map { $0.prefix { $0 != "." } })
+        let source = try #require(TextFile.read("\(root)/Sources/Knobs/Profile.swift"))
+        let words = source.split(separator: "\"", omittingEmptySubsequences: false)
+        let read = words.filter { word in
+            tables.contains(word.prefix { $0 != "." }) && word.contains(".")
+                && !word.contains { " \\(".contains($0) }
+        }
+        #expect(read.count > 20)
+        for key in read { #expect(known.contains(String(key)), "\(key)") }
+    }
+}

@@ -1,0 +1,44 @@
+// The door to batching: sequences computed in one step give the bits that each gives alone.
+
+import Inference
+import ModelFormat
+import Models
+import Testing
+
+@Suite struct BatchTests {
+    @Test(arguments: ["qwen3moe", "llama-q8_0", "qwen2moe"])
+    func sequencesTogetherEqualEachAlone(name: String) throws {
+        let model = try Fixtures.model("models/\(name).gguf") {
+            $0.isResident = true
+            $0.logitsRowsMax = 2
+            $0.contextTokens = 256
+        }
+        let texts = [[5, 9, 2, 77, 31], [40, 3, 3, 8, 100, 101, 102, 12]]
+        let alone = try texts.map { try logits(model, [$0])[0] }
+        #expect(try logits(model, texts) == alone)
+        #expect(try logits(model, texts.reversed()) == alone.reversed())
+    }
+
+    /// Each text's prompt but the last token in one step, then all last tokens in one step.
+    private func logits(_ model: ModelInstance, _ texts: [[Int]]) throws -> [[Float]] {
+        let sequences = try texts.map {
+            try #require(model.cache.open(tokensMax: $0.count), "no pages for \($0.count) tokens")
+        }
+        defer { for sequence in sequences { model.cache.close(sequence) } }
+        let prompts = zip(texts, sequences).map { text, sequence in
+            SequenceChunk(
+                sequence: sequence, tokens: text.dropLast().map { TokenID($0) }, firstPosition: 0,
+                logits: .none)
+        }
+        let lasts = zip(texts, sequences).map { text, sequence in
+            SequenceChunk(
+                sequence: sequence, tokens: text.suffix(1).map { TokenID($0) },
+                firstPosition: text.count - 1, logits: .last)
+        }
+        try model.transformer.forward(StepPlan(chunks: prompts))
+        try model.transformer.forward(StepPlan(chunks: lasts))
+        return texts.indices.map { row in
+            model.transformer.withLogits(row: row) { logits in logits.indices.map { logits[$0] } }
+        }
+    }
+}
