@@ -68,7 +68,7 @@ let package = Package(
         layer("LinuxSystem", ["CLinux", "CURing"]),
         layer("JSON", [nioCore]),
         layer("LineEditing", ["LinuxSystem"]),
-        layer("Memory", []),
+        layer("Memory", ["LinuxSystem"]),
         layer("ModelFormat", ["CChecksum", "LinuxSystem"]),
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
         layer("ChatTemplates", ["Tokenization"]),

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 """A model through the service and by `sluice bench`, in turns: does the service reach its speed?
 
-    compare_service.py PROGRAMS LIBRARY MODEL --memory SIZE [--bench-memory SIZE] [--sparse MODE]
-                       [--text FILE] [--rounds N] [--generate N]
+    compare_service.py PROGRAMS LIBRARY MODEL --memory SIZE [--sparse MODE] [--text FILE]
+                       [--state FOLDER] [--rounds N] [--generate N]
 
 PROGRAMS is the folder with sluiced and sluice, LIBRARY one with MODEL, imported and, for predicted
 neurons, calibrated. The service continues the beginning of FILE with noise of one seed, which
 hardly ever ends by itself, and bench feeds as many pseudo-random tokens: alike, not the same, so
-the bytes that each read for a token stand beside its speed. The service's memory has a term for
-connections, which bench has not: --bench-memory gives bench so much less. Run it under a cap and a
-throttle, for instance
+the bytes that each read for a token stand beside its speed (the service's include those of the
+prompt). Of its memory bench keeps as much for clients as the service does (--service). Run it under
+a cap and a throttle, for instance
 
     capped.sh 1G --read-bps 200M -- compare_service.py ...
 
@@ -67,7 +67,7 @@ class Comparison:
         command = [
             self.options.programs + "/sluice", "bench",
             f"{self.options.library}/{self.options.model}.sluice", "--memory",
-            self.options.bench_memory or self.options.memory, "--sparse", self.options.sparse,
+            self.options.memory, "--service", "--sparse", self.options.sparse,
             "--context", "512", "--prompt", str(usage["prompt_tokens"]), "--generate",
             str(usage["completion_tokens"]), "--runs", "3", "--warm", "--json"]
         found = subprocess.run(
@@ -80,7 +80,6 @@ def main():
     for name in ("programs", "library", "model"):
         parser.add_argument(name)
     parser.add_argument("--memory", required=True)
-    parser.add_argument("--bench-memory")
     parser.add_argument("--sparse", default="auto")
     parser.add_argument("--text", default="README.md")
     parser.add_argument("--state", help="where measurements are kept, as XDG_STATE_HOME")

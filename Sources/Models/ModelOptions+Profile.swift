@@ -2,6 +2,7 @@
 
 internal import FlashStorage
 package import Knobs
+internal import Memory
 
 extension ModelOptions {
     /// What a profile says about running models.
@@ -31,5 +32,13 @@ extension ModelOptions {
             case .ioUring: .ring
             case .pread: .threads
             }
+    }
+}
+
+extension ModelOptions {
+    /// Takes what the service keeps for its clients out of the budget.
+    package mutating func keepMemoryForClients() {
+        let budget = ConnectionBudget(memoryBytes: memoryBytesMax.map { UInt64($0) })
+        connectionBytes = budget.byteCount
     }
 }

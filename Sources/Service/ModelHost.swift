@@ -19,8 +19,7 @@ package func makeEngine(
     let profile = configuration.profile
     var options = EngineOptions()
     options.model = ModelOptions(profile)
-    options.model.connectionBytes =
-        ConnectionBudget(memoryBytes: profile.memory.budgetBytes).byteCount
+    options.model.keepMemoryForClients()
     options.model.keepsPopularity = true
     let onNotice: @Sendable (String) -> Void = { log.notice($0) }
     options.model.onNotice = onNotice

@@ -15,6 +15,7 @@ struct BenchCommand: ParsableCommand {
         commandName: "bench", abstract: "Measures prompt and generation speed.")
 
     @OptionGroup var model: ModelArguments
+    @OptionGroup var service: ServiceArguments
 
     @Option(help: ArgumentHelp("Tokens of the prompt.", valueName: "n"))
     var prompt = 256
@@ -62,6 +63,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let path = try model.packedPath()
         var options = try model.engine.options()
+        try service.apply(to: &options)
         if options.contextTokensWanted ?? 0 < prompt + generate {
             options.contextTokens = options.contextTokens ?? prompt + generate
         }

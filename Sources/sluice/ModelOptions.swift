@@ -36,6 +36,22 @@ struct ModelArguments: ParsableArguments {
     }
 }
 
+/// Shared by bench and show.
+struct ServiceArguments: ParsableArguments {
+    @Flag(
+        help: ArgumentHelp(
+            "Keep the memory for clients that sluiced keeps: what it makes of the same budget."))
+    var service = false
+
+    func apply(to options: inout ModelOptions) throws {
+        guard service else { return }
+        if options.isResident {
+            throw ValidationError("--service divides a budget: it does not go with --resident")
+        }
+        options.keepMemoryForClients()
+    }
+}
+
 extension LibraryOptions {
     /// The packed file that `model` means; a GGUF file is packed into the library on first use.
     func packedPath(of model: String) throws -> String {

@@ -14,13 +14,15 @@ struct ShowCommand: ParsableCommand {
         commandName: "show", abstract: "Shows a model, and what it needs under a memory limit.")
 
     @OptionGroup var model: ModelArguments
+    @OptionGroup var service: ServiceArguments
 
     @Flag(help: "Read every weight and compare it with its checksum.")
     var check = false
 
     func run() throws {
         let path = try model.packedPath()
-        let options = try model.engine.options()
+        var options = try model.engine.options()
+        try service.apply(to: &options)
         let source = try FileByteSource(path: path, name: path)
         let packed = try PackedModel(source: source)
         describe(packed)

@@ -20,7 +20,7 @@ import Testing
     ]
     /// What no profile says: which profile, what a command is to do, and to have no limit.
     private static let others = [
-        "profile", "resident", "check", "version", "help"
+        "profile", "resident", "check", "service", "version", "help"
     ]
 
     /// `table.key` of each line that sets something.
@@ -67,6 +67,25 @@ import Testing
         #expect(told.contains { $0.contains("192 tokens at once: as asked") }, "\(told)")
         // An option wins.
         #expect(try lines(["--profile", profile, "--kv-bits", "32"]) != told)
+    }
+
+    /// `--service` divides a budget as the daemon does: a sixteenth and a body for clients.
+    @Test func memoryForClientsIsKeptWhenAsked() throws {
+        let scratch = try Scratch()
+        func run(_ words: [String]) throws -> Ending {
+            try Program.sluice.run(words + ["--library", scratch.folder], in: scratch)
+        }
+        let budget = [Repository.model, "--memory", "64M"]
+        let line = "connections         6.0 MiB"
+        let shown = try run(["show", "--service"] + budget)
+        #expect(shown.status == 0 && shown.output.contains(line), "\(shown.output)")
+        #expect(try !run(["show"] + budget).output.contains("connections"))
+        let measured = try run(
+            ["bench", "--service", "--prompt", "2", "--generate", "2", "--runs", "1", "--json"]
+                + budget)
+        #expect(measured.output.contains("\"connections\":6291456"), "\(measured.output)")
+        let refused = try run(["bench", "--service", "--resident", Repository.model])
+        #expect(refused.status == 64 && refused.errors.contains("--service"), "\(refused.errors)")
     }
 
     @Test func theDaemonFollowsItsProfileAndSaysSo() throws {

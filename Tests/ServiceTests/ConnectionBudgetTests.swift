@@ -1,11 +1,12 @@
 // What clients may cost stays within the budget's term, whatever the budget.
 
 import HTTPInterface
+import Memory
 import Service
 import Testing
 
 @Suite struct ConnectionBudgetTests {
-    @Test(arguments: [1, 16, 25, 40, 64, 100, 256, 1024, 65536])
+    @Test(arguments: [1, 16, 25, 40, 50, 51, 56, 64, 100, 256, 1024, 65536])
     func partsFitTheTerm(_ mebibytes: UInt64) {
         let budget = ConnectionBudget(memoryBytes: mebibytes << 20, limitBytes: 1 << 40)
         let limits = budget.limits(descriptors: .max, queueMax: 64)
@@ -17,6 +18,14 @@ import Testing
         #expect(limits.bodyBytesMax <= limits.bodyBytesTotalMax)
         #expect(limits.connectionsMax > limits.leavingMax && limits.leavingMax > 0)
         #expect(limits.generationsMax < limits.connectionsMax)
+    }
+
+    /// From 64 MiB on a sixteenth, and a body; below, a quarter of what exceeds 48 MiB, down to 1.5
+    /// MiB.
+    @Test(arguments: [(30, 1896), (50, 2136), (56, 2944), (64, 6144), (128, 12288)])
+    func smallBudgetsLeaveMoreToTheModel(mebibytes: UInt64, kibibytes: Int) {
+        let budget = ConnectionBudget(memoryBytes: mebibytes << 20, limitBytes: 1 << 40)
+        #expect(abs(budget.byteCount - kibibytes << 10) < 1 << 16)
     }
 
     @Test func connectionsFollowTheDescriptors() {
