@@ -2,25 +2,37 @@
 
 internal import CLinux
 
+/// What a measurement of memory found.
+package struct MemorySpeed: Sendable, Equatable {
+    package let bytesPerSecond: Double
+    /// Bytes that were read again and again.
+    package let probeBytes: Int
+    /// What the processor's last cache holds.
+    package let cacheBytes: Int
+
+    /// Of four times as much as it holds, a cache serves little: of 64 MiB, one of 32 MiB was seen
+    /// to serve a third.
+    package var isTrusted: Bool { probeBytes >= 4 * cacheBytes }
+}
+
 /// Measures memory bandwidth.
 package enum MemoryBandwidth {
-    /// Much larger than caches: of 64 MiB a cache of 32 MiB was seen to serve a third.
     private static let probeBytesMax = 512 << 20
     private static let pieceBytes = 1 << 20
-
-    /// Half of what this process may still take, so that a measurement never hits a limit.
-    private static var probeBytes: Int {
-        let left = MemoryLimits.smallestBytes() - ProcessMemory.current().residentBytes
-        let half = min(left, MemoryLimits.availableBytes()) / 2
-        return max(4, min(half, probeBytesMax) / pieceBytes) * pieceBytes
-    }
+    /// Where the kernel does not say.
+    private static let cacheBytesUnknown = 32 << 20
 
     /// Bytes per second that all members of `team` together read from memory: the best of a few
-    /// passes over a buffer larger than the caches.
+    /// passes over a buffer much larger than the caches, or over what memory there is.
     ///
+    /// - Parameter memoryBytesMax: what this process may take for everything; nil is half of what
+    ///   the machine and the cgroups leave it.
     /// - Throws: `SystemError` when the buffer cannot be mapped.
-    package static func bytesPerSecond(team: ComputeTeam) throws(SystemError) -> Double {
-        let probeBytes = probeBytes
+    package static func measure(
+        team: ComputeTeam, memoryBytesMax: Int?
+    ) throws(SystemError) -> MemorySpeed {
+        let left = min(MemoryLimits.leftBytes(of: memoryBytesMax), probeBytesMax)
+        let probeBytes = max(1, left / pieceBytes) * pieceBytes
         let arena = try MemoryArena(byteCount: probeBytes)
         let region = unsafe arena.allocate(byteCount: probeBytes)
         unsafe region.initializeMemory(as: UInt8.self, repeating: 1)
@@ -29,7 +41,9 @@ package enum MemoryBandwidth {
             let seconds = secondsToRead(arena, byteCount: probeBytes, team: team)
             best = max(best, Double(probeBytes) / seconds)
         }
-        return best
+        return MemorySpeed(
+            bytesPerSecond: best, probeBytes: probeBytes,
+            cacheBytes: Processors.cacheBytes ?? cacheBytesUnknown)
     }
 
     /// Seconds that all members of `team` together take to read the first `byteCount` bytes of

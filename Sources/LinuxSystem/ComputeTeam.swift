@@ -94,6 +94,17 @@ package enum Processors {
         return numbers.prefix(Int(count)).map(Int.init)
     }()
 
+    /// Bytes of the largest cache of the first processor (sysfs, cpu-cacheinfo); nil where the
+    /// kernel does not say.
+    package static var cacheBytes: Int? {
+        let folder = "/sys/devices/system/cpu/cpu\(allowed.first ?? 0)/cache"
+        let sizes = (0..<8).compactMap { index -> Int? in
+            let text = TextFile.read("\(folder)/index\(index)/size")
+            return text?.split(separator: "K").first.flatMap { Int($0) }.map { $0 << 10 }
+        }
+        return sizes.max()
+    }
+
     /// Lets the calling thread run on `processors` alone; no change where the kernel refuses.
     static func pinThread(to processors: some Collection<Int>) {
         guard !processors.isEmpty else { return }

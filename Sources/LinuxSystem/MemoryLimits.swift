@@ -60,6 +60,18 @@ package enum MemoryLimits {
         return physicalBytes()
     }
 
+    /// Of a limit, kept for the program's own pages that measuring maps.
+    private static let ownBytes = 3 << 20
+
+    /// What this process may still take for a measurement: what it leaves of `limit`, and no more
+    /// than half of what the machine and the cgroups leave it, so that none of them is hit.
+    package static func leftBytes(of limit: Int?) -> Int {
+        ProcessMemory.release()
+        let resident = ProcessMemory.current().residentBytes
+        let machine = min(smallestBytes() - resident, availableBytes()) / 2
+        return max(0, min(machine, limit.map { $0 - resident - ownBytes } ?? .max))
+    }
+
     /// Physical memory in bytes (sysconf(3)).
     package static func physicalBytes() -> Int {
         sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE))

@@ -23,7 +23,8 @@ struct BenchCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Tokens to generate.", valueName: "n"))
     var generate = 32
 
-    @Option(help: ArgumentHelp("Runs; medians are reported.", valueName: "n"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("Runs; medians are reported.", valueName: "n"))
     var runs = 3
 
     @Flag(help: "Keep cached weights between runs.")
@@ -81,17 +82,35 @@ struct BenchCommand: ParsableCommand {
         let subject = try measure(path, options, plan)
         // The model is gone by now: its memory serves the probes.
         let limits = try Progress.during("measuring the drive and memory") { _ in
-            BenchmarkLimits(
-                drive: try DriveProbe.measure(paths: [path], options: options.flash),
-                keptBytesPerSecond: Measurements.kept(forFile: path)?.bytesPerSecondMax,
-                memoryBytesPerSecond: try MemoryBandwidth.bytesPerSecond(
-                    team: ComputeTeam(memberCount: options.threads)),
-                weightBytesPerToken: subject.weightBytesPerToken)
+            try Self.limits(path, options, subject)
         }
         let used = options.flash.tuner?.tuned(options.flash, path: path, memoryBytes: 0)
         let report = BenchmarkReport(
             subject, plan, limits, flash: used ?? options.flash, threads: options.threads)
         Terminal.line(json ? try report.json() : report.text())
+    }
+
+    private static func limits(
+        _ path: String, _ options: ModelOptions, _ subject: BenchmarkSubject
+    ) throws -> BenchmarkLimits {
+        let limit = subject.isResident ? nil : subject.budget.limitBytes
+        let drive = try DriveProbe.measure(
+            paths: [path], options: options.flash, memoryBytes: MemoryLimits.leftBytes(of: limit))
+        return BenchmarkLimits(
+            drive: drive,
+            keptBytesPerSecond: Measurements.kept(forFile: path)?.bytesPerSecondMax,
+            memory: try memory(threads: options.threads, limit),
+            weightBytesPerToken: subject.weightBytesPerToken)
+    }
+
+    /// As `sluice tune` found it, with all the memory that measuring needs, or else within `limit`.
+    private static func memory(threads: Int, _ limit: Int?) throws -> KnownMemorySpeed {
+        if let kept = Measurements.keptMemoryBytesPerSecond(threads: threads) {
+            return KnownMemorySpeed(bytesPerSecond: kept)
+        }
+        let speed = try MemoryBandwidth.measure(
+            team: ComputeTeam(memberCount: threads), memoryBytesMax: limit)
+        return KnownMemorySpeed(bytesPerSecond: speed.bytesPerSecond, doubt: speed.doubt)
     }
 
     private func check(context: Int) throws {

@@ -3,6 +3,7 @@
 
 internal import FlashStorage
 internal import FoundationEssentials
+internal import LinuxSystem
 internal import Measurement
 internal import Memory
 internal import Weights
@@ -21,13 +22,29 @@ struct BenchmarkSubject {
     let workingSetLimitBytes: Int?
 }
 
+/// How fast memory is, as far as it is known.
+struct KnownMemorySpeed {
+    let bytesPerSecond: Double
+    /// Why it may be less; nil where there is no doubt.
+    var doubt: String?
+}
+
+extension MemorySpeed {
+    /// What is to be said with a speed that is not to be trusted; nil when it is.
+    var doubt: String? {
+        guard !isTrusted else { return nil }
+        return "measured within \(ByteSize.format(UInt64(probeBytes))), much of it from caches of "
+            + ByteSize.format(UInt64(cacheBytes))
+    }
+}
+
 /// What the machine allows.
 struct BenchmarkLimits {
     /// Nil when the file is too small to measure with.
     let drive: DriveProfile?
     /// What is known of the drive from earlier.
     let keptBytesPerSecond: Double?
-    let memoryBytesPerSecond: Double
+    let memory: KnownMemorySpeed
     let weightBytesPerToken: Int
 
     /// The best that was measured of the drive, now or earlier: measured beside something else that
@@ -113,6 +130,8 @@ struct BenchmarkReport: Encodable {
     /// What measured bandwidths allow for the bytes that this run moved; nil without a limit.
     let flashLimitTokensPerSecond: Nullable<Double>
     let memoryLimitTokensPerSecond: Double
+    /// Why memory may allow less; nil where its speed was measured with much more than caches hold.
+    let memoryLimitDoubt: Nullable<String>
     /// The smaller of the two: reading and computing at once, a token takes at least as long as the
     /// longer of them.
     let limitTokensPerSecond: Double
@@ -138,7 +157,7 @@ struct BenchmarkReport: Encodable {
         let flashBytes = Self.median(runs.map { Double($0.generation.flashBytes) })
         let wait = Self.median(runs.map { Double($0.generation.flashWaitNanoseconds) / 1e9 })
         let flashLimit = limits.flashTokensPerSecond(bytesPerToken: flashBytes / tokens)
-        let memoryLimit = limits.memoryBytesPerSecond / Double(limits.weightBytesPerToken)
+        let memoryLimit = limits.memory.bytesPerSecond / Double(limits.weightBytesPerToken)
         let limit = min(flashLimit ?? .infinity, memoryLimit)
         model = subject.path
         self.threads = threads
@@ -157,6 +176,7 @@ struct BenchmarkReport: Encodable {
         bundleHitRate = Self.median(runs.map(\.generation.hitRate))
         flashLimitTokensPerSecond = Nullable(flashLimit)
         memoryLimitTokensPerSecond = memoryLimit
+        memoryLimitDoubt = Nullable(limits.memory.doubt)
         limitTokensPerSecond = limit
         flashFraction = Nullable(flashLimit.map { tokens / generate / $0 })
         limitFraction = tokens / generate / limit
@@ -203,7 +223,8 @@ struct BenchmarkReport: Encodable {
                 "flash limit \(rounded(limit)) tokens/s, of which \(percent(share)) reached")
         }
         lines += [
-            "memory      allows \(rounded(memoryLimitTokensPerSecond)) tokens/s",
+            "memory      allows \(rounded(memoryLimitTokensPerSecond)) tokens/s"
+                + (memoryLimitDoubt.value.map { ", or less: \($0) (see sluice tune)" } ?? ""),
             "limit       \(rounded(limitTokensPerSecond)) tokens/s, of which "
                 + "\(percent(limitFraction)) reached",
             "peak        \(mebibytes(Double(peakResidentBytes)))"

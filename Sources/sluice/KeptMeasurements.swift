@@ -11,4 +11,10 @@ extension Measurements {
         guard let device = try? BlockDevice.holding(path) else { return nil }
         return try? MeasurementsFile(path: Places().measurements).read().drive(device)?.profile
     }
+
+    /// What is kept of memory's speed for so many threads; nil when nothing usable is.
+    static func keptMemoryBytesPerSecond(threads: Int) -> Double? {
+        let kept = try? MeasurementsFile(path: Places().measurements).read().memory
+        return kept?.threads == threads ? kept?.bytesPerSecond : nil
+    }
 }

@@ -25,6 +25,21 @@ struct TuneCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Write a profile, a TOML file.", valueName: "file"))
     var out: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Memory for everything, such as 256M. With little of it, caches serve a part of what "
+                + "is read, and what is found of memory's speed is not kept.", valueName: "size"),
+        transform: { text in
+            guard let bytes = ByteSize.parse(text), bytes >= TuneCommand.memoryBytesMin else {
+                throw ValidationError("a size such as 256M, at least 22M")
+            }
+            return Int(clamping: bytes)
+        })
+    var memory: Int?
+
+    /// The program itself, and enough to measure a drive with.
+    private static let memoryBytesMin: UInt64 = 22 << 20
+
     @OptionGroup var library: LibraryOptions
 
     @Flag(help: "Print one JSON object.")
@@ -39,13 +54,13 @@ struct TuneCommand: ParsableCommand {
         if !json { Terminal.line("measuring \(device.name) with \(path)") }
         let paths = [path] + library.value.neighbours(of: path)
         let measured = try Progress.during("measuring") { _ in
-            (profile: try measure(paths), memory: self.memory())
+            (profile: try measure(paths), speed: self.memorySpeed())
         }
-        let memory = measured.memory
+        let speed = measured.speed
         guard let profile = measured.profile else { throw MeasurementError.tooSmall(file: path) }
         let report = TuneReport(
-            device: device, profile: profile, memoryBytesPerSecond: memory?.bytesPerSecond,
-            keptIn: keep(profile, of: device, memory))
+            device: device, profile: profile, memory: speed,
+            keptIn: keep(profile, of: device, speed))
         Terminal.line(json ? try report.json() : report.text())
         guard let out else { return }
         try FileSystem.replace(out, with: Array(report.profileText.utf8))
@@ -56,7 +71,8 @@ struct TuneCommand: ParsableCommand {
     private func measure(_ paths: [String]) throws(FlashError) -> DriveProfile? {
         do throws(FlashError) {
             return try DriveProbe.measure(
-                paths: paths, options: FlashOptions(), effort: .thorough)
+                paths: paths, options: FlashOptions(),
+                memoryBytes: MemoryLimits.leftBytes(of: memory), effort: .thorough)
         } catch {
             guard case .read(let failure) = error, failure.cause == .directReadDiffers else {
                 throw error
@@ -65,20 +81,27 @@ struct TuneCommand: ParsableCommand {
         }
         var options = FlashOptions()
         options.mayReadDirectly = false
-        return try DriveProbe.measure(paths: paths, options: options, effort: .thorough)
+        return try DriveProbe.measure(
+            paths: paths, options: options, memoryBytes: MemoryLimits.leftBytes(of: memory),
+            effort: .thorough)
     }
 
+    private static let threads = max(1, Processors.allowed.count)
+
     /// Nil where there is no memory to measure with.
-    private func memory() -> Measurements.Memory? {
-        let threads = max(1, Processors.allowed.count)
-        let speed = try? MemoryBandwidth.bytesPerSecond(team: ComputeTeam(memberCount: threads))
-        return speed.map { Measurements.Memory(bytesPerSecond: $0, threads: threads) }
+    private func memorySpeed() -> MemorySpeed? {
+        try? MemoryBandwidth.measure(
+            team: ComputeTeam(memberCount: Self.threads), memoryBytesMax: memory)
     }
 
     /// The file that keeps what was measured; nil, with a complaint, when none does.
     private func keep(
-        _ profile: DriveProfile, of device: BlockDevice, _ memory: Measurements.Memory?
+        _ profile: DriveProfile, of device: BlockDevice, _ speed: MemorySpeed?
     ) -> String? {
+        let trusted = speed.flatMap { $0.isTrusted ? $0.bytesPerSecond : nil }
+        let memory = trusted.map {
+            Measurements.Memory(bytesPerSecond: $0, threads: Self.threads)
+        }
         let file = MeasurementsFile(path: Places().measurements)
         do {
             try file.keep(profile, of: device, memory: memory)

@@ -10,7 +10,7 @@ struct TuneReport {
     let device: BlockDevice
     let profile: DriveProfile
     /// Nil where it could not be measured.
-    let memoryBytesPerSecond: Double?
+    let memory: MemorySpeed?
     /// Nil where nothing could be kept.
     let keptIn: String?
 
@@ -28,12 +28,18 @@ struct TuneReport {
             "sustained   \(rate(profile.bytesPerSecondSustained))/s"
                 + (profile.isPaced ? ": something holds the drive to that rate" : ""),
             "fastest     \(rate(profile.bytesPerSecondMax))/s",
-            "memory      " + (memoryBytesPerSecond.map { rate($0) + "/s" } ?? "not measured"),
+            "memory      " + memoryText,
             "chosen      reads of \(ByteSize.format(UInt64(choice.readBytes))), "
                 + "\(choice.depth) at a time"
         ]
         if let keptIn { lines.append("kept in     \(keptIn)") }
         return lines.joined(separator: "\n")
+    }
+
+    private var memoryText: String {
+        guard let memory else { return "not measured" }
+        let doubt = memory.doubt.map { ", or less: \($0); not kept" } ?? ""
+        return rate(memory.bytesPerSecond) + "/s" + doubt
     }
 
     private func rate(_ bytesPerSecond: Double) -> String {
@@ -111,6 +117,7 @@ private struct TuneFigures: Encodable {
     let sustainedBytesPerSecond: Double
     let bytesPerSecondMax: Double
     let memoryBytesPerSecond: Nullable<Double>
+    let memoryDoubt: Nullable<String>
     let chosen: Choice
     let speeds: [Speed]
     let keptIn: Nullable<String>
@@ -124,7 +131,8 @@ private struct TuneFigures: Encodable {
         paced = profile.isPaced
         sustainedBytesPerSecond = profile.bytesPerSecondSustained
         bytesPerSecondMax = profile.bytesPerSecondMax
-        memoryBytesPerSecond = Nullable(report.memoryBytesPerSecond)
+        memoryBytesPerSecond = Nullable(report.memory?.bytesPerSecond)
+        memoryDoubt = Nullable(report.memory?.doubt)
         chosen = Choice(readBytes: profile.choice.readBytes, queueDepth: profile.choice.depth)
         speeds = profile.speeds.map { speed in
             Speed(
