@@ -40,13 +40,31 @@ package struct MemoryBudget: Sendable, Equatable {
 
 /// The model does not fit: how much it needs at least, term by term.
 package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// With a context of ``contextTokens``.
     package let needed: MemoryBudget
+    package let contextTokens: Int
+    /// A context that is no longer than the shortest that makes sense.
+    package let shortContextTokens: Int
+    /// All that is needed with it.
+    package let shortContextBytes: Int
 
-    package init(needed: MemoryBudget) { self.needed = needed }
+    package init(
+        needed: MemoryBudget, contextTokens: Int, shortContextTokens: Int, shortContextBytes: Int
+    ) {
+        self.needed = needed
+        self.contextTokens = contextTokens
+        self.shortContextTokens = shortContextTokens
+        self.shortContextBytes = shortContextBytes
+    }
 
     package var description: String {
-        "the memory limit is \(MemoryBudget.mebibytes(needed.limitBytes)), but at least "
-            + "\(MemoryBudget.mebibytes(needed.sumBytes)) are needed: \(needed.sumDescription)"
+        let less =
+            shortContextBytes < needed.sumBytes
+            ? " (\(MemoryBudget.mebibytes(shortContextBytes)) for one of \(shortContextTokens))"
+            : ""
+        return "the memory limit is \(MemoryBudget.mebibytes(needed.limitBytes)), but at least "
+            + "\(MemoryBudget.mebibytes(needed.sumBytes)) are needed for a context of "
+            + "\(contextTokens) tokens\(less): \(needed.sumDescription)"
     }
 }
 

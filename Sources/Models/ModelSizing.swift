@@ -80,7 +80,12 @@ package struct ModelSizing: Sendable {
                 return
             }
         }
-        throw .budget(BudgetError(needed: Self.least(parsed, options, contextTokens, limit)))
+        let short = min(contextTokens, KVLayout.pageTokens)
+        throw .budget(
+            BudgetError(
+                needed: Self.least(parsed, options, contextTokens, limit),
+                contextTokens: contextTokens, shortContextTokens: short,
+                shortContextBytes: Self.least(parsed, options, short, limit).sumBytes))
     }
 
     /// What was tried last: the least that could do.

@@ -17,10 +17,10 @@ struct BenchCommand: ParsableCommand {
     @OptionGroup var model: ModelArguments
     @OptionGroup var service: ServiceArguments
 
-    @Option(help: ArgumentHelp("Tokens of the prompt.", valueName: "n"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Tokens of the prompt.", valueName: "n"))
     var prompt = 256
 
-    @Option(help: ArgumentHelp("Tokens to generate.", valueName: "n"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Tokens to generate.", valueName: "n"))
     var generate = 32
 
     @Option(

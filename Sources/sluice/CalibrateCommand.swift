@@ -32,6 +32,7 @@ struct CalibrateCommand: ParsableCommand {
     var text: String
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Of the neurons that fire, the share that predictions shall find.", valueName: "share"))
     var recall: Float = 0.97

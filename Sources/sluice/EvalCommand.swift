@@ -22,7 +22,9 @@ struct EvalCommand: ParsableCommand {
     @OptionGroup var model: ModelArguments
     @OptionGroup var input: EvalInput
 
-    @Option(help: ArgumentHelp("Tokens to continue with, greedily.", valueName: "n"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Tokens to continue with, greedily.", valueName: "n"))
     var generate = 0
 
     @OptionGroup var trace: TraceArguments

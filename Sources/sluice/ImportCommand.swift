@@ -54,9 +54,11 @@ struct ImportCommand: ParsableCommand {
     /// re-quantised and one for the model.
     static func run(_ job: ImportJob) throws {
         let stopped = StopFlag()
+        // Before the first thread that would take Ctrl-C's signal, and end the program there.
+        let interrupts = Interrupts.shared
         let progress = Progress("\(job.name): packing")
         do {
-            let result = try Interrupts.shared.with(action: { stopped.raise() }) {
+            let result = try interrupts.with(action: { stopped.raise() }) {
                 try job.run(
                     processID: getpid(),
                     observer: PackingObserver(

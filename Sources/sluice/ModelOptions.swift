@@ -83,18 +83,21 @@ extension SpeculationPolicy: ExpressibleByArgument {
 
 /// How a model runs in this process.
 struct EngineArguments: ParsableArguments {
-    @Option(help: ArgumentHelp("Memory for everything, such as 1536M or 1.5G.", valueName: "size"))
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Memory for everything, such as 1536M or 1.5G.", valueName: "size"))
     var memory: String?
 
-    @Option(help: ArgumentHelp("Threads that compute.", valueName: "n"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Threads that compute.", valueName: "n"))
     var threads: Int?
 
     @Option(
         name: [.customLong("context"), .customLong("context-tokens")],
-        help: ArgumentHelp("Positions of the KV cache.", valueName: "n"))
+        parsing: .unconditional, help: ArgumentHelp("Positions of the KV cache.", valueName: "n"))
     var context: Int?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Bits of a number in the KV cache: 32 is exact, 16 saves memory.", valueName: "32|16"))
     var kvBits: Int?
@@ -104,17 +107,20 @@ struct EngineArguments: ParsableArguments {
 
     @Option(
         name: [.customLong("prefetch-max"), .customLong("prefetch")],
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Expert reads under way beyond which none is made ahead of demand; 0 makes none.",
             valueName: "n"))
     var prefetch: Int?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Seconds to wait for a drive that brings nothing.", valueName: "n"))
     var readSecondsMax: Int?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Guess tokens and verify them in one pass: auto, off, or at most n everywhere.",
             valueName: "auto|off|n"))
@@ -129,6 +135,7 @@ struct EngineArguments: ParsableArguments {
     var sparse: Profile.Weights.Sparse?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "By what share perplexity may be higher, as calibration states it, where --sparse is "
                 + "auto; 0 is not at all.",
@@ -136,6 +143,7 @@ struct EngineArguments: ParsableArguments {
     var qualityLossMax: Float?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "The share of neurons that count as silent, each layer's weakest (lossy), such as "
                 + "0.5; sluice calibrate finds out which.",

@@ -33,26 +33,31 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("System message.", valueName: "text"))
     var system: String?
 
-    @Option(help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
+    @Option(parsing: .unconditional, help: ArgumentHelp("Most tokens to generate.", valueName: "n"))
     var maxTokens: Int?
 
     @Option(help: ArgumentHelp("End before this text; may be repeated.", valueName: "text"))
     var stop: [String] = []
 
-    @Option(help: "0 always takes the likeliest token.")
+    @Option(parsing: .unconditional, help: "0 always takes the likeliest token.")
     var temperature: Float?
 
-    @Option(name: .customLong("top-k"), help: "Keep this many likeliest tokens.")
+    @Option(
+        name: .customLong("top-k"), parsing: .unconditional,
+        help: "Keep this many likeliest tokens.")
     var topK: Int?
 
-    @Option(name: .customLong("top-p"), help: "Keep tokens up to this summed probability.")
+    @Option(
+        name: .customLong("top-p"), parsing: .unconditional,
+        help: "Keep tokens up to this summed probability.")
     var topP: Float?
 
     @Option(
-        name: .customLong("min-p"), help: "Keep tokens this fraction as likely as the likeliest.")
+        name: .customLong("min-p"), parsing: .unconditional,
+        help: "Keep tokens this fraction as likely as the likeliest.")
     var minP: Float?
 
-    @Option(help: "The same seed gives the same answer.")
+    @Option(parsing: .unconditional, help: "The same seed gives the same answer.")
     var seed: UInt64?
 
     @Flag(help: "Continue the prompt as it is, without the chat template.")
@@ -84,6 +89,8 @@ struct RunCommand: ParsableCommand {
         let interrupts = Interrupts.shared
         guard local else {
             let service = try daemon.connect(sampling: sampling)
+            // Rather now than after a prompt was typed.
+            if prompt == nil { try Self.require(model, of: service) }
             return try Self.run(
                 prompt: prompt,
                 ChatSession(service: service, options: options, interrupts: interrupts))
@@ -97,6 +104,14 @@ struct RunCommand: ParsableCommand {
         try Self.run(
             prompt: prompt,
             ChatSession(service: service, options: options, interrupts: interrupts))
+    }
+
+    private static func require(
+        _ model: String, of service: some GenerationService
+    ) throws(GenerationError) {
+        let known = try service.models().map(\.name)
+        guard !ModelSummary.names(for: model).contains(where: known.contains) else { return }
+        throw .unknownModel(model, among: known)
     }
 
     /// Answers `prompt`, or what standard input holds, or chats.

@@ -22,10 +22,12 @@ enum TextInput {
         return Array(bytes.prefix(found))
     }
 
-    /// Hands a regular file's bytes to `body` in pieces, whatever its size.
+    /// Hands the bytes of a regular file, or of standard input, to `body` in pieces, however many.
     ///
+    /// - Parameter path: nil is standard input.
     /// - Throws: `SystemError` when it cannot be read, and what `body` throws.
-    static func readPieces(of path: String, _ body: ([UInt8]) throws -> Void) throws {
+    static func readPieces(of path: String?, _ body: ([UInt8]) throws -> Void) throws {
+        guard let path else { return try readInputPieces(body) }
         let file = try FileDescriptor(path: path, mode: .read)
         var offset: UInt64 = 0
         var bytes = [UInt8](repeating: 0, count: 64 << 10)
@@ -36,6 +38,19 @@ enum TextInput {
             if count == 0 { return }
             try body(count == bytes.count ? bytes : Array(bytes.prefix(count)))
             offset += UInt64(count)
+        }
+    }
+
+    private static func readInputPieces(_ body: ([UInt8]) throws -> Void) throws {
+        var bytes = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = unsafe Glibc.read(STDIN_FILENO, &bytes, bytes.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else {
+                throw SystemError("read", errorNumber: errno, subject: "standard input")
+            }
+            if count == 0 { return }
+            try body(Array(bytes.prefix(count)))
         }
     }
 }

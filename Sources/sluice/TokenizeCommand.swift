@@ -10,7 +10,10 @@ struct TokenizeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "tokenize",
         abstract: "Turns a text into token ids.",
-        discussion: "MODEL may also be a GGUF file that holds a vocabulary and no tensors.")
+        discussion: """
+            The text may also come on standard input, and is taken as it is, line ends included. \
+            MODEL may also be a GGUF file that holds a vocabulary and no tensors.
+            """)
 
     @Argument(help: "A name in the library, a packed file, or a GGUF file, whatever it is called.")
     var model: String
@@ -30,8 +33,11 @@ struct TokenizeCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        guard (text == nil) != (file == nil) else {
+        guard text == nil || file == nil else {
             throw ValidationError("give one of --text and --file")
+        }
+        guard text != nil || file != nil || !Terminal.isTerminal(STDIN_FILENO) else {
+            throw ValidationError("give --text or --file, or the text on standard input")
         }
     }
 
@@ -40,13 +46,13 @@ struct TokenizeCommand: ParsableCommand {
         var stream = TokenStream(
             tokenizer, addSpecial: special, unbrokenBytesMax: Self.unbrokenBytesMax)
         var printer = TokenPrinter(isJSON: json)
-        if let file {
+        if let text {
+            try stream.append(text.utf8, isTemplate: true)
+        } else {
             try TextInput.readPieces(of: file) { piece in
                 try stream.append(piece, isTemplate: true)
                 printer.take(from: &stream)
             }
-        } else if let text {
-            try stream.append(text.utf8, isTemplate: true)
         }
         stream.finish()
         printer.take(from: &stream)

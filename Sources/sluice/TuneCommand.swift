@@ -26,6 +26,7 @@ struct TuneCommand: ParsableCommand {
     var out: String?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp(
             "Memory for everything, such as 256M. With little of it, caches serve a part of what "
                 + "is read, and what is found of memory's speed is not kept.", valueName: "size"),

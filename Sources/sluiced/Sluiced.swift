@@ -16,6 +16,7 @@ internal import Service
     var profile: String?
 
     @Option(
+        parsing: .unconditional,
         help: ArgumentHelp("Memory budget, such as 1536M or 1.5G.", valueName: "size"),
         transform: { text in
             guard let bytes = ByteSize.parse(text) else {

@@ -47,7 +47,10 @@ import Testing
         (["rm", "../escape"], 64, "cannot be a model's name"),
         (["bench", "MODEL", "--prompt", "0"], 64, "--prompt"),
         (["bench", "MODEL", "--context", "4"], 64, "--context"),
-        (["tokenize", "MODEL"], 64, "give one of"),
+        (["tokenize", "MODEL", "--text", "a", "--file", "b"], 64, "give one of"),
+        (["bench", "MODEL", "--memory", "-5"], 64, "is a size such as 1536M or 1.5G, not '-5'"),
+        (["eval", "MODEL", "--tokens", "1", "--threads", "-1"], 64, "--threads is between"),
+        (["run", "MODEL", "a", "--max-tokens", "-1"], 64, "--max-tokens is at least 1"),
         (["tune"], 66, "import one first"), (["tune", "MODEL"], 64, "Unexpected"),
         (["tune", "--model", "nobody"], 66, "no model 'nobody'"),
         (["tune", "--model", "/nowhere.sluice"], 66, "No such file"),
@@ -228,6 +231,11 @@ import Testing
             ], in: scratch)
         #expect(ending.status == 0, "\(ending.errors)")
         #expect(ending.output.hasPrefix("{\"tokens\":["))
+        let text = try scratch.write(Array("hello".utf8), to: "hello")
+        let piped = try Program.sluice.run(
+            ["tokenize", "\(Repository.fixtures)/gguf/vocabulary-bpe.gguf", "--json"],
+            in: scratch, input: text)
+        #expect(piped.status == 0 && piped.output == ending.output, "\(piped.errors)")
     }
 
     @Test func localRunAnswersFromAnywhere() throws {
