@@ -5,7 +5,7 @@
 package enum EngineEvent: Sendable {
     case loading(model: String)
     case loaded(LoadReport)
-    /// `problem` is what the client that asked was told.
+    /// `problem` is what the client that asked was told, but for the file's place.
     case loadFailed(model: String, problem: GenerationError)
     /// `orders` is how many it served.
     case unloaded(model: String, orders: Int)

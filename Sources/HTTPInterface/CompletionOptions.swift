@@ -103,11 +103,12 @@ package struct CompletionRequest: Sendable {
     private static func tokensMax(_ fields: RequestFields) throws(GenerationError) -> Int? {
         var wanted: Int?
         for name in ["n_predict", "max_tokens", "max_completion_tokens"] {
-            guard let count = try fields.clampedInteger(name, in: -2...Int(Int32.max)) else {
-                continue
-            }
-            guard count != 0 else {
-                throw fields.error(name, "0 asks for no answer; -1 is to the end of the context")
+            let range = Int.min...Int(Int32.max)
+            guard let count = try fields.clampedInteger(name, in: range) else { continue }
+            guard count >= -2, count != 0 else {
+                throw fields.error(
+                    name,
+                    "\(count) asks for no answer: at least 1, or -1 to the end of the context")
             }
             wanted = count
         }

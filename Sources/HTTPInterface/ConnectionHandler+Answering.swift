@@ -113,7 +113,7 @@ extension ConnectionHandler {
             answering.record.promptTokens = promptTokens
             dropOrder()
         }
-        let actions = exchange.receive(event)
+        let actions = exchange.receive(state.isDraining ? Self.whileDraining(event) : event)
         let more = exchange.heldBytes - answering.heldBytes
         let fits = state.reserve(answerBytes: more)
         answering.heldBytes += more
@@ -133,6 +133,13 @@ extension ConnectionHandler {
             guard isAnswering else { return }
             perform(action)
         }
+    }
+
+    /// Who still waits when the service goes down has not cancelled anything.
+    private static func whileDraining(_ event: GenerationEvent) -> GenerationEvent {
+        guard case .failed(let error) = event, error.reason == .cancelled else { return event }
+        return .failed(
+            GenerationError(.draining, "the service is going down: this answer is not complete"))
     }
 
     private func perform(_ action: ExchangeAction) {

@@ -176,7 +176,7 @@ final class ServerState {
         for connection in Array(connections.values) where connection.isIdle { connection.close() }
     }
 
-    /// Cancels every generation; each then ends its answer as cancelled.
+    /// Cancels every generation; each answer then ends with an error.
     func cancelAll() {
         for connection in connections.values { connection.cancelGeneration() }
     }

@@ -38,10 +38,8 @@ package final class BoundSocket: Sendable {
     package init(
         path: String, mode: UInt32, makesDirectory: Bool = false
     ) throws(SocketError) {
-        guard !path.isEmpty, path.utf8.count <= Self.pathBytesMax, !path.utf8.contains(0) else {
-            throw SocketError(
-                reason: .unusablePath,
-                description: "\(path): a socket's path has 1 to \(Self.pathBytesMax) bytes")
+        if let problem = Self.problem(ofPath: path) {
+            throw SocketError(reason: .unusablePath, description: problem)
         }
         self.path = path
         try Self.requireDirectory(of: path, isMade: makesDirectory)
@@ -57,6 +55,17 @@ package final class BoundSocket: Sendable {
     }
 
     deinit { close(lock) }
+
+    /// Why no socket can be at `path`, whatever is there; nil where one can.
+    package static func problem(ofPath path: String) -> String? {
+        if path.contains("://") {
+            return "'\(path)' is an address: sluiced listens on a Unix socket, and takes its path"
+        }
+        guard !path.isEmpty, path.utf8.count <= pathBytesMax, !path.utf8.contains(0) else {
+            return "'\(path)': a socket's path has 1 to \(pathBytesMax) bytes"
+        }
+        return nil
+    }
 
     /// Removes the socket's path, if it still is this socket, and gives up the lock at the end of
     /// this object's life.

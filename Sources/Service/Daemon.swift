@@ -63,6 +63,8 @@ package final class Daemon {
     }
 
     private var configuration: DaemonConfiguration
+    /// What the service runs with until a restart.
+    private let startProfile: Profile
     private let manager: ServiceManager
     private let log: Log
     private let signals: any SignalSource
@@ -93,6 +95,7 @@ package final class Daemon {
         signals: any SignalSource
     ) {
         self.configuration = configuration
+        startProfile = configuration.profile
         self.manager = manager
         self.log = log
         self.signals = signals
@@ -296,7 +299,14 @@ package final class Daemon {
             let profile = configuration.profile
             log.set(level: profile.service.logLevel)
             server.update(defaults: profile.generation.sampling)
-            log.log(.info, "profile read again; memory, flash and compute need a restart")
+            let waiting = profile.changesThatWait(since: startProfile)
+            if waiting.isEmpty {
+                log.log(.info, "profile read again")
+            } else {
+                log.log(
+                    .warning, "profile read again; some of what changed needs a restart",
+                    ["keys": waiting.joined(separator: ",")])
+            }
             for notice in configuration.notices { log.log(.warning, notice) }
         } catch {
             log.log(.error, "profile kept as it was", ["problem": "\(error)"])

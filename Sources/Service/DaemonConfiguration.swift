@@ -12,6 +12,8 @@ package struct DaemonConfiguration: Sendable {
     package var profile: Profile
     /// The profile's file; nil for the built-in defaults.
     package let profilePath: String?
+    /// The command line's budget, which wins; nil without one.
+    private let memoryBytes: UInt64?
     package let socketPath: String?
     /// Nobody named the socket's place: it is where the daemon's socket belongs.
     package let socketIsDefault: Bool
@@ -29,6 +31,7 @@ package struct DaemonConfiguration: Sendable {
         let path = profilePath ?? Self.existing(Places.systemProfile)
         self.profilePath = path
         (profile, notices) = try Self.read(path)
+        self.memoryBytes = memoryBytes
         if let memoryBytes { profile.memory.budgetBytes = memoryBytes }
         socketPath = socket ?? profile.service.socketPath ?? places.daemonSocket
         socketIsDefault = socket == nil && profile.service.socketPath == nil
@@ -36,6 +39,13 @@ package struct DaemonConfiguration: Sendable {
         self.library = ModelLibrary(
             directory: library ?? profile.service.modelsDirectory ?? places.library)
         try requireBudget()
+        try requireSocketPath()
+    }
+
+    /// What can be said of the socket without making it.
+    private func requireSocketPath() throws(ConfigurationError) {
+        guard let socketPath, let problem = BoundSocket.problem(ofPath: socketPath) else { return }
+        throw ConfigurationError(file: "sluiced", problem)
     }
 
     private static func read(
@@ -69,9 +79,8 @@ package struct DaemonConfiguration: Sendable {
     package func reloaded() throws(ConfigurationError) -> DaemonConfiguration {
         guard let profilePath else { return self }
         var changed = self
-        let budget = profile.memory.budgetBytes
         (changed.profile, changed.notices) = try Self.read(profilePath)
-        changed.profile.memory.budgetBytes = budget
+        if let memoryBytes { changed.profile.memory.budgetBytes = memoryBytes }
         return changed
     }
 }

@@ -174,7 +174,7 @@ final class EngineLoop {
             status.report(.ready(model: nil))
             let problem = GenerationError(loading: error)
             options.onEvent(.loadFailed(model: name, problem: problem))
-            throw problem
+            throw problem.naming(name, insteadOf: path)
         }
     }
 
@@ -195,7 +195,8 @@ final class EngineLoop {
         do {
             try model.store.finishReads()
         } catch {
-            throw GenerationError(.readFailed, "\(error)")
+            options.onEvent(.readFailed(model: name, problem: "\(error)"))
+            throw GenerationError(.readFailed, "\(error)").naming(name, insteadOf: model.path)
         }
         isDoubtful = false
         loaded = nil
@@ -233,7 +234,9 @@ final class EngineLoop {
             if error.cause == .cancelled { return }
             if !error.isDelay { isDoubtful = true }
             options.onEvent(.readFailed(model: name, problem: "\(error)"))
-            for session in sessions { session.fail(GenerationError(.readFailed, "\(error)")) }
+            let problem = GenerationError(.readFailed, "\(error)")
+            let told = problem.naming(name, insteadOf: model.path)
+            for session in sessions { session.fail(told) }
             return
         }
         scheduler.record(plan, sessions, nanoseconds: MonotonicClock.nanoseconds - start)
@@ -257,6 +260,12 @@ final class EngineLoop {
 }
 
 extension GenerationError {
+    /// The same for who asked, whom a model's name concerns, and not where its file lies; the log
+    /// has that.
+    func naming(_ model: String, insteadOf path: String) -> GenerationError {
+        GenerationError(reason, message.replacing(path, with: model), parameter: parameter)
+    }
+
     /// What a failed load means to the one who asked.
     package init(loading error: LoadError) {
         switch error {

@@ -9,7 +9,7 @@ import Testing
 @Suite(.serialized) struct DaemonTests {
     private static let budgetBytes = 25 << 20
     /// Noise, which hardly ever ends by itself.
-    private static let longAnswer = [
+    static let longAnswer = [
         "--temperature", "9", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--max-tokens", "490"
     ]
 

@@ -59,6 +59,33 @@ import Testing
         Issue.record("no import could be interrupted")
     }
 
+    /// Who waits for an answer that a stopping service cuts short learns that it stops.
+    @Test func anAnswerThatIsCutSaysWhy() throws {
+        let daemon = try Daemon(profile: "[service]\ndrain_seconds = 0\n")
+        let client = try daemon.start("What is curl?", DaemonTests.longAnswer)
+        #expect(eventually { daemon.log.contains("loaded model=") })
+        Thread.sleep(microseconds: 200_000)
+        #expect(daemon.stop() == 0)
+        let ending = client.wait()
+        #expect(ending.status != 0 && ending.errors.contains("going down"), "\(ending.errors)")
+    }
+
+    @Test func whatAReloadCannotChangeIsNamed() throws {
+        let daemon = try Daemon(profile: "[service]\ndefault_model = \"shell\"\n")
+        func reload(_ profile: String, _ said: String) throws {
+            _ = try daemon.scratch.write(Array(profile.utf8), to: "p.toml")
+            daemon.process.signal(SIGHUP)
+            #expect(eventually { daemon.log.contains(said) }, "\(daemon.log)")
+        }
+        try reload(
+            "[service]\ndefault_model = \"shell\"\ndrain_seconds = 1\n", "profile read again\n")
+        // The command line has set the budget.
+        try reload(
+            "[service]\ndefault_model = \"b\"\n[memory]\nbudget = \"1G\"\n[kv]\nbits = 16\n",
+            "needs a restart keys=kv,service.default_model\n")
+        #expect(daemon.stop() == 0)
+    }
+
     /// Before a prompt is read, which would be for nothing.
     @Test func anUnknownModelIsSaidFirst() throws {
         let daemon = try Daemon()
@@ -66,6 +93,25 @@ import Testing
             ["run", "--socket", daemon.socket, "nobody"], in: daemon.scratch, input: "/dev/zero")
         #expect(ending.status == 66, "\(ending.errors)")
         #expect(ending.errors.contains("no model 'nobody'; there is 'shell'"), "\(ending.errors)")
+        #expect(daemon.stop() == 0)
+    }
+
+    /// Clients learn which model is damaged, the log where its file lies.
+    @Test func clientsAreNotToldWhereFilesLie() throws {
+        let daemon = try Daemon()
+        let path = "\(daemon.library)/shell.sluice"
+        let whole = try #require(fileBytes(path))
+        let order = "{\"model\":\"shell\",\"prompt\":\"a\",\"max_tokens\":1}"
+        let file = try FileDescriptor(path: path, mode: .readWrite)
+        // While it is loaded, and when it is to be.
+        #expect(try daemon.post(order, to: "/v1/completions").hasSuffix("\n200"))
+        for count in [whole.count / 2, 100] {
+            try file.truncate(byteCount: UInt64(count))
+            let answer = try daemon.post(order, to: "/v1/completions")
+            #expect(answer.hasSuffix("\n500") && answer.contains("shell"), "\(answer)")
+            #expect(!answer.contains(daemon.scratch.folder), "\(answer)")
+        }
+        #expect(daemon.log.contains(path), "\(daemon.log)")
         #expect(daemon.stop() == 0)
     }
 }

@@ -96,6 +96,9 @@ import Testing
         (["--check", "--profile", "BROKEN"], 78, "broken.toml:2: unknown key 'memory.budgte'; did"),
         (["--profile", "BROKEN"], 78, "did you mean 'memory.budget'?"),
         (["--check", "--profile", "EMPTY"], 0, "sets nothing"),
+        (["--memory", "-5"], 64, "'-5' is not a size"),
+        (["--check", "--socket", "tcp://1"], 78, "'tcp://1' is an address"),
+        (["--socket", "unix:///tmp/s"], 78, "and takes its path"),
         (["--socket", "/nowhere/sluice/s"], 78, "no directory /nowhere/sluice; make it")
     ])
     func startsOrSaysWhyNot(_ words: [String], _ status: Int32, _ message: String) throws {

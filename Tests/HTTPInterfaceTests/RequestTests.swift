@@ -171,6 +171,14 @@ import Testing
         #expect(request.order.tokensMax == `case`.count)
     }
 
+    @Test(arguments: ["-5", "0", "-1e30"])
+    func noAnswerAtAllCannotBeAskedFor(_ count: String) throws {
+        let error = try #require(throws: GenerationError.self) {
+            try request("{\(hello),\"max_tokens\":\(count)}")
+        }
+        #expect(error.message.contains("at least 1, or -1 to the end of the context"))
+    }
+
     @Test(arguments: [("8192", 8192), ("-1", -1), ("0", 0), ("1e30", .max)] as [(String, Int)])
     func everyPenaltyWindowIsTaken(_ text: String, _ window: Int) throws {
         let sampling = try request("{\(hello),\"repeat_last_n\":\(text)}").order.sampling

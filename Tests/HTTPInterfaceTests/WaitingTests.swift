@@ -65,6 +65,19 @@ import Testing
         }
     }
 
+    /// Who waits when the service goes down has not cancelled.
+    @Test func answersCutByTheServicesEndSaySo() throws {
+        try withServer { server in
+            let socket = try server.complete("queued", Self.stream)
+            #expect(socket.read(until: ": queued\n\n").contains(": queued\n\n"))
+            try server.server.beginDrain()
+            server.server.cancelAll()
+            let rest = socket.read(until: "0\r\n\r\n")
+            #expect(rest.contains("the service is going down"), "\(rest)")
+            #expect(server.records.last?.outcome == "draining")
+        }
+    }
+
     @Test func theFirstChunksContentIsText() throws {
         try withServer { server in
             let reply = try server.chat("hello", Self.stream)
