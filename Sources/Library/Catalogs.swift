@@ -1,6 +1,7 @@
 // Models as an engine finds them: a library, or one file.
 
 package import GenerationAPI
+internal import LinuxSystem
 
 /// The library as the engine sees it.
 package struct LibraryCatalog: ModelCatalog {
@@ -34,7 +35,12 @@ package struct LibraryCatalog: ModelCatalog {
         do {
             return try library.list()
         } catch {
-            throw GenerationError(.internalError, "\(error)")
+            // Where it is, the log has said at the start.
+            var reason = "\(error)"
+            if case .system(let error) = error {
+                reason = "\(SystemError(error.call, errorNumber: error.errorNumber))"
+            }
+            throw GenerationError(.internalError, "the library cannot be read: \(reason)")
         }
     }
 }

@@ -158,7 +158,9 @@ final class EngineLoop {
             let model = try open(path)
             model.pinComputingThread()
             loaded = (name, model)
-            status.loaded.withLock { $0 = model.summary }
+            var told = model.summary
+            told.readsReason = told.readsReason?.replacing(path, with: name)
+            status.loaded.withLock { [told] in $0 = told }
             scheduler = Scheduler(
                 tokensPerStep: model.prefillChunkTokens,
                 logitsRowsMax: model.transformer.shape.logitsRowsMax,

@@ -114,4 +114,29 @@ import Testing
         #expect(daemon.log.contains(path), "\(daemon.log)")
         #expect(daemon.stop() == 0)
     }
+
+    /// Nor by what is said of a loaded model, or of the library.
+    @Test func modelsAreListedWithoutPlaces() throws {
+        let daemon = try Daemon(profile: "[weights]\nsparse = \"predicted\"\n")
+        let imported = try Program.sluice.run(
+            [
+                "import", "\(Repository.fixtures)/models/arcee.gguf", "--library",
+                daemon.library, "--name", "sparse"
+            ], in: daemon.scratch)
+        #expect(imported.status == 0, "\(imported.errors)")
+        _ = try daemon.scratch.write(
+            Array("nonsense".utf8), to: "library/sparse.sluice.predictors")
+        let order = "{\"model\":\"sparse\",\"prompt\":\"a\",\"max_tokens\":1}"
+        #expect(try daemon.post(order, to: "/v1/completions").hasSuffix("\n200"))
+        let model = try daemon.request(["/v1/models/sparse"])
+        #expect(model.contains("predictors cannot be used"), "\(model)")
+        #expect(!model.contains(daemon.scratch.folder), "\(model)")
+        #expect(daemon.log.contains("\(daemon.library)/sparse.sluice.predictors"))
+        Scratch.removeTree(daemon.library)
+        _ = try daemon.scratch.write([], to: "library")
+        let models = try daemon.request(["/v1/models"])
+        #expect(models.contains("the library cannot be read"), "\(models)")
+        #expect(!models.contains(daemon.scratch.folder), "\(models)")
+        #expect(daemon.stop() == 0)
+    }
 }
