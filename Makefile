@@ -3,12 +3,13 @@
 SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
-.PHONY: help demo test test-cross-kernels lint build bench format clean
+.PHONY: help demo test test-cross-kernels test-sanitizers lint build bench format clean
 .PHONY: install-packages install-test-packages
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
 	@echo "make test    check the format and run every test"
+	@echo "make test-sanitizers    tests under the compiler's sanitizers"
 	@echo "make build   sluiced and sluice, without needing Swift where they run"
 	@echo "make bench   measure the bundled model's speed"
 	@echo "make lint, format, clean"
@@ -24,6 +25,10 @@ test: install-test-packages lint test-cross-kernels
 # The C kernels of every instruction set, aarch64's under emulation.
 test-cross-kernels:
 	@scripts/test-cross-kernels.sh
+
+# C under the address and undefined-behaviour sanitizers, threads under the thread sanitizer.
+test-sanitizers: install-test-packages
+	@scripts/test-sanitizers.sh
 
 lint:
 	$(SWIFT) format lint --strict --recursive $(SOURCES)

@@ -18,11 +18,12 @@ for tool in clang aarch64-linux-gnu-gcc qemu-aarch64-static; do
     fi
 done
 
-sources=(Sources/CKernels/*.c Sources/CChecksum/*.c Sources/CLinux/*.c Tests/CrossKernels/*.c)
+sources=(Sources/CKernels/*.c Sources/CPacking/*.c Sources/CChecksum/*.c Sources/CLinux/*.c
+    Tests/CrossKernels/*.c)
 # As the Swift package manager compiles C for release.
 flags=(-O2 -fPIC -fno-omit-frame-pointer -Wall -Wextra -Werror
-    -ISources/CKernels/include -ISources/CKernels -ISources/CChecksum/include
-    -ISources/CLinux/include)
+    -ISources/CKernels/include -ISources/CKernels -ISources/CPacking/include
+    -ISources/CChecksum/include -ISources/CLinux/include)
 cross=(--target=aarch64-linux-gnu --sysroot=/ -isystem /usr/aarch64-linux-gnu/include)
 
 # compile FOLDER FLAG...: every source to an object in FOLDER, several at once.

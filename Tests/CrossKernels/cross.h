@@ -74,6 +74,7 @@ void check_elements(void);
 void check_attention(void);
 void check_neurons(void);
 void check_scores(void);
+void check_packing(void);
 // Checksums and the C beside the kernels; returns the number of failures.
 size_t check_machine(void);
 

@@ -1,5 +1,5 @@
 // Every operation of every set of kernels that this processor has, against the scalar set, on
-// random input.
+// random input; and import's C, which has one set.
 //
 //     cross-kernels SEED [SET...]
 //
@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
     check_products();
     check_neurons();
     check_scores();
+    check_packing();
     failures += report_sets();
     printf("digest %016" PRIx64 "\n", digest());
     return failures == 0 ? 0 : 1;

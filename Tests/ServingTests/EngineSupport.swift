@@ -61,11 +61,15 @@ final class Answer: Sendable {
     var failure: GenerationError.Reason? {
         if case .failed(let error) = events.last { error.reason } else { nil }
     }
+    /// Last events so far. Asked while events come: looks at the list itself, as a copy of it would
+    /// be freed where the thread sanitizer does not see it.
     var finalCount: Int {
-        events.count {
-            switch $0 {
-            case .finished, .failed: true
-            default: false
+        state.withLock { events in
+            events.count {
+                switch $0 {
+                case .finished, .failed: true
+                default: false
+                }
             }
         }
     }
@@ -79,7 +83,7 @@ final class Answer: Sendable {
     }
 
     func waitForStart() {
-        for _ in 0..<60_000 where events.isEmpty { Thread.sleep(microseconds: 1000) }
+        for _ in 0..<60_000 where state.withLock(\.isEmpty) { Thread.sleep(microseconds: 1000) }
     }
 }
 
