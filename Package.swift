@@ -179,12 +179,18 @@ let package = Package(
         tests("Compute", ["Compute", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
         tests(
             "Weights",
-            ["Weights", "FlashStorage", "Knobs", "LinuxSystem", "Measurement", "ModelFormat"]),
+            [
+                "Weights", "FlashStorage", "Knobs", "LinuxSystem", "Measurement", "Memory",
+                "ModelFormat"
+            ]),
         tests("CacheSimulation", ["CacheSimulation", "Measurement", "Weights"]),
         tests("Packing", ["Packing", "Compute", "LinuxSystem", "ModelFormat"]),
         tests(
             "Inference",
-            ["Inference", "Compute", "GenerationAPI", "Weights", "Packing", "ModelFormat"]),
+            [
+                "Inference", "Compute", "GenerationAPI", "Weights", "Packing", "LinuxSystem",
+                "ModelFormat"
+            ]),
         tests(
             "Serving",
             [

@@ -1,17 +1,17 @@
 // The angles of the rotary position embedding, with whatever frequency scaling the model asks for.
 
-internal import LinuxSystem
-internal import ModelFormat
+package import LinuxSystem
+package import ModelFormat
 
 /// Rotary angles for a model: one inverse frequency per rotated pair (RoFormer, arXiv 2104.09864).
-struct RotaryTable: Sendable {
+package struct RotaryTable: Sendable {
     /// Radians per position, per pair.
-    let frequencies: [Double]
+    package let frequencies: [Double]
     /// Factor on both cosine and sine (YaRN's attention temperature).
-    let magnitude: Double
+    package let magnitude: Double
 
     /// - Parameter factors: Llama 3's divisors of the frequencies, one per pair.
-    init(_ rope: RotaryEmbedding, factors: [Float]?) {
+    package init(_ rope: RotaryEmbedding, factors: [Float]?) {
         let pairs = rope.rotatedWidth / 2
         let plain = (0..<pairs).map { pair in
             let exponent = -2.0 * Double(pair) / Double(rope.rotatedWidth)
@@ -34,10 +34,10 @@ struct RotaryTable: Sendable {
         }
     }
 
-    var pairCount: Int { frequencies.count }
+    package var pairCount: Int { frequencies.count }
 
     /// Writes one position's cosines and sines.
-    func fill(
+    package func fill(
         position: Int, cosines: inout Buffer<Float>, sines: inout Buffer<Float>, at start: Int
     ) {
         for pair in 0..<pairCount {

@@ -9,8 +9,8 @@ internal import FlashStorage
 /// Streamed units are read and consumed in execution order, and leave the ring in that order. A
 /// pass may leave out the tail (the output matrix, when no logits are wanted); read-ahead goes on
 /// into the next pass, whose beginning is always the same.
-struct DenseStream {
-    enum State: Equatable {
+package struct DenseStream {
+    package enum State: Equatable {
         case loading
         case ready
         case failed(ReadFailure)
@@ -43,9 +43,9 @@ struct DenseStream {
     /// Where the last unit read ends in the ring.
     private var end = 0
     /// Next in this pass to be consumed, as an index into `order`.
-    private(set) var consumed = 0
+    package private(set) var consumed = 0
     /// Whether consumed units stay in the ring, because the pass goes back to them.
-    var keepsConsumed = false
+    package var keepsConsumed = false
     /// Next to be read, counted on past the end of the pass into the following one.
     private var issued = 0
     /// Units of this pass.
@@ -57,7 +57,7 @@ struct DenseStream {
     ///   - footprints: the bytes of each unit in `order`; none is more than half of the ring.
     ///   - capacityBytes: of the ring.
     ///   - readsAheadOfPass: whether the next pass begins like the present one.
-    init(
+    package init(
         order: [Int], footprints: [Int], layerCount: Int, capacityBytes: Int,
         readsAheadOfPass: Bool
     ) {
@@ -74,10 +74,10 @@ struct DenseStream {
     /// Whether a pass ended early, be it before its first unit or at its last, to which it was to
     /// go back: what is in the ring may be what the next pass leaves out. Then the ring must be
     /// drained and ``reset()`` before the next.
-    var isMidPass: Bool { hasBegun && (consumed != passCount || front != next) }
+    package var isMidPass: Bool { hasBegun && (consumed != passCount || front != next) }
 
     /// Whether a pass ended at a unit that could not be read.
-    var hasFailed: Bool {
+    package var hasFailed: Bool {
         (front..<tail).contains { number in
             let entry = entries[number % entries.count]
             return if case .failed = entry.state { !entry.isAhead } else { false }
@@ -85,7 +85,7 @@ struct DenseStream {
     }
 
     /// Starts a pass over all layers, with or without the output matrix.
-    mutating func beginPass(withOutput: Bool) {
+    package mutating func beginPass(withOutput: Bool) {
         if consumed == passCount && passCount > 0 {
             issued -= passCount
             consumed = 0
@@ -96,7 +96,7 @@ struct DenseStream {
     }
 
     /// Starts at the output matrix: all layers were computed otherwise. Nothing was read yet.
-    mutating func beginAtOutput() {
+    package mutating func beginAtOutput() {
         precondition(consumed == 0 && issued == 0, "a stream that has not begun")
         consumed = layerCount
         issued = layerCount
@@ -105,7 +105,7 @@ struct DenseStream {
     }
 
     /// Goes back to what ``consumed`` was, over units that were kept.
-    mutating func goBack(to consumed: Int) {
+    package mutating func goBack(to consumed: Int) {
         let count = self.consumed - consumed
         precondition(count >= 0 && next - count >= front, "units that were kept")
         next -= count
@@ -113,7 +113,7 @@ struct DenseStream {
     }
 
     /// Forgets everything that was read. No read may be under way.
-    mutating func reset() {
+    package mutating func reset() {
         precondition((front..<tail).allSatisfy { entries[$0 % entries.count].state != .loading })
         front = tail
         next = tail
@@ -126,7 +126,7 @@ struct DenseStream {
     /// full.
     ///
     /// Reads ahead within the pass, and beyond it only what the next pass surely begins with.
-    mutating func nextRead() -> (unit: Int, number: Int, offset: Int)? {
+    package mutating func nextRead() -> (unit: Int, number: Int, offset: Int)? {
         let issuedMax = passCount + (readsAheadOfPass ? layerCount : 0)
         guard issued < issuedMax, tail - front < entries.count else { return nil }
         let index = issued < passCount ? issued : issued - passCount
@@ -152,12 +152,12 @@ struct DenseStream {
     }
 
     /// The unit of an entry that is under way.
-    func unit(ofEntry number: Int) -> Int? {
+    package func unit(ofEntry number: Int) -> Int? {
         guard (front..<tail).contains(number) else { return nil }
         return entries[number % entries.count].unit
     }
 
-    mutating func completed(entry number: Int, failure: ReadFailure?) {
+    package mutating func completed(entry number: Int, failure: ReadFailure?) {
         precondition(
             (front..<tail).contains(number) && entries[number % entries.count].state == .loading,
             "a completion for an entry that was not loading")
@@ -165,7 +165,7 @@ struct DenseStream {
     }
 
     /// The state of `unit`, which must be the next one to consume, and its place in the ring.
-    func state(of unit: Int) -> (state: State, number: Int, offset: Int) {
+    package func state(of unit: Int) -> (state: State, number: Int, offset: Int) {
         precondition(order[consumed] == unit, "streamed weights are consumed in execution order")
         precondition(next < tail, "read-ahead issues the next unit first")
         let entry = entries[next % entries.count]
@@ -175,7 +175,7 @@ struct DenseStream {
 
     /// Whether a failed read should be tried again: once, when it was made for a pass that had not
     /// begun. That pass then fails by its own reads, not by those of the one before.
-    mutating func retry(entry number: Int) -> Bool {
+    package mutating func retry(entry number: Int) -> Bool {
         let index = number % entries.count
         guard entries[index].isAhead, case .failed = entries[index].state else { return false }
         entries[index].isAhead = false
@@ -184,7 +184,7 @@ struct DenseStream {
     }
 
     /// Goes on after the next unit was used.
-    mutating func consume() {
+    package mutating func consume() {
         next += 1
         consumed += 1
         if !keepsConsumed { front = next }

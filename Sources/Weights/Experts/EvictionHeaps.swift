@@ -2,17 +2,23 @@
 // entering or leaving takes logarithmic time. Allocates nothing after it is made.
 
 /// What a slot is worth among those of its layer. The lowest leaves first.
-struct EvictionKey: Comparable, Sendable {
-    var rank: Double
+package struct EvictionKey: Comparable, Sendable {
+    package var rank: Double
     /// Decides between equal ranks; larger is later.
-    var lastUse: UInt64
+    package var lastUse: UInt64
 
-    static func < (left: Self, right: Self) -> Bool {
+    package init(rank: Double, lastUse: UInt64) {
+        self.rank = rank
+        self.lastUse = lastUse
+    }
+
+    package static func < (left: Self, right: Self) -> Bool {
         left.rank != right.rank ? left.rank < right.rank : left.lastUse < right.lastUse
     }
 }
 
-struct EvictionHeaps: Sendable {
+/// The slots of each layer that may be evicted.
+package struct EvictionHeaps: Sendable {
     private let capacity: Int
     /// Slots, `capacity` places for each layer; the first of each is the lowest.
     private var places: [Int32]
@@ -22,7 +28,7 @@ struct EvictionHeaps: Sendable {
     private var keys: [EvictionKey]
 
     /// - Parameter capacity: slots that a layer can have at most.
-    init(layerCount: Int, capacity: Int, slotCount: Int) {
+    package init(layerCount: Int, capacity: Int, slotCount: Int) {
         self.capacity = capacity
         places = Array(repeating: 0, count: layerCount * capacity)
         counts = Array(repeating: 0, count: layerCount)
@@ -30,16 +36,16 @@ struct EvictionHeaps: Sendable {
         keys = Array(repeating: EvictionKey(rank: 0, lastUse: 0), count: slotCount)
     }
 
-    func contains(_ slot: Int) -> Bool { placeOf[slot] >= 0 }
+    package func contains(_ slot: Int) -> Bool { placeOf[slot] >= 0 }
 
-    func key(of slot: Int) -> EvictionKey { keys[slot] }
+    package func key(of slot: Int) -> EvictionKey { keys[slot] }
 
     /// The slot of `layer` that would leave first.
-    func lowest(layer: Int) -> Int? {
+    package func lowest(layer: Int) -> Int? {
         counts[layer] == 0 ? nil : Int(places[layer * capacity])
     }
 
-    mutating func insert(_ slot: Int, layer: Int, key: EvictionKey) {
+    package mutating func insert(_ slot: Int, layer: Int, key: EvictionKey) {
         precondition(placeOf[slot] < 0, "a slot is in one heap, once")
         keys[slot] = key
         let place = Int(counts[layer])
@@ -48,7 +54,7 @@ struct EvictionHeaps: Sendable {
         rise(from: place, layer)
     }
 
-    mutating func remove(_ slot: Int, layer: Int) {
+    package mutating func remove(_ slot: Int, layer: Int) {
         let place = Int(placeOf[slot])
         precondition(place >= 0, "the slot is in no heap")
         placeOf[slot] = -1
@@ -61,7 +67,7 @@ struct EvictionHeaps: Sendable {
     }
 
     /// Gives every slot of `layer` a new rank.
-    mutating func updateRanks(layer: Int, _ rank: (Int) -> Double) {
+    package mutating func updateRanks(layer: Int, _ rank: (Int) -> Double) {
         for place in 0..<Int(counts[layer]) {
             let slot = slot(at: place, layer)
             keys[slot].rank = rank(slot)
