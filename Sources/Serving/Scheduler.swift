@@ -1,27 +1,39 @@
 // Who computes next. Orders wait in one bounded queue in which clients take turns; running
 // sessions' decodes come before prompts, whose chunks fill the rest of a step.
 
-internal import GenerationAPI
-internal import Inference
+package import GenerationAPI
+package import Inference
 internal import Knobs
 
 /// An order that waits for a place.
-struct WaitingOrder {
-    let id: Int
-    let order: GenerationOrder
-    let submittedNanoseconds: UInt64
-    let onEvent: @Sendable (GenerationEvent) -> Void
+package struct WaitingOrder {
+    package let id: Int
+    package let order: GenerationOrder
+    package let submittedNanoseconds: UInt64
+    package let onEvent: @Sendable (GenerationEvent) -> Void
+
+    package init(
+        id: Int, order: GenerationOrder, submittedNanoseconds: UInt64,
+        onEvent: @escaping @Sendable (GenerationEvent) -> Void
+    ) {
+        self.id = id
+        self.order = order
+        self.submittedNanoseconds = submittedNanoseconds
+        self.onEvent = onEvent
+    }
 }
 
 /// The waiting orders, and the order in which they are served: each client's own in sequence,
 /// clients in turn.
-struct FairQueue {
+package struct FairQueue {
     private var orders: [ClientID: [WaitingOrder]] = [:]
     /// Clients with waiting orders; the first is served next.
     private var turns: [ClientID] = []
-    private(set) var count = 0
+    package private(set) var count = 0
 
-    mutating func append(_ order: WaitingOrder) {
+    package init() {}
+
+    package mutating func append(_ order: WaitingOrder) {
         let client = order.order.client
         if orders[client] == nil { turns.append(client) }
         orders[client, default: []].append(order)
@@ -29,7 +41,7 @@ struct FairQueue {
     }
 
     /// The next order; its client goes to the end of the line.
-    mutating func next() -> WaitingOrder? {
+    package mutating func next() -> WaitingOrder? {
         guard let client = turns.first, var own = orders[client] else { return nil }
         turns.removeFirst()
         let order = own.removeFirst()
@@ -40,7 +52,7 @@ struct FairQueue {
     }
 
     /// Takes out one order, wherever it stands.
-    mutating func remove(id: Int) -> WaitingOrder? {
+    package mutating func remove(id: Int) -> WaitingOrder? {
         for (client, own) in orders {
             guard let index = own.firstIndex(where: { $0.id == id }) else { continue }
             let order = own[index]
@@ -56,15 +68,15 @@ struct FairQueue {
 }
 
 /// Makes steps out of running sessions (Sarathi-Serve, arXiv 2403.02310, algorithm 3).
-struct Scheduler {
+package struct Scheduler {
     /// Tokens that one step may compute, decodes included.
-    let tokensPerStep: Int
+    package let tokensPerStep: Int
     /// Tokens of one step whose logits may be wanted.
     private let logitsRowsMax: Int
     private var speculation: SpeculationControl
-    private(set) var running: [Session] = []
+    package private(set) var running: [Session] = []
 
-    init(
+    package init(
         tokensPerStep: Int, logitsRowsMax: Int = 1,
         speculation: SpeculationControl = SpeculationControl(policy: .off, draftsMax: 0)
     ) {
@@ -73,10 +85,10 @@ struct Scheduler {
         self.speculation = speculation
     }
 
-    mutating func start(_ session: Session) { running.append(session) }
+    package mutating func start(_ session: Session) { running.append(session) }
 
     /// Drops sessions that have ended, and returns them.
-    mutating func removeFinished() -> [Session] {
+    package mutating func removeFinished() -> [Session] {
         let finished = running.filter(\.isFinished)
         running.removeAll(where: \.isFinished)
         return finished
@@ -85,7 +97,7 @@ struct Scheduler {
     /// The next step: every decode, then chunks of prompts up to the step's tokens. Sessions are in
     /// the chunks' order. Decodes take drafts along as far as there is room for them when every
     /// session has its token.
-    mutating func schedule() -> (plan: StepPlan, sessions: [Session]) {
+    package mutating func schedule() -> (plan: StepPlan, sessions: [Session]) {
         var chunks: [SequenceChunk] = []
         var sessions: [Session] = []
         var left = tokensPerStep
@@ -106,7 +118,7 @@ struct Scheduler {
     }
 
     /// Learns from what a step took, where it says something about drafts.
-    mutating func record(_ plan: StepPlan, _ sessions: [Session], nanoseconds: UInt64) {
+    package mutating func record(_ plan: StepPlan, _ sessions: [Session], nanoseconds: UInt64) {
         guard sessions.count == 1, sessions[0].isDecoding else { return }
         speculation.record(drafts: plan.tokenCount - 1, nanoseconds: nanoseconds)
     }

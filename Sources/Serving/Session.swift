@@ -1,14 +1,14 @@
 // One generation from its prompt to its last token: what is still to be computed, how tokens become
 // text, and when it ends. Touches no weights.
 
-internal import GenerationAPI
-internal import Inference
+package import GenerationAPI
+package import Inference
 internal import LinuxSystem
-internal import ModelFormat
-internal import Tokenization
+package import ModelFormat
+package import Tokenization
 
 /// Everything a generation needs that was decided at admission.
-struct Admission {
+package struct Admission {
     let order: GenerationOrder
     let prompt: [TokenID]
     let sequence: SequenceID
@@ -19,13 +19,31 @@ struct Admission {
     let submittedNanoseconds: UInt64
     /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
     let draftWindowTokens: Int?
+
+    /// - Parameters:
+    ///   - tokensMax: to be generated, at least one.
+    ///   - contextTokens: positions of the model's context.
+    ///   - draftWindowTokens: of the text that drafts are looked for in; nil drafts nothing.
+    package init(
+        order: GenerationOrder, prompt: [TokenID], sequence: SequenceID, sampler: Sampler,
+        tokensMax: Int, contextTokens: Int, submittedNanoseconds: UInt64, draftWindowTokens: Int?
+    ) {
+        self.order = order
+        self.prompt = prompt
+        self.sequence = sequence
+        self.sampler = sampler
+        self.tokensMax = tokensMax
+        self.contextTokens = contextTokens
+        self.submittedNanoseconds = submittedNanoseconds
+        self.draftWindowTokens = draftWindowTokens
+    }
 }
 
 /// A generation in progress. One timeline in the KV cache.
-final class Session {
-    let id: Int
-    let sequence: SequenceID
-    private(set) var statistics = GenerationStatistics()
+package final class Session {
+    package let id: Int
+    package let sequence: SequenceID
+    package private(set) var statistics = GenerationStatistics()
     private let order: GenerationOrder
     private let tokenizer: Tokenizer
     private let tokensMax: Int
@@ -42,9 +60,9 @@ final class Session {
     /// Drafts of the present pass that are still to be compared with what is sampled.
     private var drafts: ArraySlice<TokenID> = []
     /// The one event that ends a session was sent.
-    private(set) var isFinished = false
+    package private(set) var isFinished = false
 
-    init(
+    package init(
         id: Int, _ admission: Admission, tokenizer: Tokenizer,
         onEvent: @escaping @Sendable (GenerationEvent) -> Void
     ) {
@@ -70,10 +88,10 @@ final class Session {
     }
 
     /// Whether the prompt is computed and one token follows the other.
-    var isDecoding: Bool { firstTokenNanoseconds != nil }
+    package var isDecoding: Bool { firstTokenNanoseconds != nil }
 
     /// The next tokens to compute, at most `tokensMax`.
-    func nextChunk(tokensMax: Int) -> SequenceChunk {
+    package func nextChunk(tokensMax: Int) -> SequenceChunk {
         let tokens = pending.prefix(tokensMax)
         return SequenceChunk(
             sequence: sequence, tokens: Array(tokens), firstPosition: position,
@@ -81,7 +99,9 @@ final class Session {
     }
 
     /// The last token and drafts of those after it, at most `draftsMax`.
-    func nextChunk(draftsMax: Int, _ control: inout SpeculationControl) -> SequenceChunk {
+    package func nextChunk(
+        draftsMax: Int, _ control: inout SpeculationControl
+    ) -> SequenceChunk {
         var chunk = nextChunk(tokensMax: 1)
         // The last token of all needs no logits after it.
         let room = min(draftsMax, tokensMax - statistics.generatedTokens - 1)
@@ -100,7 +120,7 @@ final class Session {
     /// The chunk was computed. Without logits there is more of the prompt; with them,
     /// ``sample(_:)`` follows. A draft's position counts only once the draft was sampled; the next
     /// chunk overwrites what else is in the KV cache.
-    func advance(_ chunk: SequenceChunk) {
+    package func advance(_ chunk: SequenceChunk) {
         let computed = chunk.tokens.count - drafts.count
         position += computed
         pending = pending.dropFirst(computed)
@@ -111,7 +131,7 @@ final class Session {
     /// draft that was right.
     ///
     /// - Returns: whether that token was drafted, and the next row holds the logits after it.
-    func sample(_ logits: Span<Float>) -> Bool {
+    package func sample(_ logits: Span<Float>) -> Bool {
         noteFirstToken()
         let token = sampler.sample(logits)
         if tokenizer.isEndOfGeneration(token) {
@@ -156,7 +176,7 @@ final class Session {
     }
 
     /// Ends the session with its statistics.
-    func finish(_ reason: FinishReason, flushes: Bool = true) {
+    package func finish(_ reason: FinishReason, flushes: Bool = true) {
         guard !isFinished else { return }
         if flushes {
             let (text, isStopped) = stops.append(decoder.finish())
@@ -170,14 +190,14 @@ final class Session {
     }
 
     /// Ends the session with an error.
-    func fail(_ error: GenerationError) {
+    package func fail(_ error: GenerationError) {
         guard !isFinished else { return }
         isFinished = true
         onEvent(.failed(error))
     }
 
     /// Adds what a step read from flash.
-    func charge(flashBytes: UInt64, hits: Int, misses: Int, keyValueBytes: Int) {
+    package func charge(flashBytes: UInt64, hits: Int, misses: Int, keyValueBytes: Int) {
         statistics.flashBytes += flashBytes
         statistics.bundleHits += hits
         statistics.bundleMisses += misses
