@@ -3,7 +3,7 @@
 extension Profile {
     /// Keys and tables that differ from those the daemon was started with, and that only its next
     /// start takes over.
-    func changesThatWait(since start: Profile) -> [String] {
+    package func changesThatWait(since start: Profile) -> [String] {
         func differs(_ part: (Profile) -> some Equatable) -> Bool { part(self) != part(start) }
         let parts: [(name: String, differs: Bool)] = [
             ("memory.budget", differs(\.memory)), ("flash", differs(\.flash)),

@@ -7,6 +7,7 @@ internal import HTTPInterface
 internal import Knobs
 internal import Library
 internal import LinuxSystem
+internal import Memory
 internal import NIOCore
 internal import NIOPosix
 

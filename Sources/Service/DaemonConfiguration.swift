@@ -5,7 +5,6 @@ package import Knobs
 package import Library
 internal import LinuxSystem
 internal import Memory
-internal import Memory
 
 /// The daemon's configuration. Made anew when the profile is read again.
 package struct DaemonConfiguration: Sendable {

@@ -1,7 +1,7 @@
 // The always-needed weights that do not fit: a cycle whose future is known exactly, streamed
 // through a small ring of bytes with read-ahead across layers and tokens.
 
-internal import FlashStorage
+package import FlashStorage
 
 /// Which streamed extent is where in the ring. Pure bookkeeping: it says what to read next, where
 /// to, and what is ready.
