@@ -104,20 +104,20 @@ let package = Package(
         layer(
             "Serving",
             [
-                "FlashStorage", "GenerationAPI", "Inference", "LinuxSystem", "Memory",
-                "ModelFormat", "Models", "Tokenization", "Weights"
+                "FlashStorage", "GenerationAPI", "Inference", "Knobs", "LinuxSystem", "ModelFormat",
+                "Models", "Tokenization", "Weights"
             ]),
         layer(
             "Measurement",
             [
-                "Compute", "FlashStorage", "GenerationAPI", "Inference", "LinuxSystem", "Memory",
+                "FlashStorage", "GenerationAPI", "Inference", "Knobs", "LinuxSystem", "Memory",
                 "ModelFormat", "Models", "Tokenization", "Weights"
             ]),
         layer(
             "Calibration",
             [
-                "Compute", "FlashStorage", "Inference", "LinuxSystem", "Measurement",
-                "ModelFormat", "Models", "Weights"
+                "Compute", "Inference", "Knobs", "LinuxSystem", "Measurement", "ModelFormat",
+                "Models", "Weights"
             ]),
 
         // The service and its client.
@@ -141,10 +141,10 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Calibration", "Client", "FlashStorage", "GenerationAPI", "Inference", "Knobs",
-                "Library", "LineEditing", "LinuxSystem", "Measurement", "Memory", "ModelFormat",
-                "Models", "Packing", "Serving", "Tokenization", "Weights", "Compute", nioCore,
-                arguments
+                "Calibration", "Client", "FlashStorage", "GenerationAPI", "JSON", "Knobs",
+                "Library",
+                "LineEditing", "LinuxSystem", "Measurement", "Memory", "ModelFormat", "Models",
+                "Packing", "Serving", "Tokenization", "Weights", nioCore, arguments
             ],
             swiftSettings: strict, linkerSettings: standalone),
 

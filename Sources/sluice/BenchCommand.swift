@@ -6,6 +6,7 @@ internal import FlashStorage
 internal import Knobs
 internal import LinuxSystem
 internal import Measurement
+internal import Memory
 internal import ModelFormat
 internal import Models
 internal import Weights

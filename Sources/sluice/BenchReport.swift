@@ -3,6 +3,7 @@
 
 internal import FlashStorage
 internal import FoundationEssentials
+internal import Knobs
 internal import LinuxSystem
 internal import Measurement
 internal import Memory

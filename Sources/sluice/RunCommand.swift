@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Client
+internal import GenerationAPI
 internal import Glibc
 internal import Library
 internal import LinuxSystem

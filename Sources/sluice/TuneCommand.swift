@@ -3,6 +3,7 @@
 
 internal import ArgumentParser
 internal import FlashStorage
+internal import Knobs
 internal import Library
 internal import LinuxSystem
 

@@ -3,7 +3,9 @@
 
 import GenerationAPI
 import Inference
+import Knobs
 import ModelFormat
+import Models
 import Serving
 import TestSupport
 import Testing

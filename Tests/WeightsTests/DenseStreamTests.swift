@@ -1,5 +1,6 @@
 // The ring of streamed weights, against a ring of which every byte is written down.
 
+import FlashStorage
 import TestSupport
 import Testing
 import Weights

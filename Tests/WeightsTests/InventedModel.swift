@@ -1,6 +1,7 @@
 // A packed model's directory without a file: as many layers, extents, experts and neurons as a test
 // of plans wants.
 
+import Knobs
 import ModelFormat
 import TestSupport
 import Weights

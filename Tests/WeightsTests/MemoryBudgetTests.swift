@@ -32,10 +32,13 @@ import Testing
         var budget = MemoryBudget(limitBytes: 1 << 20)
         budget.add("process", 16 << 20)
         budget.add("nothing", 0)
+        let error = BudgetError(
+            needed: budget, contextTokens: 512, shortContextTokens: 64,
+            shortContextBytes: 12 << 20)
         #expect(
-            BudgetError(needed: budget).description
-                == "the memory limit is 1.0 MiB, but at least 16.0 MiB are needed: process 16.0 MiB"
-        )
+            error.description
+                == "the memory limit is 1.0 MiB, but at least 16.0 MiB are needed for a context of "
+                + "512 tokens (12.0 MiB for one of 64): process 16.0 MiB")
     }
 
     /// What is said to suffice does, and is not a tenth too much.
