@@ -66,10 +66,10 @@ let package = Package(
 
         // The machine, and texts of others.
         layer("LinuxSystem", ["CLinux", "CURing"]),
-        layer("JSON", [nioCore]),
+        layer("JSON", []),
         layer("LineEditing", ["LinuxSystem"]),
         layer("Memory", ["LinuxSystem"]),
-        layer("ModelFormat", ["CChecksum", "LinuxSystem"]),
+        layer("ModelFormat", ["CChecksum", "JSON", "LinuxSystem"]),
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
         layer("ChatTemplates", ["Tokenization"]),
 
@@ -142,9 +142,8 @@ let package = Package(
             name: "sluice",
             dependencies: [
                 "Calibration", "Client", "FlashStorage", "GenerationAPI", "JSON", "Knobs",
-                "Library",
-                "LineEditing", "LinuxSystem", "Measurement", "Memory", "ModelFormat", "Models",
-                "Packing", "Serving", "Tokenization", "Weights", nioCore, arguments
+                "Library", "LineEditing", "LinuxSystem", "Measurement", "Memory", "ModelFormat",
+                "Models", "Packing", "Serving", "Tokenization", "Weights", arguments
             ],
             swiftSettings: strict, linkerSettings: standalone),
 
@@ -172,6 +171,7 @@ let package = Package(
             path: "Tests/TestSupport", swiftSettings: strict),
 
         tests("LinuxSystem", ["LinuxSystem"]),
+        tests("JSON", ["JSON"]),
         tests("ModelFormat", ["ModelFormat", "LinuxSystem"]),
         tests("LineEditing", ["LineEditing"]),
         tests(

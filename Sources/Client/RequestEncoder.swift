@@ -51,74 +51,74 @@ package enum RequestEncoder {
     package static func encode(
         _ order: GenerationOrder, sampling: SamplingOverrides
     ) -> (route: String, body: ByteBuffer) {
-        var body = ByteBuffer(staticString: "{\"stream\":true,")
-        body.writeStaticString("\"stream_options\":{\"include_usage\":true},")
-        body.writeStaticString("\"sluice\":{\"statistics\":true}")
+        var body = Array("{\"stream\":true,".utf8)
+        body += "\"stream_options\":{\"include_usage\":true},".utf8
+        body += "\"sluice\":{\"statistics\":true}".utf8
         if let model = order.model {
-            body.writeStaticString(",\"model\":")
+            body += ",\"model\":".utf8
             body.writeJSON(model)
         }
-        if let tokensMax = order.tokensMax { body.writeString(",\"max_tokens\":\(tokensMax)") }
+        if let tokensMax = order.tokensMax { body += ",\"max_tokens\":\(tokensMax)".utf8 }
         if !order.stopStrings.isEmpty {
-            body.writeStaticString(",\"stop\":[")
+            body += ",\"stop\":[".utf8
             writeList(order.stopStrings, into: &body) { $1.writeJSON($0) }
-            body.writeStaticString("]")
+            body += "]".utf8
         }
         write(sampling, into: &body)
         let route = writePrompt(order, into: &body)
-        body.writeStaticString("}")
-        return (route, body)
+        body += "}".utf8
+        return (route, ByteBuffer(bytes: body))
     }
 
     private static func writePrompt(
-        _ order: GenerationOrder, into body: inout ByteBuffer
+        _ order: GenerationOrder, into body: inout [UInt8]
     ) -> String {
         let alternatives = order.alternativesReported
         switch order.prompt {
         case .chat(let messages):
             if let alternatives {
-                body.writeString(",\"logprobs\":true,\"top_logprobs\":\(alternatives)")
+                body += ",\"logprobs\":true,\"top_logprobs\":\(alternatives)".utf8
             }
-            body.writeStaticString(",\"messages\":[")
+            body += ",\"messages\":[".utf8
             writeList(messages, into: &body) { message, body in
-                body.writeStaticString("{\"role\":")
+                body += "{\"role\":".utf8
                 body.writeJSON(message.role)
-                body.writeStaticString(",\"content\":")
+                body += ",\"content\":".utf8
                 body.writeJSON(message.content)
-                body.writeStaticString("}")
+                body += "}".utf8
             }
-            body.writeStaticString("]")
+            body += "]".utf8
             return "/v1/chat/completions"
         case .text(let text):
-            body.writeStaticString(",\"prompt\":")
+            body += ",\"prompt\":".utf8
             body.writeJSON(text)
         case .tokens(let tokens):
-            body.writeStaticString(",\"prompt\":[")
-            writeList(tokens, into: &body) { $1.writeString(String($0.rawValue)) }
-            body.writeStaticString("]")
+            body += ",\"prompt\":[".utf8
+            writeList(tokens, into: &body) { $1 += "\($0.rawValue)".utf8 }
+            body += "]".utf8
         }
-        if let alternatives { body.writeString(",\"logprobs\":\(alternatives)") }
+        if let alternatives { body += ",\"logprobs\":\(alternatives)".utf8 }
         return "/v1/completions"
     }
 
-    private static func write(_ sampling: SamplingOverrides, into body: inout ByteBuffer) {
+    private static func write(_ sampling: SamplingOverrides, into body: inout [UInt8]) {
         let numbers: [(String, Float?)] = [
             ("temperature", sampling.temperature), ("top_p", sampling.topP),
             ("min_p", sampling.minP), ("repeat_penalty", sampling.repetitionPenalty),
             ("presence_penalty", sampling.presencePenalty),
             ("frequency_penalty", sampling.frequencyPenalty)
         ]
-        for case (let name, let value?) in numbers { body.writeString(",\"\(name)\":\(value)") }
-        if let topK = sampling.topK { body.writeString(",\"top_k\":\(topK)") }
-        if let seed = sampling.seed { body.writeString(",\"seed\":\(seed)") }
+        for case (let name, let value?) in numbers { body += ",\"\(name)\":\(value)".utf8 }
+        if let topK = sampling.topK { body += ",\"top_k\":\(topK)".utf8 }
+        if let seed = sampling.seed { body += ",\"seed\":\(seed)".utf8 }
     }
 
     private static func writeList<Element>(
-        _ elements: [Element], into body: inout ByteBuffer,
-        _ write: (Element, inout ByteBuffer) -> Void
+        _ elements: [Element], into body: inout [UInt8],
+        _ write: (Element, inout [UInt8]) -> Void
     ) {
         for (index, element) in elements.enumerated() {
-            if index > 0 { body.writeStaticString(",") }
+            if index > 0 { body += ",".utf8 }
             write(element, &body)
         }
     }

@@ -1,7 +1,7 @@
 // Opens a packed file: header, manifest, and the extents that are read whole. Streaming extents
 // (matrices, experts) are read by the weight store from the manifest's records.
 
-internal import FoundationEssentials
+internal import JSON
 
 /// A packed file whose header and manifest were read and found consistent. Its extents' bytes are
 /// verified when they are read.
@@ -94,7 +94,7 @@ extension PackedManifest {
     package init(json: [UInt8], file: String, offset: UInt64) throws(FormatError) {
         try Self.checkSize(json, file: file, offset: offset)
         do {
-            self = try JSONDecoder().decode(PackedManifest.self, from: Data(json))
+            self = try JSONParser.parse(json).decoded(as: PackedManifest.self)
         } catch {
             throw FormatError(
                 file: file, offset: offset, expected: "a manifest", found: Self.describe(error))
@@ -105,10 +105,8 @@ extension PackedManifest {
     ///
     /// - Throws: `FormatError` when a number has no JSON form (not a number, infinite).
     package func encodedJSON(file: String) throws(FormatError) -> [UInt8] {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         do {
-            return [UInt8](try encoder.encode(self))
+            return try JSONValue(encoding: self).text()
         } catch {
             throw FormatError(
                 file: file, expected: "numbers that JSON can hold", found: Self.describe(error))

@@ -2,7 +2,7 @@
 // machine allows.
 
 internal import FlashStorage
-internal import FoundationEssentials
+internal import JSON
 internal import Knobs
 internal import LinuxSystem
 internal import Measurement
@@ -196,10 +196,8 @@ struct BenchmarkReport: Encodable {
     }
 
     func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
+        let json = try JSONValue(encoding: self, namesAreSnakeCase: true)
+        return String(decoding: json.text(), as: UTF8.self)
     }
 
     func text() -> String {

@@ -1,7 +1,7 @@
 // `sluice eval`: a model's numbers on given tokens, for comparison with other implementations.
 
 internal import ArgumentParser
-internal import FoundationEssentials
+internal import JSON
 internal import Knobs
 internal import LinuxSystem
 internal import Measurement
@@ -149,8 +149,7 @@ struct EvaluationReport: Encodable {
     }
 
     func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
+        let json = try JSONValue(encoding: self)
+        return String(decoding: json.text(), as: UTF8.self)
     }
 }

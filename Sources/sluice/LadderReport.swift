@@ -1,6 +1,6 @@
 // What `sluice bench --ladder` reports: a row for each part, each with where its time went.
 
-internal import FoundationEssentials
+internal import JSON
 internal import LinuxSystem
 internal import Measurement
 internal import Weights
@@ -100,10 +100,8 @@ struct LadderReport: Encodable {
     }
 
     func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(self), as: UTF8.self)
+        let json = try JSONValue(encoding: self, namesAreSnakeCase: true)
+        return String(decoding: json.text(), as: UTF8.self)
     }
 
     func text() -> String {

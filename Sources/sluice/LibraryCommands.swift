@@ -8,7 +8,6 @@ internal import JSON
 internal import Knobs
 internal import Library
 internal import LinuxSystem
-internal import NIOCore
 
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -67,27 +66,27 @@ struct ListCommand: ParsableCommand {
     }
 
     static func json(_ models: [ModelSummary]) -> String {
-        var buffer = ByteBuffer(staticString: "{\"models\":[")
+        var text = Array("{\"models\":[".utf8)
         for (index, model) in models.enumerated() {
-            buffer.writeStaticString(index > 0 ? ",{\"name\":" : "{\"name\":")
-            buffer.writeJSON(model.name)
-            buffer.writeString(",\"file_bytes\":\(model.fileBytes),")
-            buffer.writeString("\"modified\":\(model.modified),\"loaded\":\(model.isLoaded)")
+            text += (index > 0 ? ",{\"name\":" : "{\"name\":").utf8
+            text.writeJSON(model.name)
+            text += ",\"file_bytes\":\(model.fileBytes),".utf8
+            text += "\"modified\":\(model.modified),\"loaded\":\(model.isLoaded)".utf8
             if let loaded = model.loaded {
-                buffer.writeString(
-                    ",\"reads\":\"\(loaded.reads.rawValue)\",\"context_tokens\":"
-                        + "\(loaded.contextTokens),\"kv_bits\":\(loaded.keyValueBits)")
+                text += ",\"reads\":\"\(loaded.reads.rawValue)\"".utf8
+                text += ",\"context_tokens\":\(loaded.contextTokens)".utf8
+                text += ",\"kv_bits\":\(loaded.keyValueBits)".utf8
                 if let reason = loaded.readsReason {
-                    buffer.writeStaticString(",\"reads_because\":")
-                    buffer.writeJSON(reason)
+                    text += ",\"reads_because\":".utf8
+                    text.writeJSON(reason)
                 }
-                buffer.writeStaticString(",\"context_because\":")
-                buffer.writeJSON(loaded.contextReason)
+                text += ",\"context_because\":".utf8
+                text.writeJSON(loaded.contextReason)
             }
-            buffer.writeStaticString("}")
+            text += "}".utf8
         }
-        buffer.writeStaticString("]}")
-        return String(buffer: buffer)
+        text += "]}".utf8
+        return String(decoding: text, as: UTF8.self)
     }
 }
 

@@ -2,7 +2,7 @@
 // JSON and as a profile.
 
 internal import FlashStorage
-internal import FoundationEssentials
+internal import JSON
 internal import Knobs
 internal import LinuxSystem
 
@@ -82,10 +82,8 @@ struct TuneReport {
     }
 
     func json() throws -> String {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys]
-        return String(decoding: try encoder.encode(TuneFigures(self)), as: UTF8.self)
+        let json = try JSONValue(encoding: TuneFigures(self), namesAreSnakeCase: true)
+        return String(decoding: json.text(), as: UTF8.self)
     }
 }
 

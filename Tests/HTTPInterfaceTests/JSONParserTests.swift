@@ -1,5 +1,6 @@
 // The JSON reader against what clients send and what attackers send.
 
+import HTTPInterface
 import JSON
 import NIOCore
 import TestSupport

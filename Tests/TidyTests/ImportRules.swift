@@ -25,7 +25,7 @@ enum ImportRules {
         "CLinux": ["LinuxSystem"], "CURing": ["LinuxSystem"],
         "CKernels": ["Compute"], "COpenBLAS": ["Compute"],
         "CChecksum": ["ModelFormat"], "CPacking": ["Packing"],
-        "NIOCore": ["JSON", "HTTPInterface", "Client", "Service", "sluice"],
+        "NIOCore": ["HTTPInterface", "Client", "Service"],
         "NIOPosix": ["HTTPInterface", "Client", "Service"],
         "NIOHTTP1": ["HTTPInterface", "Client", "Service"],
         "ArgumentParser": ["sluiced", "sluice"]
