@@ -79,7 +79,7 @@ let package = Package(
 
         // Reading, computing.
         layer("Compute", ["CKernels", "LinuxSystem", "ModelFormat"]),
-        layer("FlashStorage", ["Knobs", "LinuxSystem", "ModelFormat"]),
+        layer("FlashStorage", ["JSON", "Knobs", "LinuxSystem", "ModelFormat"]),
         layer("Weights", ["FlashStorage", "Knobs", "LinuxSystem", "ModelFormat"]),
         layer(
             "Inference",

@@ -1,9 +1,9 @@
-// What was measured of this machine, kept from one start to the next: a small JSON file, checked
-// when it is read, replaced as a whole. It may be lost, stale or damaged at any time; whoever reads
-// it measures again or goes on without.
+// What was measured of this machine, kept from one start to the next: a sidecar of no model, whose
+// content is JSON. Whoever finds none that makes sense measures again or goes on without.
 
-internal import FoundationEssentials
+internal import JSON
 package import LinuxSystem
+package import ModelFormat
 
 /// What is known of the machine.
 package struct Measurements: Sendable, Equatable {
@@ -48,14 +48,12 @@ package struct Measurements: Sendable, Equatable {
     }
 }
 
-/// Why kept measurements cannot be used, or none can be made. Never a reason not to run.
+/// Why nothing can be measured. Never a reason not to run.
 package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertible {
-    case damaged(file: String, problem: String)
     case tooSmall(file: String)
 
     package var description: String {
         switch self {
-        case .damaged(let file, let problem): "\(file): not measurements of ours: \(problem)"
         case .tooSmall(let file): "\(file): too small to measure a drive with"
         }
     }
@@ -63,45 +61,55 @@ package enum MeasurementError: Error, Sendable, Equatable, CustomStringConvertib
 
 /// The file that keeps measurements.
 package struct MeasurementsFile: Sendable {
-    static let version = 1
-    private static let bytesMax = 1 << 20
-
     package let path: String
 
     package init(path: String) { self.path = path }
 
+    private var sidecar: Sidecar<Measurements> { Sidecar(path: path, digest: nil) }
+
     /// What the file holds; nothing when there is none.
     ///
-    /// - Throws: `MeasurementError` or `SystemError`.
-    package func read() throws -> Measurements {
-        guard FileSystem.exists(path) else { return Measurements() }
-        let bytes = try SystemCalls.readFile(path, bytesMax: Self.bytesMax)
-        let decoder = JSONDecoder()
-        decoder.keyDecodingStrategy = .convertFromSnakeCase
-        let stored: StoredMeasurements
-        do {
-            stored = try decoder.decode(StoredMeasurements.self, from: Data(bytes))
-        } catch {
-            throw MeasurementError.damaged(file: path, problem: "no such JSON")
-        }
-        guard let problem = stored.problem else { return stored.measurements }
-        throw MeasurementError.damaged(file: path, problem: problem)
+    /// - Throws: `SidecarError` when what there is cannot be used.
+    package func read() throws(SidecarError) -> Measurements {
+        try sidecar.read(for: ()) ?? Measurements()
     }
 
-    /// Replaces the file, by a temporary name, so that nobody reads half of it.
+    /// Replaces the file, so that nobody reads half of it.
     ///
     /// - Throws: `SystemError` where it cannot be written, such as a read-only file system.
-    package func write(_ measurements: Measurements) throws {
-        let encoder = JSONEncoder()
-        encoder.keyEncodingStrategy = .convertToSnakeCase
-        encoder.outputFormatting = [.sortedKeys, .prettyPrinted]
-        let text = [UInt8](try encoder.encode(StoredMeasurements(measurements))) + [10]
+    package func write(_ measurements: Measurements) throws(SystemError) {
         try FileSystem.createDirectory(FileSystem.parent(of: path))
-        try FileSystem.replace(path, with: text)
+        try sidecar.write(measurements)
     }
 }
 
 // MARK: as JSON
+
+extension Measurements: SidecarValue {
+    package static let kind = SidecarKind(
+        name: "measured", contents: "measurements", version: 1, bytesMax: 1 << 20,
+        remedy: "sluice tune measures again")
+
+    package init(
+        _ reader: inout ByteReader, version: UInt32, for context: Void
+    ) throws(FormatError) {
+        let bytes = Array(try reader.take(reader.bytesLeft))
+        let stored: StoredMeasurements
+        do {
+            stored = try JSONParser.parse(bytes).decoded(as: StoredMeasurements.self)
+        } catch {
+            throw reader.error("measurements", found: "no such JSON")
+        }
+        if let problem = stored.problem { throw reader.error("measurements", found: problem) }
+        self = stored.measurements
+    }
+
+    package func write(to writer: inout ByteWriter) {
+        // Speeds are finite: the file would not be read, otherwise.
+        let json = try? JSONValue(encoding: StoredMeasurements(self))
+        writer.bytes += (json ?? .null).text(isPretty: true)
+    }
+}
 
 private struct StoredMeasurements: Codable {
     struct Drive: Codable {
@@ -130,12 +138,10 @@ private struct StoredMeasurements: Codable {
         var threads: Int
     }
 
-    var version: Int
     var drives: [Drive]
     var memory: Memory?
 
     init(_ measurements: Measurements) {
-        version = MeasurementsFile.version
         drives = measurements.drives.map { drive in
             Drive(
                 number: drive.device.number, name: drive.device.name,
@@ -157,9 +163,6 @@ private struct StoredMeasurements: Codable {
 
     /// What makes no sense; nil when all is well.
     var problem: String? {
-        guard version == MeasurementsFile.version else {
-            return "version \(version), expected \(MeasurementsFile.version)"
-        }
         guard drives.count <= Measurements.drivesMax else { return "\(drives.count) drives" }
         if let memory {
             guard Self.isSpeed(memory.bytesPerSecond), (1...1024).contains(memory.threads) else {

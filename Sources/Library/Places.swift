@@ -49,7 +49,7 @@ package struct Places: Sendable {
     }
 
     /// What was measured of drives and memory.
-    package var measurements: String { state + "/measurements.json" }
+    package var measurements: String { state + "/measurements" }
 
     /// Where the daemon listens; nil when nothing says.
     package var daemonSocket: String? {

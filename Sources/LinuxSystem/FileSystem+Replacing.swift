@@ -1,15 +1,21 @@
 // The one way to replace a file: under a name of its own first, on disk before it takes the place.
 
-internal import Glibc
+package import Glibc
+internal import Synchronization
 
 extension FileSystem {
-    /// Writes a file whose old contents stay until the new are complete.
+    /// Writes a file whose old contents stay until the new are complete and on disk. Several
+    /// writers at once each replace it whole; the last one counts.
     ///
+    /// - Parameter permissions: of the new file, less the process's umask.
     /// - Throws: `SystemError`, which names `path`.
-    package static func replace(_ path: String, with bytes: [UInt8]) throws(SystemError) {
+    package static func replace(
+        _ path: String, with bytes: [UInt8], permissions: mode_t = 0o644
+    ) throws(SystemError) {
         let temporary = temporaryPath(path)
         do throws(SystemError) {
-            let file = try FileDescriptor(path: temporary, mode: .create)
+            let file = try FileDescriptor(
+                path: temporary, mode: .create, permissions: permissions)
             try unsafe file.write(bytes.span.bytes, at: 0)
             try file.synchronize()
             try FileSystem.rename(temporary, to: path)
@@ -33,5 +39,11 @@ extension FileSystem {
         }
     }
 
-    private static func temporaryPath(_ path: String) -> String { "\(path).part-\(getpid())" }
+    private static let temporaries = Atomic(0)
+
+    /// Nobody else's: neither another process's nor another thread's.
+    private static func temporaryPath(_ path: String) -> String {
+        let number = temporaries.add(1, ordering: .relaxed).newValue
+        return "\(path).part-\(getpid())-\(number)"
+    }
 }

@@ -10,6 +10,9 @@ package enum SystemCalls {
         guard descriptor >= 0 else { throw SystemError("open", errorNumber: errno, subject: path) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
+        if let status = try? status(descriptor: descriptor) {
+            bytes.reserveCapacity(Int(clamping: min(status.bytes, UInt64(bytesMax))))
+        }
         var buffer = [UInt8](repeating: 0, count: 16384)
         while true {
             let count = unsafe read(descriptor, &buffer, buffer.count)

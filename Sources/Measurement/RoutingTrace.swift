@@ -1,10 +1,11 @@
 // Which experts a run's tokens chose, as a file: written while a model runs, replayed offline by
 // the cache simulator.
 //
-// Little endian, 32 bits each unless said: "SLROUTES", version, layers, experts per layer, experts
-// per token; then steps: the number of tokens, and for each layer and each token its experts, best
-// first (8 bits each, or 16 in models with more than 256 experts per layer); a zero instead of a
-// step's tokens; CRC-32C of everything before.
+// The header of sidecars, without a length of the content: a run ends when it ends. Then, little
+// endian, 32 bits each unless said: layers, experts per layer, experts per token; then steps: the
+// number of tokens, and for each layer and each token its experts, best first (8 bits each, or 16
+// in models with more than 256 experts per layer); a zero instead of a step's tokens; CRC-32C of
+// everything before.
 
 internal import FlashStorage
 package import LinuxSystem
@@ -28,8 +29,9 @@ package struct RoutingShape: Sendable, Equatable {
 
 /// A recorded run.
 package struct RoutingTrace: Sendable, Equatable {
-    fileprivate static let magic = Array("SLROUTES".utf8)
-    fileprivate static let version: UInt32 = 1
+    fileprivate static let kind = SidecarKind(
+        name: "routes", contents: "a routing trace", version: 1, bytesMax: .max,
+        remedy: "record it again")
     private static let layersMax: UInt32 = 4096
     private static let expertsMax: UInt32 = 65536
 
@@ -60,13 +62,7 @@ package struct RoutingTrace: Sendable, Equatable {
     /// - Throws: `FormatError` when it is not one, or damaged.
     package init(_ bytes: [UInt8], file: String) throws(FormatError) {
         var reader = ByteReader(bytes, file: file)
-        try reader.expect(Self.magic, "a routing trace")
-        try reader.checkSum()
-        try reader.expect(Self.magic, "a routing trace")
-        let version = try reader.word()
-        guard version == Self.version else {
-            throw reader.error("version \(Self.version)", found: "\(version)")
-        }
+        _ = try SidecarHeader(&reader, kind: Self.kind, digest: nil)
         let numbers = [try reader.word(), try reader.word(), try reader.word()]
         guard (1...Self.layersMax).contains(numbers[0]),
             (1...Self.expertsMax).contains(numbers[1]), (1...numbers[1]).contains(numbers[2])
@@ -134,8 +130,7 @@ package final class RoutingTraceWriter {
     package init(path: String, shape: RoutingShape) throws(SystemError) {
         self.shape = shape
         file = try FileDescriptor(path: path, mode: .create)
-        writer.bytes = RoutingTrace.magic
-        writer.add(RoutingTrace.version)
+        SidecarHeader(kind: RoutingTrace.kind, digest: nil).write(to: &writer)
         writer.add(UInt32(shape.layerCount))
         writer.add(UInt32(shape.expertsPerLayer))
         writer.add(UInt32(shape.expertsPerToken))
@@ -168,7 +163,7 @@ package final class RoutingTraceWriter {
     ///
     /// - Throws: `SystemError` when any of it could not be written.
     package func finish() throws(SystemError) {
-        writer.add(0)
+        writer.add(UInt32(0))
         flush()
         writer.add(checksum.value)
         flush()

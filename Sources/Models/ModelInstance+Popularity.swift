@@ -1,6 +1,7 @@
 // What was popular is warmed when a model is opened, and saved now and then and when it is let go.
 // None of it is ever a reason not to run.
 
+internal import FlashStorage
 internal import Weights
 
 extension ModelInstance {
@@ -13,7 +14,7 @@ extension ModelInstance {
 
     func warmPopularExperts() {
         guard keepsPopularity else { return }
-        do throws(PopularityError) {
+        do throws(SidecarError) {
             guard try store.loadPopularity() else { return }
         } catch {
             onNotice("saved popularity is not used: \(error)")

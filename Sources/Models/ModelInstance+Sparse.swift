@@ -76,11 +76,11 @@ extension SparseDecision {
                 + "them): all neurons count"
             return
         }
-        do throws(FlashError) {
+        do throws(SidecarError) {
             guard
-                let found = try FiringThresholds.load(
-                    besides: path, digest: manifest.source.digest,
-                    layerCount: manifest.hyperparameters.layerCount)
+                let found = try FiringThresholds.sidecar(
+                    besides: path, digest: manifest.source.digest
+                ).read(for: manifest.hyperparameters.layerCount)
             else {
                 sparsityNotice =
                     "there are no thresholds beside the model: run sluice calibrate; all neurons "
@@ -97,10 +97,10 @@ extension SparseDecision {
     }
 
     private mutating func loadPredictors(_ path: String, _ manifest: PackedManifest) {
-        do throws(FlashError) {
-            predictors = try NeuronPredictors.load(
-                besides: path, digest: manifest.source.digest,
-                hyperparameters: manifest.hyperparameters)
+        do throws(SidecarError) {
+            predictors = try NeuronPredictors.sidecar(
+                besides: path, digest: manifest.source.digest
+            ).read(for: manifest.hyperparameters)
         } catch {
             isRefusal = true
             reason = "predictors cannot be used: \(error); neurons are read whole"
@@ -121,9 +121,9 @@ extension SparseDecision {
     private static func calibration(
         _ path: String, _ manifest: PackedManifest
     ) -> NeuronPredictors? {
-        try? NeuronPredictors.load(
-            besides: path, digest: manifest.source.digest,
-            hyperparameters: manifest.hyperparameters)
+        try? NeuronPredictors.sidecar(
+            besides: path, digest: manifest.source.digest
+        ).read(for: manifest.hyperparameters)
     }
 
     /// What is expected to take least time of all that may be chosen.

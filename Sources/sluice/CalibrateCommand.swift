@@ -3,6 +3,7 @@
 
 internal import ArgumentParser
 internal import Calibration
+internal import FlashStorage
 internal import Glibc
 internal import Knobs
 internal import LinuxSystem
@@ -106,7 +107,8 @@ struct CalibrateCommand: ParsableCommand {
             bar.show($0)
         }
         predictors.report.decoding = try quality.measure(calibratedWith: tokens)
-        try predictors.save(besides: path, digest: manifest.source.digest)
+        try NeuronPredictors.sidecar(besides: path, digest: manifest.source.digest)
+            .write(predictors)
     }
 
     /// Nil for models whose neurons never stay silent by themselves.
@@ -140,13 +142,17 @@ struct CalibrateCommand: ParsableCommand {
             try NeuronReordering(path: instance.path).write(
                 to: instance.path, orders: orders, processID: getpid())
         }
-        try predictors.save(besides: instance.path, digest: instance.manifest.source.digest)
+        try NeuronPredictors.sidecar(
+            besides: instance.path, digest: instance.manifest.source.digest
+        ).write(predictors)
     }
 
     private func save(
         _ thresholds: FiringThresholds, _ points: [SparsityPoint], _ instance: ModelInstance
     ) throws {
-        try thresholds.save(besides: instance.path, digest: instance.manifest.source.digest)
+        try FiringThresholds.sidecar(
+            besides: instance.path, digest: instance.manifest.source.digest
+        ).write(thresholds)
         var rows = [["--activation-sparsity", "silent", "bytes", "perplexity"]]
         for point in points {
             rows.append([

@@ -21,21 +21,9 @@ struct HistoryFile {
         let history = History(file: bytes)
         // What no longer counts leaves the file as well.
         if bytes.count > 2 * History.bytesMax || history.file.count < bytes.count / 2 {
-            try replace(with: history.file)
+            try FileSystem.replace(path, with: history.file, permissions: 0o600)
         }
         return history
-    }
-
-    private func replace(with bytes: [UInt8]) throws(SystemError) {
-        let temporary = "\(path).\(getpid())"
-        do throws(SystemError) {
-            let file = try FileDescriptor(path: temporary, mode: .create, permissions: 0o600)
-            try unsafe file.write(bytes.span.bytes, at: 0)
-            try FileSystem.rename(temporary, to: path)
-        } catch {
-            try? FileSystem.remove(temporary)
-            throw error
-        }
     }
 
     /// Adds a line (`O_APPEND`: chats may run side by side).

@@ -24,6 +24,7 @@ static const struct {
     {"cachestat", 451},
     {"fadvise64", SYS_fadvise64},
     {"fallocate", SYS_fallocate},
+    {"fsync", SYS_fsync},
     {"fstatfs", SYS_fstatfs},
     {"getrandom", SYS_getrandom},
     {"getsockopt", SYS_getsockopt},
@@ -42,17 +43,19 @@ int crefusal_number(const char *name) {
     return -1;
 }
 
-// Whether the kernel took the filter: the call's number is compared with each of `numbers`.
+// Whether the kernel took the filter: the call's number is compared with each of `numbers`. Without
+// an error the call kills the process.
 static int refuse(const int *numbers, int count, int error) {
     struct sock_filter code[2 * refusedMax + 2];
+    const unsigned verdict =
+        error ? SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA) : SECCOMP_RET_KILL_PROCESS;
     unsigned short length = 0;
     code[length++] = (struct sock_filter)BPF_STMT(
         BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
     for (int i = 0; i < count; i++) {
         code[length++] =
             (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)numbers[i], 0, 1);
-        code[length++] = (struct sock_filter)BPF_STMT(
-            BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ((unsigned)error & SECCOMP_RET_DATA));
+        code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, verdict);
     }
     code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {length, code};

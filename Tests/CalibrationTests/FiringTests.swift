@@ -2,6 +2,7 @@
 // what it says the model then loses is what the model loses.
 
 import Calibration
+import FlashStorage
 import Glibc
 import Inference
 import LinuxSystem
@@ -51,7 +52,8 @@ private let models =
     ) throws {
         let path = model.path
         defer { _ = unsafe unlink(FiringThresholds.path(of: path)) }
-        try thresholds.save(besides: path, digest: model.manifest.source.digest)
+        try FiringThresholds.sidecar(besides: path, digest: model.manifest.source.digest)
+            .write(thresholds)
         var options = Self.options
         options.activationSparsity = point.sparsity
         let other = try ModelInstance(path: path, options: options)

@@ -53,11 +53,10 @@ struct TrainedCalibrationTests {
         #expect(fetched < 0.25, "\(fetched)")
         #expect(predictors.thresholds.sorted(by: >) == predictors.thresholds)
         #expect(predictors.byteCount < 8 << 20)
-        try predictors.save(besides: packed, digest: model.manifest.source.digest)
-        let loaded = try NeuronPredictors.load(
-            besides: packed, digest: model.manifest.source.digest,
-            hyperparameters: model.manifest.hyperparameters)
-        #expect(loaded == predictors)
+        let sidecar = NeuronPredictors.sidecar(
+            besides: packed, digest: model.manifest.source.digest)
+        try sidecar.write(predictors)
+        #expect(try sidecar.read(for: model.manifest.hyperparameters) == predictors)
         try lossIsStated(packed, tokens, predictors)
         try measureLadder(packed, Array(tokens.suffix(112)))
         try leastBudgetPredicts(packed)
@@ -80,7 +79,7 @@ struct TrainedCalibrationTests {
             stated.report.decoding = loss.map {
                 NeuronPredictors.Decoding(tokens: 100, loss: 1, predictedLoss: 1 + $0)
             }
-            try stated.save(besides: packed, digest: digest)
+            try NeuronPredictors.sidecar(besides: packed, digest: digest).write(stated)
             var options = ModelOptions()
             options.qualityLossMax = lossMax
             options.contextTokens = 128
@@ -92,7 +91,7 @@ struct TrainedCalibrationTests {
         #expect(try mode(lossMax: 0.004, stated: 0.005) == .exact)
         #expect(try mode(lossMax: 0, stated: -0.005) == .exact)
         #expect(try mode(lossMax: 1, stated: nil) == .exact)
-        try predictors.save(besides: packed, digest: digest)
+        try NeuronPredictors.sidecar(besides: packed, digest: digest).write(predictors)
     }
 
     /// Each part of reading neurons one by one reads less than the part before.

@@ -61,7 +61,7 @@ import Testing
         let ending = try run(["tune", "--json", "--out", scratch.path("p.toml")])
         #expect(ending.status == 0 && ending.errorLines.isEmpty, "\(ending.errors)")
         let tuned = try decode(Tuned.self, ending)
-        #expect(tuned.keptIn == scratch.path("state/sluice/measurements.json"))
+        #expect(tuned.keptIn == scratch.path("state/sluice/measurements"))
         #expect(tuned.speeds.contains { $0.pattern == "scattered" })
 
         let after = try run(show)
@@ -130,7 +130,7 @@ import Testing
     @Test func theDaemonMeasuresWithinItsBudget() throws {
         let scratch = try Scratch()
         let (library, socket) = (scratch.path("library"), scratch.path("socket"))
-        let kept = scratch.path("state/sluice/measurements.json")
+        let kept = scratch.path("state/sluice/measurements")
         let imported = try Program.sluice.run(
             ["import", Repository.model, "--library", library], in: scratch)
         #expect(imported.status == 0, "\(imported.errors)")

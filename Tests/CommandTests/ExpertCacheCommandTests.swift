@@ -1,5 +1,6 @@
 // What the commands leave behind about experts: popularity beside the model, traces where asked.
 
+import Glibc
 import LinuxSystem
 import TestSupport
 import Testing
@@ -14,12 +15,34 @@ import Testing
                 + library, in: scratch)
         #expect(answer.status == 0, "\(answer.errors)")
         #expect(FileSystem.exists(packed + ".popularity"))
-        #expect(!FileSystem.exists(packed + ".popularity.part"))
+        let names = try FileSystem.names(in: FileSystem.parent(of: packed))
+        #expect(!names.contains { $0.contains(".part") }, "\(names)")
         let listed = try Program.sluice.run(["ls"] + library, in: scratch)
         #expect(listed.output.split(separator: "\n").count == 2, "\(listed.output)")
         let removed = try Program.sluice.run(["rm", "shell-moe-q4_0"] + library, in: scratch)
         #expect(removed.status == 0)
         #expect(try FileSystem.names(in: scratch.path("library")).isEmpty)
+    }
+
+    /// Killed when the new file is written and has not taken the old one's place.
+    @Test func killedWhileSavingPopularityStays() throws {
+        let scratch = try Scratch()
+        let packed = scratch.path("library/shell-moe-q4_0.sluice")
+        let words = [
+            "run", Repository.model, "--local", "--memory", "32M", "--max-tokens", "4", "curl",
+            "--library", scratch.path("library")
+        ]
+        #expect(try Program.sluice.run(words, in: scratch).status == 0)
+        let saved = try #require(fileBytes(packed + ".popularity"))
+        let killed = try Program.sluice.start(
+            words, refusing: ["fsync"], error: 0, in: scratch
+        ).wait()
+        #expect(killed.status == 128 + SIGSYS, "\(killed.status) \(killed.errors)")
+        let names = try FileSystem.names(in: scratch.path("library"))
+        #expect(names.contains { $0.contains(".popularity.part-") }, "\(names)")
+        #expect(fileBytes(packed + ".popularity") == saved)
+        let next = try Program.sluice.run(words, in: scratch)
+        #expect(next.status == 0 && !next.errors.contains("popularity"), "\(next.errors)")
     }
 
     @Test func tracesAreForMixturesOfExperts() throws {
@@ -34,7 +57,7 @@ import Testing
             ["eval", Repository.fixtures + "/models/qwen3moe.gguf", "--tokens", "1,2"] + options,
             in: scratch)
         #expect(mixture.status == 0, "\(mixture.errors)")
-        #expect(fileBytes(scratch.path("trace"))?.prefix(8) == Array("SLROUTES".utf8)[...])
+        #expect(fileBytes(scratch.path("trace"))?.prefix(8) == Array("SLUICESC".utf8)[...])
     }
 
     @Test func aCacheBelowOneTokenIsSaid() throws {

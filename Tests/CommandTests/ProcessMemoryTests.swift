@@ -51,7 +51,7 @@ import Testing
         }
         // Doubtful speeds are not kept; the drive's are.
         let kept = String(
-            decoding: fileBytes(scratch.path("state/sluice/measurements.json")) ?? [],
+            decoding: fileBytes(scratch.path("state/sluice/measurements")) ?? [],
             as: UTF8.self)
         #expect(kept.contains("\"drives\""), "\(kept)")
         #expect(kept.contains("\"memory\"") != isCached, "\(kept)")

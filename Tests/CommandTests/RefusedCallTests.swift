@@ -73,7 +73,7 @@ import Testing
 }
 
 extension Program {
-    /// Starts the program with `calls` failing with `error`.
+    /// Starts the program with `calls` failing with `error`, or killing it where that is 0.
     func start(
         _ arguments: [String], refusing calls: [String], error: Int32, in scratch: Scratch
     ) throws -> RunningProgram {

@@ -19,7 +19,7 @@ import Testing
 
         init(_ directory: String) throws {
             model = "\(directory)/model"
-            kept = MeasurementsFile(path: "\(directory)/state/measurements.json")
+            kept = MeasurementsFile(path: "\(directory)/state/measurements")
             let file = try FileDescriptor(path: model, mode: .create)
             let bytes = (0..<2 << 20).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
             try unsafe file.write(bytes.span.bytes, at: 0)
@@ -53,7 +53,7 @@ import Testing
     private func withBench(_ body: (Bench) throws -> Void) throws {
         try withTemporaryDirectory { directory in
             defer {
-                _ = unsafe unlink("\(directory)/state/measurements.json")
+                _ = unsafe unlink("\(directory)/state/measurements")
                 _ = unsafe rmdir("\(directory)/state")
             }
             try body(try Bench(directory))
@@ -178,7 +178,7 @@ import Testing
     /// As root everything can be written to but a place under a file.
     @Test func placesThatCannotBeWrittenToAreSaidOnce() throws {
         try withBench { bench in
-            let nowhere = MeasurementsFile(path: "\(bench.model)/state/measurements.json")
+            let nowhere = MeasurementsFile(path: "\(bench.model)/state/measurements")
             let tuner = bench.tuner(nowhere)
             let chosen = bench.tuned(tuner)
             let said = bench.taken()
@@ -225,7 +225,7 @@ import Testing
             try bench.kept.write(known)
             #expect(try bench.kept.read() == known)
             let folder = FileSystem.parent(of: bench.kept.path)
-            #expect(try FileSystem.names(in: folder) == ["measurements.json"])
+            #expect(try FileSystem.names(in: folder) == ["measurements"])
         }
     }
 
@@ -279,10 +279,10 @@ import Testing
         func place(_ variables: [String: String]) -> String {
             Places(isRoot: false) { variables[$0] }.measurements
         }
-        #expect(place(["STATE_DIRECTORY": "/s:/t", "HOME": "/h"]) == "/s/measurements.json")
-        #expect(place(["XDG_STATE_HOME": "/x"]) == "/x/sluice/measurements.json")
-        #expect(place(["HOME": "/h"]) == "/h/.local/state/sluice/measurements.json")
-        #expect(place([:]) == "/var/lib/sluice/measurements.json")
+        #expect(place(["STATE_DIRECTORY": "/s:/t", "HOME": "/h"]) == "/s/measurements")
+        #expect(place(["XDG_STATE_HOME": "/x"]) == "/x/sluice/measurements")
+        #expect(place(["HOME": "/h"]) == "/h/.local/state/sluice/measurements")
+        #expect(place([:]) == "/var/lib/sluice/measurements")
     }
 
     /// Reads of 512 KiB, four at a time.

@@ -1,5 +1,6 @@
 // What was popular survives a restart, is never a reason to fail, and leaves cold runs cold.
 
+import FlashStorage
 import Glibc
 import LinuxSystem
 import Measurement
@@ -39,7 +40,8 @@ import Weights
             let cold = try misses(path, notices)
             let saved = WeightStore.popularityPath(of: path)
             let good = try #require(fileBytes(saved))
-            let stale = ExpertPopularity(values: [1, 2]).encoded(digest: "another model's")
+            let stale = Sidecar(path: saved, digest: "another model's")
+                .encode(ExpertPopularity(values: [1, 2]))
             for bad in [[], Array(good.dropLast()), good.map { $0 ^ 1 }, stale] {
                 let file = try FileDescriptor(path: saved, mode: .create)
                 try unsafe file.write(bad.span.bytes, at: 0)
@@ -53,11 +55,11 @@ import Weights
 
     @Test func placesThatCannotBeWrittenAreSaidOnce() throws {
         try withModel { path, notices in
-            // A folder where the temporary file would be: root can write everywhere else.
-            let blocked = WeightStore.popularityPath(of: path) + ".part"
+            // A folder in its place: root can write everywhere else.
+            let blocked = WeightStore.popularityPath(of: path)
+            let model = try open(path, notices)
             try FileSystem.createDirectory(blocked)
             defer { unsafe rmdir(blocked) }
-            let model = try open(path, notices)
             for _ in 0..<3 {
                 _ = try Evaluator(model: model).evaluate(Self.tokens, generate: 0)
                 model.savePopularity(isLast: true)

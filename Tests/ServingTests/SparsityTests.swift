@@ -82,8 +82,9 @@ import Weights
         try Self.withBundled(name) { path in
             let layers = try #require(Self.manifest(path).neurons).count
             let zeros = [Float](repeating: 0, count: FiringThresholds.count)
-            try FiringThresholds(quantiles: Array(repeating: zeros, count: layers)).save(
-                besides: path, digest: Self.manifest(path).source.digest)
+            try FiringThresholds.sidecar(
+                besides: path, digest: Self.manifest(path).source.digest
+            ).write(FiringThresholds(quantiles: Array(repeating: zeros, count: layers)))
             let dense = try evaluate(path) { $0.isResident = true }
             let found = try evaluate(path) {
                 $0.isResident = true
@@ -109,15 +110,17 @@ import Weights
         try Self.withBundled("llama-q8_0") { path in
             try expectDense(path, "sluice calibrate")
             let thresholds = try Self.saveThresholds(of: path)
-            let bytes = thresholds.encoded(digest: try Self.manifest(path).source.digest)
+            let sidecar = FiringThresholds.sidecar(
+                besides: path, digest: try Self.manifest(path).source.digest)
+            let bytes = sidecar.encode(thresholds)
             for content in [Array("nonsense".utf8), Array(bytes.dropLast()), bytes + [0]] {
                 try Data(content).write(to: URL(filePath: FiringThresholds.path(of: path)))
                 try expectDense(path, "cannot be used")
             }
-            try thresholds.save(besides: path, digest: "crc32c:9-9")
+            try FiringThresholds.sidecar(besides: path, digest: "crc32c:9-9").write(thresholds)
             try expectDense(path, "crc32c:9-9")
-            try FiringThresholds(quantiles: thresholds.quantiles + [thresholds.quantiles[0]])
-                .save(besides: path, digest: Self.manifest(path).source.digest)
+            try sidecar.write(
+                FiringThresholds(quantiles: thresholds.quantiles + [thresholds.quantiles[0]]))
             try expectDense(path, "layers")
         }
         try Fixtures.withPacked(Fixtures.folder + "models/llama-q8_0.gguf") {
@@ -213,7 +216,8 @@ import Weights
                     sorted[min($0 * sorted.count / FiringThresholds.count, sorted.count - 1)]
                 }
             })
-        try thresholds.save(besides: path, digest: model.manifest.source.digest)
+        try FiringThresholds.sidecar(besides: path, digest: model.manifest.source.digest)
+            .write(thresholds)
         return thresholds
     }
 

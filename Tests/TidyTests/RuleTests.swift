@@ -91,8 +91,9 @@ private func body(lines: Int) -> String {
         #expect(Rules.foundation(swift("import Found" + "ation\n")).map(\.line) == [1])
         #expect(Rules.foundation(swift("\npackage import struct Foundation.Data")).count == 1)
         #expect(Rules.foundation(swift("import FoundationNetworking")).count == 1)
-        #expect(
-            Rules.foundation(swift("import FoundationEssentials\n// import Foundation")).isEmpty)
+        let essentials = "import FoundationEssentials\n// import Foundation"
+        #expect(Rules.foundation(swift(essentials)).count == 1)
+        #expect(Rules.foundation(swift(essentials, path: "Tests/A/B.swift")).isEmpty)
     }
 
     @Test func markers() {

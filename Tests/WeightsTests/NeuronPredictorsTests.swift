@@ -1,5 +1,6 @@
 // Predictors come back as they were written, and nothing else is taken for them.
 
+import FlashStorage
 import Glibc
 import LinuxSystem
 import ModelFormat
@@ -13,7 +14,7 @@ import Weights
     @Test func predictorsComeBack() throws {
         let seed = UInt64.random(in: 0...UInt64.max)
         let predictors = Self.random(seed: seed)
-        let read = try Self.read(predictors.encoded(digest: Self.digest))
+        let read = try Self.read(Self.encoded(predictors))
         #expect(read == predictors, "seed \(seed)")
         #expect(read.rankMax == 96 && read.neuronsMax == Self.neurons)
     }
@@ -21,16 +22,17 @@ import Weights
     /// What predicting costs is stated, or not known: version 1 measured another choice of neurons.
     @Test func lossIsStatedOrUnknown() throws {
         var predictors = Self.random(seed: 6)
-        #expect(try Self.read(predictors.encoded(digest: Self.digest)).report.decoding == nil)
-        var first = Array(predictors.encoded(digest: Self.digest).dropLast(4))
-        first[8] = 1
+        #expect(try Self.read(Self.encoded(predictors)).report.decoding == nil)
+        var first = Array(Self.encoded(predictors).dropLast(4))
+        first[16] = 1
         // Recall and loss, then one more loss instead of a number and two losses.
-        let after = 8 + 8 + Self.digest.utf8.count + 4 * (2 + 1 + 20 + 4)
+        let after = Self.content + 4 * (2 + 1 + 20 + 4)
         first.removeSubrange(after..<after + 8)
+        Self.setLength(&first)
         #expect(try Self.read(Self.sealed(first)) == predictors)
         predictors.report.decoding = NeuronPredictors.Decoding(
             tokens: 9, loss: 1.5, predictedLoss: 1.625)
-        let read = try Self.read(predictors.encoded(digest: Self.digest))
+        let read = try Self.read(Self.encoded(predictors))
         #expect(read == predictors)
         #expect(abs(try #require(read.report.decoding).perplexityLoss - 0.1331) < 1e-4)
     }
@@ -41,17 +43,17 @@ import Weights
         defer { try? FileSystem.remove(path) }
         #expect(try Self.load(packed) == nil)
         let predictors = Self.random(seed: 3)
-        try predictors.save(besides: packed, digest: Self.digest)
+        try NeuronPredictors.sidecar(besides: packed, digest: Self.digest).write(predictors)
         #expect(try Self.load(packed) == predictors)
         // Another model's: stale.
-        try predictors.save(besides: packed, digest: "crc32c:9-9")
+        try NeuronPredictors.sidecar(besides: packed, digest: "crc32c:9-9").write(predictors)
         #expect(
             Self.complaint { _ = try Self.load(packed) }
                 .contains("crc32c:9-9"))
     }
 
     @Test func otherModelsPredictorsAreRefused() throws {
-        let bytes = Self.random(seed: 1).encoded(digest: Self.digest)
+        let bytes = Self.encoded(Self.random(seed: 1))
         #expect(Self.refusal(bytes, digest: "e")?.contains("sluice calibrate") == true)
         #expect(Self.refusal(bytes, width: 64) != nil)
         #expect(Self.refusal(bytes, layers: 3) != nil)
@@ -60,7 +62,7 @@ import Weights
     }
 
     @Test func damageIsRefused() throws {
-        let bytes = Self.random(seed: 2).encoded(digest: Self.digest)
+        let bytes = Self.encoded(Self.random(seed: 2))
         for count in stride(from: 0, to: bytes.count, by: 7) {
             #expect(Self.refusal(Array(bytes.prefix(count))) != nil, "\(count) bytes")
         }
@@ -76,17 +78,15 @@ import Weights
     @Test func impossiblePredictorsAreRefused() throws {
         let good = Self.random(seed: 4)
         func changed(_ change: (inout [UInt8]) -> Void) -> [UInt8] {
-            var bytes = Array(good.encoded(digest: Self.digest).dropLast(4))
+            var bytes = Array(Self.encoded(good).dropLast(4))
             change(&bytes)
+            Self.setLength(&bytes)
             return Self.sealed(bytes)
         }
         #expect(Self.refusal(changed { _ in }) == nil)
         #expect(Self.refusal(changed { $0.append(0) }) != nil)
-        // Version, and the digest's length.
-        #expect(Self.refusal(changed { $0[8] = 3 }) != nil)
-        #expect(Self.refusal(changed { $0[15] = 0xff }) != nil)
         // The first layer's neurons, ranks and first offset follow the layers' number.
-        let start = 8 + 8 + Self.digest.utf8.count + 4 * (2 + 1 + 20 + 7 + 1)
+        let start = Self.content + 4 * (2 + 1 + 20 + 7 + 1)
         for word in 0..<3 {
             #expect(Self.refusal(changed { $0[start + 4 * word] ^= 1 }) != nil, "word \(word)")
         }
@@ -109,8 +109,22 @@ import Weights
     }
 
     private static let neurons = 21
+    /// Where the content begins: magic, kind, version, digest, length.
+    private static let content = 8 + 8 + 4 + 4 + digest.utf8.count + 8
 
-    private static func random(seed: UInt64) -> NeuronPredictors {
+    private static func encoded(_ predictors: NeuronPredictors) -> [UInt8] {
+        Sidecar(path: "p", digest: digest).encode(predictors)
+    }
+
+    /// Makes the stated length of the content that of a file without its checksum.
+    private static func setLength(_ bytes: inout [UInt8]) {
+        let count = UInt64(bytes.count - content)
+        for index in 0..<8 {
+            bytes[content - 8 + index] = UInt8(truncatingIfNeeded: count >> (8 * index))
+        }
+    }
+
+    static func random(seed: UInt64) -> NeuronPredictors {
         var random = SplitMix(seed: seed)
         func floats(_ count: Int) -> [Float] {
             (0..<count).map { _ in Float.random(in: -1...1, using: &random) }
@@ -141,8 +155,8 @@ import Weights
             report: report, layers: layers)
     }
 
-    private static func hyperparameters(
-        width: Int, layers: Int, neurons: Int
+    static func hyperparameters(
+        width: Int, layers: Int, neurons: Int = neurons
     ) -> Hyperparameters {
         Hyperparameters(
             architecture: .arcee, contextLength: 64, layerCount: layers, width: width,
@@ -152,18 +166,21 @@ import Weights
     }
 
     private static func load(_ packed: String) throws -> NeuronPredictors? {
-        try NeuronPredictors.load(
-            besides: packed, digest: digest,
-            hyperparameters: hyperparameters(width: 96, layers: 2, neurons: neurons))
+        try NeuronPredictors.sidecar(besides: packed, digest: digest)
+            .read(for: hyperparameters(width: 96, layers: 2, neurons: neurons))
     }
 
     private static func read(
         _ bytes: [UInt8], digest: String = digest, width: Int = 96, layers: Int = 2,
         neurons: Int = neurons
     ) throws -> NeuronPredictors {
-        try NeuronPredictors(
-            bytes, file: "p", digest: digest,
-            hyperparameters: hyperparameters(width: width, layers: layers, neurons: neurons))
+        let shape = hyperparameters(width: width, layers: layers, neurons: neurons)
+        do {
+            return try Sidecar<NeuronPredictors>(path: "p", digest: digest)
+                .decode(bytes, for: shape)
+        } catch {
+            throw SidecarError(NeuronPredictors.kind, .format(error))
+        }
     }
 
     private static func refusal(

@@ -3,7 +3,7 @@
 
 package import FlashStorage
 package import LinuxSystem
-package import ModelFormat
+internal import ModelFormat
 
 extension WeightStore {
     /// Reads experts into free slots until the slots or the experts are used up, most popular first
@@ -59,52 +59,29 @@ extension WeightStore {
     /// Where a packed file's popularity is kept: beside it.
     package static func popularityPath(of path: String) -> String { path + ".popularity" }
 
+    private var savedPopularity: Sidecar<ExpertPopularity> {
+        Sidecar(path: Self.popularityPath(of: path), digest: manifest.source.digest)
+    }
+
     /// Begins with the popularity that an earlier run saved.
     ///
     /// - Returns: whether there was any.
-    /// - Throws: `PopularityError` when what there is cannot be used: read, damaged, another
+    /// - Throws: `SidecarError` when what there is cannot be used: unreadable, damaged, another
     ///   model's. The cache is as if there were none.
-    package func loadPopularity() throws(PopularityError) -> Bool {
-        let path = Self.popularityPath(of: self.path)
-        guard !manifest.experts.isEmpty else { return false }
-        let bytes: [UInt8]?
-        do throws(SystemError) {
-            bytes = try SavedFile.bytes(of: path, countMax: ExpertPopularity.bytesMax)
-        } catch {
-            throw .system(error)
-        }
-        guard let bytes else { return false }
-        do throws(FormatError) {
-            let popularity = try ExpertPopularity(
-                bytes, file: path, digest: manifest.source.digest,
-                expertCount: experts.popularity.count)
-            experts.begin(popularity: popularity.values)
-        } catch {
-            throw .format(error)
-        }
+    package func loadPopularity() throws(SidecarError) -> Bool {
+        guard !manifest.experts.isEmpty,
+            let popularity = try savedPopularity.read(for: experts.popularity.count)
+        else { return false }
+        experts.begin(popularity: popularity.values)
         return true
     }
 
-    /// Saves the popularity for the next start, under a temporary name first.
+    /// Saves the popularity for the next start.
     ///
     /// - Throws: `SystemError` where it cannot be written, such as a read-only directory.
     package func savePopularity() throws(SystemError) {
         let popularity = ExpertPopularity(values: experts.popularity)
         guard popularity.values.contains(where: { $0 > 0 }) else { return }
-        let path = Self.popularityPath(of: self.path)
-        try SavedFile.write(popularity.encoded(digest: manifest.source.digest), to: path)
-    }
-}
-
-/// Why saved popularity could not be used. Never a reason not to run.
-package enum PopularityError: Error, Sendable, Equatable, CustomStringConvertible {
-    case format(FormatError)
-    case system(SystemError)
-
-    package var description: String {
-        switch self {
-        case .format(let error): "\(error)"
-        case .system(let error): "\(error)"
-        }
+        try savedPopularity.write(popularity)
     }
 }

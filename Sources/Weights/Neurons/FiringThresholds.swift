@@ -3,18 +3,12 @@
 // 2408.14690). Measured by `sluice calibrate`, kept beside the model; docs/FORMAT.md, "Thresholds".
 
 package import FlashStorage
-package import LinuxSystem
 package import ModelFormat
 
 /// Quantiles of the magnitudes of activations of the first projection.
 package struct FiringThresholds: Sendable, Equatable {
     /// Quantiles of a layer: the magnitudes that 1, 2 ... of so many parts of all are below.
     package static let count = 200
-
-    private static let magic = Array("SLTHRESH".utf8)
-    private static let version: UInt32 = 1
-    private static let digestBytesMax: UInt32 = 256
-    private static let fileBytesMax = 1 << 20
 
     /// `[layers][count]`, each layer's ascending.
     package let quantiles: [[Float]]
@@ -40,41 +34,28 @@ package struct FiringThresholds: Sendable, Equatable {
         }
     }
 
-    package func encoded(digest: String) -> [UInt8] {
-        var writer = ByteWriter()
-        writer.bytes += Self.magic
-        writer.add(Self.version)
-        writer.add(UInt32(digest.utf8.count))
-        writer.bytes += Array(digest.utf8)
+    /// The thresholds beside the packed file at `packed`; `digest` is of its model's source.
+    package static func sidecar(
+        besides packed: String, digest: String
+    ) -> Sidecar<FiringThresholds> {
+        Sidecar(path: path(of: packed), digest: digest)
+    }
+}
+
+extension FiringThresholds: SidecarValue {
+    package static let kind = SidecarKind(
+        name: "thresh", contents: "thresholds of neurons", version: 1, formerMagic: "SLTHRESH",
+        bytesMax: 1 << 20, remedy: "sluice calibrate makes it again")
+
+    package func write(to writer: inout ByteWriter) {
         writer.add(UInt32(quantiles.count))
         for layer in quantiles { writer.add(layer) }
-        writer.addChecksum()
-        return writer.bytes
     }
 
-    /// Reads what ``encoded(digest:)`` wrote.
-    ///
-    /// - Parameters:
-    ///   - digest: of the model's source.
-    ///   - layerCount: the model's.
-    /// - Throws: `FormatError` when it is damaged, of another version, or not this model's.
+    /// - Parameter layerCount: the model's.
     package init(
-        _ bytes: [UInt8], file: String, digest: String, layerCount: Int
+        _ reader: inout ByteReader, version: UInt32, for layerCount: Int
     ) throws(FormatError) {
-        var reader = ByteReader(bytes, file: file)
-        try reader.checkSum()
-        try reader.expect(Self.magic, "thresholds of neurons")
-        let version = try reader.word()
-        guard version == Self.version else {
-            throw reader.error("version \(Self.version)", found: "\(version)")
-        }
-        let length = try reader.number(in: 0...Self.digestBytesMax, "bytes of a digest")
-        let found = String(decoding: try reader.take(length), as: UTF8.self)
-        guard found == digest else {
-            throw reader.error(
-                "the thresholds of model \(digest) (sluice calibrate makes them)",
-                found: "those of \(found)")
-        }
         let layers = try reader.word()
         guard layers == layerCount else {
             throw reader.error("\(layerCount) layers", found: "\(layers)")
@@ -87,39 +68,6 @@ package struct FiringThresholds: Sendable, Equatable {
             }
             quantiles.append(values)
         }
-        try reader.expectEnd()
         self.quantiles = quantiles
-    }
-
-    /// The thresholds beside the packed file at `packed`, or nil where there are none.
-    ///
-    /// - Parameters:
-    ///   - digest: of the model's source, in its manifest.
-    ///   - layerCount: the model's.
-    /// - Throws: `FormatError` when what there is cannot be used, `SystemError` when it cannot be
-    ///   read. The model runs without.
-    package static func load(
-        besides packed: String, digest: String, layerCount: Int
-    ) throws(FlashError) -> FiringThresholds? {
-        let path = path(of: packed)
-        let bytes: [UInt8]?
-        do throws(SystemError) {
-            bytes = try SavedFile.bytes(of: path, countMax: fileBytesMax)
-        } catch {
-            throw .system(error)
-        }
-        guard let bytes else { return nil }
-        do throws(FormatError) {
-            return try FiringThresholds(bytes, file: path, digest: digest, layerCount: layerCount)
-        } catch {
-            throw .format(error)
-        }
-    }
-
-    /// Saves them beside the packed file at `packed`, under a temporary name first.
-    ///
-    /// - Throws: `SystemError` where they cannot be written, such as a read-only directory.
-    package func save(besides packed: String, digest: String) throws(SystemError) {
-        try SavedFile.write(encoded(digest: digest), to: Self.path(of: packed))
     }
 }

@@ -1,29 +1,30 @@
-// Predictors as a file beside the model: little endian, "SLPREDIC", version, bytes of the digest,
-// the digest of the model's source; width, neurons per bundle, threshold, the thresholds, the
-// report; layers; then each layer (`LayerPredictor`'s fields in order, then its quality); CRC-32C
-// of everything before. docs/FORMAT.md, "Predictors".
+// Predictors as a file beside the model: width, neurons per bundle, threshold, the thresholds, the
+// report; layers; then each layer (`LayerPredictor`'s fields in order, then its quality).
+// docs/FORMAT.md, "Predictors".
 
 package import FlashStorage
-package import LinuxSystem
 package import ModelFormat
 
 extension NeuronPredictors {
-    private static let magic = Array("SLPREDIC".utf8)
-    private static let version: UInt32 = 2
+    /// The predictors beside the packed file at `packed`; `digest` is of its model's source.
+    package static func sidecar(
+        besides packed: String, digest: String
+    ) -> Sidecar<NeuronPredictors> {
+        Sidecar(path: path(of: packed), digest: digest)
+    }
+}
+
+extension NeuronPredictors: SidecarValue {
+    package static let kind = SidecarKind(
+        name: "predict", contents: "predictors of neurons", version: 2, formerMagic: "SLPREDIC",
+        bytesMax: 4 << 30, remedy: "sluice calibrate makes it again")
     /// Without ``Report/decoding``: in its place is what another choice of neurons cost.
     private static let versionOfUnknownLoss: UInt32 = 1
-    private static let digestBytesMax: UInt32 = 256
     private static let layersMax: UInt32 = 4096
     private static let widthMax: UInt32 = 1 << 20
     private static let neuronsMax: UInt32 = 1 << 22
-    private static let fileBytesMax = 4 << 30
 
-    package func encoded(digest: String) -> [UInt8] {
-        var writer = ByteWriter()
-        writer.bytes += Self.magic
-        writer.add(Self.version)
-        writer.add(UInt32(digest.utf8.count))
-        writer.bytes += Array(digest.utf8)
+    package func write(to writer: inout ByteWriter) {
         writer.add(UInt32(width))
         writer.add(UInt32(neuronsPerBundle))
         writer.add([threshold] + thresholds)
@@ -34,33 +35,12 @@ extension NeuronPredictors {
         writer.add([report.decoding?.loss ?? 0, report.decoding?.predictedLoss ?? 0])
         writer.add(UInt32(layers.count))
         for layer in layers { writer.add(layer) }
-        writer.addChecksum()
-        return writer.bytes
     }
 
-    /// Reads what ``encoded(digest:)`` wrote.
-    ///
-    /// - Parameters:
-    ///   - digest: of the model's source.
-    ///   - hyperparameters: the model's; predictors of another shape are refused.
-    /// - Throws: `FormatError` when it is damaged, of another version, or not this model's.
+    /// - Parameter hyperparameters: the model's; predictors of another shape are refused.
     package init(
-        _ bytes: [UInt8], file: String, digest: String, hyperparameters: Hyperparameters
+        _ reader: inout ByteReader, version: UInt32, for hyperparameters: Hyperparameters
     ) throws(FormatError) {
-        var reader = ByteReader(bytes, file: file)
-        try reader.checkSum()
-        try reader.expect(Self.magic, "predictors of neurons")
-        let version = try reader.word()
-        guard [Self.version, Self.versionOfUnknownLoss].contains(version) else {
-            throw reader.error("version \(Self.version)", found: "\(version)")
-        }
-        let length = try reader.number(in: 0...Self.digestBytesMax, "bytes of a digest")
-        let found = String(decoding: try reader.take(length), as: UTF8.self)
-        guard found == digest else {
-            throw reader.error(
-                "the predictors of model \(digest) (sluice calibrate makes them)",
-                found: "those of \(found)")
-        }
         width = try reader.number(in: 32...Self.widthMax, "elements of the input")
         guard width == hyperparameters.width, width % 32 == 0 else {
             throw reader.error("\(hyperparameters.width) elements of the input", found: "\(width)")
@@ -68,7 +48,7 @@ extension NeuronPredictors {
         neuronsPerBundle = try reader.number(in: 1...Self.neuronsMax, "neurons per bundle")
         threshold = try reader.float()
         thresholds = try reader.floats(Self.thresholdCount)
-        report = try reader.report(hasDecoding: version == Self.version)
+        report = try reader.report(hasDecoding: version > Self.versionOfUnknownLoss)
         let count = try reader.number(in: 1...Self.layersMax, "layers")
         guard count == hyperparameters.layerCount else {
             throw reader.error("\(hyperparameters.layerCount) layers", found: "\(count)")
@@ -83,40 +63,6 @@ extension NeuronPredictors {
             layers.append(try LayerPredictor(&reader, neurons: neurons, width: width))
         }
         self.layers = layers
-        try reader.expectEnd()
-    }
-
-    /// The predictors beside the packed file at `packed`, or nil where there are none.
-    ///
-    /// - Parameters:
-    ///   - digest: of the model's source, in its manifest.
-    ///   - hyperparameters: the model's.
-    /// - Throws: `FormatError` when what there is cannot be used, `SystemError` when it cannot be
-    ///   read. The model runs without.
-    package static func load(
-        besides packed: String, digest: String, hyperparameters: Hyperparameters
-    ) throws(FlashError) -> NeuronPredictors? {
-        let path = path(of: packed)
-        let bytes: [UInt8]?
-        do throws(SystemError) {
-            bytes = try SavedFile.bytes(of: path, countMax: fileBytesMax)
-        } catch {
-            throw .system(error)
-        }
-        guard let bytes else { return nil }
-        do throws(FormatError) {
-            return try NeuronPredictors(
-                bytes, file: path, digest: digest, hyperparameters: hyperparameters)
-        } catch {
-            throw .format(error)
-        }
-    }
-
-    /// Saves them beside the packed file at `path`, under a temporary name first.
-    ///
-    /// - Throws: `SystemError` where they cannot be written, such as a read-only directory.
-    package func save(besides packed: String, digest: String) throws(SystemError) {
-        try SavedFile.write(encoded(digest: digest), to: Self.path(of: packed))
     }
 }
 
@@ -165,10 +111,6 @@ extension LayerPredictor {
 }
 
 extension ByteWriter {
-    mutating func add(_ values: [Float]) {
-        for value in values { add(value.bitPattern) }
-    }
-
     fileprivate mutating func add(_ layer: LayerPredictor) {
         add(UInt32(layer.neuronCount))
         add(UInt32(layer.fineRank))
@@ -191,16 +133,6 @@ extension ByteWriter {
 }
 
 extension ByteReader {
-    mutating func number(
-        in range: ClosedRange<UInt32>, _ what: String
-    ) throws(FormatError) -> Int {
-        let value = try word()
-        guard range.contains(value) else {
-            throw error("\(range.lowerBound) to \(range.upperBound) \(what)", found: "\(value)")
-        }
-        return Int(value)
-    }
-
     fileprivate mutating func report(
         hasDecoding: Bool
     ) throws(FormatError) -> NeuronPredictors.Report {
@@ -228,18 +160,5 @@ extension ByteReader {
             throw error("a multiple of 32 coordinates up to \(width)", found: "\(rank)")
         }
         return Int(rank)
-    }
-
-    fileprivate mutating func float() throws(FormatError) -> Float {
-        let value = Float(bitPattern: try word())
-        guard value.isFinite else { throw error("a finite number", found: "\(value)") }
-        return value
-    }
-
-    mutating func floats(_ count: Int) throws(FormatError) -> [Float] {
-        var values: [Float] = []
-        values.reserveCapacity(count)
-        for _ in 0..<count { values.append(try float()) }
-        return values
     }
 }

@@ -1,37 +1,7 @@
-// The small binary files of our own beside models and from measurements: little-endian numbers with
-// a CRC-32C at their end. Whatever is wrong with one is an error that says where.
+// Little-endian numbers and texts, with a CRC-32C at their end. Whatever is wrong is an error that
+// says where.
 
-package import LinuxSystem
 package import ModelFormat
-
-/// Reading and writing such a file whole.
-package enum SavedFile {
-    /// A file's bytes, at most the first `countMax`; nil where there is none.
-    package static func bytes(of path: String, countMax: Int) throws(SystemError) -> [UInt8]? {
-        guard FileSystem.exists(path) else { return nil }
-        let file = try FileDescriptor(path: path, mode: .read)
-        let count = min(try file.byteCount(), UInt64(countMax))
-        var bytes = [UInt8](repeating: 0, count: Int(count))
-        var span = bytes.mutableSpan
-        var raw = unsafe span.mutableBytes
-        let read = try file.read(at: 0, into: &raw)
-        bytes.removeLast(bytes.count - read)
-        return bytes
-    }
-
-    /// Puts a file under `path`, under a temporary name first.
-    package static func write(_ bytes: [UInt8], to path: String) throws(SystemError) {
-        let temporary = path + ".part"
-        let file = try FileDescriptor(path: temporary, mode: .create)
-        do throws(SystemError) {
-            try unsafe file.write(bytes.span.bytes, at: 0)
-            try FileSystem.rename(temporary, to: path)
-        } catch {
-            try? FileSystem.remove(temporary)
-            throw error
-        }
-    }
-}
 
 package struct ByteWriter {
     package var bytes: [UInt8] = []
@@ -40,6 +10,21 @@ package struct ByteWriter {
 
     package mutating func add(_ value: UInt32) {
         for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
+    }
+
+    package mutating func add(_ value: UInt64) {
+        add(UInt32(truncatingIfNeeded: value))
+        add(UInt32(truncatingIfNeeded: value >> 32))
+    }
+
+    package mutating func add(_ values: [Float]) {
+        for value in values { add(value.bitPattern) }
+    }
+
+    /// The number of the text's bytes, and these.
+    package mutating func add(_ text: String) {
+        add(UInt32(text.utf8.count))
+        bytes += text.utf8
     }
 
     package mutating func addChecksum() { unsafe add(Checksum.of(bytes.span.bytes)) }
@@ -58,6 +43,7 @@ package struct ByteReader {
     }
 
     package var isAtEnd: Bool { offset == end }
+    package var bytesLeft: Int { end - offset }
 
     /// Compares the last four bytes with the checksum of the others, and leaves them out from then
     /// on.
@@ -79,23 +65,44 @@ package struct ByteReader {
         return bytes[offset - count..<offset]
     }
 
-    package mutating func byte() throws(FormatError) -> UInt8 {
-        guard offset < end else { throw error("another byte", found: "the end") }
-        offset += 1
-        return bytes[offset - 1]
-    }
-
     package mutating func word() throws(FormatError) -> UInt32 {
         let start = offset
         _ = try take(4)
         return (0..<4).reduce(UInt32(0)) { $0 | UInt32(bytes[start + $1]) << (8 * $1) }
     }
 
-    package mutating func expect(_ magic: [UInt8], _ meaning: String) throws(FormatError) {
-        guard try take(magic.count).elementsEqual(magic) else {
-            offset = 0
-            throw error(meaning, found: "something else")
+    package mutating func number64() throws(FormatError) -> UInt64 {
+        let low = try word()
+        return UInt64(try word()) << 32 | UInt64(low)
+    }
+
+    package mutating func number(
+        in range: ClosedRange<UInt32>, _ what: String
+    ) throws(FormatError) -> Int {
+        let value = try word()
+        guard range.contains(value) else {
+            throw error("\(range.lowerBound) to \(range.upperBound) \(what)", found: "\(value)")
         }
+        return Int(value)
+    }
+
+    package mutating func text(bytesMax: UInt32, _ what: String) throws(FormatError) -> String {
+        let count = try number(in: 0...bytesMax, "bytes of a \(what)")
+        return String(decoding: try take(count), as: UTF8.self)
+    }
+
+    package mutating func float() throws(FormatError) -> Float {
+        let value = Float(bitPattern: try word())
+        guard value.isFinite else { throw error("a finite number", found: "\(value)") }
+        return value
+    }
+
+    package mutating func floats(_ count: Int) throws(FormatError) -> [Float] {
+        var values: [Float] = []
+        // The file may end long before.
+        values.reserveCapacity(min(count, bytesLeft / 4))
+        for _ in 0..<count { values.append(try float()) }
+        return values
     }
 
     package func expectEnd() throws(FormatError) {

@@ -1,4 +1,4 @@
-// The small files of our own: what was written is read back, and no damage goes unseen.
+// Routing traces: what was written is read back, and no damage goes unseen.
 
 import Glibc
 import LinuxSystem
@@ -6,9 +6,8 @@ import Measurement
 import ModelFormat
 import TestSupport
 import Testing
-import Weights
 
-@Suite struct SavedFileTests {
+@Suite struct RoutingTraceTests {
     private static let narrow = RoutingShape(
         layerCount: 3, expertsPerLayer: 256, expertsPerToken: 2)
     private static let wide = RoutingShape(layerCount: 2, expertsPerLayer: 600, expertsPerToken: 3)
@@ -46,47 +45,17 @@ import Weights
 
     /// Checksums that are right do not make sense of what is wrong.
     @Test func impossibleTracesAreRefused() throws {
-        let header = Array("SLROUTES".utf8)
+        let header = Array("SLUICESCroutes\0\0".utf8)
+        // The version, no digest; then the shape.
         let impossible: [[UInt32]] = [
-            [2, 1, 4, 1, 0], [1, 0, 4, 1, 0], [1, 1, 0, 1, 0], [1, 1, 4, 5, 0],
-            [1, 1 << 20, 4, 1, 0], [1, 1, 1 << 20, 1, 0], [1, 1, 4, 1, .max], [1, 1, 4, 1, 1],
-            [1, 1, 4, 1], [1, 1, 4, 1, 0, 0], [1, 1, 4, 4, 1, 0x0302_0404, 0],
-            [1, 1, 4, 4, 1, 0x0302_0202, 0]
+            [2, 0, 1, 4, 1, 0], [1, 0, 0, 4, 1, 0], [1, 0, 1, 0, 1, 0], [1, 0, 1, 4, 5, 0],
+            [1, 0, 1 << 20, 4, 1, 0], [1, 0, 1, 1 << 20, 1, 0], [1, 0, 1, 4, 1, .max],
+            [1, 0, 1, 4, 1, 1], [1, 0, 1, 4, 1], [1, 0, 1, 4, 1, 0, 0],
+            [1, 0, 1, 4, 4, 1, 0x0302_0404, 0], [1, 0, 1, 4, 4, 1, 0x0302_0202, 0]
         ]
         for words in impossible { Self.expectRefused(Self.sealed(header + Self.bytes(words))) }
-        let possible = Self.sealed(header + Self.bytes([1, 1, 4, 4, 1, 0x0302_0001, 0]))
+        let possible = Self.sealed(header + Self.bytes([1, 0, 1, 4, 4, 1, 0x0302_0001, 0]))
         #expect(try RoutingTrace(possible, file: "t").tokenCount == 1)
-    }
-
-    @Test func popularityComesBack() throws {
-        let values: [Float] = [0, 0.25, 1, 1e-20]
-        let bytes = ExpertPopularity(values: values).encoded(digest: "crc32c:1-2")
-        let read = try ExpertPopularity(bytes, file: "p", digest: "crc32c:1-2", expertCount: 4)
-        #expect(read.values == values)
-    }
-
-    @Test func popularityThatIsNotThisModelsIsRefused() throws {
-        func refuses(_ bytes: [UInt8], digest: String = "d", experts: Int = 2) -> Bool {
-            do throws(FormatError) {
-                _ = try ExpertPopularity(bytes, file: "p", digest: digest, expertCount: experts)
-                return false
-            } catch {
-                return error.file == "p"
-            }
-        }
-        let bytes = ExpertPopularity(values: [1, 2]).encoded(digest: "d")
-        #expect(!refuses(bytes))
-        #expect(refuses(bytes, digest: "e"))
-        #expect(refuses(bytes, experts: 3))
-        for count in 0..<bytes.count { #expect(refuses(Array(bytes.prefix(count)))) }
-        for index in bytes.indices {
-            var damaged = bytes
-            damaged[index] ^= 0x10
-            #expect(refuses(damaged), "byte \(index)")
-        }
-        for value in [Float.nan, .infinity, -1] {
-            #expect(refuses(ExpertPopularity(values: [1, value]).encoded(digest: "d")))
-        }
     }
 
     private static func expectRefused(_ bytes: [UInt8]) {
