@@ -136,7 +136,7 @@ let package = Package(
             ]),
         .executableTarget(
             name: "sluiced",
-            dependencies: ["GenerationAPI", "Knobs", "LinuxSystem", "Service", arguments],
+            dependencies: ["GenerationAPI", "Knobs", "LinuxSystem", "Service"],
             swiftSettings: strict, linkerSettings: standalone),
         .executableTarget(
             name: "sluice",

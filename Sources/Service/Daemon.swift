@@ -135,6 +135,9 @@ package final class Daemon {
             ])
         reported = currentStatus(service)
         manager.ready(reported.text)
+        // What starting took and serving may never need: most of what an idle daemon would hold.
+        ProcessMemory.release()
+        ProcessMemory.releaseCode()
         try serve(server, service)
         try drain(server)
         (service as? any StoppableService)?.stop()

@@ -1,54 +1,52 @@
-// The daemon's command line. Everything else is DaemonCore's.
+// The daemon as a program.
 
-internal import ArgumentParser
 internal import GenerationAPI
+internal import Glibc
 internal import Knobs
 internal import LinuxSystem
 internal import Service
 
-@main struct Sluiced: ParsableCommand {
-    static let configuration = CommandConfiguration(
-        commandName: "sluiced",
-        abstract: "Serves language models over a Unix socket, within a memory budget.",
-        version: SluiceVersion.current)
+@main enum Sluiced {
+    static func main() {
+        let status: ExitStatus.RawValue
+        do throws(ArgumentError) {
+            status = run(try DaemonArguments.parse(Array(CommandLine.arguments.dropFirst())))
+        } catch {
+            write("\(error)\n", to: STDERR_FILENO)
+            status = ExitStatus.usage.rawValue
+        }
+        exit(status)
+    }
 
-    @Option(help: ArgumentHelp("Profile to read.", valueName: "file"))
-    var profile: String?
+    private static func run(_ order: DaemonArguments.Order) -> ExitStatus.RawValue {
+        switch order {
+        case .help:
+            write(DaemonArguments.help, to: STDOUT_FILENO)
+            return ExitStatus.success.rawValue
+        case .version:
+            write(SluiceVersion.current + "\n", to: STDOUT_FILENO)
+            return ExitStatus.success.rawValue
+        case .run(let arguments): return run(arguments)
+        }
+    }
 
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp("Memory budget, such as 1536M or 1.5G.", valueName: "size"),
-        transform: { text in
-            guard let bytes = ByteSize.parse(text) else {
-                throw ValidationError("'\(text)' is not a size such as 1536M or 1.5G")
-            }
-            return bytes
-        })
-    var memory: UInt64?
-
-    @Option(help: ArgumentHelp("Socket to listen on.", valueName: "path"))
-    var socket: String?
-
-    @Option(help: ArgumentHelp("Directory of packed models.", valueName: "dir"))
-    var library: String?
-
-    @Flag(help: "Read the profile, say what is wrong with it, and end.")
-    var check = false
-
-    func run() throws {
+    private static func run(_ arguments: DaemonArguments) -> ExitStatus.RawValue {
         let configuration: DaemonConfiguration
         do throws(ConfigurationError) {
             configuration = try DaemonConfiguration(
-                profilePath: profile, memoryBytes: memory, socket: socket, library: library)
+                profilePath: arguments.profile, memoryBytes: arguments.memory,
+                socket: arguments.socket, library: arguments.library)
         } catch {
-            throw ExitCode(check ? Self.report(error) : failStart(error))
+            return arguments.isCheck ? report(error) : failStart(error)
         }
-        guard !check else { return Self.report(configuration) }
-        let status = runDaemon(configuration: configuration) { try makeEngine($0, log: $1) }
-        throw ExitCode(status)
+        guard !arguments.isCheck else {
+            report(configuration)
+            return ExitStatus.success.rawValue
+        }
+        return runDaemon(configuration: configuration) { try makeEngine($0, log: $1) }
     }
 
-    private static func report(_ error: ConfigurationError) -> Int32 {
+    private static func report(_ error: ConfigurationError) -> ExitStatus.RawValue {
         Log.standardError(level: .info).log(.error, "\(error)")
         return ExitStatus(error).rawValue
     }
@@ -58,5 +56,11 @@ internal import Service
         for notice in configuration.notices { log.log(.warning, notice) }
         log.log(
             .info, "\(configuration.profilePath ?? "no profile, the defaults"): nothing is wrong")
+    }
+
+    /// Where nobody reads, there is nobody to tell.
+    private static func write(_ text: String, to descriptor: CInt) {
+        let bytes = Array(text.utf8)
+        _ = unsafe Glibc.write(descriptor, bytes, bytes.count)
     }
 }

@@ -28,7 +28,7 @@ enum ImportRules {
         "NIOCore": ["HTTPInterface", "Client", "Service"],
         "NIOPosix": ["HTTPInterface", "Client", "Service"],
         "NIOHTTP1": ["HTTPInterface", "Client", "Service"],
-        "ArgumentParser": ["sluiced", "sluice"]
+        "ArgumentParser": ["sluice"]
     ]
 
     /// Modules that come with the toolchain and are in nobody's declared dependencies.
