@@ -1,5 +1,5 @@
-// The limits of the HTTP interface follow from the budget's term for connections, so that no crowd of
-// clients can break the sum.
+// The limits of the HTTP interface follow from the budget's term for connections, so that no crowd
+// of clients can break the sum.
 
 package import HTTPInterface
 package import Memory

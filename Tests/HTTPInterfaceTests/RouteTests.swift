@@ -334,7 +334,7 @@ import Testing
             #expect(idle.readToEnd().isEmpty)
             #expect(try server.server.activeCount() == 1)
             server.server.cancelAll()
-            #expect(busy.readToEnd().contains("\"code\":\"cancelled\""))
+            #expect(busy.readToEnd().contains("\"code\":\"draining\""))
             #expect(eventually { (try? server.server.activeCount()) == 0 })
         }
     }
