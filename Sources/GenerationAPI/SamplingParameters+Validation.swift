@@ -68,7 +68,7 @@ extension SamplingParameters {
     }
 
     /// "between 0 and 1", for instance.
-    private static func requirement(_ range: ClosedRange<Float>) -> String {
+    package static func requirement(_ range: ClosedRange<Float>) -> String {
         func text(_ value: Float) -> String {
             value == value.rounded() ? "\(Int(value))" : "\(value)"
         }

@@ -1,9 +1,8 @@
-// The knobs of one device, validated. Every field is used; a key that is none is refused by line.
-// profiles/generic.toml explains each and holds these defaults.
+// The knobs of one device, validated. Every field is used and has its row in KnobTable, which says
+// what it may be; the defaults are here.
 
 package import GenerationAPI
 internal import LinuxSystem
-internal import Memory
 
 /// What a profile file says.
 package struct Profile: Sendable, Equatable {
@@ -125,63 +124,8 @@ package struct Profile: Sendable, Equatable {
         try self.init(try ConfigurationDocument(text, file: file), file: file)
     }
 
-    private init(
-        _ document: ConfigurationDocument, file: String
-    ) throws(ConfigurationError) {
+    private init(_ document: ConfigurationDocument, file: String) throws(ConfigurationError) {
         var reader = ProfileReader(document, file: file)
-        try readResources(&reader)
-        try readGeneration(&reader)
-        try readService(&reader)
-        try reader.requireEmpty()
-    }
-
-    private mutating func readResources(_ reader: inout ProfileReader) throws(ConfigurationError) {
-        try reader.size(
-            "memory.budget", in: UInt64(MemoryBudget.bytesMin)...(1 << 50),
-            orAuto: &memory.budgetBytes)
-        try reader.integer("flash.queue_depth", in: 1...1024, orAuto: &flash.queueDepth)
-        try reader.size(
-            "flash.read_bytes_max", in: 4096...(64 << 20), multipleOf: 4096,
-            orAuto: &flash.readBytesMax)
-        try reader.size("flash.gap_bytes_max", in: 0...(1 << 20), orAuto: &flash.gapBytesMax)
-        try reader.size(
-            "flash.read_bytes_min", of: [512, 1024, 2048, 4096], orAuto: &flash.readBytesMin)
-        try reader.choice("flash.reader", &flash.reader)
-        try reader.integer("flash.read_seconds_max", in: 1...3600, &flash.readSecondsMax)
-        try reader.integer("flash.prefetch_max", in: 0...64, &flash.prefetchesMax)
-        try reader.choice("flash.verify", &flash.verify)
-        try reader.choice("weights.sparse", &weights.sparse)
-        try reader.share("weights.activation_sparsity", orOff: &weights.activationSparsity)
-        try reader.number("weights.quality_loss_max", in: 0...1, &weights.qualityLossMax)
-        try reader.integer("kv.bits", of: [16, 32], &keyValues.bits)
-        try reader.integer("compute.threads", in: 1...1024, orAuto: &compute.threads)
-    }
-
-    private mutating func readGeneration(_ reader: inout ProfileReader) throws(ConfigurationError) {
-        try reader.integer(
-            "generation.context_tokens", in: 64...(1 << 22), orAuto: &generation.contextTokens)
-        try reader.integer(
-            "generation.prefill_chunk_tokens", in: 1...4096, &generation.prefillChunkTokens)
-        try reader.speculation("generation.speculate", &generation.speculation)
-        for field in SamplingParameters.numbers {
-            try reader.number(
-                "generation.\(field.parameter.rawValue)", in: field.range,
-                &generation.sampling[keyPath: field.keyPath])
-        }
-        try reader.integer(
-            "generation.top_k", in: SamplingParameters.topKRange, &generation.sampling.topK)
-        try reader.integer(
-            "generation.penalty_window", in: SamplingParameters.penaltyWindowRange,
-            &generation.sampling.penaltyWindow)
-    }
-
-    private mutating func readService(_ reader: inout ProfileReader) throws(ConfigurationError) {
-        try reader.text("service.socket", &service.socketPath)
-        try reader.mode("service.socket_mode", &service.socketMode)
-        try reader.integer("service.queue_max", in: 1...100_000, &service.queueMax)
-        try reader.text("service.models_directory", &service.modelsDirectory)
-        try reader.modelName("service.default_model", &service.defaultModel)
-        try reader.integer("service.drain_seconds", in: 0...3600, &service.drainSeconds)
-        try reader.choice("service.log_level", &service.logLevel)
+        self = try reader.profile()
     }
 }

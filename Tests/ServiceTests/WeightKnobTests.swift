@@ -1,9 +1,8 @@
-// Knobs of weights and of the KV cache: what profiles may say, what models are then opened
-// with, and that the shipped profile knows every key that is read.
+// Knobs of weights and of the KV cache: what profiles may say, and what models are then opened
+// with.
 
 import FlashStorage
 import Knobs
-import LinuxSystem
 import Models
 import Testing
 
@@ -59,28 +58,5 @@ import Testing
         } throws: {
             ($0 as? ConfigurationError)?.line == 2
         }
-    }
-
-    /// Keys as the reader's source names them.
-    @Test func theGenericProfileKnowsEveryKey() throws {
-        let root = FileSystem.parent(of: FileSystem.parent(of: FileSystem.parent(of: #filePath)))
-        let generic = try #require(TextFile.read("\(root)/profiles/generic.toml"))
-        var (known, table): (Set<String>, Substring) = ([], "")
-        for line in generic.split(separator: "\n") where !line.hasPrefix("#") {
-            if line.hasPrefix("[") {
-                table = line.dropFirst().prefix { $0 != "]" }
-            } else {
-                known.insert("\(table).\(line.prefix { $0 != " " })")
-            }
-        }
-        let tables = Set(known.map { $0.prefix { $0 != "." } })
-        let source = try #require(TextFile.read("\(root)/Sources/Knobs/Profile.swift"))
-        let words = source.split(separator: "\"", omittingEmptySubsequences: false)
-        let read = words.filter { word in
-            tables.contains(word.prefix { $0 != "." }) && word.contains(".")
-                && !word.contains { " \\(".contains($0) }
-        }
-        #expect(read.count > 20)
-        for key in read { #expect(known.contains(String(key)), "\(key)") }
     }
 }

@@ -1,0 +1,132 @@
+// Knobs of what the engine may take: memory, the drive, which weights are read, processors.
+
+internal import Memory
+
+extension KnobTable {
+    static let memory = [
+        Knob(
+            "memory.budget", \.memory.budgetBytes,
+            Form.size(UInt64(MemoryBudget.bytesMin)...(1 << 50)).orAuto, unit: "bytes",
+            effect: """
+                Memory for everything: weights, caches, buffers, the process itself.
+                "auto" is what the cgroup's limits (memory.max, memory.high) and the machine leave.
+                The command line's --memory wins over it.
+                """
+        ).option("memory", as: Form.size.given, of: \.memory.budgetBytes)
+    ]
+
+    static let flash = [
+        Knob(
+            "flash.queue_depth", \.flash.queueDepth, Form.integer(1...1024).orAuto, unit: "reads",
+            effect: """
+                Reads in flight at once.
+                "auto" is as the drive was measured. The daemon measures a drive when it first
+                loads a model from it, in less than three seconds; `sluice tune` does at any time.
+                """),
+        Knob(
+            "flash.read_bytes_max", \.flash.readBytesMax,
+            Form.size(4096...(64 << 20), multipleOf: 4096).orAuto, unit: "bytes",
+            effect: """
+                Longest single read.
+                Larger ones cost less work for each byte, smaller ones leave more for others in
+                between. "auto" is as the drive was measured.
+                """),
+        Knob(
+            "flash.gap_bytes_max", \.flash.gapBytesMax, Form.size(0...(1 << 20)).orAuto,
+            unit: "bytes",
+            effect: """
+                Bytes that nobody needs, between two small reads, that are read too rather than \
+                split the read.
+                "auto" is as the drive was measured.
+                """),
+        Knob(
+            "flash.read_bytes_min", \.flash.readBytesMin,
+            Form.size(of: [512, 1024, 2048, 4096]).orAuto, unit: "bytes",
+            effect: """
+                Shortest read, of a single neuron.
+                "auto" is the drive's own blocks. Drives that read larger blocks inside do not gain
+                by less.
+                """),
+        Knob(
+            "flash.reader", \.flash.reader, Form.choice(Profile.Flash.Reader.self),
+            effect: """
+                How to read.
+                "pread" reads with threads, for kernels that refuse io_uring; "auto" is io_uring
+                where the kernel allows it.
+                """),
+        Knob(
+            "flash.read_seconds_max", \.flash.readSecondsMax, Form.integer(1...3600),
+            unit: "seconds",
+            effect: """
+                How long a request waits for a drive that brings nothing, before it fails.
+                The watchdog never counts such a wait against the daemon.
+                """
+        ).option("read-seconds-max"),
+        Knob(
+            "flash.prefetch_max", \.flash.prefetchesMax, Form.integer(0...64), unit: "reads",
+            effect: """
+                Expert reads under way beyond which none is made ahead of demand; 0 makes none.
+                Whether it helps depends on the model and the drive: measure with `sluice bench
+                --prefetch-max`.
+                """
+        ).option("prefetch-max", "prefetch"),
+        Knob(
+            "flash.verify", \.flash.verify, Form.choice(VerificationPolicy.self),
+            effect: "Compare weights with their checksums on the first read, or always."
+        ).option("verify")
+    ]
+
+    static let weights = [
+        Knob(
+            "weights.sparse", \.weights.sparse, Form.choice(Profile.Weights.Sparse.self),
+            effect: """
+                Neurons of an activation-sparse model to read: all, those that fire, or those \
+                predicted.
+                Models whose feed-forward neurons are bundled can be read neuron by neuron. "auto":
+                whichever is expected to take least time on this drive, of what quality_loss_max
+                allows; "off": all of them; "exact": those that fire, for the same output;
+                "predicted" (lossy): those that a calibration's predictors name. `sluice show`
+                prints what each would take, and /v1/models what was chosen and why.
+                """
+        ).option("sparse"),
+        Knob(
+            "weights.quality_loss_max", \.weights.qualityLossMax, Form.number(0...1),
+            unit: "share",
+            effect: """
+                By what share perplexity may be higher, as calibration states it, where sparse is \
+                auto; 0 is not at all.
+                0.005 allows predicted neurons where `sluice calibrate` measured that they cost at
+                most half a percent.
+                """
+        ).option("quality-loss-max"),
+        Knob(
+            "weights.activation_sparsity", \.weights.activationSparsity, Form.share.orOff,
+            unit: "share",
+            effect: """
+                The share of neurons that count as silent, each layer's weakest (lossy), such as \
+                0.5.
+                Of a model that was calibrated: `sluice calibrate` finds out which they are.
+                """
+        ).option("activation-sparsity")
+    ]
+
+    static let keyValues = [
+        Knob(
+            "kv.bits", \.keyValues.bits, Form.integer(of: [32, 16]), unit: "bits",
+            effect: """
+                Bits of a number in the KV cache: 32 is exact, 16 saves memory.
+                16 takes half the memory and rounds.
+                """
+        ).option("kv-bits")
+    ]
+
+    static let compute = [
+        Knob(
+            "compute.threads", \.compute.threads, Form.integer(1...1024).orAuto, unit: "threads",
+            effect: """
+                Threads that compute.
+                "auto" is one on each processor that the process may use.
+                """
+        ).option("threads")
+    ]
+}
