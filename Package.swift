@@ -220,7 +220,7 @@ let package = Package(
             ]),
         // The built programs as users run them, and the source tree's own rules.
         .target(name: "CRefusal", path: "Tests/CRefusal"),
-        tests("Command", ["CRefusal", "LinuxSystem", "ModelFormat"]),
+        tests("Command", ["CRefusal", "Knobs", "LinuxSystem", "ModelFormat"]),
         tests("Tidy", [])
     ]
 )

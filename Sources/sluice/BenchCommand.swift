@@ -56,7 +56,7 @@ struct BenchCommand: ParsableCommand {
         guard (1...1000).contains(runs) else {
             throw ValidationError("--runs is between 1 and 1000")
         }
-        if ladder.ladder, model.engine.resident || model.engine.sparse ?? .auto != .auto || warm {
+        if ladder.ladder, model.engine.resident || model.engine.choosesNeurons || warm {
             throw ValidationError(
                 "--ladder does not go with --resident, --sparse and --warm: it sets them itself")
         }

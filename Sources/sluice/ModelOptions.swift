@@ -61,156 +61,56 @@ extension LibraryOptions {
     }
 }
 
-extension VerificationPolicy: ExpressibleByArgument {}
-extension Profile.Weights.Sparse: ExpressibleByArgument {}
-
-/// A share of neurons, or `off`.
-struct ActivationSparsity {
-    /// Nil is off.
-    let share: Float?
-
-    init(argument: String) throws {
-        share = Float(argument)
-        guard argument == "off" || share.map({ $0 > 0 && $0 < 1 }) == true else {
-            throw ValidationError("a number between 0 and 1, neither of them, or off")
-        }
-    }
-}
-
-extension SpeculationPolicy: ExpressibleByArgument {
-    public init?(argument: String) { self.init(argument) }
-}
-
-/// How a model runs in this process.
+/// How a model runs in this process: knobs, as a profile says them, and what only a command may.
 struct EngineArguments: ParsableArguments {
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp("Memory for everything, such as 1536M or 1.5G.", valueName: "size"))
-    var memory: String?
-
-    @Option(parsing: .unconditional, help: ArgumentHelp("Threads that compute.", valueName: "n"))
-    var threads: Int?
-
-    @Option(
-        name: [.customLong("context"), .customLong("context-tokens")],
-        parsing: .unconditional, help: ArgumentHelp("Positions of the KV cache.", valueName: "n"))
-    var context: Int?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Bits of a number in the KV cache: 32 is exact, 16 saves memory.", valueName: "32|16"))
-    var kvBits: Int?
-
+    @Option(knob: "memory.budget") var memory: KnobArgument?
+    @Option(knob: "compute.threads") var threads: KnobArgument?
+    @Option(knob: "generation.context_tokens") var context: KnobArgument?
+    @Option(knob: "kv.bits") var kvBits: KnobArgument?
     @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
     var profile: String?
-
-    @Option(
-        name: [.customLong("prefetch-max"), .customLong("prefetch")],
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Expert reads under way beyond which none is made ahead of demand; 0 makes none.",
-            valueName: "n"))
-    var prefetch: Int?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Seconds to wait for a drive that brings nothing.", valueName: "n"))
-    var readSecondsMax: Int?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Guess tokens and verify them in one pass: auto, off, or at most n everywhere.",
-            valueName: "auto|off|n"))
-    var speculate: SpeculationPolicy?
-
-    @Option(
-        help: ArgumentHelp(
-            "Neurons of an activation-sparse model to read: all, those that fire, or those "
-                + "predicted (lossy). auto: what is expected to take least time, of what "
-                + "--quality-loss-max allows.",
-            valueName: "auto|off|exact|predicted"))
-    var sparse: Profile.Weights.Sparse?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "By what share perplexity may be higher, as calibration states it, where --sparse is "
-                + "auto; 0 is not at all.",
-            valueName: "share"))
-    var qualityLossMax: Float?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "The share of neurons that count as silent, each layer's weakest (lossy), such as "
-                + "0.5; sluice calibrate finds out which.",
-            valueName: "off|share"),
-        transform: ActivationSparsity.init(argument:))
-    var activationSparsity: ActivationSparsity?
-
-    @Option(help: "Compare weights with their checksums on the first read, or always.")
-    var verify: VerificationPolicy?
+    @Option(knob: "flash.prefetch_max") var prefetchMax: KnobArgument?
+    @Option(knob: "flash.read_seconds_max") var readSecondsMax: KnobArgument?
+    @Option(knob: "generation.speculate") var speculate: KnobArgument?
+    @Option(knob: "weights.sparse") var sparse: KnobArgument?
+    @Option(knob: "weights.quality_loss_max") var qualityLossMax: KnobArgument?
+    @Option(knob: "weights.activation_sparsity") var activationSparsity: KnobArgument?
+    @Option(knob: "flash.verify") var verify: KnobArgument?
 
     @Flag(help: "Everything in memory, without a limit.")
     var resident = false
 
+    /// The knobs that were given.
+    private var given: [KnobArgument] {
+        [
+            memory, threads, context, kvBits, prefetchMax, readSecondsMax, speculate, sparse,
+            qualityLossMax, activationSparsity, verify
+        ].compactMap { $0 }
+    }
+
     func validate() throws {
-        if let memory, ByteSize.parse(memory) == nil {
-            throw ValidationError("--memory is a size such as 1536M or 1.5G, not '\(memory)'")
-        }
-        if let threads, !(1...1024).contains(threads) {
-            throw ValidationError("--threads is between 1 and 1024")
-        }
-        if let prefetch, !(0...64).contains(prefetch) {
-            throw ValidationError("--prefetch-max is between 0 and 64")
-        }
-        if let readSecondsMax, !(1...3600).contains(readSecondsMax) {
-            throw ValidationError("--read-seconds-max is between 1 and 3600")
-        }
-        if let context, !(1...1 << 22).contains(context) {
-            throw ValidationError("--context is between 1 and 4194304")
-        }
-        if let qualityLossMax, !(0...1).contains(qualityLossMax) {
-            throw ValidationError("--quality-loss-max is between 0 and 1")
-        }
-        guard [nil, 32, 16].contains(kvBits) else {
-            throw ValidationError("--kv-bits is 32 or 16")
-        }
+        var profile = Profile()
+        for argument in given { try argument.apply(to: &profile) }
         if resident && memory != nil {
             throw ValidationError("--resident has no limit: it does not go with --memory")
         }
     }
 
     /// Whether any of these was given.
-    var isGiven: Bool {
-        memory != nil || threads != nil || context != nil || kvBits != nil || profile != nil
-            || resident || prefetch != nil || speculate != nil || sparse != nil || verify != nil
-            || activationSparsity != nil || qualityLossMax != nil || readSecondsMax != nil
-    }
+    var isGiven: Bool { !given.isEmpty || profile != nil || resident }
+
+    /// Whether `--sparse` chooses among the ways to read neurons.
+    var choosesNeurons: Bool { sparse.map { $0.text != "auto" } ?? false }
 
     func options() throws -> ModelOptions {
-        let profile =
+        var profile =
             try profile.map {
                 try Profile(path: $0, onNotice: { Terminal.complain($0) })
             } ?? Profile()
+        for argument in given { try argument.apply(to: &profile) }
         var options = ModelOptions(profile)
-        if let memory { options.memoryBytesMax = ByteSize.parse(memory).map(Int.init(clamping:)) }
-        if let threads { options.threads = threads }
-        options.contextTokens = context
+        if context != nil { options.contextTokens = profile.generation.contextTokens }
         options.isResident = resident
-        if let prefetch { options.flash.prefetchesMax = prefetch }
-        if let readSecondsMax {
-            options.flash.stallNanosecondsMax = UInt64(readSecondsMax) * 1_000_000_000
-        }
-        if let sparse { options.sparse = sparse.mode }
-        if let activationSparsity { options.activationSparsity = activationSparsity.share }
-        if let qualityLossMax { options.qualityLossMax = Double(qualityLossMax) }
-        if let speculate { options.speculation = speculate }
-        if let verify { options.verification = verify }
-        if let kvBits { options.keyValueBits = kvBits }
         options.onNotice = { Terminal.complain($0) }
         options.flash.tuner = DriveTuner(
             file: MeasurementsFile(path: Places().measurements), fixed: profile.flash,

@@ -4,6 +4,7 @@ internal import ArgumentParser
 internal import Client
 internal import GenerationAPI
 internal import Glibc
+internal import Knobs
 internal import Library
 internal import LinuxSystem
 internal import Models
@@ -40,23 +41,10 @@ struct RunCommand: ParsableCommand {
     @Option(help: ArgumentHelp("End before this text; may be repeated.", valueName: "text"))
     var stop: [String] = []
 
-    @Option(parsing: .unconditional, help: "0 always takes the likeliest token.")
-    var temperature: Float?
-
-    @Option(
-        name: .customLong("top-k"), parsing: .unconditional,
-        help: "Keep this many likeliest tokens.")
-    var topK: Int?
-
-    @Option(
-        name: .customLong("top-p"), parsing: .unconditional,
-        help: "Keep tokens up to this summed probability.")
-    var topP: Float?
-
-    @Option(
-        name: .customLong("min-p"), parsing: .unconditional,
-        help: "Keep tokens this fraction as likely as the likeliest.")
-    var minP: Float?
+    @Option(knob: "generation.temperature") var temperature: KnobArgument?
+    @Option(knob: "generation.top_k") var topK: KnobArgument?
+    @Option(knob: "generation.top_p") var topP: KnobArgument?
+    @Option(knob: "generation.min_p") var minP: KnobArgument?
 
     @Option(parsing: .unconditional, help: "The same seed gives the same answer.")
     var seed: UInt64?
@@ -77,6 +65,7 @@ struct RunCommand: ParsableCommand {
     private static let inputBytesMax = 4 << 20
 
     func validate() throws {
+        _ = try sampling()
         if let maxTokens, maxTokens < 1 { throw ValidationError("--max-tokens is at least 1") }
         if !local && (engine.isGiven || library.library != nil) {
             throw ValidationError("options about running the model go with --local")
@@ -88,6 +77,8 @@ struct RunCommand: ParsableCommand {
 
     func run() throws {
         let interrupts = Interrupts.shared
+        let sampling = try sampling()
+        let options = options(sampling)
         guard local else {
             let service = try daemon.connect(sampling: sampling)
             // Rather now than after a prompt was typed.
@@ -131,17 +122,23 @@ struct RunCommand: ParsableCommand {
         try session.answer(prompt)
     }
 
-    var sampling: SamplingOverrides {
+    /// What a request says of sampling; the rest is the service's.
+    private func sampling() throws -> SamplingOverrides {
+        var profile = Profile()
+        for argument in [temperature, topK, topP, minP].compactMap({ $0 }) {
+            try argument.apply(to: &profile)
+        }
+        let said = profile.generation.sampling
         var sampling = SamplingOverrides()
-        sampling.temperature = temperature
-        sampling.topK = topK
-        sampling.topP = topP
-        sampling.minP = minP
+        if temperature != nil { sampling.temperature = said.temperature }
+        if topK != nil { sampling.topK = said.topK }
+        if topP != nil { sampling.topP = said.topP }
+        if minP != nil { sampling.minP = said.minP }
         sampling.seed = seed
         return sampling
     }
 
-    var options: SessionOptions {
+    private func options(_ sampling: SamplingOverrides) -> SessionOptions {
         var options = SessionOptions(model: model)
         options.system = system
         options.sampling = sampling

@@ -18,13 +18,17 @@ struct DaemonArguments: Equatable {
     var library: String?
     var isCheck = false
 
+    private static let memoryKnob = KnobTable.knob("memory.budget")
     private static let values = [
         Option(name: "--profile", value: "file", help: "Profile to read."),
         Option(
-            name: "--memory", value: "size", help: "Memory budget, such as 1536M or 1.5G.",
+            name: "--memory", value: memoryKnob.placeholder, help: memoryKnob.help,
             takesAnything: true),
-        Option(name: "--socket", value: "path", help: "Socket to listen on."),
-        Option(name: "--library", value: "dir", help: "Directory of packed models.")
+        Option(
+            name: "--socket", value: "path", help: KnobTable.knob("service.socket").summary),
+        Option(
+            name: "--library", value: "dir",
+            help: KnobTable.knob("service.models_directory").summary)
     ]
     private static let flags = [
         Option(name: "--check", help: "Read the profile, say what is wrong with it, and end."),
@@ -111,8 +115,13 @@ struct DaemonArguments: Equatable {
         case "--socket": socket = value
         case "--library": library = value
         default:
-            guard let bytes = ByteSize.parse(value) else { throw .notASize(option, value) }
-            memory = bytes
+            var profile = Profile()
+            do throws(KnobError) {
+                try Self.memoryKnob.set(option: value, in: &profile)
+            } catch {
+                throw .refused(option, error)
+            }
+            memory = profile.memory.budgetBytes
         }
     }
 
@@ -170,10 +179,8 @@ struct ArgumentError: Error, CustomStringConvertible {
         ArgumentError(problem: "Missing value for '\(option.usage)'", option: option)
     }
 
-    static func notASize(_ option: Option, _ value: String) -> ArgumentError {
-        ArgumentError(
-            problem: "The value '\(value)' is invalid for '\(option.usage)': '\(value)' is not a "
-                + "size such as 1536M or 1.5G", option: option)
+    static func refused(_ option: Option, _ error: KnobError) -> ArgumentError {
+        ArgumentError(problem: "\(error)", option: option)
     }
 
     static func needlessValue(_ name: String, _ value: String) -> ArgumentError {

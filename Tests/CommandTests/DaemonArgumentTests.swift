@@ -31,27 +31,28 @@ import Testing
 
     @Test(
         arguments: [
-            (["--socket"], "Missing value for '--socket <path>'", "Socket to listen on."),
+            (["--socket"], "Missing value for '--socket <path>'", "Socket to listen on when"),
             (["--profile", "--check"], "Missing value for '--profile <file>'", "Profile to read."),
-            (["--library="], "Missing value for '--library <dir>'", "Directory of packed models."),
-            (
-                ["--memory", "x"],
-                "The value 'x' is invalid for '--memory <size>': 'x' is not a size such as 1536M "
-                    + "or 1.5G", "Memory budget, such as 1536M or 1.5G."
-            ),
-            (
-                ["--memory", "-5"],
-                "The value '-5' is invalid for '--memory <size>': '-5' is not a size such as "
-                    + "1536M or 1.5G", "Memory budget, such as 1536M or 1.5G."
-            )
+            (["--library="], "Missing value for '--library <dir>'", "Directory of packed models")
         ])
     func wrongValuesAreRefused(_ words: [String], _ problem: String, _ help: String) throws {
         let ending = try Program.sluiced.run(words, in: try Scratch())
         let option = try #require(problem.split(separator: "'").first { $0.hasPrefix("--") })
         #expect(ending.status == 64 && ending.output.isEmpty)
-        #expect(
-            ending.errors == "Error: \(problem)\nHelp:  \(option)  \(help)\n" + Self.usage,
-            "\(ending.errors)")
+        let beginning = "Error: \(problem)\nHelp:  \(option)  \(help)"
+        #expect(ending.errors.hasPrefix(beginning), "\(ending.errors)")
+        #expect(ending.errors.hasSuffix("\n" + Self.usage), "\(ending.errors)")
+    }
+
+    @Test(arguments: ["x", "-5"]) func sizesThatAreNoneAreRefused(_ size: String) throws {
+        let ending = try Program.sluiced.run(["--memory", size], in: try Scratch())
+        let beginning = """
+            Error: --memory is a size such as 1536M or 1.5G, not '\(size)'
+            Help:  --memory <size>  Memory for everything
+            """
+        #expect(ending.status == 64 && ending.output.isEmpty)
+        #expect(ending.errors.hasPrefix(beginning), "\(ending.errors)")
+        #expect(ending.errors.hasSuffix("\n" + Self.usage), "\(ending.errors)")
     }
 
     @Test(arguments: [["--help"], ["-h"], ["--bogus", "--help"], ["--version", "-h"]])
@@ -60,7 +61,7 @@ import Testing
         #expect(ending.status == 0 && ending.errors.isEmpty)
         #expect(ending.output.hasPrefix("OVERVIEW: Serves language models over a Unix socket"))
         for line in [
-            "  --memory <size>         Memory budget, such as 1536M or 1.5G.\n",
+            "  --memory <size>         Memory for everything",
             "  -h, --help              Show help information.\n"
         ] { #expect(ending.output.contains(line), "\(ending.output)") }
     }

@@ -2,53 +2,37 @@
 // that reads the profile says what became of it.
 
 import Glibc
+import Knobs
 import LinuxSystem
 import TestSupport
 import Testing
 
 @Suite struct KnobTests {
-    /// Options of commands that run a model, and the keys of profiles that say the same.
-    private static let keys = [
-        "memory": "memory.budget", "threads": "compute.threads",
-        "context": "generation.context_tokens", "context-tokens": "generation.context_tokens",
-        "kv-bits": "kv.bits", "prefetch-max": "flash.prefetch_max",
-        "prefetch": "flash.prefetch_max", "speculate": "generation.speculate",
-        "sparse": "weights.sparse", "activation-sparsity": "weights.activation_sparsity",
-        "quality-loss-max": "weights.quality_loss_max", "verify": "flash.verify",
-        "read-seconds-max": "flash.read_seconds_max",
-        "library": "service.models_directory"
-    ]
-    /// What no profile says: which profile, what a command is to do, and to have no limit.
-    private static let others = [
-        "profile", "resident", "check", "service", "version", "help"
-    ]
-
-    /// `table.key` of each line that sets something.
-    private static func keysOfGenericProfile() throws -> Set<String> {
-        let text = try #require(TextFile.read("\(Repository.folder)/profiles/generic.toml"))
-        var (keys, table): (Set<String>, Substring) = ([], "")
-        for line in text.split(separator: "\n") where !line.hasPrefix("#") {
-            if line.hasPrefix("[") {
-                table = line.dropFirst().prefix { $0 != "]" }
-            } else {
-                keys.insert("\(table).\(line.prefix { $0 != " " })")
-            }
+    /// The options that a command's help lists: lines begin with their names, two columns in.
+    private static func options(of command: String) throws -> Set<String> {
+        let help = try Program.sluice.run([command, "--help"], in: try Scratch()).output
+        let lines = help.split(separator: "\n").filter { $0.hasPrefix("  -") }
+        let names = lines.flatMap { line in
+            line.split { " ,".contains($0) }.prefix { $0.hasPrefix("-") }
         }
-        return keys
+        return Set(names.filter { $0.hasPrefix("--") }.map { String($0.dropFirst(2)) })
     }
 
-    @Test func optionsAreKeysOfProfiles() throws {
-        let scratch = try Scratch()
-        let known = try Self.keysOfGenericProfile()
-        let help = try Program.sluice.run(["show", "--help"], in: scratch).output
-        let options = help.split { " ,\n".contains($0) }.filter { $0.hasPrefix("--") }
-            .map { String($0.dropFirst(2)) }
-        #expect(options.count > 10, "\(help)")
-        for option in options where !Self.others.contains(option) {
-            let key = try #require(Self.keys[option], "--\(option) has no key")
-            #expect(known.contains(key), "\(key)")
+    /// Of commands that run a model in their own process, every option is a knob, and so a profile
+    /// and the service can be told the same, or the documentation says why not.
+    @Test func everyOptionIsAKnobOrSaysWhyNot() throws {
+        let knobs = Set(KnobTable.all.flatMap(\.optionNames))
+        let others = Set(KnobTable.commandOptions.map(\.name))
+        #expect(knobs.isDisjoint(with: others))
+        var all: Set<String> = []
+        for command in ["show", "eval", "bench", "run", "calibrate"] {
+            let options = try Self.options(of: command)
+            #expect(options.isSuperset(of: ["sparse", "verify", "kv-bits", "prefetch"]))
+            #expect(options.subtracting(knobs).subtracting(others) == [], "\(command)")
+            all.formUnion(options)
         }
-        #expect(Set(options).isSuperset(of: ["sparse", "verify", "kv-bits", "prefetch-max"]))
+        #expect(knobs.subtracting(all) == [])
+        #expect(others.subtracting(all) == [])
     }
 
     @Test func profilesOfCommandsAndOptionsSayTheSame() throws {
@@ -128,5 +112,4 @@ import Testing
         let ending = daemon.wait()
         #expect(ending.status == 0)
         #expect(ending.errors.contains("context 320 tokens (as asked), KV 16 bits"))
-    }
-}
+    }}

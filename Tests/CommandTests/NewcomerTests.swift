@@ -26,7 +26,7 @@ import Testing
         (["eval", "MODEL", "--tokens", "1", "--threads", "0"], 64, "--threads"),
         (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "0"], 64, "between 0 and 1"),
         (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "1"], 64, "between 0 and 1"),
-        (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "x"], 64, "invalid"),
+        (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "x"], 64, "not 'x'"),
         (["run", "MODEL", "hello", "--activation-sparsity", "0.5"], 64, "go with --local"),
         (["eval", "MODEL", "--tokens", "1", "--context", "4194304"], 64, "4194304 are asked"),
         (["show", "MODEL", "--context", "4194304"], 64, "the model's context is"),

@@ -96,7 +96,7 @@ import Testing
         (["--check", "--profile", "BROKEN"], 78, "broken.toml:2: unknown key 'memory.budgte'; did"),
         (["--profile", "BROKEN"], 78, "did you mean 'memory.budget'?"),
         (["--check", "--profile", "EMPTY"], 0, "sets nothing"),
-        (["--memory", "-5"], 64, "'-5' is not a size"),
+        (["--memory", "-5"], 64, "is a size such as 1536M or 1.5G, not '-5'"),
         (["--check", "--socket", "tcp://1"], 78, "'tcp://1' is an address"),
         (["--socket", "unix:///tmp/s"], 78, "and takes its path"),
         (["--socket", "/nowhere/sluice/s"], 78, "no directory /nowhere/sluice; make it")
