@@ -5,7 +5,7 @@ package import ModelFormat
 
 /// Checks extents as they arrive.
 package struct ExtentVerifier {
-    private let policy: VerificationPolicy
+    package let policy: VerificationPolicy
     private let file: String
     private var isVerified: [Bool]
 

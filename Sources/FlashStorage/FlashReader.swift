@@ -121,16 +121,20 @@ package final class FlashReader {
     private var activeCount = 0
     private var busySince: UInt64 = 0
     package var kind: String { queue.kind }
+    /// Reads in flight at most.
+    package var queueDepth: Int { queue.depth }
 
     private let queue: any ReadQueue
     private let fileName: String
-    private let pieceBytesMax: Int
+    /// Larger reads are split into pieces of this many bytes.
+    package let pieceBytesMax: Int
     /// What reads begin and end at multiples of.
     package let blockBytes: Int
     /// The file when it is read through the page cache, whose pages are dropped as soon as they
     /// were copied: a memory limit counts them.
     private let cachedFile: FileDescriptor?
-    private let stallNanosecondsMax: UInt64
+    /// How long a caller waits for any read to end.
+    package let stallNanosecondsMax: UInt64
     /// A wait is no longer than this before it is told of.
     private static let sliceNanoseconds: UInt64 = 250_000_000
     private let progress: ProgressCounter?

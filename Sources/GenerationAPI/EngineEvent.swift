@@ -37,6 +37,8 @@ package struct LoadReport: Sendable, Equatable {
     package var contextTokens: Int
     /// How weights are read, in the order of their kinds.
     package var reading: [Field]
+    /// What became of knobs: names of profiles' keys, and what holds of them.
+    package var settings: [Field] = []
 
     package init(
         model: String, architecture: String, fileBytes: UInt64, seconds: Double, budgetBytes: Int,

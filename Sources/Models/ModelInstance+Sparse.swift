@@ -19,6 +19,9 @@ package struct SparseDecision: Sendable {
     /// Whether nobody asked for predicted neurons by name, and they were chosen.
     var isChosenLossy = false
 
+    /// By what share perplexity may be higher for what is chosen.
+    var qualityLossMax = 0.0
+
     /// Whether what was asked for cannot be had.
     var isRefusal = false
 
@@ -39,6 +42,7 @@ extension SparseDecision {
     init(_ parsed: ParsedModel, path: String, _ options: ModelOptions) {
         let manifest = parsed.model.manifest
         self.init(options: nil, predictors: nil, reason: "")
+        qualityLossMax = options.qualityLossMax
         if let sparsity = options.activationSparsity { loadThresholds(path, manifest, sparsity) }
         guard let layers = manifest.neurons else {
             isRefusal = options.sparse == .exact || options.sparse == .predicted
@@ -142,7 +146,7 @@ extension SparseDecision {
             return
         }
         let known = Self.calibration(path, parsed.model.manifest)
-        let lossy = LossAllowance(known, lossMax: options.qualityLossMax)
+        let lossy = LossAllowance(known, lossMax: qualityLossMax)
         let speeds = Self.speeds(options, path)
         let best = ways.filter { $0.mode != .predicted || lossy.isAllowed }.dropFirst()
             .reduce(whole) { speeds.prefers($1, to: $0) ? $1 : $0 }

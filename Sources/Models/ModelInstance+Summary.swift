@@ -4,6 +4,7 @@ internal import Compute
 package import GenerationAPI
 internal import Inference
 internal import Knobs
+internal import LinuxSystem
 internal import Memory
 internal import ModelFormat
 internal import Weights
@@ -27,10 +28,24 @@ extension ModelInstance {
 extension ModelInstance {
     /// How this model is used under the name `name`, whose opening took so long.
     package func report(name: String, seconds: Double) -> LoadReport {
-        LoadReport(
+        var report = LoadReport(
             model: name, architecture: manifest.hyperparameters.architecture.rawValue,
             fileBytes: fileBytes, seconds: seconds, budgetBytes: budget.sumBytes,
             limitBytes: budget.limitBytes, contextTokens: contextTokens, reading: reading)
+        report.settings = settings
+        return report
+    }
+
+    /// What became of knobs that memory, the model and the drive have a say in.
+    private var settings: [LoadReport.Field] {
+        let own = [
+            ("threads", "\(transformer.team.memberCount)"),
+            ("prefill_chunk_tokens", "\(transformer.shape.tokensMax)"),
+            ("speculate", "\(speculationRoom.draftsMax)"),
+            ("kv_bits", "\(cache.layout.element.byteCount * 8)"),
+            ("quality_loss_max", "\(sparse.qualityLossMax)")
+        ]
+        return (own + store.settings).map { LoadReport.Field($0.0, $0.1) }
     }
 
     /// Which weights stay in memory, and which are read for each pass.

@@ -23,7 +23,10 @@ package final class EngineLog: Sendable {
     package func receive(_ event: EngineEvent) {
         switch event {
         case .loading(let model): log.log(.info, "loading", ["model": model])
-        case .loaded(let report): log.log(.info, "loaded", fields: Self.fields(report))
+        case .loaded(let report):
+            log.log(.info, "loaded", fields: Self.fields(report))
+            let settings = report.settings.map { ($0.name, $0.value) }
+            log.log(.info, "set", fields: [("model", report.model)] + settings)
         case .loadFailed(let model, let problem):
             log.log(.error, "not loaded", ["model": model, "problem": "\(problem)"])
         case .unloaded(let model, let orders):

@@ -112,4 +112,47 @@ import Testing
         let ending = daemon.wait()
         #expect(ending.status == 0)
         #expect(ending.errors.contains("context 320 tokens (as asked), KV 16 bits"))
-    }}
+    }
+    /// Every knob of a running model reaches what runs: the log's line is read from there.
+    @Test func theEngineIsSetAsTheProfileSays() throws {
+        let profile = """
+            [memory]
+            budget = "30M"
+            [flash]
+            queue_depth = 5
+            read_bytes_max = "64K"
+            gap_bytes_max = "8K"
+            read_bytes_min = "4K"
+            reader = "pread"
+            read_seconds_max = 9
+            prefetch_max = 3
+            verify = "always"
+            [weights]
+            quality_loss_max = 0.25
+            activation_sparsity = 0.5
+            [kv]
+            bits = 16
+            [compute]
+            threads = 1
+            [generation]
+            prefill_chunk_tokens = 17
+            speculate = 3
+            """
+        let daemon = try Daemon(profile: profile, options: [])
+        let answer = try daemon.post(
+            "{\"model\":\"shell\",\"prompt\":\"a\",\"max_tokens\":1}", to: "/v1/completions")
+        #expect(answer.hasSuffix("\n200"), "\(answer)")
+        let lines = daemon.log.split(separator: "\n")
+        let line = try #require(lines.first { $0.contains("set model=shell") }, "\(lines)")
+        let fields = Set(line.split(separator: " "))
+        for field in [
+            "queue_depth=5", "read_bytes_max=65536", "gap_bytes_max=8192", "read_bytes_min=4096",
+            "reader=pread", "read_seconds_max=9", "prefetch_max=3", "verify=always",
+            "quality_loss_max=0.25", "kv_bits=16", "threads=1", "prefill_chunk_tokens=17",
+            "speculate=3"
+        ] { #expect(fields.contains(Substring(field)), "\(field): \(line)") }
+        // This model has no neurons to leave out, and whoever asks for it is told so.
+        #expect(lines.contains { $0.contains("no neuron bundles to leave out") }, "\(lines)")
+        #expect(daemon.stop() == 0)
+    }
+}

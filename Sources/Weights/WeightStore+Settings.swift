@@ -1,0 +1,17 @@
+// How a store reads: what became of knobs that the drive, the file and the kernel have a say in.
+
+internal import FlashStorage
+internal import Knobs
+
+extension WeightStore {
+    /// Names of profiles' keys, and what holds of them now.
+    package var settings: [(name: String, value: String)] {
+        [
+            ("reader", reader.kind), ("queue_depth", "\(reader.queueDepth)"),
+            ("read_bytes_max", "\(reader.pieceBytesMax)"),
+            ("gap_bytes_max", "\(gapBytesMax)"), ("read_bytes_min", "\(reader.blockBytes)"),
+            ("read_seconds_max", "\(reader.stallNanosecondsMax / 1_000_000_000)"),
+            ("prefetch_max", "\(prefetchesMax)"), ("verify", verifier.policy.rawValue)
+        ]
+    }
+}
