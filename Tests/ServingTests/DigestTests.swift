@@ -21,6 +21,14 @@ private struct Digest: Codable, Equatable {
     let greedy: String
     /// Bytes read from flash for the prompt and the continuation.
     let flashBytes: UInt64
+
+    /// The same bits, and as many bytes. Those of experts vary a little: which of them are in
+    /// memory follows from which was computed first, and so from when a drive answers.
+    func isLike(_ other: Digest) -> Bool {
+        let difference = max(flashBytes, other.flashBytes) - min(flashBytes, other.flashBytes)
+        return logits == other.logits && greedy == other.greedy
+            && difference * 32 <= other.flashBytes
+    }
 }
 
 @Suite(.serialized) struct DigestTests {
@@ -58,7 +66,8 @@ private struct Digest: Codable, Equatable {
         if Self.records { recorded[name] = found }
         let expected = try #require(recorded[name], "no digests of \(name) are recorded")
         for (step, (one, other)) in zip(found, expected).enumerated() {
-            #expect(one == other, "\(name), budget \(step) of \(Self.steps.upperBound)")
+            #expect(
+                one.isLike(other), "\(name), budget \(step): \(one), and was \(other)")
         }
         #expect(found.count == expected.count)
     }
@@ -81,7 +90,7 @@ private struct Digest: Codable, Equatable {
         options.threads = 2
         options.contextTokens = 128
         options.sparse = .off
-        // Experts are then in memory in the order in which they were asked for, whatever the drive.
+        // Experts are then read in the order in which they were asked for.
         options.flash.queueDepth = 1
     }
 
