@@ -82,7 +82,7 @@ import Testing
         // The command line has set the budget.
         try reload(
             "[service]\ndefault_model = \"b\"\n[memory]\nbudget = \"1G\"\n[kv]\nbits = 16\n",
-            "needs a restart keys=kv,service.default_model\n")
+            "needs a restart keys=kv.bits,service.default_model\n")
         #expect(daemon.stop() == 0)
     }
 
