@@ -163,7 +163,8 @@ let package = Package(
             ],
             path: "Benchmarks/CacheSimulator", swiftSettings: strict),
         .executableTarget(
-            name: "read-benchmark", dependencies: ["FlashStorage", "LinuxSystem", arguments],
+            name: "read-benchmark",
+            dependencies: ["FlashStorage", "Knobs", "LinuxSystem", arguments],
             path: "Benchmarks/ReadBenchmark", swiftSettings: strict),
 
         .target(

@@ -3,8 +3,9 @@
 // (docs/NEURON-READS.md).
 
 internal import ArgumentParser
-internal import LinuxSystem
 internal import FlashStorage
+internal import Knobs
+internal import LinuxSystem
 
 @main struct ReadBenchmark: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -58,8 +59,8 @@ internal import FlashStorage
         }
     }
 
-    private func chosenReader() throws -> FlashOptions.Reader {
-        guard let known = FlashOptions.Reader(rawValue: reader) else {
+    private func chosenReader() throws -> ReaderChoice {
+        guard let known = ReaderChoice(rawValue: reader) else {
             throw ValidationError("--reader is io_uring, pread or auto")
         }
         return known

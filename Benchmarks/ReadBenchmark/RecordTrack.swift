@@ -1,8 +1,9 @@
 // Keeps a number of reads of records in flight for a while. Reads of whole 4 KiB blocks go through
 // FlashReader as weights do, shorter ones through its queue alone, which is all that knows them.
 
-internal import LinuxSystem
 internal import FlashStorage
+internal import Knobs
+internal import LinuxSystem
 
 struct RecordSpeed {
     let turnsPerSecond: Double
@@ -30,7 +31,7 @@ final class RecordTrack {
     private let partBytes: UInt64
     private var part = 0
 
-    init(path: String, kind: RecordKind, depth: Int, reader: FlashOptions.Reader) throws {
+    init(path: String, kind: RecordKind, depth: Int, reader: ReaderChoice) throws {
         var options = FlashOptions()
         options.queueDepth = depth
         options.reader = reader

@@ -1,18 +1,12 @@
 // Opens a packed file for streaming: finds out whether O_DIRECT really works, and picks io_uring or
 // threads.
 
+package import Knobs
 package import LinuxSystem
 
 /// How a file is read.
 package struct FlashOptions: Sendable {
-    package enum Reader: String, Sendable, CaseIterable {
-        /// io_uring, or threads where the kernel refuses it.
-        case automatic = "auto"
-        case ring = "io_uring"
-        case threads = "pread"
-    }
-
-    package var reader = Reader.automatic
+    package var reader = ReaderChoice.automatic
     /// Flash collects garbage for a second now and then; four are a broken drive.
     package static let stallNanosecondsDefault: UInt64 = 4_000_000_000
 

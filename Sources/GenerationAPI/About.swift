@@ -1,3 +1,3 @@
 // The one door to the engine: orders in, events out, models by name, sampling and its ranges.
 // All that the HTTP interface and the client know of generating.
-// No tensor, no file and no thread may enter.
+// No tensor, no open file and no thread may enter.

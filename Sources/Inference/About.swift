@@ -1,3 +1,3 @@
 // The forward pass: blocks that compute, sampling, drafting, KV pages.
 // One pass for every family; families only describe.
-// No file, no session and no clock may enter.
+// No file and no session may enter.

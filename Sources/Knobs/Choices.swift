@@ -11,6 +11,14 @@ package enum SparseMode: String, Sendable, CaseIterable {
     case predicted
 }
 
+/// What reads files for streaming.
+package enum ReaderChoice: String, Sendable, CaseIterable {
+    /// io_uring, or threads where the kernel refuses it.
+    case automatic = "auto"
+    case ring = "io_uring"
+    case threads = "pread"
+}
+
 /// When extents are compared with their checksums.
 package enum VerificationPolicy: String, Sendable, CaseIterable {
     /// When an extent is read for the first time.

@@ -48,7 +48,7 @@ extension KnobTable {
                 by less.
                 """),
         Knob(
-            "flash.reader", \.flash.reader, Form.choice(Profile.Flash.Reader.self),
+            "flash.reader", \.flash.reader, Form.choice(ReaderChoice.self),
             effect: """
                 How to read.
                 "pread" reads with threads, for kernels that refuse io_uring; "auto" is io_uring

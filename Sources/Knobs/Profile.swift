@@ -13,13 +13,6 @@ package struct Profile: Sendable, Equatable {
     }
 
     package struct Flash: Sendable, Equatable {
-        package enum Reader: String, Sendable, CaseIterable {
-            /// io_uring where the kernel allows it, else pread.
-            case auto
-            case ioUring = "io_uring"
-            case pread
-        }
-
         /// nil is "auto": as the drive was measured.
         package var queueDepth: Int?
         /// nil is "auto": as the drive was measured.
@@ -32,7 +25,7 @@ package struct Profile: Sendable, Equatable {
         package var readBytesMin: UInt64?
         /// Expert bundles under way beyond which none is read ahead of its demand.
         package var prefetchesMax = 0
-        package var reader = Reader.auto
+        package var reader = ReaderChoice.automatic
         /// A request whose reads bring nothing for so long fails.
         package var readSecondsMax = 4
         package var verify = VerificationPolicy.first

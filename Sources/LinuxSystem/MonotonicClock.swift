@@ -7,4 +7,6 @@ package enum MonotonicClock {
         unsafe clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
+
+    package static var microseconds: UInt64 { nanoseconds / 1000 }
 }

@@ -1,4 +1,5 @@
-// The few system calls that a service's life needs: small files, sockets' addresses, the clock.
+// The few system calls that a service's life needs: small files, sockets' addresses, limits, the
+// calendar, the environment.
 
 package import Glibc
 
@@ -93,13 +94,6 @@ package enum SystemCalls {
 
     /// Seconds since 1970.
     package static func now() -> Int64 { Int64(time(nil)) }
-
-    /// CLOCK_MONOTONIC in microseconds.
-    package static func monotonicMicroseconds() -> UInt64 {
-        var now = timespec()
-        unsafe clock_gettime(CLOCK_MONOTONIC, &now)
-        return UInt64(now.tv_sec) * 1_000_000 + UInt64(now.tv_nsec) / 1000
-    }
 
     /// An environment variable that is set and not empty.
     package static func environment(_ name: String) -> String? {

@@ -26,12 +26,7 @@ extension ModelOptions {
         }
         flash.prefetchesMax = profile.flash.prefetchesMax
         flash.stallNanosecondsMax = UInt64(profile.flash.readSecondsMax) * 1_000_000_000
-        flash.reader =
-            switch profile.flash.reader {
-            case .auto: .automatic
-            case .ioUring: .ring
-            case .pread: .threads
-            }
+        flash.reader = profile.flash.reader
     }
 }
 

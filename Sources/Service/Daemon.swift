@@ -221,7 +221,7 @@ package final class Daemon {
             case .terminate:
                 let seconds = UInt64(configuration.profile.service.drainSeconds)
                 state = .draining(
-                    deadline: SystemCalls.monotonicMicroseconds() + seconds * 1_000_000)
+                    deadline: MonotonicClock.microseconds + seconds * 1_000_000)
             case .reload: reload(server, service)
             case .changed:
                 tellStatus(service)
@@ -234,7 +234,7 @@ package final class Daemon {
     /// Nudges cut the wait for the next sign of life short, again and again in a busy service.
     private var isBeatDue: Bool {
         guard let watchdog = manager.watchdogMicroseconds else { return false }
-        return SystemCalls.monotonicMicroseconds() - beatAt >= watchdog / 4
+        return MonotonicClock.microseconds - beatAt >= watchdog / 4
     }
 
     /// One sign of life: the event loop answers, and the service is idle or got something done.
@@ -242,7 +242,7 @@ package final class Daemon {
         guard manager.isPresent else { return }
         _ = try server.activeCount()
         tellStatus(service)
-        beatAt = SystemCalls.monotonicMicroseconds()
+        beatAt = MonotonicClock.microseconds
         if isProgressing(service) { manager.alive() }
     }
 
@@ -250,7 +250,7 @@ package final class Daemon {
     private func isProgressing(_ service: any GenerationService) -> Bool {
         guard let limit = watch?.microsecondsMax else { return false }
         guard let progress = (service as? any StoppableService)?.progress else { return true }
-        let now = SystemCalls.monotonicMicroseconds()
+        let now = MonotonicClock.microseconds
         let isAlive = watch?.isAlive(progress, atMicroseconds: now) ?? true
         if !isAlive && !isStuck {
             log.log(
@@ -265,7 +265,7 @@ package final class Daemon {
         guard manager.isPresent else { return }
         let status = currentStatus(service)
         guard status.text != reported.text else { return }
-        let now = SystemCalls.monotonicMicroseconds()
+        let now = MonotonicClock.microseconds
         let isLate = now - reportedAt >= UInt64(Self.statusSeconds * 1_000_000)
         guard status.doing != reported.doing || isLate else {
             reported.isDue = true
@@ -329,10 +329,10 @@ package final class Daemon {
             "Finishing running answers", seconds: configuration.profile.service.drainSeconds)
         log.log(.info, "stopping", ["active": "\(try server.activeCount())"])
         try server.beginDrain()
-        var aliveAt = SystemCalls.monotonicMicroseconds()
-        while try server.activeCount() > 0, SystemCalls.monotonicMicroseconds() < deadline {
+        var aliveAt = MonotonicClock.microseconds
+        while try server.activeCount() > 0, MonotonicClock.microseconds < deadline {
             if signals.next(within: 0.02) == .terminate { break }
-            let now = SystemCalls.monotonicMicroseconds()
+            let now = MonotonicClock.microseconds
             if let watchdog = manager.watchdogMicroseconds, now - aliveAt > watchdog / 2 {
                 manager.alive()
                 aliveAt = now
@@ -345,8 +345,8 @@ package final class Daemon {
     /// Answers that still run end with an error; each client gets a moment to see it.
     private func cancelRest(_ server: HTTPServer) throws {
         server.cancelAll()
-        let deadline = SystemCalls.monotonicMicroseconds() + 2_000_000
-        while try server.connectionCount() > 0, SystemCalls.monotonicMicroseconds() < deadline {
+        let deadline = MonotonicClock.microseconds + 2_000_000
+        while try server.connectionCount() > 0, MonotonicClock.microseconds < deadline {
             if signals.next(within: 0.01) == .terminate { break }
         }
         try server.closeAll()

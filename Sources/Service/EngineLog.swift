@@ -39,7 +39,7 @@ package final class EngineLog: Sendable {
     }
 
     private func noteSwap(_ model: String, _ orders: Int) {
-        let now = SystemCalls.monotonicMicroseconds()
+        let now = MonotonicClock.microseconds
         guard let models = swaps.withLock({ $0.note(model, orders: orders, microseconds: now) })
         else { return }
         log.log(

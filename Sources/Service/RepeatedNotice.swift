@@ -24,7 +24,7 @@ final class RepeatedNotice: Sendable {
     }
 
     /// Notes that it happened once more, `now` in microseconds.
-    func report(_ reason: String, now: UInt64 = SystemCalls.monotonicMicroseconds()) {
+    func report(_ reason: String, now: UInt64 = MonotonicClock.microseconds) {
         let count: Int? = memory.withLock { memory in
             memory.count += 1
             if let last = memory.loggedAt, now - last < Self.pauseMicroseconds { return nil }

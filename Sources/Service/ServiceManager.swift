@@ -55,7 +55,7 @@ package struct ServiceManager: Sendable {
 
     /// Reloading has begun; `ready(_:)` ends it.
     package func reloading() {
-        send(["RELOADING=1", "MONOTONIC_USEC=\(SystemCalls.monotonicMicroseconds())"])
+        send(["RELOADING=1", "MONOTONIC_USEC=\(MonotonicClock.microseconds)"])
     }
 
     /// Stopping has begun and may take this long.

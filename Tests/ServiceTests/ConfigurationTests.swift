@@ -100,7 +100,7 @@ import Testing
         #expect(profile.memory.budgetBytes == 1536 << 20)
         #expect(profile.flash.queueDepth == 4)
         #expect(profile.flash.readBytesMax == 1 << 20)
-        #expect(profile.flash.reader == .pread)
+        #expect(profile.flash.reader == .threads)
         #expect(profile.compute.threads == 3)
         #expect(profile.generation.contextTokens == 2048)
         #expect(profile.generation.prefillChunkTokens == 64)

@@ -28,6 +28,11 @@ import Testing
         #expect(abs(budget.byteCount - kibibytes << 10) < 1 << 16)
     }
 
+    /// The term leaves room for the longest body that the interface takes, and not more.
+    @Test func theLongestBodyIsThatOfTheInterface() {
+        #expect(ConnectionBudget.bodyBytesMost == HTTPLimits().bodyBytesMax)
+    }
+
     @Test func connectionsFollowTheDescriptors() {
         let budget = ConnectionBudget(memoryBytes: 1 << 30, limitBytes: 1 << 40)
         let plenty = budget.limits(descriptors: 1024, queueMax: 64)

@@ -37,7 +37,7 @@ import Weights
         try Fixtures.withPacked(Fixtures.folder + "models/qwen3moe.gguf") { path in
             let resident = try evaluate(path, generate: 8) { $0.isResident = true }
             let least = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 }
-            for reader in [FlashOptions.Reader.threads, .automatic] {
+            for reader in [ReaderChoice.threads, .automatic] {
                 for depth in [1, 3, 64] {
                     let streamed = try evaluate(path, generate: 8) {
                         $0.memoryBytesMax = least

@@ -20,6 +20,19 @@ private func report(_ findings: [Finding]) -> Comment {
         #expect(findings.count == 0, report(findings))
     }
 
+    /// Each room says what it is for, and what may not enter.
+    @Test func everyRoomIntroducesItself() {
+        let rooms = Set(
+            SourceTree.files.filter { $0.isSwift && $0.path.hasPrefix("Sources/") }
+                .compactMap { $0.path.split(separator: "/").dropFirst().first.map(String.init) })
+        #expect(rooms.count > 20)
+        for room in rooms.sorted() {
+            let about = SourceTree.files.first { $0.path == "Sources/\(room)/About.swift" }
+            let lines = about?.lines.filter { $0.hasPrefix("//") } ?? []
+            #expect(lines.count == 3, "Sources/\(room)/About.swift: three lines about the room")
+        }
+    }
+
     @Test func importsAreDeclaredAndGoDownwards() throws {
         let manifest = try #require(SourceTree.files.first { $0.path == "Package.swift" })
         let declared = ImportRules.declaredDependencies(in: manifest)

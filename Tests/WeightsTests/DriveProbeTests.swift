@@ -2,6 +2,7 @@
 // cache where O_DIRECT is refused.
 
 import FlashStorage
+import Knobs
 import Glibc
 import LinuxSystem
 import TestSupport
@@ -199,8 +200,8 @@ import Testing
     }
 
     /// Without O_DIRECT the bytes are the same, and none of the file stays in the page cache.
-    @Test(arguments: [FlashOptions.Reader.ring, .threads])
-    func bufferedReadsLeaveNoPagesBehind(kind: FlashOptions.Reader) throws {
+    @Test(arguments: [ReaderChoice.ring, .threads])
+    func bufferedReadsLeaveNoPagesBehind(kind: ReaderChoice) throws {
         try withTemporaryDirectory { directory in
             let byteCount = 4 << 20
             let path = try makeFile(in: directory, byteCount: byteCount)
