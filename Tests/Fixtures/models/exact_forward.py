@@ -9,8 +9,8 @@ any step ("greedy"), as a fraction of the logit range, and the smallest between 
 expert's router logit ("router"). Weights of any block format are decoded exactly; activations,
 attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
-OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), and the GGUF specification for the
-names.
+OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), llama.cpp's
+graph for Granite and SmolLM3, and the GGUF specification for the names.
 """
 
 import argparse
@@ -20,8 +20,11 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
-INTERLEAVED = {"llama", "arcee"}  # RoPE turns elements 2i and 2i+1; the others i and i + half
-RENORMALIZED = {"llama", "qwen3moe"}  # families whose used experts' weights are scaled to sum to 1
+# RoPE turns elements 2i and 2i+1; the others i and i + half
+INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3"}
+# families whose used experts' weights are scaled to sum to 1
+RENORMALIZED = {"llama", "qwen3moe", "granitemoe"}
+WHOLE_NORMS = {"olmoe", "olmo2"}  # a query's and key's norm is over all heads at once
 
 
 class Model:
@@ -43,6 +46,8 @@ class Model:
         self.epsilon = self.key(
             "attention.layer_norm_rms_epsilon", self.key("attention.layer_norm_epsilon")
         )
+        self.score_scale = self.key("attention.scale", 1 / np.sqrt(self.head_width))
+        self.residual_scale = self.key("residual_scale", 1.0)
         self.router_margin = np.inf
 
     def key(self, name, default=None):
@@ -52,7 +57,9 @@ class Model:
         return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + self.epsilon) * weight
 
     def row_norm(self, name, x):
-        """An RMS norm, or with a bias a layer norm."""
+        """An RMS norm, or with a bias a layer norm; x where the model has no such norm."""
+        if name + ".weight" not in self.tensors:
+            return x
         if name + ".bias" not in self.tensors:
             return self.norm(x, self.tensors[name + ".weight"])
         centred = x - np.mean(x, axis=-1, keepdims=True)
@@ -102,20 +109,25 @@ class Model:
             y[..., :half], y[..., half : 2 * half] = a * cos - b * sin, a * sin + b * cos
         return y
 
-    def attention(self, prefix, x, positions):
-        count = len(x)
+    def rotates(self, layer):
+        """Whether positions turn the layer's queries and keys."""
+        return self.arch != "smollm3" or (layer + 1) % 4 != 0
+
+    def attention(self, layer, x, positions):
+        prefix, count = f"blk.{layer}.", len(x)
         q, k, v = (self.linear(prefix + part, x) for part in ("attn_q", "attn_k", "attn_v"))
         norms = [self.tensors.get(f"{prefix}attn_{part}_norm.weight") for part in "qk"]
-        if norms[0] is not None and self.arch == "olmoe":  # over all heads at once
+        if norms[0] is not None and self.arch in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
         q = q.reshape(count, self.heads, -1)
         k, v = k.reshape(count, self.kv_heads, -1), v.reshape(count, self.kv_heads, -1)
-        if norms[0] is not None and self.arch != "olmoe":
+        if norms[0] is not None and self.arch not in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
-        q, k = self.rotate(q, positions), self.rotate(k, positions)
+        if self.rotates(layer):
+            q, k = self.rotate(q, positions), self.rotate(k, positions)
         group = self.heads // self.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
-        scores = np.einsum("qhd,khd->hqk", q, k) / np.sqrt(self.head_width)
+        scores = np.einsum("qhd,khd->hqk", q, k) * self.score_scale
         scores = np.where(np.tril(np.ones((count, count), bool)), scores, -np.inf)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
@@ -165,26 +177,32 @@ class Model:
                 y[token] += weights[token, slot] * self.feed_forward(
                     x[token], gate[expert], up[expert], down[expert]
                 )
-        if prefix + "ffn_gate_inp_shexp.weight" in self.tensors:
-            open_by = 1 / (
-                1 + np.exp(-(x @ self.tensors[prefix + "ffn_gate_inp_shexp.weight"].reshape(-1, 1)))
-            )
-            y += open_by * self.dense(prefix, "_shexp", x)
-        return y
+        return y + self.shared_expert(prefix, x)
+
+    def shared_expert(self, prefix, x):
+        if prefix + "ffn_up_shexp.weight" not in self.tensors:
+            return 0
+        gate = self.tensors.get(prefix + "ffn_gate_inp_shexp.weight")
+        open_by = 1 if gate is None else 1 / (1 + np.exp(-(x @ gate.reshape(-1, 1))))
+        return open_by * self.dense(prefix, "_shexp", x)
+
+    def block(self, layer, x, positions):
+        prefix = f"blk.{layer}."
+        y = self.attention(layer, self.row_norm(prefix + "attn_norm", x), positions)
+        x = x + self.residual_scale * self.row_norm(prefix + "post_attention_norm", y)
+        normed = self.row_norm(prefix + "ffn_norm", x)
+        routed = prefix + "ffn_gate_inp.weight" in self.tensors
+        y = self.experts(prefix, normed) if routed else self.dense(prefix, "", normed)
+        return x + self.residual_scale * self.row_norm(prefix + "post_ffw_norm", y)
 
     def logits(self, tokens):
         """(tokens, vocabulary)"""
         x, positions = self.tensors["token_embd.weight"][tokens], np.arange(len(tokens))
+        x = x * self.key("embedding_scale", 1.0)
         for layer in range(self.layers):
-            prefix = f"blk.{layer}."
-            x = x + self.attention(
-                prefix, self.row_norm(prefix + "attn_norm", x), positions
-            )
-            normed = self.row_norm(prefix + "ffn_norm", x)
-            routed = prefix + "ffn_gate_inp.weight" in self.tensors
-            x = x + (self.experts(prefix, normed) if routed else self.dense(prefix, "", normed))
+            x = self.block(layer, x, positions)
         output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])
-        return self.row_norm("output_norm", x) @ output.T
+        return self.row_norm("output_norm", x) @ output.T / self.key("logit_scale", 1.0)
 
 
 def mean_loss(rows, tokens):

@@ -26,7 +26,8 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 
-# A shape's defaults; MODELS overrides them. "experts" is (count, used, width, shared width).
+# A shape's defaults; MODELS overrides them. "experts" is (count, used, width, shared width);
+# "keys" is what GGUFWriter's add_... writes besides.
 DEFAULTS = dict(
     arch="llama",
     layers=2,
@@ -36,10 +37,13 @@ DEFAULTS = dict(
     head_width=None,
     ffn=64,
     experts=None,
+    shared_gate=True,
     tied=False,
     biases=False,  # True: of query, key and value; "all"
     rotated=None,
-    norms=None,
+    norms=None,  # of queries and keys: "head" or "full"
+    pre_norms=True,
+    post_norms=False,
     gate=True,
     type="F32",
     vocab="bpe",
@@ -56,6 +60,9 @@ DEFAULTS = dict(
 # successors stand out more.
 QUANTIZED = dict(width=128, layers=1, ffn=96, follow=28, attention=1.2)
 K_QUANTIZED = dict(width=256, layers=1, ffn=256, kv_heads=1, follow=28, attention=1.2)
+
+# The logits are divided by the last.
+GRANITE = dict(embedding_scale=3.0, residual_scale=0.6, attention_scale=0.4, logit_scale=2.5)
 
 MODELS = {
     "llama": dict(ffn=72, pre="gpt-2", seed=3101),
@@ -113,6 +120,23 @@ MODELS = {
         arch="nemotron", width=48, gate=False, ffn=56, rotated=6, biases="all", seed=1367
     ),
     "llama-biases": dict(width=48, biases="all", seed=1126),
+    "granite": dict(arch="granite", keys=GRANITE, seed=3140),
+    "granite-q8_0": dict(
+        arch="granite", type="Q8_0", **QUANTIZED, keys=GRANITE, seed=3144
+    ),
+    "granitemoe": dict(
+        arch="granitemoe",
+        width=48,
+        experts=(4, 2, 24, 40),
+        shared_gate=False,
+        keys=GRANITE,
+        seed=8141,
+    ),
+    # The fourth layer's queries and keys are not rotated.
+    "smollm3": dict(arch="smollm3", layers=4, width=48, ffn=48, tied=True, seed=13142),
+    "olmo2": dict(
+        arch="olmo2", norms="full", pre_norms=False, post_norms=True, ffn=72, seed=14143
+    ),
     # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
     # against exact_forward.py.
     "llama-relu": dict(ffn=90, seed=3118),
@@ -133,7 +157,7 @@ MODELS = {
         tied=True,
         experts=(4, 2, 24, 0),
         seed=17115,
-        keys=dict(expert_gating_func=2, expert_weights_scale=1.5),
+        keys=dict(expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID, expert_weights_scale=1.5),
     ),
     "olmoe-normalized": dict(
         arch="olmoe",
@@ -245,13 +269,8 @@ def write_hyperparameters(writer, model, head_width):
     if "beta_fast" in rope:
         writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
         writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
-    keys = model["keys"]
-    if "expert_gating_func" in keys:
-        writer.add_expert_gating_func(gguf.ExpertGatingFuncType(keys["expert_gating_func"]))
-    if "expert_weights_norm" in keys:
-        writer.add_expert_weights_norm(keys["expert_weights_norm"])
-    if "expert_weights_scale" in keys:
-        writer.add_expert_weights_scale(keys["expert_weights_scale"])
+    for key, value in model["keys"].items():
+        getattr(writer, "add_" + key)(value)
 
 
 class Tensors:
@@ -297,7 +316,8 @@ class Tensors:
 
 def add_attention(tensors, model, prefix, head_width):
     width, heads, kv_heads = model["width"], model["heads"], model["kv_heads"]
-    tensors.norm(prefix + "attn_norm", width)
+    if model["pre_norms"]:
+        tensors.norm(prefix + "attn_norm", width)
     tensors.matrix(prefix + "attn_q.weight", model["attention"], heads * head_width, width)
     tensors.matrix(prefix + "attn_k.weight", model["attention"], kv_heads * head_width, width)
     tensors.matrix(prefix + "attn_v.weight", 1.0, kv_heads * head_width, width)
@@ -316,11 +336,16 @@ def add_attention(tensors, model, prefix, head_width):
         )
         tensors.norm(prefix + "attn_q_norm", query, 1.4)
         tensors.norm(prefix + "attn_k_norm", key, 1.4)
+    if model["post_norms"]:
+        tensors.norm(prefix + "post_attention_norm", width)
 
 
 def add_feed_forward(tensors, model, prefix):
     width = model["width"]
-    tensors.norm(prefix + "ffn_norm", width)
+    if model["pre_norms"]:
+        tensors.norm(prefix + "ffn_norm", width)
+    if model["post_norms"]:
+        tensors.norm(prefix + "post_ffw_norm", width)
     if not model["experts"]:
         if model["gate"]:
             tensors.matrix(prefix + "ffn_gate.weight", 1.4, model["ffn"], width)
@@ -342,7 +367,9 @@ def add_feed_forward(tensors, model, prefix):
     tensors.matrix(prefix + "ffn_up_exps.weight", 1.4, count, expert_width, width)
     tensors.matrix(prefix + "ffn_down_exps.weight", 1.5, count, width, expert_width)
     if shared:
-        tensors.vector(prefix + "ffn_gate_inp_shexp.weight", tensors.normal(width) / np.sqrt(width))
+        if model["shared_gate"]:
+            gate = tensors.normal(width) / np.sqrt(width)
+            tensors.vector(prefix + "ffn_gate_inp_shexp.weight", gate)
         tensors.matrix(prefix + "ffn_gate_shexp.weight", 1.4, shared, width)
         tensors.matrix(prefix + "ffn_up_shexp.weight", 1.4, shared, width)
         tensors.matrix(prefix + "ffn_down_shexp.weight", 1.0, width, shared)
@@ -363,7 +390,9 @@ def add_embeddings(tensors, model, vocabulary, printable):
     output = tensors.normal(vocabulary, width) * np.float32(2.5 / np.sqrt(width))
     for token in printable:
         output[following[token]] += embeddings[token] * np.float32(model["follow"] / width)
-    tensors.add("token_embd.weight", embeddings)
+    tensors.add(
+        "token_embd.weight", embeddings / np.float32(model["keys"].get("embedding_scale", 1))
+    )
     tensors.add("output.weight", output)
     tensors.norm("output_norm", width)
 

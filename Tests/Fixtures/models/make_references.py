@@ -42,6 +42,10 @@ LENGTHS = {
     "llama-biases": 56,
     "mixtral": 56,
     "llama-q8_0": 56,
+    "granite": 72,
+    "granitemoe": 56,
+    "smollm3": 72,
+    "olmo2": 56,
 }
 GENERATED = 16
 EXACT_ONLY = {
