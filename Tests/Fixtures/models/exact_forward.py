@@ -9,8 +9,8 @@ any step ("greedy"), as a fraction of the logit range, and the smallest between 
 expert's router logit ("router"). Weights of any block format are decoded exactly; activations,
 attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
-OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), llama.cpp's
-graph for Granite and SmolLM3, and the GGUF specification for the names.
+OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
+(2503.19786), llama.cpp's graph for Granite and SmolLM3, and the GGUF specification for the names.
 """
 
 import argparse
@@ -25,14 +25,15 @@ INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3"}
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {"llama", "qwen3moe", "granitemoe"}
 WHOLE_NORMS = {"olmoe", "olmo2"}  # a query's and key's norm is over all heads at once
+ACTIVATIONS = {"gemma3": "gelu"}  # of the gate; else SiLU
 
 
 class Model:
     def __init__(self, path, activation=None):
-        self.activation = activation
         reader = GGUFReader(path)
         self.metadata = {name: field.contents() for name, field in reader.fields.items()}
         self.arch = self.metadata["general.architecture"]
+        self.activation = activation or ACTIVATIONS.get(self.arch, "silu")
         self.tensors = {
             t.name: dequantize(t.data, t.tensor_type)
             .astype(np.float64)
@@ -47,6 +48,8 @@ class Model:
             "attention.layer_norm_rms_epsilon", self.key("attention.layer_norm_epsilon")
         )
         self.score_scale = self.key("attention.scale", 1 / np.sqrt(self.head_width))
+        own_scale = np.sqrt(self.width) if self.arch == "gemma3" else 1.0
+        self.embedding_scale = self.key("embedding_scale", own_scale)
         self.residual_scale = self.key("residual_scale", 1.0)
         self.router_margin = np.inf
 
@@ -69,14 +72,21 @@ class Model:
         y = x @ self.tensors[name + ".weight"].T
         return y + self.tensors[name + ".bias"] if name + ".bias" in self.tensors else y
 
-    def frequencies(self):
+    def windowed(self, layer):
+        """Whether the layer sees only the newest attention.sliding_window positions."""
+        return self.arch == "gemma3" and layer % 6 != 5
+
+    def frequencies(self, layer):
         """Angles per position for each rotated pair, and the factor on what is rotated (YaRN's)."""
         width = self.key("rope.dimension_count", self.head_width)
-        base = self.key("rope.freq_base", 10000.0)
+        local = self.arch == "gemma3" and self.windowed(layer)
+        base = self.key("rope.freq_base_swa" if local else "rope.freq_base", 10000.0)
         pairs = np.arange(width // 2)
         angles = base ** (-2.0 * pairs / width)
         if "rope_freqs.weight" in self.tensors:
             angles = angles / self.tensors["rope_freqs.weight"]
+        if local:
+            return angles, 1.0
         kind, factor = self.key("rope.scaling.type", "none"), self.key("rope.scaling.factor", 1.0)
         if kind == "linear":
             return angles / factor, 1.0
@@ -92,9 +102,9 @@ class Model:
         attention = self.key("rope.scaling.attn_factor", 1.0) * (1 + 0.1 * np.log(factor))
         return angles / factor * (1 - extrapolated) + angles * extrapolated, attention
 
-    def rotate(self, x, positions):
+    def rotate(self, layer, x, positions):
         """x: (tokens, heads, head width)"""
-        angles, factor = self.frequencies()
+        angles, factor = self.frequencies(layer)
         phase = positions[:, None, None] * angles
         cos, sin = np.cos(phase) * factor, np.sin(phase) * factor
         y, half = x.copy(), len(angles)
@@ -124,25 +134,34 @@ class Model:
         if norms[0] is not None and self.arch not in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
         if self.rotates(layer):
-            q, k = self.rotate(q, positions), self.rotate(k, positions)
+            q, k = self.rotate(layer, q, positions), self.rotate(layer, k, positions)
         group = self.heads // self.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) * self.score_scale
-        scores = np.where(np.tril(np.ones((count, count), bool)), scores, -np.inf)
+        age = positions[:, None] - positions
+        seen = age >= 0
+        if self.windowed(layer):
+            seen &= age < self.key("attention.sliding_window")
+        scores = np.where(seen, scores, -np.inf)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
         weights /= weights.sum(axis=-1, keepdims=True)
         return self.linear(
             prefix + "attn_output", np.einsum("hqk,khd->qhd", weights, v).reshape(count, -1)
         )
 
+    def activate(self, x):
+        if self.activation == "relu":
+            return np.maximum(x, 0)
+        if self.activation == "gelu":
+            return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        return x / (1 + np.exp(-x))
+
     def feed_forward(self, x, gate, up, down, gate_bias=0, up_bias=0, down_bias=0):
         up_values = x @ up.T + up_bias
         if gate is None:
             return np.maximum(up_values, 0) ** 2 @ down.T + down_bias
         gate_values = x @ gate.T + gate_bias
-        if self.activation == "relu":
-            return (np.maximum(gate_values, 0) * up_values) @ down.T + down_bias
-        return (gate_values / (1 + np.exp(-gate_values)) * up_values) @ down.T + down_bias
+        return (self.activate(gate_values) * up_values) @ down.T + down_bias
 
     def dense(self, prefix, suffix, x):
         names = [f"{prefix}ffn_{part}{suffix}" for part in ("gate", "up", "down")]
@@ -198,7 +217,7 @@ class Model:
     def logits(self, tokens):
         """(tokens, vocabulary)"""
         x, positions = self.tensors["token_embd.weight"][tokens], np.arange(len(tokens))
-        x = x * self.key("embedding_scale", 1.0)
+        x = x * self.embedding_scale
         for layer in range(self.layers):
             x = self.block(layer, x, positions)
         output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])

@@ -49,6 +49,7 @@ DEFAULTS = dict(
     vocab="bpe",
     pre="qwen2",
     rope={},
+    window=None,
     keys={},
     base=10000.0,
     attention=1.6,
@@ -136,6 +137,22 @@ MODELS = {
     "smollm3": dict(arch="smollm3", layers=4, width=48, ffn=48, tied=True, seed=13142),
     "olmo2": dict(
         arch="olmo2", norms="full", pre_norms=False, post_norms=True, ffn=72, seed=14143
+    ),
+    # Five layers see 8 positions, the sixth all of them, with another base and the linear factor.
+    "gemma3": dict(
+        arch="gemma3",
+        layers=6,
+        width=48,
+        head_width=16,
+        ffn=48,
+        norms="head",
+        post_norms=True,
+        tied=True,
+        vocab="spm",
+        window=8,
+        base=1000000.0,
+        rope=dict(type="linear", factor=4.0),
+        seed=9145,
     ),
     # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
     # against exact_forward.py.
@@ -258,6 +275,8 @@ def write_hyperparameters(writer, model, head_width):
             writer.add_expert_feed_forward_length(width)
         if shared:
             writer.add_expert_shared_feed_forward_length(shared)
+    if model["window"]:
+        writer.add_sliding_window(model["window"])
     rope = model["rope"]
     if "type" in rope:
         writer.add_rope_scaling_type(gguf.RopeScalingType(rope["type"]))
@@ -379,10 +398,13 @@ def add_embeddings(tensors, model, vocabulary, printable):
     """Output rows favour one successor for each token. Tied rows cannot: they are short, so that a
     token does not simply predict itself, and the layers decide."""
     width = model["width"]
+    # What the family multiplies embeddings by: without it the layers would hardly matter.
+    own_scale = np.sqrt(width) if model["arch"] == "gemma3" else 1
+    scale = np.float32(model["keys"].get("embedding_scale", own_scale))
     embeddings = tensors.normal(vocabulary, width)
     if model["tied"]:
-        tensors.add("token_embd.weight", embeddings * np.float32(0.2))
-        tensors.norm("output_norm", width, 2.0)
+        tensors.add("token_embd.weight", embeddings * np.float32(0.2) / scale)
+        tensors.norm("output_norm", width, 2.0 * scale)
         return
     successors = tensors.random.permutation(printable)
     following = np.empty(vocabulary, int)
@@ -390,9 +412,7 @@ def add_embeddings(tensors, model, vocabulary, printable):
     output = tensors.normal(vocabulary, width) * np.float32(2.5 / np.sqrt(width))
     for token in printable:
         output[following[token]] += embeddings[token] * np.float32(model["follow"] / width)
-    tensors.add(
-        "token_embd.weight", embeddings / np.float32(model["keys"].get("embedding_scale", 1))
-    )
+    tensors.add("token_embd.weight", embeddings / scale)
     tensors.add("output.weight", output)
     tensors.norm("output_norm", width)
 

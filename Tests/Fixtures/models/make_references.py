@@ -46,6 +46,7 @@ LENGTHS = {
     "granitemoe": 56,
     "smollm3": 72,
     "olmo2": 56,
+    "gemma3": 72,
 }
 GENERATED = 16
 EXACT_ONLY = {
