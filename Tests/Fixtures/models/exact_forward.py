@@ -10,7 +10,8 @@ expert's router logit ("router"). Weights of any block format are decoded exactl
 attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
 OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
-(2503.19786), llama.cpp's graph for Granite and SmolLM3, and the GGUF specification for the names.
+(2503.19786), SmallThinker (2507.20984), llama.cpp's graph for Granite and SmolLM3, and the GGUF
+specification for the names.
 """
 
 import argparse
@@ -23,9 +24,9 @@ from gguf.quants import dequantize
 # RoPE turns elements 2i and 2i+1; the others i and i + half
 INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3"}
 # families whose used experts' weights are scaled to sum to 1
-RENORMALIZED = {"llama", "qwen3moe", "granitemoe"}
+RENORMALIZED = {"llama", "qwen3moe", "granitemoe", "smallthinker"}
 WHOLE_NORMS = {"olmoe", "olmo2"}  # a query's and key's norm is over all heads at once
-ACTIVATIONS = {"gemma3": "gelu"}  # of the gate; else SiLU
+ACTIVATIONS = {"gemma3": "gelu", "smallthinker": "relu"}  # of the gate; else SiLU
 
 
 class Model:
@@ -74,7 +75,9 @@ class Model:
 
     def windowed(self, layer):
         """Whether the layer sees only the newest attention.sliding_window positions."""
-        return self.arch == "gemma3" and layer % 6 != 5
+        if not self.key("attention.sliding_window"):
+            return False
+        return {"gemma3": layer % 6 != 5, "smallthinker": layer % 4 != 0}.get(self.arch, False)
 
     def frequencies(self, layer):
         """Angles per position for each rotated pair, and the factor on what is rotated (YaRN's)."""
@@ -121,6 +124,8 @@ class Model:
 
     def rotates(self, layer):
         """Whether positions turn the layer's queries and keys."""
+        if self.arch == "smallthinker":
+            return self.windowed(layer) or not self.key("attention.sliding_window")
         return self.arch != "smollm3" or (layer + 1) % 4 != 0
 
     def attention(self, layer, x, positions):
@@ -170,8 +175,9 @@ class Model:
             x, *weights, *(self.tensors.get(name + ".bias", 0) for name in names)
         )
 
-    def experts(self, prefix, x):
-        logits = x @ self.tensors[prefix + "ffn_gate_inp.weight"].T
+    def experts(self, prefix, x, routed_by):
+        """routed_by: what the router reads, as a rule x."""
+        logits = routed_by @ self.tensors[prefix + "ffn_gate_inp.weight"].T
         used = self.key("expert_used_count")
         if self.key("expert_gating_func", 1) == 2:
             probabilities = 1 / (1 + np.exp(-logits))
@@ -206,12 +212,14 @@ class Model:
         return open_by * self.dense(prefix, "_shexp", x)
 
     def block(self, layer, x, positions):
-        prefix = f"blk.{layer}."
+        prefix, before = f"blk.{layer}.", x
         y = self.attention(layer, self.row_norm(prefix + "attn_norm", x), positions)
         x = x + self.residual_scale * self.row_norm(prefix + "post_attention_norm", y)
         normed = self.row_norm(prefix + "ffn_norm", x)
-        routed = prefix + "ffn_gate_inp.weight" in self.tensors
-        y = self.experts(prefix, normed) if routed else self.dense(prefix, "", normed)
+        if prefix + "ffn_gate_inp.weight" in self.tensors:
+            y = self.experts(prefix, normed, before if self.arch == "smallthinker" else normed)
+        else:
+            y = self.dense(prefix, "", normed)
         return x + self.residual_scale * self.row_norm(prefix + "post_ffw_norm", y)
 
     def logits(self, tokens):

@@ -154,6 +154,17 @@ MODELS = {
         rope=dict(type="linear", factor=4.0),
         seed=9145,
     ),
+    # Five layers, as llama.cpp rotates every layer of a model of four. Layers 0 and 4 have neither
+    # rotation nor window; the others' is 4096 in llama.cpp whatever the key says.
+    "smallthinker": dict(
+        arch="smallthinker",
+        layers=5,
+        width=48,
+        experts=(5, 2, 16, 0),
+        window=4096,
+        keys=dict(expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID),
+        seed=10146,
+    ),
     # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
     # against exact_forward.py.
     "llama-relu": dict(ffn=90, seed=3118),
@@ -271,7 +282,7 @@ def write_hyperparameters(writer, model, head_width):
         count, used, width, shared = model["experts"]
         writer.add_expert_count(count)
         writer.add_expert_used_count(used)
-        if model["arch"] in ("qwen2moe", "qwen3moe"):
+        if model["arch"] in ("qwen2moe", "qwen3moe", "smallthinker"):
             writer.add_expert_feed_forward_length(width)
         if shared:
             writer.add_expert_shared_feed_forward_length(shared)

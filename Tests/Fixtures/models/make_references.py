@@ -47,6 +47,7 @@ LENGTHS = {
     "smollm3": 72,
     "olmo2": 56,
     "gemma3": 72,
+    "smallthinker": 56,
 }
 GENERATED = 16
 EXACT_ONLY = {
