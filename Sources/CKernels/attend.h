@@ -33,9 +33,20 @@ ALWAYS_INLINE size_t group_size(const ckernels_attention *a) {
     return a->head_count / a->kv_head_count;
 }
 
-// Positions that a token sees.
+// Where what a token sees ends: its own position is the last.
 ALWAYS_INLINE size_t positions_of(const ckernels_attention *a, size_t token) {
     return a->first_position + token + 1;
+}
+
+// Where what a token sees begins.
+ALWAYS_INLINE size_t begin_of(const ckernels_attention *a, size_t token) {
+    size_t positions = positions_of(a, token);
+    return a->window > 0 && a->window < positions ? positions - a->window : 0;
+}
+
+// Positions of the page at `first` that are before `begin`.
+ALWAYS_INLINE size_t hidden_in(size_t first, size_t begin) {
+    return begin > first ? smaller(begin - first, CKERNELS_PAGE_TOKENS) : 0;
 }
 
 ALWAYS_INLINE size_t spans_of(size_t positions) {
@@ -75,8 +86,9 @@ ALWAYS_INLINE void join_partials(
         const float *partial = partials + h * (2 + width);
         float *y = a->y + row_of(a, kv_head, token, h) * width;
         float max = 0, sum = 0;
-        for (size_t s = 0; s < spans_of(positions_of(a, token)); s++, partial += stride) {
-            join_span(s == 0, partial[0], partial[1], partial + 2, width, &max, &sum, y);
+        size_t begin = begin_of(a, token) / SPAN_TOKENS;
+        for (size_t s = begin; s < spans_of(positions_of(a, token)); s++, partial += stride) {
+            join_span(s == begin, partial[0], partial[1], partial + 2, width, &max, &sum, y);
         }
         for (size_t v = 0; v < width; v++) y[v] = y[v] / sum;
     }

@@ -23,9 +23,10 @@ LANES_INLINE lanes load_elements(const size_t bytes, const uint8_t *p) {
 // One token's one head on its way through the pages of a span.
 typedef struct {
     const float *query;
-    // Positions that it sees in all.
+    // It sees positions begin ..< positions, in the present page hidden ..< visible.
+    size_t begin;
     size_t positions;
-    // In the present page.
+    size_t hidden;
     size_t visible;
     float max;
     float sum;
@@ -75,14 +76,20 @@ LANES_INLINE void score_tile(
     }
 }
 
+// Which of the page's positions from LANES * j on the query sees.
+LANES_INLINE int_lanes visible_lanes(const attention_query *query, int j) {
+    const int_lanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (index < (int)query->visible - LANES * j) & (index >= (int)query->hidden - LANES * j);
+}
+
 // Turns a page's scores into weights, those of positions that are not visible into 0.
 LANES_INLINE void weigh_page(attention_query *query) {
-    const int_lanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     lanes infinity = lanes_splat(-INFINITY);
     lanes largest = infinity;
+    int start = (int)(query->hidden / LANES);
     int vectors = (int)((query->visible + LANES - 1) / LANES);
-    for (int j = 0; j < vectors; j++) {
-        int_lanes is_visible = index < (int)query->visible - LANES * j;
+    for (int j = start; j < vectors; j++) {
+        int_lanes is_visible = visible_lanes(query, j);
         lanes score = lanes_load(query->weights + LANES * j);
         score = lanes_select(is_visible, score, infinity);
         largest = lanes_select(score > largest, score, largest);
@@ -90,8 +97,8 @@ LANES_INLINE void weigh_page(attention_query *query) {
     float max = lanes_largest(largest);
     max = max > query->max ? max : query->max;
     lanes sums = {0};
-    for (int j = 0; j < vectors; j++) {
-        int_lanes is_visible = index < (int)query->visible - LANES * j;
+    for (int j = start; j < vectors; j++) {
+        int_lanes is_visible = visible_lanes(query, j);
         lanes weights = lanes_exponential(lanes_load(query->weights + LANES * j) - max);
         weights = lanes_select(is_visible, weights, (lanes){0});
         lanes_store(query->weights + LANES * j, weights);
@@ -113,7 +120,7 @@ LANES_INLINE void add_values_tile(
 #pragma clang loop unroll(full)
         for (int v = 0; v < vectors; v++) {
             sums[q][v] = lanes_load(queries[q].y + column + LANES * v);
-            if (first == 0) sums[q][v] *= queries[q].correction;
+            if (first == queries[q].hidden) sums[q][v] *= queries[q].correction;
         }
     }
     values += bytes * first * width;
@@ -147,7 +154,7 @@ LANES_INLINE void add_values_rest(
     size_t columns) {
     for (size_t v = columns / LANES * LANES; v < columns; v++) {
         float sum = query->y[v] * query->correction;
-        for (size_t j = 0; j < query->visible; j++) {
+        for (size_t j = query->hidden; j < query->visible; j++) {
             sum = __builtin_fmaf(
                 query->weights[j], element_at(bytes, values, j * width + v), sum);
         }
@@ -173,22 +180,42 @@ LANES_INLINE void add_values_range(
     }
 }
 
-// Adds a page's values to `count` (a constant) queries: the positions that all see together, then
-// what only some see.
+// Adds a page's values to `count` (a constant) queries: the positions that all see together, before
+// and after them what only some see.
 LANES_INLINE void add_values(
     const size_t bytes, const int count, const attention_pass *pass, attention_query *queries,
     const uint8_t *values) {
-    size_t least = CKERNELS_PAGE_TOKENS;
-    for (int q = 0; q < count; q++) least = smaller(least, queries[q].visible);
+    size_t start = 0, end = CKERNELS_PAGE_TOKENS;
+    for (int q = 0; q < count; q++) {
+        start = queries[q].hidden > start ? queries[q].hidden : start;
+        end = smaller(end, queries[q].visible);
+    }
+    // Without a position that all see, each query goes alone.
+    if (start >= end) start = end = CKERNELS_PAGE_TOKENS;
     values += bytes * pass->column;
-    if (least > 0) add_values_range(bytes, count, pass, queries, values, 0, least);
+    for (int q = 0; q < count; q++) {
+        size_t own = smaller(start, queries[q].visible);
+        if (queries[q].hidden < own) {
+            add_values_range(bytes, 1, pass, queries + q, values, queries[q].hidden, own);
+        }
+    }
+    if (start < end) add_values_range(bytes, count, pass, queries, values, start, end);
     for (int q = 0; q < count; q++) {
         attention_query *query = queries + q;
-        if (query->visible > least) {
-            add_values_range(bytes, 1, pass, query, values, least, query->visible);
+        if (query->visible > end) {
+            add_values_range(bytes, 1, pass, query, values, end, query->visible);
         }
         add_values_rest(bytes, query, values, pass->attention->value_width, pass->columns);
     }
+}
+
+// What a query sees of the page at `first`.
+LANES_INLINE void look_at_page(attention_query *query, size_t first) {
+    size_t positions = query->positions;
+    query->visible = first < positions ? smaller(positions - first, CKERNELS_PAGE_TOKENS) : 0;
+    query->hidden = hidden_in(first, query->begin);
+    if (query->hidden >= query->visible) query->hidden = query->visible = 0;
+    query->correction = 1;
 }
 
 // All pages of a span for `count` (a constant) queries, which are in the order of their tokens.
@@ -198,17 +225,17 @@ LANES_INLINE void attend_pages(
     const ckernels_attention *a = pass->attention;
     const int vectors = TILE_LANES / count < PAGE_VECTORS ? TILE_LANES / count : PAGE_VECTORS;
     size_t end = smaller(queries[count - 1].positions, (span + 1) * SPAN_TOKENS);
-    for (size_t first = span * SPAN_TOKENS; first < end; first += CKERNELS_PAGE_TOKENS) {
+    // The first query sees the earliest position.
+    size_t first = queries[0].begin / CKERNELS_PAGE_TOKENS * CKERNELS_PAGE_TOKENS;
+    if (first < span * SPAN_TOKENS) first = span * SPAN_TOKENS;
+    for (; first < end; first += CKERNELS_PAGE_TOKENS) {
         page_parts page = parts_of_page(a, pass->kv_head, first);
         size_t most = smaller(end - first, CKERNELS_PAGE_TOKENS);
         for (size_t j = 0; j < most; j += LANES * vectors) {
             score_tile(bytes, count, vectors, queries, page.keys, j, a->key_width, a->scale);
         }
         for (int q = 0; q < count; q++) {
-            size_t positions = queries[q].positions;
-            queries[q].visible =
-                first < positions ? smaller(positions - first, CKERNELS_PAGE_TOKENS) : 0;
-            queries[q].correction = 1;
+            look_at_page(queries + q, first);
             if (queries[q].visible > 0) weigh_page(queries + q);
         }
         add_values(bytes, count, pass, queries, page.values);
@@ -249,6 +276,13 @@ LANES_INLINE int tile_of(size_t left) {
     return count;
 }
 
+LANES_INLINE void begin_query(
+    attention_query *query, const ckernels_attention *a, size_t token, size_t row) {
+    query->query = a->queries + row * a->key_width;
+    query->begin = begin_of(a, token);
+    query->positions = positions_of(a, token);
+}
+
 LANES_INLINE attention_pass strip_of(const ckernels_attention *a, size_t kv_head, size_t column) {
     return (attention_pass){a, kv_head, column, smaller(a->value_width - column, STRIP_COLUMNS)};
 }
@@ -263,17 +297,18 @@ TARGET static void attend_tile(
     for (int q = 0; q < count; q++) {
         size_t token = first_token + (start + (size_t)q) / group_size(a);
         size_t row = row_of(a, pass->kv_head, token, (start + (size_t)q) % group_size(a));
-        queries[q].query = a->queries + row * a->key_width;
-        queries[q].positions = positions_of(a, token);
+        begin_query(queries + q, a, token, row);
         results[q] = a->y + row * a->value_width + pass->column;
     }
-    for (size_t span = 0; span < spans_of(queries[count - 1].positions); span++) {
+    size_t span = queries[0].begin / SPAN_TOKENS;
+    for (; span < spans_of(queries[count - 1].positions); span++) {
         attend_one_span(pass, queries, count, span);
         for (int q = 0; q < count; q++) {
-            if (span * SPAN_TOKENS >= queries[q].positions) continue;
+            size_t begin = queries[q].begin / SPAN_TOKENS;
+            if (span < begin || span * SPAN_TOKENS >= queries[q].positions) continue;
             join_span(
-                span == 0, queries[q].max, queries[q].sum, queries[q].y, pass->columns, maxima + q,
-                sums + q, results[q]);
+                span == begin, queries[q].max, queries[q].sum, queries[q].y, pass->columns,
+                maxima + q, sums + q, results[q]);
         }
     }
     for (int q = 0; q < count; q++) {
@@ -305,8 +340,7 @@ TARGET void NAME(attend_span)(
             int count = tile_of(group_size(a) - start);
             for (int q = 0; q < count; q++) {
                 size_t row = row_of(a, kv_head, token, start + (size_t)q);
-                queries[q].query = a->queries + row * a->key_width;
-                queries[q].positions = positions_of(a, token);
+                begin_query(queries + q, a, token, row);
             }
             attend_one_span(&pass, queries, count, span);
             for (int q = 0; q < count; q++) {

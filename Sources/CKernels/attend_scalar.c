@@ -9,12 +9,13 @@ typedef struct {
     float y[STRIP_COLUMNS];
 } span_result;
 
-// Scores, then weights, of a page's visible positions; updates m and l and returns c.
+// Scores, then weights, of a page's visible positions, hidden ..< visible; updates m and l and
+// returns c.
 static float weigh_page(
-    const ckernels_attention *a, const float *query, const uint8_t *keys, size_t visible,
-    float *weights, span_result *result) {
+    const ckernels_attention *a, const float *query, const uint8_t *keys, size_t hidden,
+    size_t visible, float *weights, span_result *result) {
     float max = result->max;
-    for (size_t j = 0; j < visible; j++) {
+    for (size_t j = hidden; j < visible; j++) {
         float score = 0;
         for (size_t i = 0; i < a->key_width; i++) {
             float key = element_at(a->element_bytes, keys, i * CKERNELS_PAGE_TOKENS + j);
@@ -24,7 +25,7 @@ static float weigh_page(
         max = weights[j] > max ? weights[j] : max;
     }
     float sums[16] = {0};
-    for (size_t j = 0; j < visible; j++) {
+    for (size_t j = hidden; j < visible; j++) {
         weights[j] = exponential(weights[j] - max);
         sums[j % 16] += weights[j];
     }
@@ -34,23 +35,26 @@ static float weigh_page(
     return correction;
 }
 
-// `columns` columns from `column` on.
+// `columns` columns from `column` on, of a token's head whose queries and results are in `row`.
 static void attend_strip(
-    const ckernels_attention *a, size_t kv_head, size_t row, size_t positions, size_t span,
-    size_t column, size_t columns, span_result *result) {
+    const ckernels_attention *a, size_t kv_head, size_t row, size_t span, size_t column,
+    size_t columns, span_result *result) {
     const float *query = a->queries + row * a->key_width;
+    size_t begin = begin_of(a, row / a->head_count);
     result->max = -INFINITY;
     result->sum = 0;
     memset(result->y, 0, columns * sizeof(float));
-    size_t end = smaller(positions, (span + 1) * SPAN_TOKENS);
+    size_t end = smaller(positions_of(a, row / a->head_count), (span + 1) * SPAN_TOKENS);
     for (size_t first = span * SPAN_TOKENS; first < end; first += CKERNELS_PAGE_TOKENS) {
-        page_parts page = parts_of_page(a, kv_head, first);
+        size_t hidden = hidden_in(first, begin);
         size_t visible = smaller(end - first, CKERNELS_PAGE_TOKENS);
+        if (hidden >= visible) continue;
+        page_parts page = parts_of_page(a, kv_head, first);
         float weights[CKERNELS_PAGE_TOKENS];
-        float correction = weigh_page(a, query, page.keys, visible, weights, result);
+        float correction = weigh_page(a, query, page.keys, hidden, visible, weights, result);
         for (size_t v = 0; v < columns; v++) {
             float sum = result->y[v] * correction;
-            for (size_t j = 0; j < visible; j++) {
+            for (size_t j = hidden; j < visible; j++) {
                 size_t at = j * a->value_width + column + v;
                 sum = fmaf(weights[j], element_at(a->element_bytes, page.values, at), sum);
             }
@@ -65,15 +69,16 @@ void ckernels_attend_scalar(
     span_result result;
     for (size_t q = 0; q < count; q++) {
         size_t token = first_token + q / group_size(a);
-        size_t positions = positions_of(a, token);
+        size_t begin = begin_of(a, token) / SPAN_TOKENS;
         size_t row = row_of(a, kv_head, token, q % group_size(a));
         for (size_t column = 0; column < a->value_width; column += STRIP_COLUMNS) {
             size_t columns = smaller(a->value_width - column, STRIP_COLUMNS);
             float *y = a->y + row * a->value_width + column;
             float max = 0, sum = 0;
-            for (size_t s = 0; s < spans_of(positions); s++) {
-                attend_strip(a, kv_head, row, positions, s, column, columns, &result);
-                join_span(s == 0, result.max, result.sum, result.y, columns, &max, &sum, y);
+            for (size_t s = begin; s < spans_of(positions_of(a, token)); s++) {
+                attend_strip(a, kv_head, row, s, column, columns, &result);
+                join_span(
+                    s == begin, result.max, result.sum, result.y, columns, &max, &sum, y);
             }
             for (size_t v = 0; v < columns; v++) y[v] = y[v] / sum;
         }
@@ -87,8 +92,7 @@ void ckernels_attend_span_scalar(
         size_t row = row_of(a, kv_head, token, h);
         for (size_t column = 0; column < a->value_width; column += STRIP_COLUMNS) {
             size_t columns = smaller(a->value_width - column, STRIP_COLUMNS);
-            attend_strip(
-                a, kv_head, row, positions_of(a, token), span, column, columns, &result);
+            attend_strip(a, kv_head, row, span, column, columns, &result);
             partial[0] = result.max;
             partial[1] = result.sum;
             memcpy(partial + 2 + column, result.y, columns * sizeof(float));

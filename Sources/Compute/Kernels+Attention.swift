@@ -28,12 +28,16 @@ package struct AttentionShape: Sendable {
     package var valueHeadWidth: Int
     /// Factor on the dot products, usually `1 / sqrt(keyHeadWidth)`.
     package var scale: Float
+    /// Positions that a token sees at most, its own included; nil is all before it.
+    package var window: Int?
     package var element: KVElement
 
     package init(
         headCount: Int, keyValueHeadCount: Int, keyHeadWidth: Int, valueHeadWidth: Int,
-        scale: Float, element: KVElement = .half
+        scale: Float, window: Int? = nil, element: KVElement = .half
     ) {
+        precondition(window.map { $0 > 0 } ?? true)
+        self.window = window
         self.headCount = headCount
         self.keyValueHeadCount = keyValueHeadCount
         self.keyHeadWidth = keyHeadWidth
@@ -47,6 +51,11 @@ package struct AttentionShape: Sendable {
     package var pageBytes: Int {
         keyValueHeadCount * Self.pageTokens * (keyHeadWidth + valueHeadWidth)
             * element.byteCount
+    }
+
+    /// The first position that the token at `position` sees.
+    package func begin(of position: Int) -> Int {
+        window.map { max(0, position + 1 - $0) } ?? 0
     }
 
     /// Floats that one token's attention to `positions` needs to be split over spans.
@@ -80,7 +89,8 @@ package struct AttentionSource: ~Escapable {
         precondition(shape.keyHeadWidth > 0 && shape.valueHeadWidth > 0)
         let lastPage = (firstPosition + tokens - 1) / AttentionShape.pageTokens
         precondition(lastPage < pageOffsets.count)
-        for page in 0...lastPage {
+        let firstPage = shape.begin(of: firstPosition) / AttentionShape.pageTokens
+        for page in firstPage...lastPage {
             let offset = pageOffsets[page]
             precondition(offset >= 0 && offset + shape.pageBytes <= pool.byteCount)
         }
@@ -88,8 +98,8 @@ package struct AttentionSource: ~Escapable {
 }
 
 extension Kernels {
-    /// Attends from each token to positions `0...firstPosition + token`, whose keys and values are
-    /// in the pages already.
+    /// Attends from each token to positions `0...firstPosition + token`, or those of them that are
+    /// within the window, whose keys and values are in the pages already.
     ///
     /// - Parameters:
     ///   - queries: `[tokens][headCount][keyHeadWidth]`.
@@ -108,12 +118,14 @@ extension Kernels {
         let attention = unsafe ckernels_attention(
             head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
             key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
-            tokens: tokens, first_position: source.firstPosition, queries: queries.start,
+            tokens: tokens, first_position: source.firstPosition, window: shape.window ?? 0,
+            queries: queries.start,
             pool: source.pool.start, page_offsets: source.pageOffsets.start,
             element_bytes: shape.element.byteCount, y: y.start)
         let positions = source.firstPosition + 1
+        let begin = shape.begin(of: source.firstPosition)
         let needed = shape.partialCount(positions: positions)
-        let isShort = positions <= AttentionShape.spanTokens
+        let isShort = positions - begin <= AttentionShape.spanTokens
         let hasHeads = shape.keyValueHeadCount >= AttentionJob.headsPerMember * team.memberCount
         if tokens > 1 || isShort || hasHeads || partials.count < needed {
             let job = unsafe AttentionJob(table: table, attention: attention)
@@ -122,7 +134,8 @@ extension Kernels {
             }
         } else {
             let job = unsafe SpanJob(
-                table: table, attention: attention, partials: partials.start)
+                table: table, attention: attention,
+                firstSpan: begin / AttentionShape.spanTokens, partials: partials.start)
             unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
                 unsafe job.assumingMemoryBound(to: SpanJob.self).pointee.run(piece: piece)
             }
@@ -164,11 +177,14 @@ private struct AttentionJob: @unchecked Sendable {
 private struct SpanJob: @unchecked Sendable {
     let table: UnsafePointer<ckernels_table>
     let attention: ckernels_attention
+    /// The first that the token sees.
+    let firstSpan: Int
     /// `[kvHead][span][head of the group][2 + valueHeadWidth]`.
     let partials: UnsafeMutablePointer<Float>
 
     private var spanCount: Int {
         unsafe (attention.first_position + AttentionShape.spanTokens) / AttentionShape.spanTokens
+            - firstSpan
     }
 
     private var floatsPerSpan: Int {
@@ -180,7 +196,8 @@ private struct SpanJob: @unchecked Sendable {
     func run(piece: Int) {
         var attention = unsafe attention
         unsafe table.pointee.attend_span(
-            &attention, piece / spanCount, 0, piece % spanCount, partials + piece * floatsPerSpan)
+            &attention, piece / spanCount, 0, firstSpan + piece % spanCount,
+            partials + piece * floatsPerSpan)
     }
 
     func join(_ head: Int) {

@@ -90,7 +90,8 @@ private struct AttentionCase {
     func exact(token: Int, head: Int) -> (values: [Double], bound: Double) {
         let keyHead = head / (shape.headCount / shape.keyValueHeadCount)
         let query = (token * shape.headCount + head) * shape.keyHeadWidth
-        let positions = 0...(firstPosition + token)
+        let last = firstPosition + token
+        let positions = shape.begin(of: last)...last
         var largestSum = 0.0
         let scores = positions.map { position in
             let products = (0..<shape.keyHeadWidth).map { index in
@@ -108,7 +109,7 @@ private struct AttentionCase {
         for position in positions {
             for index in 0..<shape.valueHeadWidth {
                 let value = number(valueOffset(position, head: keyHead, index: index))
-                result[index] += weights[position] / sum * value
+                result[index] += weights[position - positions.lowerBound] / sum * value
                 largestValue = max(largestValue, abs(value))
             }
         }
@@ -120,22 +121,28 @@ private struct AttentionCase {
 
 struct AttentionTests {
     private static func shape(
-        _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ element: KVElement = .half
+        _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ element: KVElement = .half,
+        window: Int? = nil
     ) -> AttentionShape {
         AttentionShape(
             headCount: heads, keyValueHeadCount: groups, keyHeadWidth: key, valueHeadWidth: value,
-            scale: 1 / Float(key).squareRoot(), element: element)
+            scale: 1 / Float(key).squareRoot(), window: window, element: element)
     }
 
     /// Single and grouped heads, odd widths, one page, a full page, several and a partial one,
-    /// several spans, a head wider than a strip of values.
+    /// several spans, a head wider than a strip of values; windows within a page, of a page, that
+    /// begin in a later span, and longer than what there is.
     private static let cases: [(AttentionShape, tokens: Int, firstPosition: Int)] = [
         (shape(1, 1, 16, 16), 1, 0), (shape(4, 1, 32, 32, .float), 1, 63),
         (shape(4, 2, 64, 64), 1, 200), (shape(6, 2, 24, 40, .float), 3, 62),
         (shape(5, 5, 80, 80), 9, 60), (shape(8, 2, 64, 64, .float), 21, 0),
         (shape(14, 2, 20, 12), 2, 127), (shape(3, 3, 128, 128, .float), 70, 0),
         (shape(2, 1, 5, 3), 6, 61), (shape(7, 1, 8, 16, .float), 1, 1300),
-        (shape(4, 4, 8, 24), 19, 505), (shape(2, 2, 16, 300, .float), 5, 510)
+        (shape(4, 4, 8, 24), 19, 505), (shape(2, 2, 16, 300, .float), 5, 510),
+        (shape(4, 2, 16, 16, window: 8), 21, 0), (shape(6, 2, 24, 40, .float, window: 1), 70, 3),
+        (shape(4, 1, 16, 20, window: 64), 1, 190), (shape(2, 1, 8, 8, window: 100), 90, 480),
+        (shape(7, 1, 8, 16, .float, window: 600), 1, 1300),
+        (shape(8, 2, 16, 16, window: 1000), 33, 60)
     ]
 
     @Test func everySetEqualsScalar() {
@@ -201,6 +208,34 @@ struct AttentionTests {
                 }
                 #expect(whole == parts, "batches of \(batch)")
             }
+        }
+    }
+
+    /// Pages before the window may be gone, and what lies before it in its first page must not
+    /// matter, not even NaN.
+    @Test func whatLeftTheWindowDoesNotMatter() {
+        var random = SplitMix(seed: 0x54_0005)
+        let shape = Self.shape(4, 2, 32, 32, window: 70)
+        let full = AttentionCase(
+            shape, tokens: 6, firstPosition: 160, nature: .ordinary, using: &random)
+        var other = full
+        for position in 0..<91 {
+            for head in 0..<2 {
+                for index in 0..<32 {
+                    for offset in [
+                        full.keyOffset(position, head: head, index: index),
+                        full.valueOffset(position, head: head, index: index)
+                    ] {
+                        other.pool[offset] = 0xFF
+                        other.pool[offset + 1] = 0x7F
+                    }
+                }
+            }
+        }
+        for kernels in Kernels.available {
+            let found = other.result(kernels, tokens: 0..<6)
+            #expect(found == full.result(kernels, tokens: 0..<6))
+            #expect(found.allSatisfy { $0.isFinite })
         }
     }
 

@@ -85,9 +85,10 @@ typedef struct {
 } ckernels_product;
 
 // Causal attention over KV pages of floats or IEEE halves. Token t sees positions
-// 0...first_position + t. The page of position p starts at pool + page_offsets[p / 64]: keys
-// [kv_head][key_width][64], so that 64 positions lie side by side, then values
-// [kv_head][64][value_width].
+// 0...first_position + t, with a window only the last `window` of them; pages and spans before
+// those are passed over, and need not be there. The page of position p starts at
+// pool + page_offsets[p / 64]: keys [kv_head][key_width][64], so that 64 positions lie side by
+// side, then values [kv_head][64][value_width].
 //
 // Positions are cut into spans of 512 (8 pages). Per token, head and span, from m = -infinity,
 // l = 0, y = 0, over the span's pages in order (L16 is a sum in 16 lanes, see below):
@@ -111,6 +112,8 @@ typedef struct {
     float scale;
     size_t tokens;
     size_t first_position;
+    // Positions that a token sees at most, its own included; 0: all.
+    size_t window;
     // [tokens][head_count][key_width]
     const float *queries;
     const uint8_t *pool;
@@ -259,8 +262,8 @@ typedef struct ckernels_table {
         const ckernels_attention *attention, size_t kv_head, size_t token, size_t span,
         float *partial);
 
-    // Joins all spans of one token, for all heads of one key-value head, into y. Span s is at
-    // partials + s * stride, as attend_span left it.
+    // Joins all spans of one token, for all heads of one key-value head, into y. The first that the
+    // token sees is at partials, as attend_span left it, each next one `stride` further.
     void (*join_spans)(
         const ckernels_attention *attention, size_t kv_head, size_t token, const float *partials,
         size_t stride);
