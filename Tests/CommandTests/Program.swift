@@ -32,6 +32,10 @@ struct Program {
     /// that drives are measured once and the user's own state is left alone.
     static let stateFolder = "\(folder)/test-state"
 
+    /// What programs are told by a test, never by the user's own environment: a model that the user
+    /// has would be found instead of the one that is imported.
+    private static let ownVariables = ["XDG_STATE_HOME=", "XDG_DATA_HOME=", "SLUICE_LIBRARY="]
+
     /// Starts the program with its output in files of `scratch`.
     func start(
         _ arguments: [String], in scratch: Scratch, input: String = "/dev/null",
@@ -49,13 +53,16 @@ struct Program {
         var process = pid_t()
         let words = unsafe ([path] + arguments).map { unsafe strdup($0) } + [nil]
         defer { for index in unsafe words.indices { unsafe free(words[index]) } }
-        var environment = unsafe [strdup("XDG_STATE_HOME=" + stateFolder)]
-        defer { unsafe free(environment[0]) }
+        let own = [
+            "XDG_STATE_HOME=" + stateFolder, "XDG_DATA_HOME=" + scratch.path("data")
+        ]
+        var environment = unsafe own.map { unsafe strdup($0) }
+        defer { for index in own.indices { unsafe free(environment[index]) } }
         var variable = unsafe environ
         while let text = unsafe variable.pointee {
-            if unsafe !String(cString: text).hasPrefix("XDG_STATE_HOME=") {
-                unsafe environment.append(text)
-            }
+            let name = unsafe String(cString: text)
+            let isOwn = Self.ownVariables.contains { name.hasPrefix($0) }
+            if !isOwn { unsafe environment.append(text) }
             unsafe variable += 1
         }
         unsafe environment.append(nil)
