@@ -70,6 +70,7 @@ let package = Package(
         layer("LineEditing", ["LinuxSystem"]),
         layer("Memory", ["LinuxSystem"]),
         layer("ModelFormat", ["CChecksum", "JSON", "LinuxSystem"]),
+        layer("ModelFamilies", ["ModelFormat"]),
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
         layer("ChatTemplates", ["Tokenization"]),
 
@@ -90,8 +91,8 @@ let package = Package(
         layer(
             "Packing",
             [
-                "CPacking", "ChatTemplates", "Compute", "LinuxSystem", "ModelFormat",
-                "Tokenization"
+                "CPacking", "ChatTemplates", "Compute", "LinuxSystem", "ModelFamilies",
+                "ModelFormat", "Tokenization"
             ]),
 
         // A model that is loaded; serving it, measuring it.
@@ -173,7 +174,7 @@ let package = Package(
 
         tests("LinuxSystem", ["LinuxSystem"]),
         tests("JSON", ["JSON"]),
-        tests("ModelFormat", ["ModelFormat", "LinuxSystem"]),
+        tests("ModelFormat", ["ModelFormat", "LinuxSystem", "ModelFamilies"]),
         tests("LineEditing", ["LineEditing"]),
         tests(
             "Tokenization", ["Tokenization", "ChatTemplates", "LinuxSystem", "ModelFormat"]),
@@ -185,7 +186,8 @@ let package = Package(
                 "ModelFormat"
             ]),
         tests("CacheSimulation", ["CacheSimulation", "Measurement", "Weights"]),
-        tests("Packing", ["Packing", "Compute", "LinuxSystem", "ModelFormat"]),
+        tests(
+            "Packing", ["Packing", "Compute", "LinuxSystem", "ModelFamilies", "ModelFormat"]),
         tests(
             "Inference",
             [

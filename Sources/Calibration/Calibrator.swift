@@ -32,9 +32,9 @@ package struct Calibrator {
         model: ModelInstance, recall: Float, onProgress: @escaping (Double) -> Void
     ) throws(CalibrationError) {
         precondition(recall > 0 && recall < 1, "a share")
-        let shape = model.manifest.hyperparameters
+        let shape = model.manifest.shape
         guard shape.isSparse else {
-            let activation = shape.activation ?? shape.architecture.activation
+            let activation = shape.activation
             throw .notSparse(
                 activation: shape.experts == nil ? activation.rawValue : "that of experts")
         }
@@ -74,7 +74,7 @@ package struct Calibrator {
         return measured
     }
 
-    private var shape: Hyperparameters { model.manifest.hyperparameters }
+    private var shape: ModelShape { model.manifest.shape }
 
     private static func neuronBytes(_ manifest: PackedManifest) -> Int {
         let matrices: [MatrixRole] = [.feedForwardGate, .feedForwardUp]

@@ -39,7 +39,7 @@ package struct FiringCalibrator {
         onProgress: @escaping (Double) -> Void
     ) throws(CalibrationError) {
         guard let layers = model.manifest.neurons else {
-            let shape = model.manifest.hyperparameters
+            let shape = model.manifest.shape
             guard shape.experts == nil else { throw .notSparse(activation: "that of experts") }
             throw .noBundles
         }
@@ -51,7 +51,7 @@ package struct FiringCalibrator {
 
     /// The sparsities that are measured.
     private var sparsities: [Float] {
-        model.manifest.hyperparameters.isSparse
+        model.manifest.shape.isSparse
             ? [0, 0.9, 0.95, 0.96, 0.97, 0.98, 0.99]
             : [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     }
@@ -205,8 +205,8 @@ struct Activations {
     private(set) var values: [Float] = []
 
     init(_ model: ModelInstance) {
-        let shape = model.manifest.hyperparameters
-        function = shape.activation ?? shape.architecture.activation
+        let shape = model.manifest.shape
+        function = shape.activation
     }
 
     mutating func compute(_ projections: Span<Float>, count: Int) {
@@ -225,9 +225,9 @@ package final class FiringTally {
     private let neuronCount: Int
 
     package init(_ model: ModelInstance) {
-        neuronCount = model.manifest.hyperparameters.feedForwardWidth
+        neuronCount = model.manifest.shape.feedForwardWidth
         layers = [MagnitudeTally](
-            repeating: MagnitudeTally(), count: model.manifest.hyperparameters.layerCount)
+            repeating: MagnitudeTally(), count: model.manifest.shape.layerCount)
         activations = Activations(model)
     }
 

@@ -4,14 +4,6 @@
 internal import CKernels
 package import ModelFormat
 
-/// Which elements of a head are rotated together.
-package enum RotaryPairing: Sendable {
-    /// Elements `2i` and `2i + 1`, as GGUF's `llama` family stores them.
-    case adjacent
-    /// Elements `i` and `i + rotatedWidth / 2` (NeoX).
-    case halves
-}
-
 extension Kernels {
     /// The norm of each row.
     ///

@@ -3,6 +3,7 @@
 
 internal import CKernels
 package import LinuxSystem
+package import ModelFormat
 
 /// What a layer does to its projections before attention.
 package struct HeadTreatment: Sendable {

@@ -23,7 +23,9 @@ package struct ActivationShape: Sendable, Equatable {
     let expertCount: Int
     let expertsUsed: Int
     let expertWidth: Int
+    /// Of each rotary embedding that layers have.
     let rotaryPairs: Int
+    let ropeCount: Int
     /// Floats that split one token's attention over spans of the context.
     let partialCount: Int
     package let vocabularySize: Int
@@ -35,24 +37,27 @@ package struct ActivationShape: Sendable, Equatable {
     ///   - logitsRowsMax: tokens of one step whose logits are wanted.
     ///   - contextTokens: positions of the longest sequence.
     package init(
-        _ shape: Hyperparameters, bundlesNeurons: Bool, tokensMax: Int, passTokensMax: Int,
+        _ shape: ModelShape, bundlesNeurons: Bool, tokensMax: Int, passTokensMax: Int,
         logitsRowsMax: Int, contextTokens: Int
     ) {
         self.tokensMax = tokensMax
         self.passTokensMax = max(tokensMax, passTokensMax)
         self.logitsRowsMax = logitsRowsMax
         width = shape.width
-        queryWidth = shape.headCount * shape.keyHeadWidth
-        keyWidth = shape.keyValueHeadCount * shape.keyHeadWidth
-        valueWidth = shape.keyValueHeadCount * shape.valueHeadWidth
-        attendedWidth = shape.headCount * shape.valueHeadWidth
-        denseWidth = max(shape.feedForwardWidth, shape.experts?.sharedFeedForwardWidth ?? 0)
+        let attention = shape.attention
+        queryWidth = attention.queryWidth
+        keyWidth = attention.keyWidth
+        valueWidth = attention.valueWidth
+        attendedWidth = attention.attendedWidth
+        denseWidth = max(shape.feedForwardWidth, shape.sharedExpertWidth)
         neuronCount = bundlesNeurons ? shape.feedForwardWidth : 0
         expertCount = shape.experts?.count ?? 0
         expertsUsed = shape.experts?.usedCount ?? 0
-        expertWidth = shape.experts?.feedForwardWidth ?? 0
-        rotaryPairs = shape.rope.rotatedWidth / 2
-        partialCount = AttentionShape(shape, element: .float).partialCount(positions: contextTokens)
+        expertWidth = shape.experts?.width ?? 0
+        rotaryPairs = shape.rotatedWidth / 2
+        ropeCount = shape.ropes.count
+        partialCount = AttentionShape(attention, scale: 1, element: .float)
+            .partialCount(positions: contextTokens)
         vocabularySize = shape.vocabularySize
     }
 
@@ -67,8 +72,8 @@ package struct ActivationShape: Sendable, Equatable {
             tokensMax * valueWidth, partialCount, tokensMax * width, tokensMax * denseWidth,
             tokensMax * denseWidth,
             tokensMax * expertCount, expertRowsMax * expertWidth, expertRowsMax * expertWidth,
-            tokensMax * expertsUsed * width, passTokensMax * rotaryPairs,
-            passTokensMax * rotaryPairs,
+            tokensMax * expertsUsed * width, passTokensMax * ropeCount * rotaryPairs,
+            passTokensMax * ropeCount * rotaryPairs,
             logitsRowsMax * vocabularySize
         ]
     }
@@ -82,13 +87,13 @@ package struct ActivationShape: Sendable, Equatable {
     }
 
     /// Bytes that each token beyond `tokensMax` takes.
-    package static func waitingTokenBytes(_ shape: Hyperparameters) -> Int {
-        (shape.width + shape.rope.rotatedWidth) * MemoryLayout<Float>.stride
+    package static func waitingTokenBytes(_ shape: ModelShape) -> Int {
+        (shape.width + shape.ropes.count * shape.rotatedWidth) * MemoryLayout<Float>.stride
     }
 
     /// Bytes for the tokens that are computed together alone.
     package var waveBytes: Int {
-        byteCount - (passTokensMax - tokensMax) * (width + 2 * rotaryPairs)
+        byteCount - (passTokensMax - tokensMax) * (width + 2 * ropeCount * rotaryPairs)
             * MemoryLayout<Float>.stride
     }
 
@@ -125,7 +130,7 @@ struct Activations: ~Copyable {
     var expertUp: Buffer<Float>
     /// T × experts used rows × width, expert by expert (`Routing.rows`).
     var expertOutputs: Buffer<Float>
-    /// P × rotated pairs, each.
+    /// Rotary embeddings × P × rotated pairs, each.
     var cosines: Buffer<Float>
     var sines: Buffer<Float>
     /// Logits rows × vocabulary.

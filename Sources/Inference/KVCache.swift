@@ -19,17 +19,25 @@ package struct KVLayout: Sendable, Equatable {
     package static let pageTokens = 64
 
     package let element: KVElement
-    package let layerCount: Int
     package let headCount: Int
     package let keyHeadWidth: Int
     package let valueHeadWidth: Int
+    /// Of each layer, the pages that hold all that its window sees; nil where it sees all.
+    package let ringPages: [Int?]
 
-    package init(_ shape: Hyperparameters, element: KVElement) {
+    /// - Parameter tokensAtOnceMax: tokens of a sequence that a layer computes together, at most.
+    package init(_ shape: ModelShape, element: KVElement, tokensAtOnceMax: Int) {
         self.element = element
-        layerCount = shape.layerCount
-        headCount = shape.keyValueHeadCount
-        keyHeadWidth = shape.keyHeadWidth
-        valueHeadWidth = shape.valueHeadWidth
+        ringPages = shape.attentions.map { attention in
+            // The first of the tokens sees back over its window while the last is stored. Wherever
+            // that begins in a page, one more holds it.
+            attention.window.map {
+                ($0 + tokensAtOnceMax - 3) / Self.pageTokens + 2
+            }
+        }
+        headCount = shape.attention.keyValueHeadCount
+        keyHeadWidth = shape.attention.keyHeadWidth
+        valueHeadWidth = shape.attention.valueHeadWidth
     }
 
     package var pageBytes: Int {
@@ -37,13 +45,34 @@ package struct KVLayout: Sendable, Equatable {
         return MemoryArena.footprint(Self.pageTokens * tokenBytes)
     }
 
+    /// Pages of one layer for a sequence of `tokens`.
+    func pageCount(tokens: Int, layer: Int) -> Int {
+        let all = (tokens + Self.pageTokens - 1) / Self.pageTokens
+        return min(all, ringPages[layer] ?? all)
+    }
+
     /// Pages of all layers for a sequence of `tokens`.
     package func pageCount(tokens: Int) -> Int {
-        (tokens + Self.pageTokens - 1) / Self.pageTokens * layerCount
+        ringPages.indices.reduce(0) { $0 + pageCount(tokens: tokens, layer: $1) }
     }
 
     /// Bytes of a pool that holds one sequence of `tokens`.
     package func byteCount(tokens: Int) -> Int { pageCount(tokens: tokens) * pageBytes }
+
+    /// Tokens of the longest sequence that a pool of `bytesMax` bytes holds, up to `tokensMax`:
+    /// whole pages but for the last.
+    package func tokenCount(bytesMax: Int, tokensMax: Int) -> Int {
+        var (low, high) = (0, (tokensMax + Self.pageTokens - 1) / Self.pageTokens)
+        while low < high {
+            let middle = (low + high + 1) / 2
+            if byteCount(tokens: middle * Self.pageTokens) <= bytesMax {
+                low = middle
+            } else {
+                high = middle - 1
+            }
+        }
+        return min(low * Self.pageTokens, tokensMax)
+    }
 }
 
 /// The pool, and who has which page.
@@ -61,54 +90,61 @@ package final class KVCache {
         freePages = Array((0..<byteCount / layout.pageBytes).reversed())
     }
 
-    /// Tokens that a new sequence could have.
-    package var tokensFree: Int {
-        freePages.count / max(layout.layerCount, 1) * KVLayout.pageTokens
-    }
+    /// Pages that no sequence has.
+    package var pagesFree: Int { freePages.count }
 
     /// Begins a sequence that will hold at most `tokensMax`; its pages are set aside now, so that
     /// it cannot fail half-way.
     ///
     /// - Returns: nil when the pool has not enough free pages.
     package func open(tokensMax: Int) -> SequenceID? {
-        let needed = layout.pageCount(tokens: max(tokensMax, 1))
+        let tokens = max(tokensMax, 1)
+        let needed = layout.pageCount(tokens: tokens)
         guard needed <= freePages.count else { return nil }
-        let pages = freePages.suffix(needed)
-        freePages.removeLast(needed)
-        let perLayer = needed / layout.layerCount
+        let pageCount = (tokens + KVLayout.pageTokens - 1) / KVLayout.pageTokens
+        let offsets = layout.ringPages.indices.map { layer in
+            let own = layout.pageCount(tokens: tokens, layer: layer)
+            let pages = freePages.suffix(own)
+            freePages.removeLast(own)
+            // A ring: a page is taken again when all that it holds has left the window.
+            let first = pages.startIndex
+            return (0..<pageCount).map { pages[first + $0 % own] * layout.pageBytes }
+        }
         let id = SequenceID(rawValue: nextSequence)
         nextSequence += 1
-        let offsets = pages.map { $0 * layout.pageBytes }
         sequences[id] = Sequence(
-            offsets: (0..<layout.layerCount).map {
-                Array(offsets[$0 * perLayer..<($0 + 1) * perLayer])
-            }, tokensMax: perLayer * KVLayout.pageTokens)
+            offsets: offsets, pageCount: needed, tokensMax: pageCount * KVLayout.pageTokens)
         return id
     }
 
     /// Returns a sequence's pages.
     package func close(_ id: SequenceID) {
         guard let sequence = sequences.removeValue(forKey: id) else { return }
-        freePages += sequence.offsets.joined().map { $0 / layout.pageBytes }
+        for (layer, offsets) in sequence.offsets.enumerated() {
+            let own = layout.pageCount(tokens: sequence.tokensMax, layer: layer)
+            freePages += offsets.prefix(own).map { $0 / layout.pageBytes }
+        }
     }
 
     /// Byte offsets in the pool of a sequence's pages of one layer, in order.
-    func pageOffsets(_ id: SequenceID, layer: Int) -> [Int] {
+    package func pageOffsets(_ id: SequenceID, layer: Int) -> [Int] {
         guard let sequence = sequences[id] else { preconditionFailure("unknown sequence") }
         return sequence.offsets[layer]
     }
 
     /// Bytes set aside for a sequence.
     package func byteCount(_ id: SequenceID) -> Int {
-        (sequences[id]?.offsets.joined().count ?? 0) * layout.pageBytes
+        (sequences[id]?.pageCount ?? 0) * layout.pageBytes
     }
 
     /// Positions that a sequence has room for.
     package func tokensMax(_ id: SequenceID) -> Int { sequences[id]?.tokensMax ?? 0 }
 
     private struct Sequence {
-        /// `[layer][page]`.
+        /// `[layer][page]`; in a ring, pages come again.
         let offsets: [[Int]]
+        /// Of all layers together.
+        let pageCount: Int
         let tokensMax: Int
     }
 }

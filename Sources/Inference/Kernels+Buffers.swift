@@ -5,11 +5,11 @@ internal import LinuxSystem
 internal import ModelFormat
 
 extension AttentionShape {
-    init(_ model: Hyperparameters, element: KVElement) {
+    init(_ mixer: AttentionMixer, scale: Float, element: KVElement) {
         self.init(
-            headCount: model.headCount, keyValueHeadCount: model.keyValueHeadCount,
-            keyHeadWidth: model.keyHeadWidth, valueHeadWidth: model.valueHeadWidth,
-            scale: 1 / Float(model.keyHeadWidth).squareRoot(), element: element)
+            headCount: mixer.headCount, keyValueHeadCount: mixer.keyValueHeadCount,
+            keyHeadWidth: mixer.keyHeadWidth, valueHeadWidth: mixer.valueHeadWidth,
+            scale: scale, window: mixer.window, element: element)
     }
 }
 
@@ -33,6 +33,17 @@ extension Kernels {
                 &values, adding: nil, rows: rows, by: norm, into: &input, firstRow: target,
                 team: team)
         }
+    }
+
+    /// `rows` rows of `x` from `firstRow` on, `columns` each, into `input` as they are.
+    func take(
+        _ x: borrowing Buffer<Float>, firstRow: Int, rows: Int, columns: Int,
+        into input: inout ProductInput, team: ComputeTeam
+    ) {
+        let values = x.span.extracting((firstRow..<firstRow + rows).scaled(columns))
+        var target = input.floats.mutableSpan(in: 0..<rows * columns)
+        for index in values.indices { target[index] = values[index] }
+        prepare(&input, tokens: rows, columns: columns, team: team)
     }
 
     /// Finishes the projections of rows `tokens`, a sequence's from `firstPosition` on. Their

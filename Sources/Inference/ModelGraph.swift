@@ -7,8 +7,7 @@ package import Weights
 
 /// A model, ready to be computed.
 package struct ModelGraph: Sendable {
-    package let hyperparameters: Hyperparameters
-    package let family: Family
+    package let shape: ModelShape
     package let layers: [LayerGraph]
     package let outputNorm: Norm
     /// Index into the manifest's matrices.
@@ -19,16 +18,15 @@ package struct ModelGraph: Sendable {
     ///
     /// - Throws: `FormatError` naming a weight that the architecture needs and the file lacks.
     package init(_ store: WeightStore) throws(FormatError) {
-        hyperparameters = store.manifest.hyperparameters
-        family = Family.of(hyperparameters.architecture)
+        shape = store.manifest.shape
         let weights = WeightLookup(store: store, fileName: store.manifest.modelName)
         var layers: [LayerGraph] = []
-        for layer in 0..<hyperparameters.layerCount {
-            layers.append(try LayerGraph(layer, weights, hyperparameters, family))
+        for layer in shape.layers.indices {
+            layers.append(try LayerGraph(layer, weights, shape))
         }
         self.layers = layers
         outputNorm = try weights.norm(
-            .outputNorm, bias: .outputNormBias, layer: nil, hyperparameters)
+            .outputNorm, bias: .outputNormBias, layer: nil, shape.norm)
         output = try weights.matrix(.output, layer: nil)
         ropeFrequencyFactors = store.vector(.ropeFrequencyFactors)
     }
@@ -37,13 +35,20 @@ package struct ModelGraph: Sendable {
 /// One layer's weights. Matrices are indices into the manifest; vectors are resident.
 package struct LayerGraph: Sendable {
     package struct Attention: Sendable {
-        package let norm: Norm
+        /// Of what is projected; nil takes the residual stream as it is.
+        package let norm: Norm?
+        /// Of what is added; nil adds it as it is.
+        package let afterNorm: Norm?
         package let query: Int
         package let key: Int
         package let value: Int
         package let output: Int
         package let treatment: HeadTreatment
         package let outputBias: [Float]?
+        /// Factor on scores.
+        package let scale: Float
+        /// Which of the model's rotary embeddings turns heads; nil where none does.
+        package let rope: Int?
     }
 
     /// A gated or, without `gate`, a plain feed-forward network.
@@ -59,6 +64,8 @@ package struct LayerGraph: Sendable {
 
     package struct Mixture: Sendable {
         package let router: Int
+        /// Whether the router reads the layer's input, before attention.
+        package let routesFirst: Bool
         package let experts: PackedExpertLayer
         package let shared: Dense?
         /// Weights of the sigmoid gate on the shared expert.
@@ -81,18 +88,26 @@ package struct LayerGraph: Sendable {
 
     package let index: Int
     package let attention: Attention
-    package let feedForwardNorm: Norm
+    package let feedForwardNorm: Norm?
+    package let afterFeedForwardNorm: Norm?
     package let feedForward: FeedForward
+    /// Factor on what each half adds; nil is 1.
+    package let residualScale: Float?
 
-    init(
-        _ index: Int, _ weights: WeightLookup, _ shape: Hyperparameters, _ family: Family
-    ) throws(FormatError) {
+    init(_ index: Int, _ weights: WeightLookup, _ shape: ModelShape) throws(FormatError) {
         self.index = index
-        attention = try Self.attention(index, weights, shape, family)
-        feedForwardNorm = try weights.norm(
-            .feedForwardNorm, bias: .feedForwardNormBias, layer: index, shape)
+        let layer = shape.layers[index]
+        residualScale = layer.residualScale
+        attention = try Self.attention(index, weights, shape)
+        feedForwardNorm =
+            layer.norms.beforeFeedForward
+            ? try weights.norm(
+                .feedForwardNorm, bias: .feedForwardNormBias, layer: index, shape.norm) : nil
+        afterFeedForwardNorm =
+            layer.norms.afterFeedForward
+            ? try weights.norm(.afterFeedForwardNorm, bias: nil, layer: index, shape.norm) : nil
         if let experts = weights.experts(layer: index) {
-            feedForward = .mixture(try Self.mixture(index, experts, weights, shape))
+            feedForward = .mixture(try Self.mixture(index, experts, weights, layer))
         } else if let record = weights.store.manifest.neurons?[index] {
             feedForward = .neurons(
                 Neurons(
@@ -105,7 +120,7 @@ package struct LayerGraph: Sendable {
                     gate: weights.optionalMatrix(.feedForwardGate, layer: index),
                     up: try weights.matrix(.feedForwardUp, layer: index),
                     down: try weights.matrix(.feedForwardDown, layer: index),
-                    width: shape.feedForwardWidth,
+                    width: layer.feedForward.dense?.width ?? 0,
                     gateBias: weights.store.vector(.feedForwardGateBias, layer: index),
                     upBias: weights.store.vector(.feedForwardUpBias, layer: index),
                     downBias: weights.store.vector(.feedForwardDownBias, layer: index)))
@@ -113,41 +128,53 @@ package struct LayerGraph: Sendable {
     }
 
     private static func attention(
-        _ layer: Int, _ weights: WeightLookup, _ shape: Hyperparameters, _ family: Family
+        _ layer: Int, _ weights: WeightLookup, _ shape: ModelShape
     ) throws(FormatError) -> Attention {
+        guard case .attention(let mixer) = shape.layers[layer].mixer else {
+            preconditionFailure("a mixer that is not computed")
+        }
+        let norms = shape.layers[layer].norms
         var treatment = HeadTreatment(
-            normEpsilon: shape.normEpsilon, rotatedWidth: shape.rope.rotatedWidth,
-            pairing: family.rotaryPairing)
+            normEpsilon: shape.norm.epsilon, rotatedWidth: mixer.rope?.rotatedWidth ?? 0,
+            pairing: mixer.rope?.pairing ?? .halves)
         treatment.queryBias = weights.store.vector(.queryBias, layer: layer)
         treatment.keyBias = weights.store.vector(.keyBias, layer: layer)
         treatment.valueBias = weights.store.vector(.valueBias, layer: layer)
-        if family.queryKeyNorm != .none {
+        if mixer.headNorm != .none {
             treatment.queryNorm = try weights.vector(.queryNorm, layer: layer)
             treatment.keyNorm = try weights.vector(.keyNorm, layer: layer)
         }
         return Attention(
-            norm: try weights.norm(
-                .attentionNorm, bias: .attentionNormBias, layer: layer, shape),
+            norm: norms.beforeMixer
+                ? try weights.norm(
+                    .attentionNorm, bias: .attentionNormBias, layer: layer, shape.norm) : nil,
+            afterNorm: norms.afterMixer
+                ? try weights.norm(.afterAttentionNorm, bias: nil, layer: layer, shape.norm)
+                : nil,
             query: try weights.matrix(.attentionQuery, layer: layer),
             key: try weights.matrix(.attentionKey, layer: layer),
             value: try weights.matrix(.attentionValue, layer: layer),
             output: try weights.matrix(.attentionOutput, layer: layer), treatment: treatment,
-            outputBias: weights.store.vector(.attentionOutputBias, layer: layer))
+            outputBias: weights.store.vector(.attentionOutputBias, layer: layer),
+            scale: mixer.scale ?? 1 / Float(mixer.keyHeadWidth).squareRoot(),
+            rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) })
     }
 
     private static func mixture(
         _ layer: Int, _ experts: PackedExpertLayer, _ weights: WeightLookup,
-        _ shape: Hyperparameters
+        _ shape: LayerShape
     ) throws(FormatError) -> Mixture {
         var shared: Dense?
         if let up = weights.optionalMatrix(.sharedExpertUp, layer: layer) {
             shared = Dense(
                 gate: try weights.matrix(.sharedExpertGate, layer: layer), up: up,
                 down: try weights.matrix(.sharedExpertDown, layer: layer),
-                width: shape.experts?.sharedFeedForwardWidth ?? 0)
+                width: shape.feedForward.mixture?.shared?.width ?? 0)
         }
         return Mixture(
-            router: try weights.matrix(.router, layer: layer), experts: experts, shared: shared,
+            router: try weights.matrix(.router, layer: layer),
+            routesFirst: shape.feedForward.mixture?.routerInput == .layerInput, experts: experts,
+            shared: shared,
             sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer))
     }
 }
@@ -176,12 +203,13 @@ struct WeightLookup {
     }
 
     func norm(
-        _ role: VectorRole, bias: VectorRole, layer: Int?, _ shape: Hyperparameters
+        _ role: VectorRole, bias: VectorRole?, layer: Int?, _ shape: NormShape
     ) throws(FormatError) -> Norm {
-        Norm(
+        let bias = shape.kind == .layer ? bias : nil
+        return Norm(
             weights: try vector(role, layer: layer),
-            bias: shape.architecture.usesLayerNorm ? try vector(bias, layer: layer) : nil,
-            epsilon: shape.normEpsilon)
+            bias: try bias.map { role throws(FormatError) in try vector(role, layer: layer) },
+            epsilon: shape.epsilon)
     }
 
     func experts(layer: Int) -> PackedExpertLayer? {

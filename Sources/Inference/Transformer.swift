@@ -15,8 +15,10 @@ package final class Transformer {
     let store: WeightStore
     let kernels: Kernels
     package let team: ComputeTeam
-    let rotary: RotaryTable
-    let attentionShape: AttentionShape
+    /// One for each rotary embedding that layers have.
+    let rotaries: [RotaryTable]
+    /// Of each layer.
+    let attentionShapes: [AttentionShape]
     let activation: Activation
     /// Time in products and attention, all steps together.
     package internal(set) var computeNanoseconds: UInt64 = 0
@@ -63,10 +65,15 @@ package final class Transformer {
         self.shape = shape
         self.kernels = kernels
         self.team = team
-        let model = graph.hyperparameters
-        rotary = RotaryTable(model.rope, factors: graph.ropeFrequencyFactors)
-        activation = model.activation ?? graph.family.activation
-        attentionShape = AttentionShape(model, element: cache.layout.element)
+        let model = graph.shape
+        rotaries = model.ropes.map {
+            RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
+        }
+        activation = model.activation
+        let element = cache.layout.element
+        attentionShapes = zip(graph.layers, model.attentions).map {
+            AttentionShape($1, scale: $0.attention.scale, element: element)
+        }
         activations = try Activations(shape)
         firing = Array(repeating: 0, count: shape.neuronCount)
         predicted = Routing(
@@ -178,17 +185,21 @@ package final class Transformer {
             var row = activations.hidden.mutableSpan(
                 in: place * rows.columns..<(place + 1) * rows.columns)
             kernels.dequantize(row: bytes, format: rows.format, columns: rows.columns, into: &row)
+            if let scale = graph.shape.embeddingScale { kernels.scale(&row, by: scale) }
         }
     }
 
     private func fillRotaryAngles(_ plan: StepPlan, _ activations: inout Activations) {
-        var start = 0
+        var place = 0
         for chunk in plan.chunks {
             for offset in chunk.tokens.indices {
-                rotary.fill(
-                    position: chunk.firstPosition + offset, cosines: &activations.cosines,
-                    sines: &activations.sines, at: start)
-                start += rotary.pairCount
+                for (index, rotary) in rotaries.enumerated() {
+                    let row = index * shape.passTokensMax + place
+                    rotary.fill(
+                        position: chunk.firstPosition + offset, cosines: &activations.cosines,
+                        sines: &activations.sines, at: row * rotary.pairCount)
+                }
+                place += 1
             }
         }
     }
@@ -212,6 +223,10 @@ package final class Transformer {
         }
         try multiply(
             graph.output, by: activations.outputNormed, tokens: row, into: &activations.logits)
+        if let scale = graph.shape.logitScale {
+            var logits = activations.logits.mutableSpan(in: 0..<row * shape.vocabularySize)
+            kernels.scale(&logits, by: scale)
+        }
     }
 
     /// `output[t] = W · input[t]` for an always-needed matrix.
@@ -248,8 +263,27 @@ package final class Transformer {
         computeNanoseconds += MonotonicClock.nanoseconds - start
     }
 
+    /// What a half of a layer adds, in `projected`, on its way to the residual stream: normed and
+    /// scaled where the layer says so.
+    func finishProjected(
+        _ norm: Norm?, _ scale: Float?, tokens: Int, _ activations: inout Activations
+    ) {
+        if norm == nil && scale == nil { return }
+        var rows = activations.projected.mutableSpan(in: 0..<tokens * shape.width)
+        if let norm { kernels.normalize(&rows, rows: tokens, by: norm) }
+        if let scale { kernels.scale(&rows, by: scale) }
+    }
+
     /// Norms a wave's residual stream into `normed`, ready for products; adds first what is due.
-    func normalizeHidden(_ norm: Norm, _ wave: Wave, _ activations: inout Activations) {
+    /// Without a norm takes it as it is.
+    func normalizeHidden(_ norm: Norm?, _ wave: Wave, _ activations: inout Activations) {
+        guard let norm else {
+            addProjected(wave, &activations)
+            kernels.take(
+                activations.hidden, firstRow: wave.rows.lowerBound, rows: wave.tokenCount,
+                columns: shape.width, into: &activations.normed, team: team)
+            return
+        }
         kernels.normalize(
             &activations.hidden, firstRow: wave.rows.lowerBound, adding: activations.projected,
             from: 0, isDue: activations.isProjectedDue, rows: wave.tokenCount, by: norm,

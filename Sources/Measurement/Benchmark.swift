@@ -74,7 +74,7 @@ package struct Benchmark {
     /// Bytes of weights that computing one token touches: dense ones, and the used experts.
     package var weightBytesPerToken: Int {
         let manifest = model.manifest
-        let used = manifest.hyperparameters.experts?.usedCount ?? 0
+        let used = manifest.shape.experts?.usedCount ?? 0
         return manifest.matrices.reduce(0) { $0 + $1.byteCount }
             + manifest.experts.reduce(0) { $0 + used * $1.bundleBytes }
     }

@@ -7,9 +7,9 @@ internal import Models
 extension ModelInstance {
     /// The shape of the model's routing; nil for a model without experts.
     package var routingShape: RoutingShape? {
-        manifest.hyperparameters.experts.map {
+        manifest.shape.experts.map {
             RoutingShape(
-                layerCount: manifest.hyperparameters.layerCount, expertsPerLayer: $0.count,
+                layerCount: manifest.shape.layerCount, expertsPerLayer: $0.count,
                 expertsPerToken: $0.usedCount)
         }
     }

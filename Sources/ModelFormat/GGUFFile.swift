@@ -76,20 +76,6 @@ package struct GGUFFile: Sendable {
         (try? metadata.string("general.name")) ?? nil
     }
 
-    /// - Throws: `FormatError` naming the architecture and the known ones when it is not one of
-    ///   those.
-    package func architecture() throws(FormatError) -> Architecture {
-        let key = "general.architecture"
-        guard let name = try metadata.string(key) else { throw metadata.missing(key) }
-        guard let architecture = Architecture(rawValue: name) else {
-            let known = Architecture.allCases.map(\.rawValue).joined(separator: " ")
-            throw FormatError(
-                file: metadata.source.name, offset: metadata.entry(key)?.payload.lowerBound,
-                expected: "an architecture out of \(known)", found: shown(name))
-        }
-        return architecture
-    }
-
     /// Bounds the sum of all tensors' bytes, so that no later sum can overflow.
     private static func checkTotal(_ tensors: [GGUFTensor], file: String) throws(FormatError) {
         let limit = 1 << 60

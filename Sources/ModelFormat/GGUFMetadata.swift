@@ -28,7 +28,8 @@ package enum GGUFValueType: UInt32, Sendable {
         }
     }
 
-    /// An integer value from its bits; nil for other types and for what `Int` cannot hold.
+    /// An integer value from its bits, of a bool 0 or 1; nil for other types and for what `Int`
+    /// cannot hold.
     func integer(_ bits: UInt64) -> Int? {
         switch self {
         case .uint8, .uint16, .uint32, .uint64: Int(exactly: bits)
@@ -36,7 +37,8 @@ package enum GGUFValueType: UInt32, Sendable {
         case .int16: Int(Int16(truncatingIfNeeded: bits))
         case .int32: Int(Int32(truncatingIfNeeded: bits))
         case .int64: Int(Int64(bitPattern: bits))
-        case .float32, .bool, .string, .array, .float64: nil
+        case .bool: bits == 0 ? 0 : 1
+        case .float32, .string, .array, .float64: nil
         }
     }
 }
@@ -55,7 +57,7 @@ package struct GGUFMetadata: Sendable {
         /// A number's bits; 0 for strings and arrays.
         let bits: UInt64
         /// An array's elements, or a string's bytes, in the file.
-        let payload: Range<UInt64>
+        package let payload: Range<UInt64>
 
         /// As messages name it: `uint32`, `array of string`.
         package var typeName: String {
@@ -65,7 +67,7 @@ package struct GGUFMetadata: Sendable {
 
     package let entries: [Entry]
     private let places: [String: Int]
-    let source: any ByteSource
+    package let source: any ByteSource
 
     /// - Precondition: no key occurs twice.
     init(source: any ByteSource, entries: [Entry], places: [String: Int]) {
@@ -115,13 +117,15 @@ package struct GGUFMetadata: Sendable {
         return try checked(first.flatMap(type.integer), entry, range)
     }
 
-    /// One integer or a list of them, or nil where the key is absent.
+    /// One integer or a list of them, or of bools as 0 and 1; nil where the key is absent.
     ///
     /// - Throws: `FormatError` for other types, and for more than `countMax`.
     package func integers(_ key: String, countMax: Int) throws(FormatError) -> [Int]? {
         guard let entry = entry(key) else { return nil }
         guard entry.type == .array else { return try integer(key).map { [$0] } }
-        guard let type = entry.elementType, type.isInteger, let size = type.byteCount else {
+        guard let type = entry.elementType, type.isInteger || type == .bool,
+            let size = type.byteCount
+        else {
             throw mismatch(entry, "an integer or a list of integers")
         }
         guard entry.count <= UInt64(countMax) else {
@@ -189,7 +193,7 @@ package struct GGUFMetadata: Sendable {
         return reader
     }
 
-    func missing(_ key: String) -> FormatError {
+    package func missing(_ key: String) -> FormatError {
         FormatError(
             file: source.name, expected: "the metadata key \(shown(key))", found: "none")
     }

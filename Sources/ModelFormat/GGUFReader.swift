@@ -4,7 +4,7 @@
 
 /// Limits on what a GGUF header may hold. Each is far above any real file's need and keeps a
 /// hostile header's cost far below 64 MB.
-enum GGUFLimits {
+package enum GGUFLimits {
     /// Metadata and tensor table of one part.
     static let headerBytes: UInt64 = 256 << 20
     static let metadataCount = 16_384
@@ -18,7 +18,7 @@ enum GGUFLimits {
     /// A single metadata string that is decoded, such as a chat template.
     static let textBytes = 1 << 20
     /// Tokens or merges.
-    static let tableStrings = 1 << 20
+    package static let tableStrings = 1 << 20
     static let tableBytes = 16 << 20
 }
 
@@ -152,7 +152,7 @@ struct GGUFReader {
 }
 
 /// Text from a file as messages show it: quoted, on one line, cut after 64 characters.
-func shown(_ text: String) -> String {
+package func shown(_ text: String) -> String {
     var result = "'"
     var length = 0
     for scalar in text.unicodeScalars {

@@ -3,7 +3,7 @@
 /// Constants of the layout (docs/FORMAT.md).
 package enum PackedLayout {
     package static let magic = Array("SLUICEPK".utf8)
-    package static let formatVersion = 1
+    package static let formatVersion = 2
     package static let headerBytes = 4096
     /// Extents start at multiples of this, so that they can be read with O_DIRECT.
     package static let alignment = 4096
@@ -90,7 +90,12 @@ package struct PackedHeader: Sendable, Equatable {
         }
         let version: UInt32 = bytes.littleEndian(at: 8)
         guard version == PackedLayout.formatVersion else {
-            throw refuse(8, "format version \(PackedLayout.formatVersion)", "version \(version)")
+            let advice =
+                version < PackedLayout.formatVersion
+                ? "import the model again" : "a newer Sluice made the file"
+            throw refuse(
+                8, "format version \(PackedLayout.formatVersion)",
+                "version \(version) (\(advice))")
         }
         let checksumOffset = PackedLayout.headerBytes - 4
         let checksum: UInt32 = bytes.littleEndian(at: checksumOffset)

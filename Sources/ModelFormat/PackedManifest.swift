@@ -8,7 +8,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package var formatVersion: Int
     package var modelName: String
     package var source: PackedSource
-    package var hyperparameters: Hyperparameters
+    package var shape: ModelShape
     package var vocabulary: PackedExtent
     package var embeddings: PackedRows
     package var vectors: PackedVectors
@@ -27,7 +27,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package var requantizations: [PackedRequantization]?
 
     package init(
-        modelName: String, source: PackedSource, hyperparameters: Hyperparameters,
+        modelName: String, source: PackedSource, shape: ModelShape,
         vocabulary: PackedExtent, embeddings: PackedRows, vectors: PackedVectors,
         matrices: [PackedMatrix], experts: [PackedExpertLayer],
         neurons: [PackedNeuronLayer]? = nil, conversions: [String] = [],
@@ -36,7 +36,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
         formatVersion = PackedLayout.formatVersion
         self.modelName = modelName
         self.source = source
-        self.hyperparameters = hyperparameters
+        self.shape = shape
         self.vocabulary = vocabulary
         self.embeddings = embeddings
         self.vectors = vectors
@@ -236,6 +236,9 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case sharedExpertRouter
     /// Llama 3's divisors of the rotary frequencies (GGUF's `rope_freqs`).
     case ropeFrequencyFactors
+    /// On what attention and the feed-forward network add (`post_attention_norm`,
+    /// `post_ffw_norm`).
+    case afterAttentionNorm, afterFeedForwardNorm
 }
 
 /// One vector of 32-bit floats inside the vectors' extent.

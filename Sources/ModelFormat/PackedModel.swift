@@ -53,7 +53,7 @@ package struct PackedModel: Sendable {
     /// - Throws: `FormatError` also when it is not one token per embedding.
     package func vocabulary(from source: any ByteSource) throws(FormatError) -> Vocabulary {
         let vocabulary = try Vocabulary(packed: manifest.vocabulary, source: source)
-        let count = manifest.hyperparameters.vocabularySize
+        let count = manifest.shape.vocabularySize
         guard vocabulary.tokens.count == count else {
             throw FormatError(
                 file: fileName, offset: manifest.vocabulary.offset,

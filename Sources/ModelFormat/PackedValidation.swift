@@ -1,5 +1,5 @@
 // Decides whether to believe a manifest: every extent inside the file, every size what its shape
-// implies, every shape what the hyperparameters imply, every tensor there once. A manifest that
+// implies, every matrix what the model's shape implies, every tensor there once. A manifest that
 // passes can be read with plain arithmetic; one that does not is a FormatError.
 
 extension PackedManifest {
@@ -9,7 +9,7 @@ extension PackedManifest {
     /// - Throws: `FormatError` naming the record and what is wrong with it.
     package func validate(file: String, dataEnd: UInt64) throws(FormatError) {
         let validator = PackedValidator(
-            file: file, dataEnd: dataEnd, hyperparameters: hyperparameters)
+            file: file, dataEnd: dataEnd, shape: shape)
         guard formatVersion == PackedLayout.formatVersion else {
             throw validator.error(
                 "manifest format version \(PackedLayout.formatVersion)", "\(formatVersion)")
@@ -23,7 +23,8 @@ extension PackedManifest {
                 "at most \(PackedLimits.conversionsMax) conversions", "\(conversions.count)")
         }
         try validator.checkRequantizations(requantizations ?? [])
-        try hyperparameters.checkBounds(file: file)
+        try shape.checkBounds(file: file)
+        if let what = shape.notComputed { throw validator.error("a model that is computed", what) }
         try validator.checkVocabulary(vocabulary)
         try validator.checkEmbeddings(embeddings)
         try validator.checkVectors(vectors)
@@ -33,12 +34,12 @@ extension PackedManifest {
     }
 }
 
-/// One manifest's checks. Hyperparameters are checked first: the shapes they imply are then small
-/// enough to multiply.
+/// One manifest's checks. The model's shape is checked first: the matrices it implies are then
+/// small enough to multiply.
 private struct PackedValidator {
     let file: String
     let dataEnd: UInt64
-    let hyperparameters: Hyperparameters
+    let shape: ModelShape
 
     func error(_ expected: String, _ found: String) -> FormatError {
         FormatError(file: file, expected: expected, found: found)
@@ -113,7 +114,7 @@ private struct PackedValidator {
 
     func checkEmbeddings(_ rows: PackedRows) throws(FormatError) {
         try checkShape(
-            rows.format, rows: rows.rows, columns: rows.columns, is: hyperparameters.outputShape,
+            rows.format, rows: rows.rows, columns: rows.columns, is: shape.outputShape,
             "embeddings")
         try checkRange(rows.offset, PackedLayout.aligned(rows.byteCount), "the embeddings")
         guard rows.pageChecksums.byteCount == rows.pageCount * 4 else {
@@ -130,18 +131,18 @@ private struct PackedValidator {
         try checkRange(extent.offset, extent.byteCount, "the vectors")
         var bytesExpected = 0
         var seen = Set<String>()
-        let modelShapes = hyperparameters.modelVectors
-        let layerShapes = hyperparameters.layerVectors
+        let modelShapes = shape.modelVectors
+        let layerShapes = shape.layers.map { shape.vectors(of: $0) }
         for entry in vectors.entries {
             let name = Self.name(entry.role.rawValue, layer: entry.layer)
             try checkLayer(entry.layer, name)
-            let shapes = entry.layer == nil ? modelShapes : layerShapes
-            guard let shape = shapes.first(where: { $0.role == entry.role }) else {
-                throw error("vectors of \(hyperparameters.architecture.rawValue)", name)
+            let shapes = entry.layer.map { layerShapes[$0] } ?? modelShapes
+            guard let vector = shapes.first(where: { $0.role == entry.role }) else {
+                throw error("vectors of its \(shape.architecture)", name)
             }
             guard seen.insert(name).inserted else { throw error("\(name) once", "it twice") }
-            guard entry.count == shape.count, entry.count > 0 else {
-                throw error("\(name) of \(shape.count) numbers", "\(entry.count)")
+            guard entry.count == vector.count, entry.count > 0 else {
+                throw error("\(name) of \(vector.count) numbers", "\(entry.count)")
             }
             let aligned = PackedLayout.aligned(bytesExpected, to: PackedLayout.partAlignment)
             guard entry.byteOffset == aligned else {
@@ -152,38 +153,32 @@ private struct PackedValidator {
         guard extent.byteCount == bytesExpected else {
             throw error("vectors of \(bytesExpected) bytes", "\(extent.byteCount)")
         }
-        for shape in modelShapes where shape.required {
-            try require(shape.role.rawValue, layer: nil, in: seen)
-        }
-        for layer in 0..<hyperparameters.layerCount {
-            for shape in layerShapes where shape.required {
-                try require(shape.role.rawValue, layer: layer, in: seen)
-            }
+        for vector in modelShapes { try require(vector.role.rawValue, layer: nil, in: seen) }
+        for (layer, vectors) in layerShapes.enumerated() {
+            for vector in vectors { try require(vector.role.rawValue, layer: layer, in: seen) }
         }
     }
 
     func checkMatrices(
         _ matrices: [PackedMatrix], bundlesNeurons: Bool
     ) throws(FormatError) {
-        let layerMatrices = hyperparameters.layerMatrices(bundlesNeurons: bundlesNeurons)
-        let countExpected = layerMatrices.count * hyperparameters.layerCount + 1
-        guard matrices.count == countExpected else {
-            throw error("\(countExpected) matrices", "\(matrices.count)")
+        var expected: [(role: MatrixRole, layer: Int?, shape: MatrixShape)] = []
+        for (index, layer) in shape.layers.enumerated() {
+            expected += shape.matrices(of: layer, bundlesNeurons: bundlesNeurons)
+                .map { ($0.role, index, $0.shape) }
         }
-        for (index, matrix) in matrices.enumerated() {
+        expected.append((.output, nil, shape.outputShape))
+        guard matrices.count == expected.count else {
+            throw error("\(expected.count) matrices", "\(matrices.count)")
+        }
+        for (index, (matrix, wanted)) in zip(matrices, expected).enumerated() {
             let name = Self.name(matrix.role.rawValue, layer: matrix.layer)
-            let layer = index / layerMatrices.count
-            let isOutput = index == matrices.count - 1
-            let (role, shape) =
-                isOutput
-                ? (.output, hyperparameters.outputShape)
-                : layerMatrices[index % layerMatrices.count]
-            guard matrix.role == role, matrix.layer == (isOutput ? nil : layer) else {
+            guard matrix.role == wanted.role, matrix.layer == wanted.layer else {
                 throw error(
-                    "\(Self.name(role.rawValue, layer: isOutput ? nil : layer)) as matrix \(index)",
+                    "\(Self.name(wanted.role.rawValue, layer: wanted.layer)) as matrix \(index)",
                     name)
             }
-            try checkMatrix(matrix, is: shape, name)
+            try checkMatrix(matrix, is: wanted.shape, name)
         }
     }
 
@@ -209,13 +204,13 @@ private struct PackedValidator {
     }
 
     func checkExperts(_ layers: [PackedExpertLayer]) throws(FormatError) {
-        guard let experts = hyperparameters.experts, let shapes = hyperparameters.expertMatrices
-        else {
+        guard let experts = shape.experts else {
             guard layers.isEmpty else { throw error("no experts", "\(layers.count) layers") }
             return
         }
-        guard layers.count == hyperparameters.layerCount else {
-            throw error("experts of \(hyperparameters.layerCount) layers", "\(layers.count)")
+        let matrices = shape.expertMatrices(experts)
+        guard layers.count == shape.layerCount else {
+            throw error("experts of \(shape.layerCount) layers", "\(layers.count)")
         }
         for (index, layer) in layers.enumerated() {
             let name = "experts of layer \(index)"
@@ -223,11 +218,11 @@ private struct PackedValidator {
                 throw error("\(experts.count) \(name)", "\(layer.count) of layer \(layer.layer)")
             }
             var end = 0
-            for (part, shape) in [
-                (layer.gate, shapes.gate), (layer.up, shapes.up), (layer.down, shapes.down)
+            for (part, matrix) in [
+                (layer.gate, matrices.gate), (layer.up, matrices.up), (layer.down, matrices.down)
             ] {
                 try checkShape(
-                    part.format, rows: part.rows, columns: part.columns, is: shape, name)
+                    part.format, rows: part.rows, columns: part.columns, is: matrix, name)
                 let aligned = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
                 guard part.byteOffset == aligned else {
                     throw error("\(name): a part at \(aligned)", "it at \(part.byteOffset)")
@@ -247,18 +242,17 @@ private struct PackedValidator {
     }
 
     func checkNeurons(_ layers: [PackedNeuronLayer]) throws(FormatError) {
-        guard hyperparameters.experts == nil else { throw error("no bundled neurons", "some") }
-        guard layers.count == hyperparameters.layerCount else {
-            throw error("neurons of \(hyperparameters.layerCount) layers", "\(layers.count)")
+        guard shape.experts == nil else { throw error("no bundled neurons", "some") }
+        guard layers.count == shape.layerCount else {
+            throw error("neurons of \(shape.layerCount) layers", "\(layers.count)")
         }
-        let shape = MatrixShape(
-            rows: hyperparameters.feedForwardWidth, columns: hyperparameters.width)
+        let matrix = MatrixShape(rows: shape.feedForwardWidth, columns: shape.width)
         for (index, layer) in layers.enumerated() {
             let name = "neurons of layer \(index)"
-            guard layer.layer == index, (layer.gate != nil) == hyperparameters.hasGate else {
+            guard layer.layer == index, (layer.gate != nil) == shape.hasGate else {
                 throw error("\(name), gates as in the family", "others of layer \(layer.layer)")
             }
-            try checkColumns(layer, shape, name)
+            try checkColumns(layer, matrix, name)
             guard (1...layer.count).contains(layer.neuronsPerBundle) else {
                 throw error(
                     "bundles of 1 to \(layer.count) \(name)", "\(layer.neuronsPerBundle)")
@@ -302,8 +296,8 @@ private struct PackedValidator {
 
     private func checkLayer(_ layer: Int?, _ name: String) throws(FormatError) {
         guard let layer else { return }
-        guard (0..<hyperparameters.layerCount).contains(layer) else {
-            throw error("layers below \(hyperparameters.layerCount)", name)
+        guard (0..<shape.layerCount).contains(layer) else {
+            throw error("layers below \(shape.layerCount)", name)
         }
     }
 

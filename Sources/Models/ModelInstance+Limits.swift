@@ -9,7 +9,7 @@ extension ModelInstance {
     ///
     /// - Throws: `LoadError.contextBeyondModel`.
     static func check(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) {
-        let known = parsed.model.manifest.hyperparameters.contextLength
+        let known = parsed.model.manifest.shape.contextLength
         if let asked = options.contextTokens, asked > known, !options.mayExceedContext {
             throw .contextBeyondModel(asked: asked, known: known)
         }

@@ -84,7 +84,7 @@ extension SparseDecision {
             guard
                 let found = try FiringThresholds.sidecar(
                     besides: path, digest: manifest.source.digest
-                ).read(for: manifest.hyperparameters.layerCount)
+                ).read(for: manifest.shape.layerCount)
             else {
                 sparsityNotice =
                     "there are no thresholds beside the model: run sluice calibrate; all neurons "
@@ -104,7 +104,7 @@ extension SparseDecision {
         do throws(SidecarError) {
             predictors = try NeuronPredictors.sidecar(
                 besides: path, digest: manifest.source.digest
-            ).read(for: manifest.hyperparameters)
+            ).read(for: manifest.shape)
         } catch {
             isRefusal = true
             reason = "predictors cannot be used: \(error); neurons are read whole"
@@ -127,7 +127,7 @@ extension SparseDecision {
     ) -> NeuronPredictors? {
         try? NeuronPredictors.sidecar(
             besides: path, digest: manifest.source.digest
-        ).read(for: manifest.hyperparameters)
+        ).read(for: manifest.shape)
     }
 
     /// What is expected to take least time of all that may be chosen.
@@ -191,7 +191,7 @@ extension SparseDecision {
         let whole = plan(SparseDecision(options: nil, predictors: nil, reason: ""))
         guard let whole, whole.streamsDense else { return [] }
         let known = calibration(path, manifest)
-        let natural = manifest.hyperparameters.isSparse ? FiringRates.densityAssumed : 1
+        let natural = manifest.shape.isSparse ? FiringRates.densityAssumed : 1
         let silent = isThresholded ? Double(options.activationSparsity ?? 0) : 0
         let rates =
             known.map { FiringRates.calibrated($0) } ?? .alike(min(natural, 1 - silent))

@@ -29,7 +29,7 @@ extension ModelInstance {
     /// How this model is used under the name `name`, whose opening took so long.
     package func report(name: String, seconds: Double) -> LoadReport {
         var report = LoadReport(
-            model: name, architecture: manifest.hyperparameters.architecture.rawValue,
+            model: name, architecture: manifest.shape.architecture,
             fileBytes: fileBytes, seconds: seconds, budgetBytes: budget.sumBytes,
             limitBytes: budget.limitBytes, contextTokens: contextTokens, reading: reading)
         report.settings = settings

@@ -11,7 +11,7 @@ extension ModelSizing {
         guard options.contextTokens == nil, let wanted = options.contextTokensWanted else {
             return try ModelSizing(parsed, options)
         }
-        let most = min(wanted, parsed.model.manifest.hyperparameters.contextLength)
+        let most = min(wanted, parsed.model.manifest.shape.contextLength)
         if let all = try? with(most, parsed, options) { return all }
         let least = try with(min(most, contextTokensMin), parsed, options)
         return least.lengthened(to: most, parsed, options) { _ in true }
@@ -25,7 +25,7 @@ extension ModelSizing {
         var options = options
         options.logitsRowsMax = activations.logitsRowsMax
         options.speculationRoom = speculationRoom
-        let own = parsed.model.manifest.hyperparameters.contextLength
+        let own = parsed.model.manifest.shape.contextLength
         return lengthened(to: min(own, ModelOptions.contextTokensMax), parsed, options) {
             $0.takesNothing(from: self)
         }
@@ -33,7 +33,7 @@ extension ModelSizing {
 
     /// In a few words, why the context is as long as it is.
     func reasonOfContext(_ parsed: ParsedModel, _ options: ModelOptions) -> String {
-        let own = parsed.model.manifest.hyperparameters.contextLength
+        let own = parsed.model.manifest.shape.contextLength
         if options.contextTokens != nil { return "as asked" }
         if contextTokens == own { return "the model's own" }
         if let wanted = options.contextTokensWanted {

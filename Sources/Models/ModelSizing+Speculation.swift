@@ -67,7 +67,7 @@ extension ModelSizing {
     private func rowBytes(_ room: SpeculationRoom, _ manifest: PackedManifest) -> Int {
         func bytes(_ rows: Int) -> Int {
             ActivationShape(
-                manifest.hyperparameters, bundlesNeurons: manifest.neurons != nil,
+                manifest.shape, bundlesNeurons: manifest.neurons != nil,
                 tokensMax: activations.tokensMax, passTokensMax: 0, logitsRowsMax: rows,
                 contextTokens: contextTokens
             ).byteCount

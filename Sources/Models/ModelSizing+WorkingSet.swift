@@ -36,7 +36,7 @@ extension ModelSizing {
         _ parsed: ParsedModel, _ options: ModelOptions
     ) -> WorkingSetShortage? {
         let manifest = parsed.model.manifest
-        let used = manifest.experts.count * (manifest.hyperparameters.experts?.usedCount ?? 0)
+        let used = manifest.experts.count * (manifest.shape.experts?.usedCount ?? 0)
         guard plan.expertSlotCount < used else { return nil }
         // A larger limit may bring a longer context or larger steps along, so that the sum is taken
         // again with each.

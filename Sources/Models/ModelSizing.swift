@@ -47,9 +47,9 @@ package struct ModelSizing: Sendable {
         machineBytes: Int = MemoryLimits.smallestBytes()
     ) throws(LoadError) {
         let manifest = parsed.model.manifest
-        let shape = manifest.hyperparameters
+        let shape = manifest.shape
         speculationRoom = options.speculationRoom
-        layout = KVLayout(shape, element: options.kvElement)
+        layout = Self.layout(shape, options)
         let limit = Self.limitBytes(options, machineBytes)
         contextTokens =
             options.contextTokens
@@ -93,14 +93,13 @@ package struct ModelSizing: Sendable {
         _ parsed: ParsedModel, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
     ) -> MemoryBudget {
         let manifest = parsed.model.manifest
-        let shape = manifest.hyperparameters
+        let shape = manifest.shape
         let activations = ActivationShape(
             shape, bundlesNeurons: manifest.neurons != nil, tokensMax: tokensPerStepMin,
             passTokensMax: 0,
             logitsRowsMax: min(options.logitsRowsMax, tokensPerStepMin),
             contextTokens: contextTokens)
-        let cacheBytes = KVLayout(shape, element: options.kvElement)
-            .byteCount(tokens: contextTokens)
+        let cacheBytes = layout(shape, options).byteCount(tokens: contextTokens)
         var needed = fixedTerms(
             parsed, options, limit, cacheBytes, contextTokens, activations)
         needed.add(
@@ -112,7 +111,7 @@ package struct ModelSizing: Sendable {
 
     /// Numbers of tokens that a layer computes together, and of tokens of a step, best first.
     private static func steps(
-        _ shape: Hyperparameters, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
+        _ shape: ModelShape, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
     ) -> [(tokens: Int, passTokens: Int)] {
         let passTokens = passTokens(shape, options, contextTokens, limit)
         var tokens = max(tokensPerStepMin, min(options.prefillChunkTokens, contextTokens))
@@ -128,8 +127,15 @@ package struct ModelSizing: Sendable {
     private static func contextTokens(
         _ wanted: Int, _ layout: KVLayout, _ limit: Int
     ) -> Int {
-        let pages = limit / contextShareDivisor / layout.byteCount(tokens: 1)
-        return min(wanted, max(contextTokensMin, pages * KVLayout.pageTokens))
+        let affordable = layout.tokenCount(
+            bytesMax: limit / contextShareDivisor, tokensMax: wanted)
+        return min(wanted, max(contextTokensMin, affordable))
+    }
+
+    private static func layout(_ shape: ModelShape, _ options: ModelOptions) -> KVLayout {
+        KVLayout(
+            shape, element: options.kvElement,
+            tokensAtOnceMax: max(tokensPerStepMin, options.prefillChunkTokens))
     }
 
     private static func limitBytes(_ options: ModelOptions, _ machine: Int) -> Int {
@@ -139,7 +145,7 @@ package struct ModelSizing: Sendable {
 
     /// Tokens that may wait in each layer for its weights: what this share of the limit holds.
     private static func passTokens(
-        _ shape: Hyperparameters, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
+        _ shape: ModelShape, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
     ) -> Int {
         if options.isResident { return 0 }
         let affordable = limit / passShareDivisor / ActivationShape.waitingTokenBytes(shape)

@@ -22,7 +22,7 @@ package struct SpeedPrediction: Sendable, Equatable {
 
     package init(_ sizing: ModelSizing, _ manifest: PackedManifest) {
         let plan = sizing.plan
-        let used = manifest.hyperparameters.experts?.usedCount ?? 0
+        let used = manifest.shape.experts?.usedCount ?? 0
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
         let hits = experts > 0 ? Double(plan.expertSlotCount) / Double(experts) : nil
         let usedBytes = manifest.experts.reduce(0) { $0 + used * $1.stride }

@@ -5,6 +5,7 @@
 
 internal import ChatTemplates
 internal import LinuxSystem
+internal import ModelFamilies
 package import ModelFormat
 internal import Tokenization
 
@@ -56,18 +57,16 @@ package struct Packer {
         parts: [any ByteSource], activation: Activation? = nil, neurons: NeuronPacking? = nil
     ) throws(PackingError) {
         let gguf = try fromSource { () throws(FormatError) in try GGUFFile(parts: parts) }
-        var hyperparameters = try fromSource { () throws(FormatError) in
-            try gguf.hyperparameters()
-        }
-        if let activation { hyperparameters.activation = activation }
+        var shape = try fromSource { () throws(FormatError) in try gguf.shape() }
+        if let activation { shape = shape.with(activation: activation) }
         let vocabulary = try fromSource { () throws(FormatError) in try gguf.vocabulary() }
         let file = parts[0].name
         // What no load accepts is no model to import.
         do { _ = try Tokenizer(vocabulary) } catch { throw .tokenizer(file: file, error) }
-        guard vocabulary.tokens.count == hyperparameters.vocabularySize else {
+        guard vocabulary.tokens.count == shape.vocabularySize else {
             throw .format(
                 FormatError(
-                    file: file, expected: "\(hyperparameters.vocabularySize) tokens",
+                    file: file, expected: "\(shape.vocabularySize) tokens",
                     found: "\(vocabulary.tokens.count)"))
         }
         var vocabularyBytes = 0
@@ -77,7 +76,7 @@ package struct Packer {
             digest: Self.digest(header: 0, tensors: 0))
         plan = try fromSource { () throws(FormatError) in
             try PackingPlan(
-                gguf: gguf, source: source, hyperparameters: hyperparameters,
+                gguf: gguf, source: source, shape: shape,
                 vocabularyBytes: vocabularyBytes, neurons: neurons)
         }
         self.gguf = gguf

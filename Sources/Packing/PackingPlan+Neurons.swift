@@ -1,5 +1,6 @@
 // Which models' neurons are bundled, and where their bundles go.
 
+internal import ModelFamilies
 internal import ModelFormat
 
 /// Where the bytes of one layer's neurons come from.
@@ -38,7 +39,7 @@ extension PackingPlan {
     ///
     /// - Throws: `FormatError` where they are to be and cannot.
     static func bundlesNeurons(
-        _ shape: Hyperparameters, _ gguf: GGUFFile, _ wanted: NeuronPacking?, file: String
+        _ shape: ModelShape, _ gguf: GGUFFile, _ wanted: NeuronPacking?, file: String
     ) throws(FormatError) -> Bool {
         switch wanted {
         case .whole: return false
@@ -55,7 +56,7 @@ extension PackingPlan {
     }
 
     /// Dense networks without biases whose columns can be stored.
-    private static func canBundleNeurons(_ shape: Hyperparameters, _ gguf: GGUFFile) -> Bool {
+    private static func canBundleNeurons(_ shape: ModelShape, _ gguf: GGUFFile) -> Bool {
         guard shape.experts == nil else { return false }
         let biases = [
             VectorRole.feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias
@@ -72,7 +73,7 @@ extension PackingPlan {
 
     /// - Parameter matrices: the first projections are among them, claimed already.
     static func planNeurons(
-        _ shape: Hyperparameters, _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
+        _ shape: ModelShape, _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
     ) throws(FormatError) -> (records: [PackedNeuronLayer], sources: [NeuronSources]) {
         var records: [PackedNeuronLayer] = []
         var sources: [NeuronSources] = []

@@ -1,6 +1,7 @@
 // Decides where everything goes before a byte is written: which GGUF tensor fills which record, and
 // every offset. Pure: reads only the GGUF file's directory.
 
+internal import ModelFamilies
 internal import ModelFormat
 
 /// Rows of one GGUF tensor: a whole matrix, or one expert's share of a merged tensor.
@@ -31,33 +32,33 @@ struct PackingPlan: Sendable {
     /// - Parameter neurons: how they are arranged; nil bundles them where most of them are silent.
     /// - Throws: `FormatError` naming a tensor that is missing, left over or of a wrong shape.
     init(
-        gguf: GGUFFile, source: PackedSource, hyperparameters: Hyperparameters,
+        gguf: GGUFFile, source: PackedSource, shape: ModelShape,
         vocabularyBytes: Int, neurons packing: NeuronPacking? = nil
     ) throws(FormatError) {
-        try hyperparameters.checkBounds(file: source.fileName)
+        try shape.checkBounds(file: source.fileName)
         var catalogue = TensorCatalogue(
-            gguf: gguf, file: source.fileName, architecture: hyperparameters.architecture)
+            gguf: gguf, file: source.fileName, architecture: shape.architecture)
         var cursor = LayoutCursor()
         let vocabulary = cursor.place(vocabularyBytes)
-        let width = hyperparameters.width
-        let outputDimensions = [width, hyperparameters.vocabularySize]
+        let width = shape.width
+        let outputDimensions = [width, shape.vocabularySize]
         embeddings = StoredTensor(
             try catalogue.claim(TensorNames.embeddings, dimensions: outputDimensions))
         let rows = cursor.placeRows(
             embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0])
-        let vectors = try Self.planVectors(hyperparameters, &catalogue, &cursor)
+        let vectors = try Self.planVectors(shape, &catalogue, &cursor)
         let bundlesNeurons = try Self.bundlesNeurons(
-            hyperparameters, gguf, packing, file: source.fileName)
+            shape, gguf, packing, file: source.fileName)
         let matrices = try Self.planMatrices(
-            hyperparameters, bundlesNeurons: bundlesNeurons, embeddings: embeddings, &catalogue,
+            shape, bundlesNeurons: bundlesNeurons, embeddings: embeddings, &catalogue,
             &cursor)
-        let experts = try Self.planExperts(hyperparameters, &catalogue, &cursor)
+        let experts = try Self.planExperts(shape, &catalogue, &cursor)
         let neurons =
-            bundlesNeurons ? try Self.planNeurons(hyperparameters, &catalogue, &cursor) : nil
+            bundlesNeurons ? try Self.planNeurons(shape, &catalogue, &cursor) : nil
         try catalogue.finish()
         manifest = PackedManifest(
             modelName: Self.oneLine(gguf.modelName() ?? source.fileName), source: source,
-            hyperparameters: hyperparameters, vocabulary: vocabulary, embeddings: rows,
+            shape: shape, vocabulary: vocabulary, embeddings: rows,
             vectors: vectors.records, matrices: matrices.records, experts: experts.records,
             neurons: neurons?.records)
         self.vectors = vectors.tensors
@@ -114,16 +115,15 @@ struct PackingPlan: Sendable {
     }
 
     private static func planVectors(
-        _ hyperparameters: Hyperparameters, _ catalogue: inout TensorCatalogue,
+        _ shape: ModelShape, _ catalogue: inout TensorCatalogue,
         _ cursor: inout LayoutCursor
     ) throws(FormatError) -> (records: PackedVectors, tensors: [GGUFTensor]) {
         var entries: [PackedVector] = []
         var tensors: [GGUFTensor] = []
         var end = 0
-        func add(_ shape: VectorShape, layer: Int?) throws(FormatError) {
-            let name = TensorNames.vector(shape.role, layer: layer)
-            guard shape.required || catalogue.gguf.tensor(named: name) != nil else { return }
-            let tensor = try catalogue.claim(name, dimensions: [shape.count])
+        func add(_ vector: VectorShape, layer: Int?) throws(FormatError) {
+            let name = TensorNames.vector(vector.role, layer: layer)
+            let tensor = try catalogue.claim(name, dimensions: [vector.count])
             guard [.f32, .f16, .bf16].contains(StoredTensor(tensor).format) else {
                 throw FormatError(
                     file: catalogue.file, expected: "\(name) as plain numbers",
@@ -132,67 +132,65 @@ struct PackingPlan: Sendable {
             let start = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
             entries.append(
                 PackedVector(
-                    role: shape.role, layer: layer, count: shape.count, byteOffset: start))
+                    role: vector.role, layer: layer, count: vector.count, byteOffset: start))
             tensors.append(tensor)
-            end = start + shape.count * 4
+            end = start + vector.count * 4
         }
-        for layer in 0..<hyperparameters.layerCount {
-            for shape in hyperparameters.layerVectors { try add(shape, layer: layer) }
+        for (index, layer) in shape.layers.enumerated() {
+            for vector in shape.vectors(of: layer) { try add(vector, layer: index) }
         }
-        for shape in hyperparameters.modelVectors { try add(shape, layer: nil) }
+        for vector in shape.modelVectors { try add(vector, layer: nil) }
         return (PackedVectors(extent: cursor.place(end), entries: entries), tensors)
     }
 
     private static func planMatrices(
-        _ hyperparameters: Hyperparameters, bundlesNeurons: Bool, embeddings: StoredTensor,
+        _ shape: ModelShape, bundlesNeurons: Bool, embeddings: StoredTensor,
         _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
     ) throws(FormatError) -> (records: [PackedMatrix], tensors: [StoredTensor]) {
         var records: [PackedMatrix] = []
         var tensors: [StoredTensor] = []
-        for layer in 0..<hyperparameters.layerCount {
-            for (role, shape) in hyperparameters.layerMatrices(
-                bundlesNeurons: bundlesNeurons)
-            {
+        for (index, layer) in shape.layers.enumerated() {
+            for (role, matrix) in shape.matrices(of: layer, bundlesNeurons: bundlesNeurons) {
                 let stored = StoredTensor(
                     try catalogue.claim(
-                        TensorNames.matrix(role, layer: layer),
-                        dimensions: [shape.columns, shape.rows]))
-                records.append(cursor.placeMatrix(role, layer: layer, stored.format, shape))
+                        TensorNames.matrix(role, layer: index),
+                        dimensions: [matrix.columns, matrix.rows]))
+                records.append(cursor.placeMatrix(role, layer: index, stored.format, matrix))
                 tensors.append(stored)
             }
         }
         // Models that tie embeddings and output have no output tensor.
-        let shape = hyperparameters.outputShape
+        let matrix = shape.outputShape
         let name = TensorNames.matrix(.output, layer: nil)
         let output = catalogue.claimIfPresent(name).map { StoredTensor($0) } ?? embeddings
-        try catalogue.check(output.tensor, dimensions: [shape.columns, shape.rows])
-        records.append(cursor.placeMatrix(.output, layer: nil, output.format, shape))
+        try catalogue.check(output.tensor, dimensions: [matrix.columns, matrix.rows])
+        records.append(cursor.placeMatrix(.output, layer: nil, output.format, matrix))
         tensors.append(output)
         return (records, tensors)
     }
 
     private static func planExperts(
-        _ hyperparameters: Hyperparameters, _ catalogue: inout TensorCatalogue,
+        _ shape: ModelShape, _ catalogue: inout TensorCatalogue,
         _ cursor: inout LayoutCursor
     ) throws(FormatError) -> (records: [PackedExpertLayer], tensors: [[[TensorRows]]]) {
-        guard let experts = hyperparameters.experts, let shapes = hyperparameters.expertMatrices
-        else { return ([], []) }
+        guard let experts = shape.experts else { return ([], []) }
+        let matrices = shape.expertMatrices(experts)
         var records: [PackedExpertLayer] = []
         var tensors: [[[TensorRows]]] = []
-        for layer in 0..<hyperparameters.layerCount {
+        for layer in 0..<shape.layerCount {
             var parts: [PackedBundlePart] = []
             var rows = [[TensorRows]](repeating: [], count: experts.count)
-            for (name, shape) in [
-                ("gate", shapes.gate), ("up", shapes.up), ("down", shapes.down)
+            for (name, matrix) in [
+                ("gate", matrices.gate), ("up", matrices.up), ("down", matrices.down)
             ] {
                 let sources = try claimExperts(
-                    name, layer: layer, count: experts.count, shape, &catalogue)
+                    name, layer: layer, count: experts.count, matrix, &catalogue)
                 for (expert, source) in sources.enumerated() { rows[expert].append(source) }
                 let end = parts.last.map { $0.byteOffset + $0.byteCount } ?? 0
                 parts.append(
                     PackedBundlePart(
-                        format: sources[0].stored.format, rows: shape.rows,
-                        columns: shape.columns,
+                        format: sources[0].stored.format, rows: matrix.rows,
+                        columns: matrix.columns,
                         byteOffset: PackedLayout.aligned(end, to: PackedLayout.partAlignment)))
             }
             records.append(cursor.placeExperts(layer: layer, count: experts.count, parts))

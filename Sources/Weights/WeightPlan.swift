@@ -141,7 +141,7 @@ package struct WeightPlan: Sendable, Equatable {
 
     /// One layer's used experts must fit at once, or a token's own experts would evict each other.
     private func expertSlotsMin(_ manifest: PackedManifest) -> Int {
-        manifest.experts.isEmpty ? 0 : manifest.hyperparameters.experts?.usedCount ?? 0
+        manifest.experts.isEmpty ? 0 : manifest.shape.experts?.usedCount ?? 0
     }
 
     /// A layer's neurons follow its last matrix, the first projection.

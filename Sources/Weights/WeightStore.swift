@@ -121,8 +121,8 @@ package final class WeightStore {
         } catch {
             preconditionFailure("opening throws only these")
         }
-        expertsPerLayer = manifest.hyperparameters.experts?.count ?? 0
-        let expertCount = expertsPerLayer * manifest.hyperparameters.layerCount
+        expertsPerLayer = manifest.shape.experts?.count ?? 0
+        let expertCount = expertsPerLayer * manifest.shape.layerCount
         let layers = manifest.neurons ?? []
         let bundlesStart = plan.units.count + expertCount
         firstBundle = layers.indices.map { index in

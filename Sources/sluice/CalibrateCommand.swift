@@ -80,7 +80,7 @@ struct CalibrateCommand: ParsableCommand {
         do {
             // Learned in the same pass over the text where both are wanted.
             let isBoth =
-                instance.manifest.hyperparameters.isSparse && instance.manifest.neurons != nil
+                instance.manifest.shape.isSparse && instance.manifest.neurons != nil
             let tally = isBoth ? FiringTally(instance) : nil
             let predictors = try predictors(instance, tokens, tally, progress)
             let orders = keepOrder ? nil : predictors?.layers.map(\.order)
@@ -116,7 +116,7 @@ struct CalibrateCommand: ParsableCommand {
         _ instance: ModelInstance, _ tokens: [TokenID], _ tally: FiringTally?,
         _ progress: Progress
     ) throws -> NeuronPredictors? {
-        guard instance.manifest.hyperparameters.isSparse else { return nil }
+        guard instance.manifest.shape.isSparse else { return nil }
         return try Calibrator(
             model: instance, recall: recall, onProgress: { progress.show($0 * 0.75) }
         ).calibrate(tokens, tally: tally)
@@ -127,7 +127,7 @@ struct CalibrateCommand: ParsableCommand {
         _ instance: ModelInstance, _ tokens: [TokenID], orders: [[UInt32]]?,
         _ tally: FiringTally?, _ progress: Progress
     ) throws -> (thresholds: FiringThresholds, points: [SparsityPoint])? {
-        let isSparse = instance.manifest.hyperparameters.isSparse
+        let isSparse = instance.manifest.shape.isSparse
         if isSparse && instance.manifest.neurons == nil { return nil }
         let start = isSparse ? 0.75 : 0
         return try FiringCalibrator(

@@ -44,7 +44,7 @@ struct LadderArguments: ParsableArguments {
         }
         let job = try ImportJob(
             sourcePath: source, libraryDirectory: FileSystem.parent(of: path),
-            name: "ladder-\(getpid())", activation: manifest.hyperparameters.activation,
+            name: "ladder-\(getpid())", activation: manifest.shape.activationAsked,
             neurons: .whole)
         try ImportCommand.run(job)
         // Without a name it goes with this process, however that ends.

@@ -41,17 +41,18 @@ struct ShowCommand: ParsableCommand {
 
     private func describe(_ packed: PackedModel) {
         let manifest = packed.manifest
-        let shape = manifest.hyperparameters
+        let shape = manifest.shape
         var rows = [
             ("name", manifest.modelName),
-            ("architecture", shape.architecture.rawValue),
+            ("architecture", shape.architecture),
             ("source", "\(manifest.source.fileName) (\(manifest.source.digest))"),
             ("file", ByteSize.format(packed.fileByteCount)),
             ("context", "\(shape.contextLength) tokens"),
             ("layers", "\(shape.layerCount), width \(shape.width)"),
             (
                 "attention",
-                "\(shape.headCount) heads, \(shape.keyValueHeadCount) for keys and values"
+                "\(shape.attention.headCount) heads, "
+                    + "\(shape.attention.keyValueHeadCount) for keys and values"
             ),
             ("vocabulary", "\(shape.vocabularySize) tokens"),
             ("formats", formats(manifest))
@@ -71,7 +72,7 @@ struct ShowCommand: ParsableCommand {
             let order = manifest.neurons?.contains { $0.isReordered } == true
             rows.append(("", order ? "reordered by calibration" : "in their own order"))
         }
-        if let activation = shape.activation {
+        if let activation = shape.activationAsked {
             rows.append(("activation", "\(activation.rawValue), asked for at import"))
         }
         rows += manifest.conversions.map { ("converted", $0) }

@@ -56,7 +56,7 @@ struct TrainedCalibrationTests {
         let sidecar = NeuronPredictors.sidecar(
             besides: packed, digest: model.manifest.source.digest)
         try sidecar.write(predictors)
-        #expect(try sidecar.read(for: model.manifest.hyperparameters) == predictors)
+        #expect(try sidecar.read(for: model.manifest.shape) == predictors)
         try lossIsStated(packed, tokens, predictors)
         try measureLadder(packed, Array(tokens.suffix(112)))
         try leastBudgetPredicts(packed)

@@ -60,6 +60,30 @@ import Testing
         #expect(shown.status == 0, "\(shown.errors)")
     }
 
+    /// Of another version, one line says what to do.
+    @Test(arguments: [(UInt8(1), "import the model again"), (3, "a newer Sluice made the file")])
+    func otherVersionsAreRefusedWithAdvice(version: UInt8, advice: String) throws {
+        let scratch = try Scratch()
+        let library = scratch.path("library")
+        let imported = try Program.sluice.run(
+            ["import", Self.tiny, "--library", library, "--name", "tiny"], in: scratch)
+        #expect(imported.status == 0, "\(imported.errors)")
+        var bytes = try #require(fileBytes(library + "/tiny.sluice"))
+        #expect(bytes[8] == 2)
+        bytes[8] = version
+        let file = try scratch.write(bytes, to: "other.sluice")
+        for command in [
+            ["show"], ["eval", "--tokens", "1,2"], ["bench", "--prompt", "2", "--generate", "1"],
+            ["tokenize", "--text", "a"], ["run", "--local", "a"]
+        ] {
+            let ending = try Program.sluice.run(
+                [command[0], file] + command.dropFirst() + ["--library", library], in: scratch)
+            #expect(ending.status == 65, "\(command): \(ending.errors)")
+            #expect(ending.errorLines.count == 1, "\(command): \(ending.errors)")
+            #expect(ending.errors.contains("version \(version) (\(advice))"), "\(ending.errors)")
+        }
+    }
+
     @Test func whatNoCommandLoadsIsNotImported() throws {
         let scratch = try Scratch()
         let library = scratch.path("library")

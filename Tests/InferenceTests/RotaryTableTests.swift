@@ -13,11 +13,13 @@ import Testing
     }
 
     @Test func plainAndLinearFrequencies() {
-        let plain = RotaryTable(RotaryEmbedding(base: 10000, rotatedWidth: 4), factors: nil)
+        let plain = RotaryTable(
+            RotaryEmbedding(base: 10000, rotatedWidth: 4, pairing: .halves), factors: nil)
         #expect(plain.pairCount == 2 && plain.magnitude == 1)
         #expect(plain.frequencies[0] == 1 && Self.isNear(plain.frequencies[1], 0.01))
         let linear = RotaryTable(
-            RotaryEmbedding(base: 10000, rotatedWidth: 4, scaling: .linear(factor: 4)),
+            RotaryEmbedding(
+                base: 10000, rotatedWidth: 4, pairing: .halves, scaling: .linear(factor: 4)),
             factors: [1, 2])
         #expect(Self.isNear(linear.frequencies[0], 0.25))
         #expect(Self.isNear(linear.frequencies[1], 0.01 / 8))
@@ -26,9 +28,11 @@ import Testing
     /// YaRN keeps what turns often within the original context, and divides what hardly turns.
     @Test func yarnKeepsFastPairsAndDividesSlowOnes() {
         let yarn = RotaryEmbedding.Yarn(factor: 8, originalContextLength: 2048)
-        let rope = RotaryEmbedding(base: 10000, rotatedWidth: 128, scaling: .yarn(yarn))
+        let rope = RotaryEmbedding(
+            base: 10000, rotatedWidth: 128, pairing: .halves, scaling: .yarn(yarn))
         let table = RotaryTable(rope, factors: nil)
-        let plain = RotaryTable(RotaryEmbedding(base: 10000, rotatedWidth: 128), factors: nil)
+        let plain = RotaryTable(
+            RotaryEmbedding(base: 10000, rotatedWidth: 128, pairing: .halves), factors: nil)
         #expect(table.frequencies[0] == plain.frequencies[0])
         #expect(Self.isNear(table.frequencies[63], plain.frequencies[63] / 8))
         #expect(Self.isNear(table.magnitude, 1 + 0.1 * log(8)))
@@ -42,6 +46,7 @@ import Testing
             let scaling = Self.scaling(&random)
             let rope = RotaryEmbedding(
                 base: Float.random(in: 100...1e6, using: &random), rotatedWidth: 2 * pairs,
+                pairing: .halves,
                 scaling: scaling)
             let factors: [Float]? =
                 Bool.random(using: &random)
@@ -86,7 +91,8 @@ import Testing
         var sines = Buffer<Float>(count: 100, in: arena)
         let yarn = RotaryEmbedding.Yarn(
             factor: 4, originalContextLength: 512, attentionFactor: 0.7)
-        let rope = RotaryEmbedding(base: 10000, rotatedWidth: 24, scaling: .yarn(yarn))
+        let rope = RotaryEmbedding(
+            base: 10000, rotatedWidth: 24, pairing: .halves, scaling: .yarn(yarn))
         let table = RotaryTable(rope, factors: nil)
         for _ in 0..<200 {
             let position = Int.random(in: 0..<200_000, using: &random)

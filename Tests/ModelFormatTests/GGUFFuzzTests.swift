@@ -1,6 +1,7 @@
 // Damaged files: each either reads as something consistent or is refused with one line. A trap
 // would end the test run.
 
+import ModelFamilies
 import ModelFormat
 import TestSupport
 import Testing
@@ -20,9 +21,11 @@ import Testing
             #expect(file.modelName() == nil || file.metadata.entry("general.name") != nil)
             #expect(try file.metadata.summaries().count == file.metadata.entries.count)
             try check(file, mutation)
-            let shape = try file.hyperparameters()
-            #expect(shape.headCount % shape.keyValueHeadCount == 0, "\(mutation.name)")
-            #expect(shape.rope.rotatedWidth <= shape.keyHeadWidth, "\(mutation.name)")
+            let shape = try file.shape()
+            let attention = shape.attention
+            #expect(
+                attention.headCount % attention.keyValueHeadCount == 0, "\(mutation.name)")
+            #expect(shape.rotatedWidth <= attention.keyHeadWidth, "\(mutation.name)")
             let vocabulary = try file.vocabulary()
             #expect(vocabulary.tokens.count == shape.vocabularySize, "\(mutation.name)")
             #expect(

@@ -1,6 +1,7 @@
 // Hand-made malformed GGUF files: each is refused with one line that says what and where. The first
 // suite follows llama.cpp's own list of hand-made cases (tests/test-gguf.cpp).
 
+import ModelFamilies
 import ModelFormat
 import TestSupport
 import Testing
@@ -43,8 +44,8 @@ import Testing
         #expect(file.tensors.isEmpty)
         #expect(file.metadata.entries.isEmpty)
         #expect(file.modelName() == nil)
-        expectRefused("the metadata key 'general.architecture'") { try file.architecture() }
-        expectRefused("the metadata key 'general.architecture'") { try file.hyperparameters() }
+        expectRefused("the metadata key 'general.architecture'") { try file.family() }
+        expectRefused("the metadata key 'general.architecture'") { try file.shape() }
         expectRefused("the metadata key 'tokenizer.ggml.model'") { try file.vocabulary() }
     }
 

@@ -1,6 +1,7 @@
 // Security bugs that other GGUF readers had, by their identifiers: each one's kind of file is
 // refused here, or is harmless.
 
+import ModelFamilies
 import ModelFormat
 import Synchronization
 import TestSupport
@@ -198,7 +199,7 @@ private final class ClaimedSource: ByteSource {
                 $0.add("llama.context_length", UInt32(128))
                 $0.add("llama.block_count", layers)
             } use: {
-                _ = try $0.hyperparameters()
+                _ = try $0.shape()
             }
         }
     }
@@ -293,7 +294,7 @@ private final class ClaimedSource: ByteSource {
             builder.add("llama.\(name)", UInt32(0))
             builder.add("llama.attention.layer_norm_rms_epsilon", Float(1e-5))
             builder.add("llama.vocab_size", UInt32(8))
-            return try GGUFTestFiles.open(builder).hyperparameters()
+            return try GGUFTestFiles.open(builder).shape()
         }
     }
 
@@ -302,7 +303,7 @@ private final class ClaimedSource: ByteSource {
         refuseCheaply("the metadata key 'llama.context_length', found none") {
             $0.add("general.architecture", "llama")
         } use: {
-            _ = try $0.hyperparameters()
+            _ = try $0.shape()
         }
     }
 }

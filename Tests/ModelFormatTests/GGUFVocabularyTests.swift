@@ -1,5 +1,6 @@
 // Vocabularies from metadata, whatever the file's architecture.
 
+import ModelFamilies
 import ModelFormat
 import TestSupport
 import Testing
@@ -7,7 +8,7 @@ import Testing
 @Suite struct GGUFVocabularyTests {
     @Test func byteLevelPairs() throws {
         let file = try GGUFTestFiles.open("vocabulary-bpe.gguf")
-        expectRefused("found 'nobody'") { try file.architecture() }
+        expectRefused("found 'nobody'") { try file.family() }
         let vocabulary = try file.vocabulary()
         #expect(vocabulary.model == .bytePairEncoding)
         #expect(vocabulary.preTokenizer == "qwen2")

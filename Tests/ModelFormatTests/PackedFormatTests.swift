@@ -19,7 +19,7 @@ import Testing
         let bytes = header.encoded
         #expect(bytes.count == 4096)
         #expect(Array(bytes[..<8]) == Array("SLUICEPK".utf8))
-        #expect(Array(bytes[8..<16]) == [1, 0, 0, 0, 0, 0, 0, 0])
+        #expect(Array(bytes[8..<16]) == [2, 0, 0, 0, 0, 0, 0, 0])
         #expect(Array(bytes[16..<24]) == [0, 0x20, 0, 0, 0, 0, 0, 0])
         #expect(Array(bytes[24..<32]) == [100, 0, 0, 0, 0, 0, 0, 0])
         #expect(Array(bytes[32..<36]) == [0x78, 0x56, 0x34, 0x12])

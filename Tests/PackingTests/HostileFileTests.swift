@@ -73,7 +73,7 @@ import Testing
     private static let determinedKeys: Set<String> = [
         "formatVersion", "rows", "columns", "byteCount", "byteOffset", "bundleBytes", "stride",
         "count", "layer", "layerCount", "headCount", "keyValueHeadCount", "keyHeadWidth",
-        "valueHeadWidth", "width", "vocabularySize", "role", "format", "architecture", "offset",
+        "valueHeadWidth", "width", "vocabularySize", "role", "format", "offset",
         "checksum", "checksums"
     ]
 
@@ -160,22 +160,24 @@ import Testing
         try check("matrices exchanged") { $0.matrices.swapAt(1, 2) }
         try check("no experts") { $0.experts = [] }
         try check("experts twice") { $0.experts.append($0.experts[0]) }
-        try check("dense with experts") { $0.hyperparameters.experts = nil }
+        try check("dense with experts") { $0.shape.changeLayers { $0.feedForward = .none } }
         try check("parts exchanged") {
             let gate = $0.experts[0].gate
             $0.experts[0].gate = $0.experts[0].down
             $0.experts[0].down = gate
         }
         try check("more used experts than there are") {
-            $0.hyperparameters.experts?.usedCount = 3
+            $0.shape.changeLayers { $0.feedForward.mixture?.usedCount = 3 }
         }
-        try check("no head") { $0.hyperparameters.headCount = 0 }
+        try check("no head") { $0.shape.changeAttention { $0.headCount = 0 } }
         try check("a shared expert from nowhere") {
-            $0.hyperparameters.experts?.sharedFeedForwardWidth = 256
+            $0.shape.changeLayers {
+                $0.feedForward.mixture?.shared = .init(width: 256, hasGate: false)
+            }
         }
-        try check("huge heads") { $0.hyperparameters.keyHeadWidth = .max }
+        try check("huge heads") { $0.shape.changeAttention { $0.keyHeadWidth = .max } }
         try check("huge expert count") {
-            $0.hyperparameters.experts?.count = .max
+            $0.shape.changeLayers { $0.feedForward.mixture?.count = .max }
             $0.experts[0].count = .max
         }
         try check("an endless name") { $0.modelName = String(repeating: "x", count: 5000) }

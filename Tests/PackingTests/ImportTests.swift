@@ -139,7 +139,7 @@ import Testing
         let job = try ImportJob(
             sourcePath: path, libraryDirectory: directory.path, activation: .relu)
         let packed = try FileByteSource(path: try job.run(processID: getpid()).path)
-        #expect(try PackedModel(source: packed).manifest.hyperparameters.activation == .relu)
+        #expect(try PackedModel(source: packed).manifest.shape.activation == .relu)
     }
 
     @Test func existingModelsAreKeptUnlessForced() throws {

@@ -75,8 +75,14 @@ struct TinyModel {
         if ropeFactors { vector("rope_freqs.weight", keyWidth / 2) }
         for layer in 0..<layers {
             let block = "blk.\(layer)."
-            vector(block + "attn_norm.weight", width)
-            vector(block + "ffn_norm.weight", width)
+            if architecture != "olmo2" {
+                vector(block + "attn_norm.weight", width)
+                vector(block + "ffn_norm.weight", width)
+            }
+            if ["olmo2", "gemma3"].contains(architecture) {
+                vector(block + "post_attention_norm.weight", width)
+                vector(block + "post_ffw_norm.weight", width)
+            }
             if hasLayerNorms {
                 vector(block + "attn_norm.bias", width)
                 vector(block + "ffn_norm.bias", width)
@@ -92,8 +98,8 @@ struct TinyModel {
                     architecture.hasPrefix("qwen2") ? name != "attn_output" : biases
                 if biased { vector(block + name + ".bias", rows) }
             }
-            if architecture.hasPrefix("qwen3") || architecture == "olmoe" {
-                let all = architecture == "olmoe"
+            if ["qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2"].contains(architecture) {
+                let all = architecture.hasPrefix("olmo")
                 vector(block + "attn_q_norm.weight", all ? heads * keyWidth : keyWidth)
                 vector(block + "attn_k_norm.weight", all ? keyValueHeads * keyWidth : keyWidth)
             }
@@ -154,10 +160,11 @@ struct TinyModel {
         let norm = architecture == "nemotron" ? "layer_norm" : "layer_norm_rms"
         writer.add(prefix + "attention.\(norm)_epsilon", Float(1e-6))
         writer.add(prefix + "rope.freq_base", Float(10_000))
+        if architecture.hasPrefix("granite") { writer.add(prefix + "logit_scale", Float(2)) }
         if experts > 0 {
             writer.add(prefix + "expert_count", UInt32(experts))
             writer.add(prefix + "expert_used_count", UInt32(2))
-            if architecture.hasPrefix("qwen") {
+            if architecture.hasPrefix("qwen") || architecture == "smallthinker" {
                 writer.add(prefix + "expert_feed_forward_length", UInt32(feedForward))
             }
             if sharedFeedForward > 0 {

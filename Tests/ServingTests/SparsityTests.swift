@@ -61,8 +61,8 @@ import Weights
             }
             var silenced = 0
             let found = try evaluate(path, { $0.isResident = true }) { model in
-                let shape = model.manifest.hyperparameters
-                let activation = shape.activation ?? shape.architecture.activation
+                let shape = model.manifest.shape
+                let activation = shape.activation
                 let neurons = shape.feedForwardWidth
                 model.transformer.onNeurons = { layer, _, projections, tokens in
                     var values = (0..<tokens * neurons).map { projections[$0] }
@@ -198,8 +198,8 @@ import Weights
         options.isResident = true
         options.logitsRowsMax = 8
         let model = try ModelInstance(path: path, options: options)
-        let shape = model.manifest.hyperparameters
-        let activation = shape.activation ?? shape.architecture.activation
+        let shape = model.manifest.shape
+        let activation = shape.activation
         var magnitudes = [[Float]](repeating: [], count: shape.layerCount)
         model.transformer.onNeurons = { layer, _, projections, tokens in
             let count = tokens * shape.feedForwardWidth

@@ -65,6 +65,12 @@ package struct GGUFBuilder: Sendable {
             bytes: strings.flatMap(Self.string))
     }
 
+    package mutating func add(_ key: String, _ flags: [Bool]) {
+        addArray(
+            key, of: Kind.bool.rawValue, count: UInt64(flags.count), bytes: flags.map { $0 ? 1 : 0 }
+        )
+    }
+
     package mutating func add(_ key: String, _ numbers: [Int32]) {
         addArray(
             key, of: Kind.int32.rawValue, count: UInt64(numbers.count),

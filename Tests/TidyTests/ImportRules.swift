@@ -7,7 +7,7 @@ enum ImportRules {
         ["CLinux", "CURing", "COpenBLAS", "CChecksum", "CKernels", "CPacking"],
         ["LinuxSystem", "JSON"],
         ["ModelFormat", "LineEditing", "Memory"],
-        ["GenerationAPI", "Tokenization", "Compute"],
+        ["GenerationAPI", "ModelFamilies", "Tokenization", "Compute"],
         ["Knobs", "ChatTemplates", "HTTPInterface"],
         ["FlashStorage", "Client"],
         ["Weights", "Packing"],

@@ -65,22 +65,24 @@ struct InventedModel {
             } + [matrix(.output, outputRows, layer: nil)]
         return PackedManifest(
             modelName: "invented", source: PackedSource(fileName: "", byteCount: 0, digest: ""),
-            hyperparameters: hyperparameters, vocabulary: none,
+            shape: shape, vocabulary: none,
             embeddings: PackedRows(
                 format: .f32, rows: 10, columns: columns, offset: 0, pageChecksums: none),
             vectors: PackedVectors(extent: none, entries: []), matrices: matrices,
             experts: expertLayers, neurons: neuronLayers)
     }
 
-    private var hyperparameters: Hyperparameters {
-        Hyperparameters(
-            architecture: .llama, contextLength: 512, layerCount: layers.count, width: columns,
-            headCount: 1, keyValueHeadCount: 1, keyHeadWidth: 16, valueHeadWidth: 16,
-            feedForwardWidth: neuronCount ?? 16, vocabularySize: 10, normEpsilon: 1e-5,
-            rope: RotaryEmbedding(base: 10000, rotatedWidth: 16),
-            experts: experts.map {
-                Experts(count: $0.count, usedCount: $0.used, feedForwardWidth: $0.width)
-            })
+    private var shape: ModelShape {
+        let dense = DenseShape(width: neuronCount ?? 16, activation: .silu, isGated: true)
+        let mixture = experts.map {
+            MixtureShape(
+                count: $0.count, usedCount: $0.used, width: $0.width, activation: .silu,
+                gating: .softmax, normalizesWeights: true)
+        }
+        return .alike(
+            layerCount: layers.count, width: columns,
+            attention: .rotating(heads: 1, keyValueHeads: 1, width: 16),
+            feedForward: mixture.map { FeedForwardShape($0) } ?? FeedForwardShape(dense))
     }
 
     private func matrix(_ role: MatrixRole, _ rows: Int, layer: Int?) -> PackedMatrix {

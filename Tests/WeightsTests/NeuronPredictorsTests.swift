@@ -155,26 +155,24 @@ import Weights
             report: report, layers: layers)
     }
 
-    static func hyperparameters(
-        width: Int, layers: Int, neurons: Int = neurons
-    ) -> Hyperparameters {
-        Hyperparameters(
-            architecture: .arcee, contextLength: 64, layerCount: layers, width: width,
-            headCount: 1, keyValueHeadCount: 1, keyHeadWidth: width, valueHeadWidth: width,
-            feedForwardWidth: neurons, vocabularySize: 1, normEpsilon: 1e-6,
-            rope: RotaryEmbedding(base: 10_000, rotatedWidth: width))
+    static func shape(width: Int, layers: Int, neurons: Int = neurons) -> ModelShape {
+        .alike(
+            "arcee", layerCount: layers, width: width,
+            attention: .rotating(heads: 1, keyValueHeads: 1, width: width),
+            feedForward: FeedForwardShape(
+                DenseShape(width: neurons, activation: .relu2, isGated: false)))
     }
 
     private static func load(_ packed: String) throws -> NeuronPredictors? {
         try NeuronPredictors.sidecar(besides: packed, digest: digest)
-            .read(for: hyperparameters(width: 96, layers: 2, neurons: neurons))
+            .read(for: shape(width: 96, layers: 2, neurons: neurons))
     }
 
     private static func read(
         _ bytes: [UInt8], digest: String = digest, width: Int = 96, layers: Int = 2,
         neurons: Int = neurons
     ) throws -> NeuronPredictors {
-        let shape = hyperparameters(width: width, layers: layers, neurons: neurons)
+        let shape = shape(width: width, layers: layers, neurons: neurons)
         do {
             return try Sidecar<NeuronPredictors>(path: "p", digest: digest)
                 .decode(bytes, for: shape)

@@ -52,7 +52,7 @@ import Weights
             Subject(thresholds, digest: digest, context: 1),
             Subject(
                 NeuronPredictorsTests.random(seed: 8), digest: digest,
-                context: NeuronPredictorsTests.hyperparameters(width: 96, layers: 2)),
+                context: NeuronPredictorsTests.shape(width: 96, layers: 2)),
             Subject(known, digest: nil, context: ())
         ]
     }

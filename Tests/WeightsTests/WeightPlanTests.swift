@@ -79,13 +79,13 @@ private struct PlanChecks {
 
     private var streamed: [DenseUnit] { plan.units.filter { $0.pinnedOffset == nil } }
     private var expertsFloor: Int {
-        (manifest.hyperparameters.experts?.usedCount ?? 0) * plan.expertSlotBytes
+        (manifest.shape.experts?.usedCount ?? 0) * plan.expertSlotBytes
     }
 
     /// In execution order; a layer's neurons come after its matrices.
     private var hasEveryUnit: Bool {
         var expected: [PackedMatrixExtent] = []
-        for layer in 0..<manifest.hyperparameters.layerCount {
+        for layer in 0..<manifest.shape.layerCount {
             for matrix in manifest.matrices where matrix.layer == layer {
                 expected += (0..<matrix.extentCount).map(matrix.extent)
             }

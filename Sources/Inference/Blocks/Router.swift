@@ -103,12 +103,14 @@ struct Router: Sendable {
     /// 16-bit float.
     private static let weightSumMin: Float = 6.103515625e-5
 
-    let shape: Experts
-    let normalizes: Bool
+    let shape: MixtureShape
+    /// Factor on weights, in the end.
+    let scale: Float
 
-    init(_ shape: Experts, _ family: Family) {
+    /// - Parameter scale: what the layer multiplies its sum with.
+    init(_ shape: MixtureShape, scale: Float) {
         self.shape = shape
-        normalizes = shape.normalizesWeights ?? family.normalizesExpertWeights
+        self.scale = shape.weightsScale * scale
     }
 
     /// Adds one token's experts to `routing`.
@@ -116,11 +118,11 @@ struct Router: Sendable {
     /// - Parameter scores: the token's probabilities, one per expert.
     func choose(_ scores: Span<Float>, into routing: inout Routing) {
         routing.choose(scores)
-        if normalizes {
+        if shape.normalizesWeights {
             let sum = max(routing.weights.suffix(shape.usedCount).reduce(0, +), Self.weightSumMin)
             routing.changeLastWeights { $0 /= sum }
         }
-        let scale = shape.weightsScale
+        let scale = scale
         routing.changeLastWeights { $0 *= scale }
     }
 }

@@ -10,6 +10,9 @@ extension Transformer {
     {
         let tokens = wave.tokenCount
         let attention = layer.attention
+        if case .mixture(let mixture) = layer.feedForward, mixture.routesFirst {
+            try routeFirst(mixture, layer, wave, &activations)
+        }
         normalizeHidden(attention.norm, wave, &activations)
         try collect(
             attention.query, by: activations.normed, tokens: tokens, into: &activations.query)
@@ -30,6 +33,8 @@ extension Transformer {
             attention.output, by: activations.attended, tokens: tokens,
             into: &activations.projected)
         addBias(attention.outputBias, tokens: tokens, to: &activations.projected)
+        finishProjected(
+            attention.afterNorm, layer.residualScale, tokens: tokens, &activations)
         activations.isProjectedDue = true
     }
 
@@ -47,10 +52,12 @@ extension Transformer {
     ) {
         let start = MonotonicClock.nanoseconds
         let offsets = cache.pageOffsets(chunk.sequence, layer: layer.index)
+        let attentionShape = attentionShapes[layer.index]
+        let firstAngle = (layer.attention.rope ?? 0) * shape.passTokensMax + firstRow
         kernels.finishHeads(
             attentionShape, layer.attention.treatment, query: &activations.query,
             key: &activations.key, value: &activations.value, cosines: activations.cosines,
-            sines: activations.sines, firstAngle: firstRow, tokens: tokens,
+            sines: activations.sines, firstAngle: firstAngle, tokens: tokens,
             firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets, team: team)
         kernels.attend(
             attentionShape, queries: activations.query, tokens: tokens,

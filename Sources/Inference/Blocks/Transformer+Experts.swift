@@ -11,19 +11,23 @@ internal import Weights
 extension Transformer {
     /// A mixture from `normed` into `hidden`.
     func mix(
-        _ mixture: LayerGraph.Mixture, layer: Int, _ wave: Wave, _ activations: inout Activations
+        _ mixture: LayerGraph.Mixture, _ layer: LayerGraph, _ wave: Wave,
+        _ activations: inout Activations
     ) throws(ReadFailure) {
         let tokens = wave.tokenCount
-        try route(mixture, tokens: tokens, &activations)
+        if !mixture.routesFirst { try route(mixture, layer, tokens: tokens, &activations) }
         if onRouting != nil { routed += routing.experts }
         try store.withExperts(
-            layer: layer, routing.demanded,
+            layer: layer.index, routing.demanded,
             meanwhile: { () throws(ReadFailure) in
                 if let shared = mixture.shared {
                     try project(shared, tokens: tokens, &activations)
                     gateShared(mixture, tokens: tokens, &activations)
+                    finishProjected(nil, layer.residualScale, tokens: tokens, &activations)
                 }
-                if tokens == 1 { try predictExperts(after: layer, &activations) }
+                if tokens == 1 && !mixture.routesFirst {
+                    try predictExperts(after: layer.index, &activations)
+                }
             }
         ) { expert, bundle, isLast in
             let rows = routing.rows(of: expert)
@@ -40,16 +44,30 @@ extension Transformer {
             to: &activations.hidden, team: team)
     }
 
-    private func route(
-        _ mixture: LayerGraph.Mixture, tokens: Int, _ activations: inout Activations
+    /// Chooses experts by the layer's input, as it is, and has them read while attention computes.
+    func routeFirst(
+        _ mixture: LayerGraph.Mixture, _ layer: LayerGraph, _ wave: Wave,
+        _ activations: inout Activations
     ) throws(ReadFailure) {
-        guard let shape = graph.hyperparameters.experts else {
+        normalizeHidden(nil, wave, &activations)
+        try route(mixture, layer, tokens: wave.tokenCount, &activations)
+        if wave.tokenCount == 1 && !store.plan.streamsDense && store.prefetchesExperts {
+            store.predict(layer: layer.index, routing.experts)
+            try store.issuePrefetches()
+        }
+    }
+
+    private func route(
+        _ mixture: LayerGraph.Mixture, _ layer: LayerGraph, tokens: Int,
+        _ activations: inout Activations
+    ) throws(ReadFailure) {
+        guard let shape = graph.shape.experts else {
             preconditionFailure("a mixture without experts")
         }
         try multiply(
             mixture.router, by: activations.normed, tokens: tokens,
             into: &activations.routerLogits)
-        let router = Router(shape, graph.family)
+        let router = Router(shape, scale: layer.residualScale ?? 1)
         routing.removeAll()
         for token in 0..<tokens {
             var scores = activations.routerLogits.mutableSpan(
@@ -57,6 +75,7 @@ extension Transformer {
             switch shape.gating {
             case .softmax: kernels.softmax(&scores, count: shape.count)
             case .sigmoid: kernels.sigmoid(&scores, count: shape.count)
+            case .softmaxOfChosen, .rootOfSoftplus: preconditionFailure("gating not computed")
             }
             uniformRouting?.fill(&scores)
             router.choose(scores.span, into: &routing)
@@ -70,13 +89,13 @@ extension Transformer {
         after layer: Int, _ activations: inout Activations
     ) throws(ReadFailure) {
         guard store.prefetchesExperts, !store.plan.streamsDense, layer + 1 < graph.layers.count,
-            case .mixture(let next) = graph.layers[layer + 1].feedForward
+            case .mixture(let next) = graph.layers[layer + 1].feedForward,
+            let norm = graph.layers[layer + 1].feedForwardNorm
         else { return }
         // Logits are last: until then their input and the router's are free.
         kernels.normalize(
             &activations.hidden, firstRow: 0, adding: activations.projected, from: 0,
-            isDue: false, rows: 1, by: graph.layers[layer + 1].feedForwardNorm,
-            into: &activations.outputNormed, at: 0, team: team)
+            isDue: false, rows: 1, by: norm, into: &activations.outputNormed, at: 0, team: team)
         try multiply(
             next.router, by: activations.outputNormed, tokens: 1, into: &activations.routerLogits)
         predicted.choose(activations.routerLogits.span.extracting(0..<shape.expertCount))

@@ -11,13 +11,15 @@ extension Transformer {
         case .dense(let network):
             try project(
                 network, layer: layer.index, tokens: wave.tokenCount, &activations)
-            activations.isProjectedDue = true
         case .neurons(let network):
             try sumNeurons(network, tokens: wave.tokenCount, &activations)
-            activations.isProjectedDue = true
         case .mixture(let mixture):
-            try mix(mixture, layer: layer.index, wave, &activations)
+            // Adds to the residual stream by itself.
+            return try mix(mixture, layer, wave, &activations)
         }
+        finishProjected(
+            layer.afterFeedForwardNorm, layer.residualScale, tokens: wave.tokenCount, &activations)
+        activations.isProjectedDue = true
     }
 
     /// A whole network from `normed` to `projected`: gate and up, activation, down, each product

@@ -35,7 +35,7 @@ extension WeightPlan {
     /// The fewest units, last one first, with whose place the ring holds so many layers; nil when
     /// all are too few.
     private func lentUnits(_ manifest: PackedManifest, layersHeld: Int) -> [Int]? {
-        var layerBytes = [Int](repeating: 0, count: manifest.hyperparameters.layerCount)
+        var layerBytes = [Int](repeating: 0, count: manifest.shape.layerCount)
         func stream(_ unit: Int) {
             if let layer = units[unit].layer { layerBytes[layer] += units[unit].footprint }
         }

@@ -2,7 +2,7 @@
 // demand, as many as the drive can bring while nobody waits for it. A wrong guess costs flash time
 // that was idle and a slot that nobody needs soon; it never fails a request.
 
-internal import FlashStorage
+package import FlashStorage
 internal import ModelFormat
 
 /// What became of prefetches.
@@ -58,7 +58,7 @@ struct ExpertPrediction {
 extension WeightStore {
     /// Whether guesses can help: experts are streamed, and one token's leave room for more.
     package var prefetchesExperts: Bool {
-        guard prefetchesMax > 0, let used = manifest.hyperparameters.experts?.usedCount else {
+        guard prefetchesMax > 0, let used = manifest.shape.experts?.usedCount else {
             return false
         }
         let all = manifest.experts.reduce(0) { $0 + $1.count }
@@ -66,7 +66,7 @@ extension WeightStore {
     }
 
     /// Says what layer `layer` will probably demand, likeliest first; replaces what was said
-    /// before. Reading begins with the present layer's demand.
+    /// before. Reading begins with the present layer's demand, or with ``issuePrefetches()``.
     package func predict(layer: Int, _ experts: [Int32]) {
         let ids = experts.lazy.map {
             ExpertID(rawValue: layer * self.expertsPerLayer + Int($0))
@@ -75,7 +75,7 @@ extension WeightStore {
     }
 
     /// Reads guesses while nothing else is asked of the drive that is not under way.
-    func issuePrefetches() throws(ReadFailure) {
+    package func issuePrefetches() throws(ReadFailure) {
         while experts.loadingCount < prefetchesMax, let expert = prediction.popFirst() {
             guard experts.slot(of: expert) == nil else { continue }
             guard let slot = experts.takeAhead(for: expert, evicts: true) else { return }

@@ -37,28 +37,28 @@ extension NeuronPredictors: SidecarValue {
         for layer in layers { writer.add(layer) }
     }
 
-    /// - Parameter hyperparameters: the model's; predictors of another shape are refused.
+    /// - Parameter shape: the model's; predictors of another shape are refused.
     package init(
-        _ reader: inout ByteReader, version: UInt32, for hyperparameters: Hyperparameters
+        _ reader: inout ByteReader, version: UInt32, for shape: ModelShape
     ) throws(FormatError) {
         width = try reader.number(in: 32...Self.widthMax, "elements of the input")
-        guard width == hyperparameters.width, width % 32 == 0 else {
-            throw reader.error("\(hyperparameters.width) elements of the input", found: "\(width)")
+        guard width == shape.width, width % 32 == 0 else {
+            throw reader.error("\(shape.width) elements of the input", found: "\(width)")
         }
         neuronsPerBundle = try reader.number(in: 1...Self.neuronsMax, "neurons per bundle")
         threshold = try reader.float()
         thresholds = try reader.floats(Self.thresholdCount)
         report = try reader.report(hasDecoding: version > Self.versionOfUnknownLoss)
         let count = try reader.number(in: 1...Self.layersMax, "layers")
-        guard count == hyperparameters.layerCount else {
-            throw reader.error("\(hyperparameters.layerCount) layers", found: "\(count)")
+        guard count == shape.layerCount else {
+            throw reader.error("\(shape.layerCount) layers", found: "\(count)")
         }
         var layers: [LayerPredictor] = []
         for _ in 0..<count {
             let neurons = try reader.number(in: 1...Self.neuronsMax, "neurons")
-            guard neurons == hyperparameters.feedForwardWidth else {
+            guard neurons == shape.feedForwardWidth else {
                 throw reader.error(
-                    "\(hyperparameters.feedForwardWidth) neurons", found: "\(neurons)")
+                    "\(shape.feedForwardWidth) neurons", found: "\(neurons)")
             }
             layers.append(try LayerPredictor(&reader, neurons: neurons, width: width))
         }

@@ -1,11 +1,12 @@
 // A model's shape from its metadata: llama.cpp's keys, defaults and derived values per family, and
 // the refusal of what makes no sense or is not computed here.
 
+import ModelFamilies
 import ModelFormat
 import TestSupport
 import Testing
 
-@Suite struct GGUFHyperparameterTests {
+@Suite struct FamilyShapeTests {
     /// The least that a family needs, for tests to change.
     private func builder(
         _ architecture: String, without missing: String? = nil,
@@ -29,27 +30,36 @@ import Testing
     private func shape(
         _ architecture: String, without missing: String? = nil,
         _ change: (inout GGUFBuilder) -> Void = { _ in }
-    ) throws -> Hyperparameters {
-        try GGUFTestFiles.open(builder(architecture, without: missing, change)).hyperparameters()
+    ) throws -> ModelShape {
+        try GGUFTestFiles.open(builder(architecture, without: missing, change)).shape()
     }
 
     @Test(arguments: ["llama", "qwen2", "qwen3", "arcee", "nemotron"])
     func denseDefaults(architecture: String) throws {
-        let shape = try shape(architecture)
-        #expect(
-            shape
-                == Hyperparameters(
-                    architecture: try #require(Architecture(rawValue: architecture)),
-                    contextLength: 4_096, layerCount: 4, width: 256, headCount: 8,
-                    keyValueHeadCount: 8, keyHeadWidth: 32, valueHeadWidth: 32,
-                    feedForwardWidth: 768, vocabularySize: 1_000, normEpsilon: 1e-6,
-                    rope: RotaryEmbedding(base: 10_000, rotatedWidth: 32)))
+        let isPlain = ["arcee", "nemotron"].contains(architecture)
+        var attention = AttentionMixer.rotating(
+            heads: 8, keyValueHeads: 8, width: 32,
+            ["llama", "arcee"].contains(architecture) ? .adjacent : .halves)
+        if architecture == "qwen3" { attention.headNorm = .perHead }
+        if architecture == "qwen2" {
+            (attention.biases.query, attention.biases.key) = (true, true)
+            attention.biases.value = true
+        }
+        var expected = ModelShape.alike(
+            architecture, contextLength: 4_096, layerCount: 4, width: 256, attention: attention,
+            feedForward: FeedForwardShape(
+                DenseShape(
+                    width: 768, activation: isPlain ? .relu2 : .silu, isGated: !isPlain)),
+            vocabularySize: 1_000, epsilon: 1e-6)
+        if architecture == "nemotron" { expected.norm.kind = .layer }
+        #expect(try shape(architecture) == expected)
     }
 
     @Test func unknownArchitecturesAreNamed() {
         for name in ["gpt2", "LLAMA", "", "mamba"] {
             expectRefused(
-                "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron, found '\(name)'"
+                "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron, "
+                    + "found '\(name)'"
             ) {
                 try shape(name)
             }
@@ -64,15 +74,20 @@ import Testing
             $0.add("qwen3.rope.dimension_count", UInt32(16))
             $0.add("qwen3.rope.freq_base", Float(1_000_000))
         }
-        #expect((shape.keyValueHeadCount, shape.keyHeadWidth, shape.valueHeadWidth) == (2, 64, 48))
-        #expect(shape.rope == RotaryEmbedding(base: 1_000_000, rotatedWidth: 16))
+        let attention = shape.attention
+        #expect(
+            (attention.keyValueHeadCount, attention.keyHeadWidth, attention.valueHeadWidth)
+                == (2, 64, 48))
+        #expect(
+            attention.rope
+                == RotaryEmbedding(base: 1_000_000, rotatedWidth: 16, pairing: .halves))
     }
 
     @Test func perLayerValuesMustBeEqual() throws {
         let shape = try shape("llama") {
             $0.add("llama.attention.head_count_kv", [Int32(4), 4, 4, 4])
         }
-        #expect(shape.keyValueHeadCount == 4)
+        #expect(shape.attention.keyValueHeadCount == 4)
         expectRefused("head_count_kv to be the same in every layer, found 2 in layer 3") {
             try self.shape("llama") {
                 $0.add("llama.attention.head_count_kv", [Int32(4), 4, 4, 2])
@@ -86,7 +101,7 @@ import Testing
             $0.add("llama.expert_used_count", UInt32(2))
         }
         #expect(shape.feedForwardWidth == 0)
-        #expect(shape.experts == Experts(count: 8, usedCount: 2, feedForwardWidth: 768))
+        #expect(shape.experts == mixture(8, 2, 768, normalizes: true))
     }
 
     @Test func olmoe() throws {
@@ -94,7 +109,7 @@ import Testing
             $0.add("olmoe.expert_count", UInt32(64))
             $0.add("olmoe.expert_used_count", UInt32(8))
         }
-        #expect(shape.experts == Experts(count: 64, usedCount: 8, feedForwardWidth: 768))
+        #expect(shape.experts == mixture(64, 8, 768, normalizes: false))
     }
 
     @Test func qwenExperts() throws {
@@ -107,26 +122,33 @@ import Testing
             $0.add("qwen2moe.expert_weights_scale", Float(2.5))
             $0.add("qwen2moe.expert_gating_func", UInt32(2))
         }
-        #expect(
-            given.experts
-                == Experts(
-                    count: 60, usedCount: 4, feedForwardWidth: 96, sharedFeedForwardWidth: 384,
-                    gating: .sigmoid, normalizesWeights: false, weightsScale: 2.5))
+        var expected = mixture(60, 4, 96, normalizes: false)
+        expected.shared = .init(width: 384, hasGate: true)
+        expected.gating = .sigmoid
+        expected.weightsScale = 2.5
+        #expect(given.experts == expected)
         let derived = try shape("qwen2moe") {
             $0.add("qwen2moe.expert_count", UInt32(60))
             $0.add("qwen2moe.expert_used_count", UInt32(4))
         }
-        #expect(
-            derived.experts
-                == Experts(
-                    count: 60, usedCount: 4, feedForwardWidth: 192, sharedFeedForwardWidth: 768))
+        expected = mixture(60, 4, 192, normalizes: false)
+        expected.shared = .init(width: 768, hasGate: true)
+        #expect(derived.experts == expected)
         let unshared = try shape("qwen3moe", without: "feed_forward_length") {
             $0.add("qwen3moe.expert_count", UInt32(16))
             $0.add("qwen3moe.expert_used_count", UInt32(16))
             $0.add("qwen3moe.expert_feed_forward_length", UInt32(96))
             $0.add("qwen3moe.expert_weights_scale", Float(0))
         }
-        #expect(unshared.experts == Experts(count: 16, usedCount: 16, feedForwardWidth: 96))
+        #expect(unshared.experts == mixture(16, 16, 96, normalizes: true))
+    }
+
+    private func mixture(
+        _ count: Int, _ used: Int, _ width: Int, normalizes: Bool
+    ) -> MixtureShape {
+        MixtureShape(
+            count: count, usedCount: used, width: width, activation: .silu, gating: .softmax,
+            normalizesWeights: normalizes)
     }
 
     @Test func expertsThatMakeNoSense() {
@@ -134,7 +156,7 @@ import Testing
         expectRefused("no experts in this family, found 8") {
             try shape("qwen3") { $0.add("qwen3.expert_count", UInt32(8)) }
         }
-        func mixtral(_ change: (inout GGUFBuilder) -> Void) throws -> Hyperparameters {
+        func mixtral(_ change: (inout GGUFBuilder) -> Void) throws -> ModelShape {
             try shape("llama") {
                 $0.add("llama.expert_count", UInt32(8))
                 change(&$0)
@@ -156,7 +178,7 @@ import Testing
         func scaling(
             _ change: (inout GGUFBuilder) -> Void
         ) throws -> RotaryEmbedding.Scaling {
-            try shape("llama", change).rope.scaling
+            try #require(try shape("llama", change).attention.rope).scaling
         }
         let linear = try scaling { $0.add("llama.rope.scaling.factor", Float(4)) }
         #expect(linear == .linear(factor: 4))
@@ -257,7 +279,7 @@ import Testing
                 ]
                 for (name, value) in numbers { builder.add("llama.\(name)", value) }
                 builder.add("llama.attention.layer_norm_rms_epsilon", epsilon)
-                return try GGUFTestFiles.open(builder).hyperparameters()
+                return try GGUFTestFiles.open(builder).shape()
             }
         }
     }
@@ -271,7 +293,7 @@ import Testing
                 $0.addTensor("token_embd.weight", [columns, rows], type: 1)
             }
             builder.data = [UInt8](repeating: 0, count: Int(2 * rows * columns))
-            return try GGUFTestFiles.open(builder).hyperparameters().vocabularySize
+            return try GGUFTestFiles.open(builder).shape().vocabularySize
         }
         #expect(try size(rows: 12, columns: 256, tokens: nil) == 12)
         #expect(try size(rows: 12, columns: 256, tokens: 12) == 12)

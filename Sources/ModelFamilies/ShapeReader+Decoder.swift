@@ -1,0 +1,200 @@
+// The shape that most families share: attention and a feed-forward network in every layer. A family
+// says what its files do not, and then changes single layers.
+
+internal import ModelFormat
+
+/// What a family's files do not spell out.
+struct DecoderTraits {
+    enum Biases {
+        case none
+        /// Query, key and value always have them.
+        case queryKeyValue
+        /// Whatever biases the file has.
+        case wherePresent
+    }
+
+    enum Mixtures {
+        case none, wherePresent, required
+    }
+
+    enum Shared {
+        case none
+        /// Where the file gives its width.
+        case whereNamed
+        /// Always, behind a sigmoid gate.
+        case gated
+    }
+
+    var pairing: RotaryPairing
+    /// Whether less than a head may be rotated.
+    var mayRotatePartly = true
+    var headNorm = AttentionMixer.HeadNorm.none
+    var biases = Biases.none
+    var norm = NormShape.Kind.rootMeanSquare
+    var slots = NormSlots.before
+    var activation = Activation.silu
+    var isGated = true
+    var experts = Mixtures.none
+    var hasExpertWidthKey = false
+    var sharedExpert = Shared.none
+    /// Where the file does not say.
+    var normalizesExpertWeights = false
+    /// Which layers attend in the window that the file names; nil: that is not known, and the
+    /// context is kept within it, where all positions are seen either way.
+    var windows: WindowPattern?
+
+    init(pairing: RotaryPairing) { self.pairing = pairing }
+}
+
+/// All layers of a period but one attend in a window.
+struct WindowPattern {
+    var period: Int
+    /// Whether the one without comes first in the period, rather than last.
+    var isFullFirst = false
+
+    /// A period of 0 has none without.
+    func hasWindow(_ layer: Int) -> Bool {
+        period == 0 || layer % period != (isFullFirst ? 0 : period - 1)
+    }
+}
+
+extension ModelShape {
+    /// Changes every layer's attention; `body` is told the layer's number.
+    mutating func changeAttention(_ body: (Int, inout AttentionMixer) -> Void) {
+        for index in layers.indices {
+            guard case .attention(var mixer) = layers[index].mixer else { continue }
+            body(index, &mixer)
+            layers[index].mixer = .attention(mixer)
+        }
+    }
+}
+
+extension ShapeReader {
+    /// The shape of a model whose layers are alike.
+    ///
+    /// - Throws: `FormatError` for a missing key, or a value that makes no sense.
+    func decoder(_ traits: DecoderTraits) throws(FormatError) -> ModelShape {
+        let window = try window()
+        var context = try required("context_length", 1...Self.contextMax)
+        if traits.windows == nil, let window { context = min(context, window) }
+        let layers = try required("block_count", 1...Self.layersMax)
+        let width = try required("embedding_length", 1...Self.widthMax)
+        let attention = try attention(width: width, contextLength: context, traits)
+        let layer = LayerShape(
+            mixer: .attention(attention), feedForward: try network(traits), norms: traits.slots)
+        var shape = ModelShape(
+            architecture: architecture, contextLength: context, width: width,
+            vocabularySize: try vocabularySize(width: width),
+            norm: NormShape(traits.norm, epsilon: try normEpsilon(traits.norm)),
+            layers: (0..<layers).map { withBiases(layer, $0, traits) })
+        if let window, let pattern = traits.windows {
+            let isWindowed = try windowedLayers(layers, pattern)
+            shape.changeAttention { layer, mixer in
+                if isWindowed[layer] { mixer.window = window }
+            }
+        }
+        return shape
+    }
+
+    private func network(_ traits: DecoderTraits) throws(FormatError) -> FeedForwardShape {
+        if let mixture = try mixture(traits) { return FeedForwardShape(mixture) }
+        return FeedForwardShape(
+            DenseShape(
+                width: try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax),
+                activation: traits.activation, isGated: traits.isGated))
+    }
+
+    /// A layer with the biases that it has.
+    private func withBiases(
+        _ layer: LayerShape, _ index: Int, _ traits: DecoderTraits
+    ) -> LayerShape {
+        guard case .attention(var attention) = layer.mixer, traits.biases != .none else {
+            return layer
+        }
+        var layer = layer
+        if traits.biases == .queryKeyValue {
+            (attention.biases.query, attention.biases.key) = (true, true)
+            attention.biases.value = true
+        } else {
+            attention.biases.query = has(.queryBias, layer: index)
+            attention.biases.key = has(.keyBias, layer: index)
+            attention.biases.value = has(.valueBias, layer: index)
+            attention.biases.output = has(.attentionOutputBias, layer: index)
+            layer.feedForward.dense?.biases.gate =
+                traits.isGated && has(.feedForwardGateBias, layer: index)
+            layer.feedForward.dense?.biases.up = has(.feedForwardUpBias, layer: index)
+            layer.feedForward.dense?.biases.down = has(.feedForwardDownBias, layer: index)
+        }
+        layer.mixer = .attention(attention)
+        return layer
+    }
+
+    private func attention(
+        width: Int, contextLength: Int, _ traits: DecoderTraits
+    ) throws(FormatError) -> AttentionMixer {
+        let heads = try requiredUniform("attention.head_count", 1...Self.headsMax)
+        let keyValueHeads = try keyValueHeadCount(heads: heads)
+        let keyWidth = try headWidth("attention.key_length", width: width, heads: heads)
+        let valueWidth = try headWidth("attention.value_length", width: width, heads: heads)
+        var attention = AttentionMixer(
+            headCount: heads, keyValueHeadCount: keyValueHeads, keyHeadWidth: keyWidth,
+            valueHeadWidth: valueWidth,
+            rope: try rotaryEmbedding(
+                headWidth: keyWidth, contextLength: contextLength, traits))
+        attention.headNorm = traits.headNorm
+        return attention
+    }
+
+    /// `attention.sliding_window`: the newest positions that are seen; 0 stands for all.
+    private func window() throws(FormatError) -> Int? {
+        let window = try uniform("attention.sliding_window", 0...Int(UInt32.max)) ?? 0
+        return window == 0 ? nil : min(window, Self.contextMax)
+    }
+
+    /// `attention.sliding_window_pattern`: a period, or layer by layer; else the family's own.
+    private func windowedLayers(
+        _ layers: Int, _ pattern: WindowPattern
+    ) throws(FormatError) -> [Bool] {
+        var pattern = pattern
+        let name = "attention.sliding_window_pattern"
+        if let entry = metadata.entry(key(name)), entry.type == .array {
+            let list = try metadata.integers(key(name), countMax: Self.layersMax) ?? []
+            guard list.count >= layers else {
+                throw wrong(name, expected: "a value for each layer", found: "\(list.count) values")
+            }
+            return list.prefix(layers).map { $0 != 0 }
+        }
+        if let period = try uniform(name, 0...Self.layersMax) { pattern.period = period }
+        return (0..<layers).map { pattern.hasWindow($0) }
+    }
+
+    private func keyValueHeadCount(heads: Int) throws(FormatError) -> Int {
+        let count = try uniform("attention.head_count_kv", 1...heads) ?? heads
+        guard heads % count == 0 else {
+            throw wrong(
+                "attention.head_count_kv", expected: "a divisor of the \(heads) heads",
+                found: "\(count)")
+        }
+        return count
+    }
+
+    private func headWidth(
+        _ name: String, width: Int, heads: Int
+    ) throws(FormatError) -> Int {
+        if let value = try uniform(name, 1...Self.headWidthMax) { return value }
+        guard width % heads == 0, width / heads <= Self.headWidthMax else {
+            throw wrong(
+                name, expected: "a value, as \(heads) heads do not divide the width \(width)",
+                found: "none")
+        }
+        return width / heads
+    }
+
+    private func normEpsilon(_ kind: NormShape.Kind) throws(FormatError) -> Float {
+        let name = "attention.layer_norm_\(kind == .layer ? "" : "rms_")epsilon"
+        guard let epsilon = try float(name, Float.leastNonzeroMagnitude...1) else {
+            throw metadata.missing(key(name))
+        }
+        return epsilon
+    }
+}

@@ -1,0 +1,81 @@
+// `expert_*`: mixtures of experts.
+
+internal import ModelFormat
+
+extension ShapeReader {
+    /// The mixture of every layer; nil for dense models.
+    func mixture(_ traits: DecoderTraits) throws(FormatError) -> MixtureShape? {
+        let count = try uniform("expert_count", 0...Self.expertsMax) ?? 0
+        guard count > 0 else {
+            guard traits.experts != .required else { throw metadata.missing(key("expert_count")) }
+            return nil
+        }
+        guard traits.experts != .none else {
+            throw wrong("expert_count", expected: "no experts in this family", found: "\(count)")
+        }
+        let used = try requiredUniform("expert_used_count", 1...count)
+        var mixture = MixtureShape(
+            count: count, usedCount: used, width: try expertWidth(used: used, traits),
+            activation: traits.activation, gating: try gating(),
+            normalizesWeights: try metadata.bool(key("expert_weights_norm"))
+                ?? traits.normalizesExpertWeights)
+        mixture.weightsScale = try weightsScale()
+        mixture.shared = try sharedExpert(traits)
+        return mixture
+    }
+
+    /// Mixtral and OLMoE give their experts' width as `feed_forward_length`. Qwen's files have a
+    /// key of their own; where it is missing llama.cpp divides.
+    private func expertWidth(
+        used: Int, _ traits: DecoderTraits
+    ) throws(FormatError) -> Int {
+        let range = 1...Self.feedForwardWidthMax
+        guard traits.hasExpertWidthKey else {
+            return try requiredUniform("feed_forward_length", range)
+        }
+        let name = "expert_feed_forward_length"
+        if let width = try uniform(name, 0...Self.feedForwardWidthMax), width > 0 { return width }
+        let total = try requiredUniform("feed_forward_length", range)
+        guard total % used == 0 else {
+            throw wrong(
+                "feed_forward_length", expected: "a multiple of the \(used) experts used",
+                found: "\(total)")
+        }
+        return total / used
+    }
+
+    private func sharedExpert(
+        _ traits: DecoderTraits
+    ) throws(FormatError) -> MixtureShape.SharedExpert? {
+        let range = 0...Self.feedForwardWidthMax
+        let width = try uniform("expert_shared_feed_forward_length", range) ?? 0
+        switch traits.sharedExpert {
+        case .none: return nil
+        case .whereNamed:
+            return width > 0 ? MixtureShape.SharedExpert(width: width, hasGate: false) : nil
+        case .gated:
+            let own =
+                width > 0
+                ? width : try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax)
+            return MixtureShape.SharedExpert(width: own, hasGate: true)
+        }
+    }
+
+    private func gating() throws(FormatError) -> MixtureShape.Gating {
+        let name = "expert_gating_func"
+        switch try uniform(name, 0...Int(UInt32.max)) ?? 0 {
+        case 0, 1: return .softmax
+        case 2: return .sigmoid
+        case let value:
+            throw wrong(
+                name, expected: "1 (softmax) or 2 (sigmoid)",
+                found: value == 3 ? "3 (softmax over the used experts' weights)" : "\(value)")
+        }
+    }
+
+    /// 0 stands for "no scale", as in llama.cpp.
+    private func weightsScale() throws(FormatError) -> Float {
+        let scale = try float("expert_weights_scale", 0...1_000_000) ?? 0
+        return scale == 0 ? 1 : scale
+    }
+}

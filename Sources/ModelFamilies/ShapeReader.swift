@@ -1,0 +1,96 @@
+// Reads a model's shape out of GGUF metadata, with llama.cpp's keys and defaults. Every value has a
+// sane range; what the metadata leaves out is derived from other values or from tensor shapes, and
+// what this project does not compute is refused by name.
+
+internal import ModelFormat
+
+/// The metadata of one file, asked for what families share.
+package struct ShapeReader {
+    let file: GGUFFile
+    /// Keys begin with it.
+    let architecture: String
+
+    static let layersMax = 1_024
+    static let widthMax = 1 << 20
+    static let feedForwardWidthMax = 1 << 22
+    static let headsMax = 1 << 14
+    static let headWidthMax = 1 << 14
+    static let contextMax = 1 << 30
+    static let expertsMax = 4_096
+    static let vocabularyMax = GGUFLimits.tableStrings
+
+    var metadata: GGUFMetadata { file.metadata }
+
+    /// Whether the file has the tensor of `role`.
+    func has(_ role: VectorRole, layer: Int? = nil) -> Bool {
+        file.tensor(named: TensorNames.vector(role, layer: layer)) != nil
+    }
+
+    // MARK: Vocabulary
+
+    /// The embedding's rows where there are tensors; else what the metadata says.
+    func vocabularySize(width: Int) throws(FormatError) -> Int {
+        let tokens = metadata.entry("tokenizer.ggml.tokens").map { Int(clamping: $0.count) }
+        guard let embedding = file.tensor(named: "token_embd.weight") else {
+            let size = try uniform("vocab_size", 1...Self.vocabularyMax) ?? tokens
+            guard let size, (1...Self.vocabularyMax).contains(size) else {
+                throw metadata.missing(key("vocab_size"))
+            }
+            return size
+        }
+        guard embedding.dimensions.count == 2, embedding.columns == width,
+            embedding.rows <= Self.vocabularyMax
+        else {
+            let shape = embedding.dimensions.map(String.init).joined(separator: " x ")
+            throw FormatError(
+                file: metadata.source.name,
+                expected: "token_embd.weight of \(width) columns and a row for each token",
+                found: shape)
+        }
+        if let tokens, tokens != embedding.rows {
+            throw FormatError(
+                file: metadata.source.name,
+                expected: "\(embedding.rows) tokens, as token_embd.weight has rows",
+                found: "\(tokens)")
+        }
+        return embedding.rows
+    }
+
+    // MARK: Keys
+
+    func key(_ name: String) -> String { "\(architecture).\(name)" }
+
+    func uniform(_ name: String, _ range: ClosedRange<Int>) throws(FormatError) -> Int? {
+        try metadata.uniformInteger(key(name), in: range)
+    }
+
+    func requiredUniform(
+        _ name: String, _ range: ClosedRange<Int>
+    ) throws(FormatError) -> Int {
+        guard let value = try uniform(name, range) else { throw metadata.missing(key(name)) }
+        return value
+    }
+
+    func required(_ name: String, _ range: ClosedRange<Int>) throws(FormatError) -> Int {
+        guard let value = try metadata.integer(key(name), in: range) else {
+            throw metadata.missing(key(name))
+        }
+        return value
+    }
+
+    func float(_ name: String, _ range: ClosedRange<Float>) throws(FormatError) -> Float? {
+        try metadata.float(key(name), in: range)
+    }
+
+    /// A factor or cap; 0 stands for none, as in llama.cpp.
+    func positive(_ name: String) throws(FormatError) -> Float? {
+        let value = try float(name, 0...1_000_000) ?? 0
+        return value == 0 ? nil : value
+    }
+
+    func wrong(_ name: String, expected: String, found: String) -> FormatError {
+        FormatError(
+            file: metadata.source.name, offset: metadata.entry(key(name))?.payload.lowerBound,
+            expected: "\(key(name)) to be \(expected)", found: found)
+    }
+}

@@ -1,0 +1,72 @@
+// The names that GGUF files give to the tensors of the supported architectures (llama.cpp's
+// llama-arch.cpp).
+
+package import ModelFormat
+
+/// GGUF tensor names by role.
+package enum TensorNames {
+    package static let embeddings = "token_embd.weight"
+
+    package static func matrix(_ role: MatrixRole, layer: Int?) -> String {
+        let stem =
+            switch role {
+            case .attentionQuery: "attn_q"
+            case .attentionKey: "attn_k"
+            case .attentionValue: "attn_v"
+            case .attentionOutput: "attn_output"
+            case .router: "ffn_gate_inp"
+            case .feedForwardGate: "ffn_gate"
+            case .feedForwardUp: "ffn_up"
+            case .feedForwardDown: "ffn_down"
+            case .sharedExpertGate: "ffn_gate_shexp"
+            case .sharedExpertUp: "ffn_up_shexp"
+            case .sharedExpertDown: "ffn_down_shexp"
+            case .output: "output"
+            }
+        return prefix(layer) + stem + ".weight"
+    }
+
+    package static func vector(_ role: VectorRole, layer: Int?) -> String {
+        let stem =
+            switch role {
+            case .attentionNorm: "attn_norm.weight"
+            case .feedForwardNorm: "ffn_norm.weight"
+            case .outputNorm: "output_norm.weight"
+            case .attentionNormBias: "attn_norm.bias"
+            case .feedForwardNormBias: "ffn_norm.bias"
+            case .outputNormBias: "output_norm.bias"
+            case .queryNorm: "attn_q_norm.weight"
+            case .keyNorm: "attn_k_norm.weight"
+            case .queryBias: "attn_q.bias"
+            case .keyBias: "attn_k.bias"
+            case .valueBias: "attn_v.bias"
+            case .attentionOutputBias: "attn_output.bias"
+            case .feedForwardGateBias: "ffn_gate.bias"
+            case .feedForwardUpBias: "ffn_up.bias"
+            case .feedForwardDownBias: "ffn_down.bias"
+            case .sharedExpertRouter: "ffn_gate_inp_shexp.weight"
+            case .ropeFrequencyFactors: "rope_freqs.weight"
+            case .afterAttentionNorm: "post_attention_norm.weight"
+            case .afterFeedForwardNorm: "post_ffw_norm.weight"
+            }
+        return prefix(layer) + stem
+    }
+
+    /// All experts' `part` (`gate`, `up` or `down`) in one three-dimensional tensor.
+    package static func experts(_ part: String, layer: Int) -> String {
+        "blk.\(layer).ffn_\(part)_exps.weight"
+    }
+
+    /// One expert's `part`, as files made before the merged tensors have it.
+    package static func expert(_ index: Int, _ part: String, layer: Int) -> String {
+        "blk.\(layer).ffn_\(part).\(index).weight"
+    }
+
+    /// Tensors without weights in them: rotary tables that old converters wrote and that every
+    /// reader computes.
+    package static func isHarmless(_ name: String) -> Bool {
+        name.hasPrefix("blk.") && name.hasSuffix(".attn_rot_embd.weight")
+    }
+
+    private static func prefix(_ layer: Int?) -> String { layer.map { "blk.\($0)." } ?? "" }
+}

@@ -1,0 +1,135 @@
+// How a layer mixes positions: the kinds that families use, those that nothing computes yet too
+// (ModelShape+Computed.swift tells which).
+
+/// The half of a layer that looks at other positions. JSON: an object with one key.
+package enum MixerShape: Sendable, Codable, Equatable {
+    case attention(AttentionMixer)
+    case latent(LatentMixer)
+    case recurrent(RecurrentMixer)
+    case none
+
+    private enum CodingKeys: String, CodingKey { case attention, latent, recurrent, none }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if let attention = try container.decodeIfPresent(AttentionMixer.self, forKey: .attention) {
+            self = .attention(attention)
+        } else if let latent = try container.decodeIfPresent(LatentMixer.self, forKey: .latent) {
+            self = .latent(latent)
+        } else if let recurrent = try container.decodeIfPresent(
+            RecurrentMixer.self, forKey: .recurrent)
+        {
+            self = .recurrent(recurrent)
+        } else {
+            _ = try container.decode(Bool.self, forKey: .none)
+            self = .none
+        }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        switch self {
+        case .attention(let attention): try container.encode(attention, forKey: .attention)
+        case .latent(let latent): try container.encode(latent, forKey: .latent)
+        case .recurrent(let recurrent): try container.encode(recurrent, forKey: .recurrent)
+        case .none: try container.encode(true, forKey: .none)
+        }
+    }
+}
+
+/// Softmax attention over keys and values of one kind of head.
+package struct AttentionMixer: Sendable, Codable, Equatable {
+    /// Where RMS norms stand between the query and key projections and attention.
+    package enum HeadNorm: String, Sendable, Codable {
+        case none
+        /// Over each head alone; weights are one head wide.
+        case perHead
+        /// Over all heads together; weights are as wide as the projection.
+        case wholeProjection
+    }
+
+    /// A factor from the input on what attention gives.
+    package enum OutputGate: String, Sendable, Codable {
+        case none, sigmoid, softplus
+    }
+
+    package var headCount: Int
+    package var keyValueHeadCount: Int
+    /// Width of one query or key head.
+    package var keyHeadWidth: Int
+    /// Width of one value head.
+    package var valueHeadWidth: Int
+    /// Nil where nothing turns with the position.
+    package var rope: RotaryEmbedding?
+    package var headNorm = HeadNorm.none
+    /// Whether the head norms come after the rotary embedding (Hunyuan).
+    package var normsRotated = false
+    /// Whether values are normed too, without weights (Gemma 4).
+    package var normsValues = false
+    package var biases = Biases()
+    /// Factor on scores; nil is one over the root of ``keyHeadWidth``.
+    package var scale: Float?
+    /// `cap · tanh(score / cap)`; nil is no cap (Gemma 2).
+    package var scoreCap: Float?
+    /// Positions that a query sees, its own included; nil is all before it.
+    package var window: Int?
+    /// Whether each head has a score without a value (gpt-oss).
+    package var hasSinks = false
+    /// How queries grow with the position (Mistral 3); nil is not.
+    package var positionTemperature: Float?
+    package var outputGate = OutputGate.none
+    /// The layer whose keys and values are read; nil is this one (Gemma 4).
+    package var keyValueLayer: Int?
+
+    package init(
+        headCount: Int, keyValueHeadCount: Int, keyHeadWidth: Int, valueHeadWidth: Int,
+        rope: RotaryEmbedding?
+    ) {
+        self.headCount = headCount
+        self.keyValueHeadCount = keyValueHeadCount
+        self.keyHeadWidth = keyHeadWidth
+        self.valueHeadWidth = valueHeadWidth
+        self.rope = rope
+    }
+
+    /// Which projections have biases.
+    package struct Biases: Sendable, Codable, Equatable {
+        package var query = false
+        package var key = false
+        package var value = false
+        package var output = false
+
+        package init() {}
+    }
+
+    package var queryWidth: Int { headCount * keyHeadWidth }
+    package var keyWidth: Int { keyValueHeadCount * keyHeadWidth }
+    package var valueWidth: Int { keyValueHeadCount * valueHeadWidth }
+    package var attendedWidth: Int { headCount * valueHeadWidth }
+}
+
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): one compressed row for each
+/// position.
+package struct LatentMixer: Sendable, Codable, Equatable {
+    package var headCount: Int
+    /// Nil where queries are projected directly.
+    package var queryRank: Int?
+    package var keyValueRank: Int
+    package var plainHeadWidth: Int
+    package var valueHeadWidth: Int
+    package var rope: RotaryEmbedding?
+}
+
+/// A mixer with a state of fixed size instead of a cache.
+package struct RecurrentMixer: Sendable, Codable, Equatable {
+    package enum Kind: String, Sendable, Codable {
+        case deltaRule, deltaRulePerChannel, shortConvolution, stateSpace
+    }
+
+    package var kind: Kind
+    /// Positions of the causal convolution.
+    package var convolutionLength: Int
+    package var headCount: Int
+    package var keyHeadCount: Int
+    package var stateWidth: Int
+}

@@ -1,0 +1,99 @@
+// What shapes can say and nothing computes yet: refused by name where a model is imported, and
+// where a packed file is opened.
+
+extension ModelShape {
+    /// What of this shape is not computed, in words; nil when all is.
+    package var notComputed: String? {
+        if logitCap != nil { return "a cap on logits" }
+        if sideInputWidth != nil { return "rows of their own for each layer" }
+        for (index, layer) in layers.enumerated() {
+            if let what = layer.notComputed { return "\(what) (layer \(index))" }
+        }
+        return notUniform
+    }
+
+    /// What differs between layers and is computed only where it does not.
+    private var notUniform: String? {
+        func differs<Value: Equatable>(_ values: [Value]) -> Bool {
+            values.contains { $0 != values[0] }
+        }
+        let heads = attentions.map {
+            [$0.headCount, $0.keyValueHeadCount, $0.keyHeadWidth, $0.valueHeadWidth]
+        }
+        if differs(heads) { return "heads that differ between layers" }
+        if differs(ropes.map(\.rotatedWidth)) { return "rotations that differ in width" }
+        if Set(ropes.map(\.hasFrequencyFactors)).count > 1 {
+            return "frequency factors in some layers alone"
+        }
+        if differs(layers.map { $0.feedForward.mixture == nil }) {
+            return "experts in some layers alone"
+        }
+        if differs(layers.compactMap(\.feedForward.mixture)) {
+            return "mixtures that differ between layers"
+        }
+        if differs(layers.compactMap(\.feedForward.dense?.width)) {
+            return "feed-forward widths that differ between layers"
+        }
+        if differs(layers.compactMap(\.feedForward.dense?.isGated)) {
+            return "gates in some layers"
+        }
+        if differs(layers.map { $0.feedForward.dense?.activation }) {
+            return "activations that differ between layers"
+        }
+        return nil
+    }
+}
+
+extension LayerShape {
+    fileprivate var notComputed: String? {
+        if wiring == .parallel { return "attention beside the feed-forward network" }
+        if hasOutputScale { return "a scale of the layer's output" }
+        if norms.afterMixer != norms.afterFeedForward
+            || norms.beforeMixer != norms.beforeFeedForward
+        {
+            return "norms around one half of a layer"
+        }
+        if feedForward.dense != nil && feedForward.mixture != nil {
+            return "experts beside a dense network"
+        }
+        if feedForward.mixture != nil && norms.afterFeedForward {
+            return "a norm of what experts add"
+        }
+        if feedForward == .none { return "no feed-forward network" }
+        if let what = feedForward.mixture?.notComputed { return what }
+        switch mixer {
+        case .attention(let attention): return attention.notComputed
+        case .latent: return "latent attention"
+        case .recurrent(let mixer): return "a recurrent mixer, \(mixer.kind.rawValue)"
+        case .none: return "no attention"
+        }
+    }
+}
+
+extension AttentionMixer {
+    fileprivate var notComputed: String? {
+        if normsRotated { return "head norms after the rotary embedding" }
+        if normsValues { return "norms of values" }
+        if scoreCap != nil { return "a cap on attention's scores" }
+        if hasSinks { return "attention sinks" }
+        if positionTemperature != nil { return "queries that grow with the position" }
+        if outputGate != .none { return "a gate on attention's output" }
+        if keyValueLayer != nil { return "keys and values of another layer" }
+        return nil
+    }
+}
+
+extension MixtureShape {
+    fileprivate var notComputed: String? {
+        switch gating {
+        case .softmax, .sigmoid: break
+        case .softmaxOfChosen: return "softmax over the used experts' weights"
+        case .rootOfSoftplus: return "the root of softplus as expert weights"
+        }
+        if routerInput == .scaled { return "a router that reads the scaled residual stream" }
+        if hasSelectionBias { return "a bias where experts are chosen" }
+        if groupCount != nil { return "groups of experts" }
+        if hasExpertBiases { return "experts with biases" }
+        return nil
+    }
+}

@@ -1,0 +1,64 @@
+// What sizing asks of a whole model: numbers of layers together.
+
+extension ModelShape {
+    package var layerCount: Int { layers.count }
+
+    /// The attention of each layer that has some.
+    package var attentions: [AttentionMixer] {
+        layers.compactMap { if case .attention(let mixer) = $0.mixer { mixer } else { nil } }
+    }
+
+    /// The first layer's attention. Head counts and widths are the same in all layers: what
+    /// differs is refused (``notComputed``).
+    ///
+    /// - Precondition: the shape is one that is computed.
+    package var attention: AttentionMixer {
+        guard let first = attentions.first else { preconditionFailure("no attention") }
+        return first
+    }
+
+    /// The rotary embeddings of the layers, each once, in the order of first use.
+    package var ropes: [RotaryEmbedding] {
+        attentions.compactMap(\.rope).reduce(into: []) { list, rope in
+            if !list.contains(rope) { list.append(rope) }
+        }
+    }
+
+    /// The widest rotation.
+    package var rotatedWidth: Int { ropes.map(\.rotatedWidth).max() ?? 0 }
+
+    /// The first layer's mixture; nil for dense models.
+    package var experts: MixtureShape? { layers.lazy.compactMap(\.feedForward.mixture).first }
+
+    /// The first layer's dense network; nil where all layers are mixtures.
+    package var dense: DenseShape? { layers.lazy.compactMap(\.feedForward.dense).first }
+
+    /// Width of the dense feed-forward network; 0 where every layer is a mixture of experts.
+    package var feedForwardWidth: Int { layers.compactMap(\.feedForward.dense?.width).max() ?? 0 }
+
+    /// Width of the expert that every token uses; 0 where there is none.
+    package var sharedExpertWidth: Int {
+        layers.compactMap(\.feedForward.mixture?.shared?.width).max() ?? 0
+    }
+
+    /// Whether dense feed-forward networks have a gate.
+    package var hasGate: Bool { dense?.isGated ?? true }
+
+    /// The nonlinearity of dense networks, else of experts.
+    package var activation: Activation { dense?.activation ?? experts?.activation ?? .silu }
+
+    /// Whether a dense feed-forward network's activation makes most neurons' outputs exactly 0, so
+    /// that import bundles neurons unless told otherwise.
+    package var isSparse: Bool { experts == nil && activation.isSparse }
+
+    /// The same model with another nonlinearity, for files that cannot name it.
+    package func with(activation: Activation) -> ModelShape {
+        var shape = self
+        shape.activationAsked = activation
+        for index in shape.layers.indices {
+            shape.layers[index].feedForward.dense?.activation = activation
+            shape.layers[index].feedForward.mixture?.activation = activation
+        }
+        return shape
+    }
+}

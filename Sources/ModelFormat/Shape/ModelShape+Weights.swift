@@ -1,0 +1,127 @@
+// Which tensors a model of a given shape consists of, and their shapes: the one table that import
+// fills from a GGUF file and that a manifest is checked against. What a file may leave out, such as
+// biases, the shape says is there or not.
+
+/// A matrix's shape: `rows` outputs of `columns` inputs.
+package struct MatrixShape: Sendable, Equatable {
+    package var rows: Int
+    package var columns: Int
+}
+
+/// A vector that a model has.
+package struct VectorShape: Sendable, Equatable {
+    package var role: VectorRole
+    package var count: Int
+}
+
+extension ModelShape {
+    /// Matrices of one layer that every token needs, in execution order.
+    ///
+    /// - Parameter bundlesNeurons: whether a dense feed-forward network's neurons are bundles: only
+    ///   its first projection is then a matrix.
+    package func matrices(
+        of layer: LayerShape, bundlesNeurons: Bool
+    ) -> [(role: MatrixRole, shape: MatrixShape)] {
+        var list: [(role: MatrixRole, shape: MatrixShape)] = []
+        func add(_ role: MatrixRole, rows: Int, columns: Int) {
+            list.append((role, MatrixShape(rows: rows, columns: columns)))
+        }
+        let routesFirst = layer.feedForward.mixture?.routerInput == .layerInput
+        if let mixture = layer.feedForward.mixture, routesFirst {
+            add(.router, rows: mixture.count, columns: width)
+        }
+        if case .attention(let attention) = layer.mixer {
+            add(.attentionQuery, rows: attention.queryWidth, columns: width)
+            add(.attentionKey, rows: attention.keyWidth, columns: width)
+            add(.attentionValue, rows: attention.valueWidth, columns: width)
+            add(.attentionOutput, rows: width, columns: attention.attendedWidth)
+        }
+        if let mixture = layer.feedForward.mixture {
+            if !routesFirst { add(.router, rows: mixture.count, columns: width) }
+            if let shared = mixture.shared {
+                add(.sharedExpertGate, rows: shared.width, columns: width)
+                add(.sharedExpertUp, rows: shared.width, columns: width)
+                add(.sharedExpertDown, rows: width, columns: shared.width)
+            }
+        }
+        if let dense = layer.feedForward.dense {
+            if dense.isGated { add(.feedForwardGate, rows: dense.width, columns: width) }
+            if !bundlesNeurons || !dense.isGated {
+                add(.feedForwardUp, rows: dense.width, columns: width)
+            }
+            if !bundlesNeurons { add(.feedForwardDown, rows: width, columns: dense.width) }
+        }
+        return list
+    }
+
+    /// One expert's matrices.
+    package func expertMatrices(
+        _ mixture: MixtureShape
+    ) -> (gate: MatrixShape, up: MatrixShape, down: MatrixShape) {
+        let inner = MatrixShape(rows: mixture.width, columns: width)
+        return (inner, inner, MatrixShape(rows: width, columns: mixture.width))
+    }
+
+    /// The token embeddings and the output matrix.
+    package var outputShape: MatrixShape { MatrixShape(rows: vocabularySize, columns: width) }
+
+    /// Vectors that belong to no layer.
+    package var modelVectors: [VectorShape] {
+        var list = norms(.outputNorm, bias: .outputNormBias)
+        if let rope = ropes.first(where: \.hasFrequencyFactors) {
+            list.append(VectorShape(role: .ropeFrequencyFactors, count: rope.rotatedWidth / 2))
+        }
+        return list
+    }
+
+    /// Vectors of one layer.
+    package func vectors(of layer: LayerShape) -> [VectorShape] {
+        var list: [VectorShape] = []
+        if layer.norms.beforeMixer { list += norms(.attentionNorm, bias: .attentionNormBias) }
+        if layer.norms.afterMixer { list += [VectorShape(role: .afterAttentionNorm, count: width)] }
+        if layer.norms.beforeFeedForward {
+            list += norms(.feedForwardNorm, bias: .feedForwardNormBias)
+        }
+        if layer.norms.afterFeedForward {
+            list += [VectorShape(role: .afterFeedForwardNorm, count: width)]
+        }
+        if case .attention(let attention) = layer.mixer { list += vectors(of: attention) }
+        if let dense = layer.feedForward.dense {
+            let present: [(Bool, VectorRole, Int)] = [
+                (dense.biases.gate, .feedForwardGateBias, dense.width),
+                (dense.biases.up, .feedForwardUpBias, dense.width),
+                (dense.biases.down, .feedForwardDownBias, width)
+            ]
+            list += present.filter(\.0).map { VectorShape(role: $0.1, count: $0.2) }
+        }
+        if layer.feedForward.mixture?.shared?.hasGate == true {
+            list.append(VectorShape(role: .sharedExpertRouter, count: width))
+        }
+        return list
+    }
+
+    private func norms(_ role: VectorRole, bias: VectorRole) -> [VectorShape] {
+        let weights = VectorShape(role: role, count: width)
+        return norm.kind == .layer ? [weights, VectorShape(role: bias, count: width)] : [weights]
+    }
+
+    private func vectors(of attention: AttentionMixer) -> [VectorShape] {
+        var list: [VectorShape] = []
+        switch attention.headNorm {
+        case .none: break
+        case .perHead:
+            list.append(VectorShape(role: .queryNorm, count: attention.keyHeadWidth))
+            list.append(VectorShape(role: .keyNorm, count: attention.keyHeadWidth))
+        case .wholeProjection:
+            list.append(VectorShape(role: .queryNorm, count: attention.queryWidth))
+            list.append(VectorShape(role: .keyNorm, count: attention.keyWidth))
+        }
+        let present: [(Bool, VectorRole, Int)] = [
+            (attention.biases.query, .queryBias, attention.queryWidth),
+            (attention.biases.key, .keyBias, attention.keyWidth),
+            (attention.biases.value, .valueBias, attention.valueWidth),
+            (attention.biases.output, .attentionOutputBias, width)
+        ]
+        return list + present.filter(\.0).map { VectorShape(role: $0.1, count: $0.2) }
+    }
+}

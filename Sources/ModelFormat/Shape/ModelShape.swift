@@ -1,0 +1,112 @@
+// A model's shape, layer by layer: all that computing, weights and sizing know of a family.
+// Families exist only where files are imported; the packed manifest carries the shape whole.
+
+/// Everything about a model that is not weights and not text.
+package struct ModelShape: Sendable, Codable, Equatable {
+    /// GGUF's name of the architecture, for people alone: nothing is decided by it.
+    package var architecture: String
+    /// Longest context the model was made for, in tokens.
+    package var contextLength: Int
+    /// Width of the residual stream.
+    package var width: Int
+    package var vocabularySize: Int
+    package var layers: [LayerShape]
+    /// The norm before the output matrix, and the kind that all norms of layers are.
+    package var norm: NormShape
+    /// Factor on the embeddings; nil is 1.
+    package var embeddingScale: Float?
+    /// Factor on the logits; nil is 1.
+    package var logitScale: Float?
+    /// `cap · tanh(logit / cap)`; nil is no cap.
+    package var logitCap: Float?
+    /// Width of the row that each layer gets for each token (Gemma 3n and 4); nil is none.
+    package var sideInputWidth: Int?
+    /// The activation's name where import was told to use another than the family's own.
+    package var activationAsked: Activation?
+
+    package init(
+        architecture: String, contextLength: Int, width: Int, vocabularySize: Int,
+        norm: NormShape, layers: [LayerShape]
+    ) {
+        self.architecture = architecture
+        self.contextLength = contextLength
+        self.width = width
+        self.vocabularySize = vocabularySize
+        self.norm = norm
+        self.layers = layers
+    }
+}
+
+/// What a norm divides by.
+package struct NormShape: Sendable, Codable, Equatable {
+    package enum Kind: String, Sendable, Codable {
+        /// Root mean square (arXiv 1910.07467): weights alone.
+        case rootMeanSquare
+        /// Layer norm (arXiv 1607.06450): weights and biases.
+        case layer
+    }
+
+    package var kind: Kind
+    package var epsilon: Float
+
+    package init(_ kind: Kind, epsilon: Float) {
+        self.kind = kind
+        self.epsilon = epsilon
+    }
+}
+
+/// The feed-forward network's nonlinearity.
+package enum Activation: String, Sendable, Codable, CaseIterable {
+    case silu, gelu, relu, relu2
+
+    /// Whether it makes most neurons' outputs exactly 0.
+    package var isSparse: Bool { self == .relu || self == .relu2 }
+}
+
+/// One layer: a mixer of positions, a feed-forward network, and what stands around them.
+package struct LayerShape: Sendable, Codable, Equatable {
+    /// How the two halves are joined.
+    package enum Wiring: String, Sendable, Codable {
+        /// `h = x + mixer(x)`, `y = h + feedForward(h)`.
+        case sequential
+        /// Both read one norm of `x`; both are added (Cohere 2).
+        case parallel
+    }
+
+    package var mixer: MixerShape
+    package var feedForward: FeedForwardShape
+    package var norms: NormSlots
+    package var wiring = Wiring.sequential
+    /// Factor on what each half adds to the residual stream; nil is 1.
+    package var residualScale: Float?
+    /// Whether a number of the layer's own multiplies its output (Gemma 4).
+    package var hasOutputScale = false
+
+    package init(mixer: MixerShape, feedForward: FeedForwardShape, norms: NormSlots = .before) {
+        self.mixer = mixer
+        self.feedForward = feedForward
+        self.norms = norms
+    }
+}
+
+/// Where norms stand.
+package struct NormSlots: Sendable, Codable, Equatable {
+    package var beforeMixer: Bool
+    package var afterMixer: Bool
+    package var beforeFeedForward: Bool
+    package var afterFeedForward: Bool
+
+    /// Before each half, as most families have them.
+    package static let before = NormSlots(before: true, after: false)
+    /// On what each half adds (OLMo 2).
+    package static let after = NormSlots(before: false, after: true)
+    /// Both (Gemma 3).
+    package static let around = NormSlots(before: true, after: true)
+
+    private init(before: Bool, after: Bool) {
+        beforeMixer = before
+        afterMixer = after
+        beforeFeedForward = before
+        afterFeedForward = after
+    }
+}

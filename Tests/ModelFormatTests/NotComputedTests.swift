@@ -1,0 +1,67 @@
+// What a shape can say and nothing computes is refused by name, not ignored.
+
+import ModelFormat
+import TestSupport
+import Testing
+
+@Suite struct NotComputedTests {
+    private static let plain = ModelShape.alike(
+        layerCount: 3, width: 64, attention: .rotating(heads: 4, keyValueHeads: 2, width: 16),
+        feedForward: FeedForwardShape(DenseShape(width: 96, activation: .silu, isGated: true)))
+    private static let mixture = MixtureShape(
+        count: 4, usedCount: 2, width: 32, activation: .silu, gating: .softmax,
+        normalizesWeights: true)
+
+    private func expect(_ words: String, _ change: (inout ModelShape) -> Void) {
+        var shape = Self.plain
+        #expect(shape.notComputed == nil)
+        change(&shape)
+        #expect(shape.notComputed?.contains(words) == true, "\(shape.notComputed ?? "computed")")
+    }
+
+    @Test func attentionOfEveryKind() {
+        expect("norms after the rotary") { $0.changeAttention { $0.normsRotated = true } }
+        expect("norms of values") { $0.changeAttention { $0.normsValues = true } }
+        expect("cap on attention") { $0.changeAttention { $0.scoreCap = 50 } }
+        expect("sinks") { $0.changeAttention { $0.hasSinks = true } }
+        expect("grow with the position") { $0.changeAttention { $0.positionTemperature = 0.1 } }
+        expect("gate on attention") { $0.changeAttention { $0.outputGate = .sigmoid } }
+        expect("of another layer (layer 0)") { $0.changeAttention { $0.keyValueLayer = 0 } }
+        expect("no attention (layer 1)") { $0.layers[1].mixer = .none }
+        expect("heads that differ") {
+            $0.layers[1].mixer = .attention(.rotating(heads: 8, keyValueHeads: 2, width: 16))
+        }
+        expect("differ in width") {
+            var attention = $0.attention
+            attention.rope?.rotatedWidth = 8
+            $0.layers[2].mixer = .attention(attention)
+        }
+    }
+
+    @Test func networksOfEveryKind() {
+        expect("no feed-forward") { $0.layers[0].feedForward = .none }
+        expect("beside a dense network") { $0.layers[0].feedForward.mixture = Self.mixture }
+        expect("in some layers alone") { $0.layers[2].feedForward = .init(Self.mixture) }
+        expect("widths that differ") { $0.layers[2].feedForward.dense?.width = 64 }
+        expect("activations that differ") { $0.layers[2].feedForward.dense?.activation = .relu }
+        for (words, change) in [
+            ("bias where experts", { $0.hasSelectionBias = true }),
+            ("groups", { $0.groupCount = 2 }),
+            ("experts with biases", { $0.hasExpertBiases = true }),
+            ("router that reads", { $0.routerInput = .scaled }),
+            ("softmax over the used", { $0.gating = .softmaxOfChosen })
+        ] as [(String, (inout MixtureShape) -> Void)] {
+            var mixture = Self.mixture
+            change(&mixture)
+            expect(words) { $0.changeLayers { $0.feedForward = .init(mixture) } }
+        }
+    }
+
+    @Test func layersOfEveryKind() {
+        expect("cap on logits") { $0.logitCap = 30 }
+        expect("rows of their own") { $0.sideInputWidth = 16 }
+        expect("beside the feed-forward") { $0.layers[0].wiring = .parallel }
+        expect("scale of the layer's output") { $0.layers[0].hasOutputScale = true }
+        expect("one half of a layer") { $0.layers[0].norms.afterMixer = true }
+    }
+}
