@@ -19,7 +19,8 @@ package struct ModelFamily: Sendable {
 
     /// All families that can be imported.
     package static let all = [
-        llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee, nemotron
+        llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee, nemotron, granite, graniteMoE,
+        smolLM3, olmo2, gemma3, smallThinker
     ]
 }
 

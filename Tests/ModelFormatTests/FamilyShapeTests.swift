@@ -55,11 +55,120 @@ import Testing
         #expect(try shape(architecture) == expected)
     }
 
+    @Test func graniteScales() throws {
+        expectRefused("the metadata key 'granite.logit_scale'") { try shape("granite") }
+        let plain = try shape("granite") { $0.add("granite.logit_scale", Float(16)) }
+        #expect((plain.embeddingScale, plain.logitScale) == (nil, 1 / 16))
+        #expect(plain.attention.scale == nil && plain.attention.rope != nil)
+        let still = try shape("granite") {
+            $0.add("granite.logit_scale", Float(16))
+            $0.add("granite.rope.scaling.finetuned", false)
+        }
+        #expect(still.attention.rope == nil)
+        let scaled = try shape("granitemoe") {
+            $0.add("granitemoe.embedding_scale", Float(12))
+            $0.add("granitemoe.logit_scale", Float(8))
+            $0.add("granitemoe.residual_scale", Float(0.25))
+            $0.add("granitemoe.attention.scale", Float(0.5))
+            // Not read for this family.
+            $0.add("granitemoe.rope.scaling.finetuned", false)
+            $0.add("granitemoe.expert_count", UInt32(4))
+            $0.add("granitemoe.expert_used_count", UInt32(2))
+            $0.add("granitemoe.expert_shared_feed_forward_length", UInt32(64))
+        }
+        #expect((scaled.embeddingScale, scaled.logitScale) == (12, 0.125))
+        #expect(scaled.layers.allSatisfy { $0.residualScale == 0.25 })
+        #expect(scaled.attention.scale == 0.5 && scaled.attention.rope != nil)
+        let shared = MixtureShape.SharedExpert(width: 64, hasGate: false)
+        #expect(scaled.experts?.normalizesWeights == true && scaled.experts?.shared == shared)
+    }
+
+    @Test func layersThatDoNotRotate() throws {
+        let shape = try shape("smollm3")
+        #expect(shape.attentions.map { $0.rope == nil } == [false, false, false, true])
+        #expect(shape.ropes.count == 1)
+    }
+
+    @Test func normsAfter() throws {
+        let shape = try shape("olmo2")
+        #expect(shape.layers.allSatisfy { $0.norms == .after })
+        #expect(shape.attention.headNorm == .wholeProjection)
+    }
+
+    /// Of the model's layers, the windows that they attend in.
+    private func windows(_ shape: ModelShape) -> [Int?] { shape.attentions.map(\.window) }
+
+    @Test func layersInWindowsRotateByTheirOwnBase() throws {
+        let shape = try shape("gemma3", without: "block_count") {
+            $0.add("gemma3.block_count", UInt32(7))
+            $0.add("gemma3.attention.sliding_window", UInt32(512))
+            $0.add("gemma3.rope.freq_base", Float(1_000_000))
+            $0.add("gemma3.rope.scaling.type", "linear")
+            $0.add("gemma3.rope.scaling.factor", Float(8))
+        }
+        #expect(windows(shape) == [512, 512, 512, 512, 512, nil, 512])
+        #expect(shape.contextLength == 4_096)
+        let bases = shape.attentions.map { $0.rope?.base }
+        #expect(bases == [10_000, 10_000, 10_000, 10_000, 10_000, 1_000_000, 10_000])
+        #expect(shape.attentions[5].rope?.scaling == .linear(factor: 8))
+        #expect(shape.attentions[6].rope?.scaling == RotaryEmbedding.Scaling.none)
+        #expect(shape.embeddingScale == 16 && shape.layers.allSatisfy { $0.norms == .around })
+        #expect(shape.attention.scale == nil && shape.activation == .gelu)
+    }
+
+    /// The 27B model alone divides by the root of the heads' share of the width.
+    @Test func theLargestGemmaScalesItsScores() throws {
+        let shape = try shape("gemma3", without: "block_count") {
+            $0.add("gemma3.block_count", UInt32(62))
+            $0.add("gemma3.attention.key_length", UInt32(64))
+        }
+        #expect(shape.attention.scale == 1 / Float(32).squareRoot())
+        #expect(windows(shape) == Array(repeating: nil, count: 62))
+    }
+
+    @Test func windowsByPeriodAndByLayer() throws {
+        let own = try shape("olmo2") { $0.add("olmo2.attention.sliding_window", UInt32(100)) }
+        #expect(windows(own) == [100, 100, 100, nil])
+        let period = try shape("olmo2") {
+            $0.add("olmo2.attention.sliding_window", UInt32(100))
+            $0.add("olmo2.attention.sliding_window_pattern", UInt32(2))
+        }
+        #expect(windows(period) == [100, nil, 100, nil])
+        let each = try shape("olmo2") {
+            $0.add("olmo2.attention.sliding_window", UInt32(100))
+            $0.add("olmo2.attention.sliding_window_pattern", [false, true, true, false])
+        }
+        #expect(windows(each) == [nil, 100, 100, nil])
+        expectRefused("a value for each layer, found 3 values") {
+            try self.shape("olmo2") {
+                $0.add("olmo2.attention.sliding_window", UInt32(100))
+                $0.add("olmo2.attention.sliding_window_pattern", [true, true, true])
+            }
+        }
+    }
+
+    @Test func routersBeforeAttention() throws {
+        func thinker(_ change: (inout GGUFBuilder) -> Void = { _ in }) throws -> ModelShape {
+            try self.shape("smallthinker") {
+                $0.add("smallthinker.expert_count", UInt32(8))
+                $0.add("smallthinker.expert_used_count", UInt32(2))
+                $0.add("smallthinker.expert_feed_forward_length", UInt32(96))
+                change(&$0)
+            }
+        }
+        let shape = try thinker { $0.add("smallthinker.attention.sliding_window", UInt32(9)) }
+        #expect(windows(shape) == [nil, 4_096, 4_096, 4_096])
+        #expect(shape.attentions.map { $0.rope == nil } == [true, false, false, false])
+        #expect(shape.experts?.routerInput == .layerInput && shape.experts?.width == 96)
+        #expect(shape.matrices(of: shape.layers[0], bundlesNeurons: false)[0].role == .router)
+        #expect(try thinker().attentions.allSatisfy { $0.rope != nil && $0.window == nil })
+    }
+
     @Test func unknownArchitecturesAreNamed() {
         for name in ["gpt2", "LLAMA", "", "mamba"] {
             expectRefused(
-                "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron, "
-                    + "found '\(name)'"
+                "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron granite "
+                    + "granitemoe smollm3 olmo2 gemma3 smallthinker, found '\(name)'"
             ) {
                 try shape(name)
             }

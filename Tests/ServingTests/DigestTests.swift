@@ -40,7 +40,8 @@ private struct Digest: Codable, Equatable {
         "llama", "llama-q4_0", "llama-q6_k", "llama-biases", "llama-relu-q8_0", "llama-rope-yarn",
         "llama-spm", "mistral", "mixtral", "qwen2", "qwen2moe", "qwen3", "qwen3moe",
         "qwen3moe-sigmoid", "olmoe", "olmoe-normalized", "arcee-q8_0", "nemotron-q8_0",
-        "nemotron-biases"
+        "nemotron-biases", "granite", "granite-q8_0", "granitemoe", "smollm3", "olmo2", "gemma3",
+        "smallthinker"
     ]
     private static let trained = ["shell-moe-q4_0", "shell-relu2-q8_0", "docs-moe-q4_0"]
 

@@ -12,7 +12,10 @@ import Testing
 import Weights
 
 @Suite struct StationaryPassTests {
-    static let models = ["llama-q4_0", "llama-q8_0", "qwen2moe", "qwen3moe", "olmoe", "arcee"]
+    static let models = [
+        "llama-q4_0", "llama-q8_0", "qwen2moe", "qwen3moe", "olmoe", "arcee", "gemma3",
+        "smallthinker", "granitemoe"
+    ]
     static let tokens = (0..<100).map { TokenID($0 * 7 % 250) }
 
     @Test(arguments: models) func wavesEqualResident(name: String) throws {
