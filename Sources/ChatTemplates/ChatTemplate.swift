@@ -67,44 +67,46 @@ package enum ChatTemplate: Sendable, Equatable {
 
     /// The conversation as one text.
     package func render(messages: [Message], addGenerationPrompt: Bool) -> String {
-        segments(messages: messages, addGenerationPrompt: addGenerationPrompt).map(\.text).joined()
+        var text = ""
+        write(messages: messages, addGenerationPrompt: addGenerationPrompt) { text += $0.text }
+        return text
     }
 
-    /// The conversation in pieces, of which roles and contents are outside text: control tokens
-    /// written there are only text.
-    package func segments(messages: [Message], addGenerationPrompt: Bool) -> [PromptSegment] {
-        var segments: [PromptSegment] = []
-        func turn(_ role: String, _ contents: [PromptSegment]) {
-            segments += turnBeginning(role)
-            segments += contents
-            segments.append(PromptSegment(turnEnd, isTemplate: true))
+    /// Hands out the conversation in pieces, of which roles and contents are outside text: control
+    /// tokens written there are only text. No piece is a copy, and none is kept.
+    package func write<Failure: Error>(
+        messages: [Message], addGenerationPrompt: Bool,
+        _ body: (PromptSegment) throws(Failure) -> Void
+    ) throws(Failure) {
+        func turn(_ role: String, _ contents: [PromptSegment]) throws(Failure) {
+            for piece in turnBeginning(role) { try body(piece) }
+            for piece in contents { try body(piece) }
+            try body(PromptSegment(turnEnd, isTemplate: true))
         }
         func outside(_ text: Substring) -> PromptSegment { PromptSegment(text, isTemplate: false) }
         var turns = messages[...]
         switch self {
         case .chatML(let defaultSystem):
             if let defaultSystem, messages.first?.role != "system" {
-                turn("system", [PromptSegment(defaultSystem, isTemplate: true)])
+                try turn("system", [PromptSegment(defaultSystem, isTemplate: true)])
             }
-            for message in turns { turn(message.role, [outside(message.content[...])]) }
+            for message in turns { try turn(message.role, [outside(message.content[...])]) }
         case .chatMLThinking:
             for (message, shows) in zip(turns, Self.showsThoughts(messages)) {
-                turn(message.role, Self.thinking(message, showsThoughts: shows))
+                try turn(message.role, Self.thinking(message, showsThoughts: shows))
             }
         case .llama3(let systemPreamble):
             if let systemPreamble {
                 let system = turns.first?.role == "system" ? turns.removeFirst().content : ""
-                turn(
-                    "system",
-                    [
-                        PromptSegment(systemPreamble, isTemplate: true),
-                        outside(Self.trimmed(system))
-                    ])
+                let preamble = PromptSegment(systemPreamble, isTemplate: true)
+                try turn("system", [preamble, outside(Self.trimmed(system))])
             }
-            for message in turns { turn(message.role, [outside(Self.trimmed(message.content))]) }
+            for message in turns {
+                try turn(message.role, [outside(Self.trimmed(message.content))])
+            }
         }
-        if addGenerationPrompt { segments += turnBeginning("assistant") }
-        return segments
+        guard addGenerationPrompt else { return }
+        for piece in turnBeginning("assistant") { try body(piece) }
     }
 
     private func turnBeginning(_ role: String) -> [PromptSegment] {

@@ -173,6 +173,10 @@ package struct ModelSizing: Sendable {
         budget.add("neuron scales", WeightStore.neuronScalesBytes(manifest))
         budget.add("directory", directoryBytes(manifest, isSparse: options.sparseOptions != nil))
         budget.add("prompt text", PromptBuilder.workBytes(contextTokens: contextTokens))
+        budget.add(
+            "sampler",
+            Sampler.bytesMax(
+                vocabularySize: parsed.tokenizer.tokenCount, contextTokens: contextTokens))
         budget.add("KV pages", cacheBytes)
         budget.add("activations", activations.byteCount)
         budget.add("drafts", options.speculationRoom.bytes)

@@ -1,5 +1,6 @@
 // The engine thread: it owns the loaded model and every session, takes orders from a mailbox, and
-// runs step after step. Nothing else touches weights, KV pages or the ring.
+// runs step after step. Nothing else touches weights, KV pages or the ring. Prompts become tokens
+// at a desk of their own.
 
 internal import FlashStorage
 package import GenerationAPI
@@ -37,10 +38,20 @@ package final class Engine: GenerationService {
         var options = options
         options.model.flash.progress = shared.progress
         options.model.flash.isCancelled = { shared.isStopping.load(ordering: .acquiring) }
-        let thread = try Thread(name: "sluice-engine", stackBytes: 4 << 20) { [options] in
-            EngineLoop(mailbox: mailbox, status: shared, catalog: catalog, options: options).run()
+        // A full mailbox takes no word, and needs no waking.
+        let desk = try PromptDesk(jobsMax: options.sessionsMax) { _ = mailbox.post(.wake) }
+        do {
+            let thread = try Thread(name: "sluice-engine", stackBytes: 4 << 20) { [options] in
+                EngineLoop(
+                    mailbox: mailbox, status: shared, catalog: catalog, desk: desk,
+                    options: options
+                ).run()
+            }
+            self.thread = Mutex(thread)
+        } catch {
+            desk.finish()
+            throw error
         }
-        self.thread = Mutex(thread)
         self.mailbox = mailbox
         self.shared = shared
         self.catalog = catalog

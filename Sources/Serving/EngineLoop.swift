@@ -4,6 +4,7 @@ internal import FlashStorage
 internal import GenerationAPI
 internal import Inference
 internal import LinuxSystem
+internal import ModelFormat
 package import Models
 internal import Synchronization
 internal import Tokenization
@@ -15,7 +16,10 @@ final class EngineLoop {
     private let status: EngineStatus
     private let catalog: any ModelCatalog
     private let options: EngineOptions
+    private let desk: PromptDesk
     private var queue = FairQueue()
+    /// Orders whose prompts are at the desk, by their ids.
+    private var preparing: [Int: Preparation] = [:]
     private var scheduler: Scheduler
     private var loaded: (name: String, model: ModelInstance)?
     /// A read failed or brought damaged bytes: what is in memory may be half of two files.
@@ -24,34 +28,61 @@ final class EngineLoop {
     private var ordersServed = 0
     private var isStopped: Bool { status.isStopping.load(ordering: .acquiring) }
 
+    /// An order that was admitted, and has its place, until its prompt is tokens.
+    private struct Preparation {
+        let waiting: WaitingOrder
+        let name: String
+        let model: ModelInstance
+        let job: PromptJob
+    }
+
     init(
         mailbox: Mailbox<EngineMessage>, status: EngineStatus, catalog: any ModelCatalog,
-        options: EngineOptions
+        desk: PromptDesk, options: EngineOptions
     ) {
         self.mailbox = mailbox
         self.status = status
         self.catalog = catalog
+        self.desk = desk
         self.options = options
         scheduler = Scheduler(tokensPerStep: options.model.prefillChunkTokens)
     }
 
     func run() {
         while !isStopped {
-            let isIdle = scheduler.running.isEmpty && queue.count == 0
+            // Without either, there is nothing to do until somebody says something.
+            let hasWork = !scheduler.running.isEmpty || queue.count > 0 && hasPlace
+            let isIdle = !hasWork && preparing.isEmpty
             if isIdle { loaded?.model.savePopularity(isLast: false) }
             status.progress.note()
             status.isWorking.store(!isIdle, ordering: .releasing)
-            takeMessages(waiting: isIdle)
+            takeMessages(waiting: !hasWork)
             status.isWorking.store(true, ordering: .releasing)
+            startPrepared()
             admit()
             if !scheduler.running.isEmpty { step() }
             retireFinished()
         }
+        end()
+    }
+
+    /// Every order gets its last event, and what was learnt is saved.
+    private func end() {
         mailbox.close().forEach(handle)
+        for preparation in preparing.values where !preparation.job.isCancelled {
+            preparation.job.cancel()
+            preparation.waiting.onEvent(.failed(Engine.goingDown))
+        }
+        desk.finish()
         for session in scheduler.running { session.fail(Engine.goingDown) }
         while let order = takeWaiting() { order.onEvent(.failed(Engine.goingDown)) }
         retireFinished()
         loaded?.model.savePopularity(isLast: true)
+    }
+
+    /// Whether one more order may be taken up.
+    private var hasPlace: Bool {
+        scheduler.running.count + preparing.count < options.sessionsMax
     }
 
     private func takeMessages(waiting: Bool) {
@@ -74,6 +105,11 @@ final class EngineLoop {
         if let waiting = queue.remove(id: id) {
             status.releaseQueuePlace()
             waiting.onEvent(.failed(error))
+        } else if let preparation = preparing[id] {
+            // Its place is free when the desk has let go of the text.
+            if preparation.job.isCancelled { return }
+            preparation.job.cancel()
+            preparation.waiting.onEvent(.failed(error))
         } else {
             scheduler.running.first { $0.id == id }?.fail(error)
         }
@@ -85,16 +121,39 @@ final class EngineLoop {
         return order
     }
 
-    /// Starts waiting orders while there is room.
+    /// Takes up waiting orders while there is room: their prompts go to the desk.
     private func admit() {
-        while !isStopped, scheduler.running.count < options.sessionsMax,
-            let waiting = takeWaiting()
-        {
+        while !isStopped, hasPlace, let waiting = takeWaiting() {
             do {
                 let (name, model) = try model(for: waiting.order.model)
-                let session = try start(waiting, on: model)
+                let builder = PromptBuilder(model, progress: status.progress)
+                let prompt = waiting.order.prompt
+                let job = PromptJob(id: waiting.id) { isCancelled in
+                    Result { () throws(GenerationError) in
+                        try builder.tokens(of: prompt, isCancelled: isCancelled)
+                    }
+                }
+                preparing[waiting.id] = Preparation(
+                    waiting: waiting, name: name, model: model, job: job)
+                desk.post(job)
+            } catch {
+                waiting.onEvent(.failed(error))
+            }
+        }
+    }
+
+    /// Starts the orders whose prompts have become tokens.
+    private func startPrepared() {
+        for (job, outcome) in desk.takeFinished() {
+            guard let preparation = preparing.removeValue(forKey: job.id), !job.isCancelled else {
+                continue
+            }
+            let waiting = preparation.waiting
+            do throws(GenerationError) {
+                let session = try start(waiting, try outcome.get(), on: preparation.model)
                 waiting.onEvent(
-                    .started(model: name, promptTokens: session.statistics.promptTokens))
+                    .started(
+                        model: preparation.name, promptTokens: session.statistics.promptTokens))
                 ordersServed += 1
                 scheduler.start(session)
             } catch {
@@ -104,9 +163,8 @@ final class EngineLoop {
     }
 
     private func start(
-        _ waiting: WaitingOrder, on model: ModelInstance
+        _ waiting: WaitingOrder, _ prompt: [TokenID], on model: ModelInstance
     ) throws(GenerationError) -> Session {
-        let prompt = try PromptBuilder(model).tokens(of: waiting.order.prompt)
         let room = model.contextTokens - prompt.count
         guard room > 0 else {
             throw GenerationError(

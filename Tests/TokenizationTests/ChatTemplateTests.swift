@@ -109,3 +109,12 @@ private struct ChatFixture: Decodable {
         }
     }
 }
+
+extension ChatTemplate {
+    /// The conversation's pieces as a list.
+    fileprivate func segments(messages: [Message], addGenerationPrompt: Bool) -> [PromptSegment] {
+        var segments: [PromptSegment] = []
+        write(messages: messages, addGenerationPrompt: addGenerationPrompt) { segments.append($0) }
+        return segments
+    }
+}

@@ -52,6 +52,15 @@ package struct Sampler: Sendable {
                 vocabularySize: vocabularySize)
     }
 
+    /// Bytes of the largest sampler that a request can ask for.
+    package static func bytesMax(vocabularySize: Int, contextTokens: Int) -> Int {
+        var parameters = SamplingParameters()
+        parameters.topK = 0
+        parameters.penaltyWindow = contextTokens
+        parameters.presencePenalty = 1
+        return bytes(parameters, vocabularySize: vocabularySize, contextTokens: contextTokens)
+    }
+
     private static func candidateCount(
         _ parameters: SamplingParameters, vocabularySize: Int
     ) -> Int {
