@@ -65,11 +65,11 @@ let package = Package(
         .target(name: "CPacking"),
 
         // The machine, and texts of others.
-        layer("LinuxSystem", ["CLinux", "CURing"]),
+        layer("Memory", []),
+        layer("LinuxSystem", ["CLinux", "CURing", "Memory"]),
         layer("JSON", []),
         layer("LineEditing", ["LinuxSystem"]),
-        layer("Memory", ["LinuxSystem"]),
-        layer("ModelFormat", ["CChecksum", "JSON", "LinuxSystem"]),
+        layer("ModelFormat", ["CChecksum", "JSON", "LinuxSystem", "Memory"]),
         layer("ModelFamilies", ["ModelFormat"]),
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
         layer("ChatTemplates", ["Tokenization"]),
@@ -80,18 +80,18 @@ let package = Package(
 
         // Reading, computing.
         layer("Compute", ["CKernels", "LinuxSystem", "ModelFormat"]),
-        layer("FlashStorage", ["JSON", "Knobs", "LinuxSystem", "ModelFormat"]),
-        layer("Weights", ["FlashStorage", "Knobs", "LinuxSystem", "ModelFormat"]),
+        layer("FlashStorage", ["JSON", "Knobs", "LinuxSystem", "Memory", "ModelFormat"]),
+        layer("Weights", ["FlashStorage", "Knobs", "LinuxSystem", "Memory", "ModelFormat"]),
         layer(
             "Inference",
             [
-                "Compute", "FlashStorage", "GenerationAPI", "Knobs", "LinuxSystem", "ModelFormat",
-                "Weights"
+                "Compute", "FlashStorage", "GenerationAPI", "Knobs", "LinuxSystem", "Memory",
+                "ModelFormat", "Weights"
             ]),
         layer(
             "Packing",
             [
-                "CPacking", "ChatTemplates", "Compute", "LinuxSystem", "ModelFamilies",
+                "CPacking", "ChatTemplates", "Compute", "LinuxSystem", "Memory", "ModelFamilies",
                 "ModelFormat", "Tokenization"
             ]),
 
@@ -105,8 +105,8 @@ let package = Package(
         layer(
             "Serving",
             [
-                "FlashStorage", "GenerationAPI", "Inference", "Knobs", "LinuxSystem", "ModelFormat",
-                "Models", "Tokenization", "Weights"
+                "FlashStorage", "GenerationAPI", "Inference", "Knobs", "LinuxSystem", "Memory",
+                "ModelFormat", "Models", "Tokenization", "Weights"
             ]),
         layer(
             "Measurement",
@@ -117,8 +117,8 @@ let package = Package(
         layer(
             "Calibration",
             [
-                "Compute", "Inference", "Knobs", "LinuxSystem", "Measurement", "ModelFormat",
-                "Models", "Weights"
+                "Compute", "Inference", "Knobs", "LinuxSystem", "Measurement", "Memory",
+                "ModelFormat", "Models", "Weights"
             ]),
 
         // The service and its client.
@@ -151,7 +151,7 @@ let package = Package(
         // Measuring tools for developers; not installed.
         .executableTarget(
             name: "kernel-benchmark",
-            dependencies: ["Compute", "LinuxSystem", "ModelFormat", arguments],
+            dependencies: ["Compute", "LinuxSystem", "Memory", "ModelFormat", arguments],
             path: "Benchmarks/KernelBenchmark", swiftSettings: strict),
         .target(
             name: "CacheSimulation", dependencies: ["Measurement", "Weights", "LinuxSystem"],
@@ -165,13 +165,14 @@ let package = Package(
             path: "Benchmarks/CacheSimulator", swiftSettings: strict),
         .executableTarget(
             name: "read-benchmark",
-            dependencies: ["FlashStorage", "Knobs", "LinuxSystem", arguments],
+            dependencies: ["FlashStorage", "Knobs", "LinuxSystem", "Memory", arguments],
             path: "Benchmarks/ReadBenchmark", swiftSettings: strict),
 
         .target(
-            name: "TestSupport", dependencies: ["LinuxSystem", "ModelFormat"],
+            name: "TestSupport", dependencies: ["LinuxSystem", "Memory", "ModelFormat"],
             path: "Tests/TestSupport", swiftSettings: strict),
 
+        tests("Memory", ["Memory"]),
         tests("LinuxSystem", ["LinuxSystem"]),
         tests("JSON", ["JSON"]),
         tests("ModelFormat", ["ModelFormat", "LinuxSystem", "ModelFamilies"]),
@@ -192,7 +193,7 @@ let package = Package(
             "Inference",
             [
                 "Inference", "Compute", "GenerationAPI", "Weights", "Packing", "LinuxSystem",
-                "ModelFormat"
+                "Memory", "ModelFormat"
             ]),
         tests(
             "Serving",
@@ -218,7 +219,7 @@ let package = Package(
             "Service",
             [
                 "Service", "Client", "Library", "Knobs", "HTTPInterface", "Serving", "Models",
-                "Inference", "Weights", "FlashStorage", "GenerationAPI", "LinuxSystem",
+                "Inference", "Weights", "FlashStorage", "GenerationAPI", "LinuxSystem", "Memory",
                 "ModelFormat", nioCore, nioPosix
             ]),
         // The built programs as users run them, and the source tree's own rules.

@@ -3,6 +3,7 @@
 
 internal import Compute
 internal import LinuxSystem
+internal import Memory
 internal import ModelFormat
 
 /// Medians over the passes.
@@ -41,10 +42,14 @@ struct ProductWorkload: ~Copyable {
             tokens < Self.manyTokens
             ? Self.weightBytesMax / tileBytes : Self.rowsOfManyTokens / WeightFormat.tileRows
         let rows = tiles * WeightFormat.tileRows
-        let weights = try MemoryArena(byteCount: tiles * tileBytes)
+        let weights = try MemoryArena(
+            byteCount: tiles * tileBytes, for: .measuring, in: .unlimited())
         let inputs = try MemoryArena(
-            byteCount: ProductInput.footprint(tokensMax: tokens, columnsMax: columns))
-        outputs = try MemoryArena(byteCount: Buffer<Float>.footprint(count: tokens * rows))
+            byteCount: ProductInput.footprint(tokensMax: tokens, columnsMax: columns),
+            for: .measuring, in: .unlimited())
+        outputs = try MemoryArena(
+            byteCount: Buffer<Float>.footprint(count: tokens * rows), for: .measuring,
+            in: .unlimited())
         self.format = format
         self.columns = columns
         self.rows = rows

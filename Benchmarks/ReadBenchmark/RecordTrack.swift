@@ -4,6 +4,7 @@
 internal import FlashStorage
 internal import Knobs
 internal import LinuxSystem
+internal import Memory
 
 struct RecordSpeed {
     let turnsPerSecond: Double
@@ -39,7 +40,8 @@ final class RecordTrack {
             throw SystemError("open", errorNumber: 22, subject: "\(path) with O_DIRECT")
         }
         slotBytes = (kind.readBytesMax + 4095) / 4096 * 4096
-        let arena = try MemoryArena(byteCount: depth * slotBytes)
+        let arena = try MemoryArena(
+            byteCount: depth * slotBytes, for: .measuring, in: .unlimited())
         if kind.alignment == 4096 {
             options.pieceBytesMax = slotBytes
             let reader = try FlashFile.reader(path: path, arena: arena, options: options)

@@ -5,6 +5,7 @@ internal import Compute
 internal import Inference
 internal import LinuxSystem
 internal import Measurement
+internal import Memory
 package import ModelFormat
 package import Models
 package import Weights
@@ -152,7 +153,8 @@ package struct Calibrator {
         var tallies: [BundleTally] = []
         do throws(SystemError) {
             var predictor = try NeuronPredictor(
-                empty, tokensMax: 1, kernels: .best, team: model.transformer.team)
+                empty, tokensMax: 1, kernels: .best, team: model.transformer.team,
+                memory: Self.memory(NeuronPredictor.footprint(empty, tokensMax: 1)))
             for layer in layers.indices {
                 tallies.append(try tally(&predictor, layer: layer, heldOut))
             }
@@ -177,14 +179,25 @@ package struct Calibrator {
             }, report: report, layers: measured)
     }
 
+    /// Calibration takes what it needs beside the model, whatever the model's limit: its samples
+    /// are far more than this.
+    private static func memory(_ byteCount: Int) throws(SystemError) -> MemoryReservation {
+        do {
+            return try MemoryLedger.unlimited().reserve(.calibration, byteCount)
+        } catch {
+            // ENOMEM, as the kernel would say it.
+            throw SystemError("reserve", errorNumber: 12, subject: "\(error)")
+        }
+    }
+
     /// How likely bundles were thought, and how many of their neurons fired.
     private func tally(
         _ predictor: inout NeuronPredictor, layer: Int, _ heldOut: NeuronSamples
     ) throws(SystemError) -> BundleTally {
         var tally = BundleTally()
         let order = predictor.predictors.layers[layer].order
-        let arena = try MemoryArena(
-            byteCount: ProductInput.footprint(tokensMax: 1, columnsMax: shape.width))
+        let byteCount = ProductInput.footprint(tokensMax: 1, columnsMax: shape.width)
+        let arena = try MemoryArena(byteCount: byteCount, of: Self.memory(byteCount))
         var input = ProductInput(tokensMax: 1, columnsMax: shape.width, in: arena)
         for token in heldOut.picked(layer, Self.talliedMax) {
             heldOut.copyInput(layer: layer, token: token, into: &input.floats)

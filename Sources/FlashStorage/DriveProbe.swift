@@ -2,6 +2,7 @@
 // go: what streamed decoding runs into, and what reads are split by.
 
 internal import LinuxSystem
+package import Memory
 
 /// Measures drives.
 package enum DriveProbe {
@@ -41,22 +42,26 @@ package enum DriveProbe {
     ///
     /// - Parameters:
     ///   - paths: the file that matters, then others on its drive that reads may go across.
-    ///   - memoryBytes: memory that reads land in, at most; taken for as long as this runs.
+    ///   - memoryBytes: of `ledger`, memory that reads land in, at most; held while this runs.
     /// - Returns: nil for files (or memory) smaller than two of the smallest reads.
     /// - Throws: `FlashError` when a file cannot be opened or read, or when a direct read
     ///   returned other bytes than a buffered one.
     package static func measure(
-        paths: [String], options: FlashOptions, memoryBytes: Int = memoryBytes,
-        effort: Effort = .brief
+        paths: [String], options: FlashOptions, in ledger: MemoryLedger,
+        memoryBytes: Int = memoryBytes, effort: Effort = .brief
     ) throws(FlashError) -> DriveProfile? {
-        let memoryBytes = min(memoryBytes, self.memoryBytes) / readSizes[0] * readSizes[0]
+        let memoryBytes =
+            min(memoryBytes, self.memoryBytes, ledger.leftBytes) / readSizes[0] * readSizes[0]
         guard memoryBytes >= 2 * readSizes[0] else { return nil }
+        let memory: MemoryReservation
+        // Somebody else may have been quicker.
+        do { memory = try ledger.reserve(.measuring, memoryBytes) } catch { return nil }
         var options = options
         options.tuner = nil
         options.pieceBytesMax = memoryBytes
         options.queueDepth = max(depths.last ?? 1, smallDepths.last ?? 1)
         let start = MonotonicClock.nanoseconds
-        guard let track = try DriveTrack(paths: paths, options: options, memoryBytes: memoryBytes)
+        guard let track = try DriveTrack(paths: paths, options: options, memory: memory)
         else { return nil }
         // At most 4 MiB in flight: a slow drive must bring them too before this is over.
         let size = readSizes.filter { $0 <= min(256 << 10, track.fileBytes / 2, memoryBytes / 2) }

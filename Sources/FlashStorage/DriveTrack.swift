@@ -2,6 +2,7 @@
 // flight for a while and times what comes.
 
 internal import LinuxSystem
+internal import Memory
 
 final class DriveTrack {
     /// A rate that holds for longer than a burst.
@@ -42,11 +43,14 @@ final class DriveTrack {
     }
 
     /// - Returns: nil when the first of `paths` is smaller than two of the smallest reads.
-    init?(paths: [String], options: FlashOptions, memoryBytes: Int) throws(FlashError) {
+    init?(
+        paths: [String], options: FlashOptions, memory: consuming MemoryReservation
+    ) throws(FlashError) {
         var options = options
         var files: [File] = []
+        let memoryBytes = memory.byteCount
         do throws(SystemError) {
-            let arena = try MemoryArena(byteCount: memoryBytes)
+            let arena = try MemoryArena(byteCount: memoryBytes, of: memory)
             for path in paths.prefix(DriveProbe.filesMax) {
                 let bytes = Int(
                     clamping: try FileDescriptor(path: path, mode: .read).byteCount())
@@ -193,7 +197,7 @@ final class DriveTrack {
         do throws(SystemError) {
             let cached = try FileDescriptor(path: file.path, mode: .read)
             cached.stopReadingAhead()
-            let expected = try MemoryArena(byteCount: blockBytes)
+            let expected = try MemoryArena(byteCount: blockBytes, of: .ofProcess(blockBytes))
             for block in chosen {
                 let offset = request.fileOffset + UInt64(block * blockBytes)
                 var bytes = expected.mutableBytes(at: 0, byteCount: blockBytes)

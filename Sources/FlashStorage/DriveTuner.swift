@@ -3,6 +3,7 @@
 
 package import Knobs
 package import LinuxSystem
+package import Memory
 internal import Synchronization
 
 /// Knows drives by what is kept of them and, where it may, measures those it does not know.
@@ -22,23 +23,25 @@ package final class DriveTuner: FlashTuner {
     private let fixed: Profile.Flash
     private let neighbours: @Sendable (String) -> [String]
     private let measures: Bool
+    private let ledger: MemoryLedger
     private let onNotice: @Sendable (String) -> Void
     private let state = Mutex(State())
 
     /// - Parameters:
     ///   - fixed: what a profile says wins over what was measured.
     ///   - neighbours: other files that reads may go across while measuring.
-    ///   - measures: whether drives that are not known are measured.
+    ///   - measures: whether drives that are not known are measured, in what `ledger` has left.
     ///   - onNotice: told in one line what was measured, or why not; each trouble once.
     package init(
         file: MeasurementsFile, fixed: Profile.Flash,
         neighbours: @escaping @Sendable (String) -> [String] = { _ in [] }, measures: Bool,
-        onNotice: @escaping @Sendable (String) -> Void
+        in ledger: MemoryLedger, onNotice: @escaping @Sendable (String) -> Void
     ) {
         self.file = file
         self.fixed = fixed
         self.neighbours = neighbours
         self.measures = measures
+        self.ledger = ledger
         self.onNotice = onNotice
     }
 
@@ -114,7 +117,7 @@ package final class DriveTuner: FlashTuner {
             options.mayReadDirectly = mayReadDirectly
             do throws(FlashError) {
                 return try DriveProbe.measure(
-                    paths: paths, options: options, memoryBytes: memoryBytes)
+                    paths: paths, options: options, in: ledger, memoryBytes: memoryBytes)
             } catch {
                 complain("the drive could not be measured: \(error)")
                 guard case .read(let failure) = error, failure.cause == .directReadDiffers else {

@@ -3,6 +3,7 @@
 
 package import Knobs
 package import LinuxSystem
+internal import Memory
 
 /// How a file is read.
 package struct FlashOptions: Sendable {
@@ -104,7 +105,7 @@ package enum FlashFile {
         else { return false }
         let probeBytes = 4096
         let blocks = try buffered.byteCount() / UInt64(probeBytes)
-        let arena = try MemoryArena(byteCount: 2 * probeBytes)
+        let arena = try MemoryArena(byteCount: 2 * probeBytes, of: .ofProcess(2 * probeBytes))
         buffered.stopReadingAhead()
         // Somebody else may read the same page at the same time: every probe must say the same.
         var (leftPages, leftNone) = (false, false)
@@ -138,7 +139,7 @@ package enum FlashFile {
         file.stopReadingAhead()
         let probeBytes = 4096
         let blocks = try file.byteCount() / UInt64(probeBytes)
-        let arena = try MemoryArena(byteCount: probeBytes)
+        let arena = try MemoryArena(byteCount: probeBytes, of: .ofProcess(probeBytes))
         var bytes = arena.mutableBytes(at: 0, byteCount: probeBytes)
         for block in Set([0, blocks / 2, max(blocks, 1) - 1]) {
             let offset = block * UInt64(probeBytes)
@@ -165,7 +166,7 @@ package enum FlashFile {
         _ path: String, _ options: FlashOptions
     ) throws(SystemError) -> Int {
         let file = try FileDescriptor(path: path, mode: .readDirect)
-        let arena = try MemoryArena(byteCount: 4096)
+        let arena = try MemoryArena(byteCount: 4096, of: .ofProcess(4096))
         for bytes in [512, 1024, 2048] where bytes >= options.readBytesMin {
             var room = arena.mutableBytes(at: bytes % 4096, byteCount: bytes)
             if (try? file.read(at: UInt64(bytes), into: &room)) == bytes { return bytes }

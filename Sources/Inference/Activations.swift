@@ -3,6 +3,7 @@
 
 internal import Compute
 internal import LinuxSystem
+internal import Memory
 package import ModelFormat
 
 /// The sizes that decide how much memory a step needs.
@@ -149,8 +150,10 @@ struct Activations: ~Copyable {
     /// Of the present layer, where its neurons are bundles.
     var neurons: NeuronBatch
 
-    init(_ shape: ActivationShape) throws(SystemError) {
-        let arena = try MemoryArena(byteCount: shape.byteCount)
+    init(
+        _ shape: ActivationShape, memory: consuming MemoryReservation
+    ) throws(SystemError) {
+        let arena = try MemoryArena(byteCount: shape.byteCount, of: memory)
         let counts = shape.floatCounts
         let inputs = shape.inputShapes
         hidden = Buffer(count: counts[0], in: arena)

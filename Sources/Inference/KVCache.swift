@@ -3,6 +3,7 @@
 
 package import Compute
 package import LinuxSystem
+package import Memory
 package import ModelFormat
 
 /// Names a sequence's timeline in the KV cache.
@@ -84,9 +85,11 @@ package final class KVCache {
     private var nextSequence = 0
 
     /// Maps a pool of `byteCount` bytes.
-    package init(layout: KVLayout, byteCount: Int) throws(SystemError) {
+    package init(
+        layout: KVLayout, byteCount: Int, memory: consuming MemoryReservation
+    ) throws(SystemError) {
         self.layout = layout
-        pool = try MemoryArena(byteCount: byteCount)
+        pool = try MemoryArena(byteCount: byteCount, of: memory)
         freePages = Array((0..<byteCount / layout.pageBytes).reversed())
     }
 

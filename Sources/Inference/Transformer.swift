@@ -4,6 +4,7 @@
 package import Compute
 package import FlashStorage
 package import LinuxSystem
+package import Memory
 internal import ModelFormat
 package import Weights
 
@@ -54,10 +55,11 @@ package final class Transformer {
     /// Whom the next layer's router names on the present hidden state.
     var predicted: Routing
 
-    /// - Throws: `FormatError` for a weight that is missing.
+    /// - Parameter memory: what `shape` says.
+    /// - Throws: `SystemError` when there is no memory.
     package init(
         store: WeightStore, graph: ModelGraph, cache: KVCache, shape: ActivationShape,
-        kernels: Kernels, team: ComputeTeam
+        kernels: Kernels, team: ComputeTeam, memory: consuming MemoryReservation
     ) throws(SystemError) {
         self.store = store
         self.graph = graph
@@ -74,7 +76,7 @@ package final class Transformer {
         attentionShapes = zip(graph.layers, model.attentions).map {
             AttentionShape($1, scale: $0.attention.scale, element: element)
         }
-        activations = try Activations(shape)
+        activations = try Activations(shape, memory: memory)
         firing = Array(repeating: 0, count: shape.neuronCount)
         predicted = Routing(
             expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed, tokensMax: 1)

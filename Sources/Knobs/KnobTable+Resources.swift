@@ -6,7 +6,7 @@ extension KnobTable {
     static let memory = [
         Knob(
             "memory.budget", \.memory.budgetBytes,
-            Form.size(UInt64(MemoryBudget.bytesMin)...(1 << 50)).orAuto, unit: "bytes",
+            Form.size(UInt64(MemoryLedger.bytesMin)...(1 << 50)).orAuto, unit: "bytes",
             effect: """
                 Memory for everything: weights, caches, buffers, the process itself.
                 "auto" is what the cgroup's limits (memory.max, memory.high) and the machine leave.

@@ -1,6 +1,7 @@
 // How fast this machine reads memory: the limit that decoding with everything resident runs into.
 
 internal import CLinux
+package import Memory
 
 /// What a measurement of memory found.
 package struct MemorySpeed: Sendable, Equatable {
@@ -25,15 +26,16 @@ package enum MemoryBandwidth {
     /// Bytes per second that all members of `team` together read from memory: the best of a few
     /// passes over a buffer much larger than the caches, or over what memory there is.
     ///
-    /// - Parameter memoryBytesMax: what this process may take for everything; nil is half of what
-    ///   the machine and the cgroups leave it.
+    /// - Parameter ledger: this process's, of whose limit what is left is used, and no more than
+    ///   half of what the machine and the cgroups leave it.
     /// - Throws: `SystemError` when the buffer cannot be mapped.
     package static func measure(
-        team: ComputeTeam, memoryBytesMax: Int?
+        team: ComputeTeam, in ledger: MemoryLedger
     ) throws(SystemError) -> MemorySpeed {
-        let left = min(MemoryLimits.leftBytes(of: memoryBytesMax), probeBytesMax)
+        let left = min(
+            MemoryLimits.leftBytes(of: ledger.limitBytes), ledger.leftBytes, probeBytesMax)
         let probeBytes = max(1, left / pieceBytes) * pieceBytes
-        let arena = try MemoryArena(byteCount: probeBytes)
+        let arena = try MemoryArena(byteCount: probeBytes, for: .measuring, in: ledger)
         let region = unsafe arena.allocate(byteCount: probeBytes)
         unsafe region.initializeMemory(as: UInt8.self, repeating: 1)
         var best = 0.0

@@ -1,7 +1,8 @@
-// Owns large memory: one anonymous mapping, sized once, handed out in pieces, returned as a whole.
-// Nothing here grows, so a budget that holds at start holds afterwards.
+// Owns large memory: one anonymous mapping, reserved first, sized once, handed out in pieces,
+// returned as a whole. Nothing here grows, so a budget that holds at start holds afterwards.
 
 internal import Glibc
+package import Memory
 
 /// A fixed region of zeroed memory from which buffers are cut.
 ///
@@ -18,12 +19,19 @@ package final class MemoryArena: @unchecked Sendable {
     private let mapping: UnsafeMutableRawPointer
     private let mappingBytes: Int
     private let base: UnsafeMutableRawPointer
+    /// Given back with the memory.
+    private let reservation: MemoryReservation
 
-    /// Maps `byteCount` bytes. Physical memory is taken as the bytes are first touched.
+    /// Maps `byteCount` bytes of what was reserved. Physical memory is taken as the bytes are first
+    /// touched.
     ///
     /// - Throws: `SystemError` when the kernel refuses the mapping.
-    package init(byteCount: Int) throws(SystemError) {
-        precondition(byteCount >= 0, "sizes are checked before they get here")
+    /// - Precondition: so many bytes are reserved.
+    package init(
+        byteCount: Int, of reservation: consuming MemoryReservation
+    ) throws(SystemError) {
+        precondition(
+            byteCount >= 0 && byteCount <= reservation.byteCount, "memory that nobody reserved")
         let wanted = max(byteCount, Self.pageBytes)
         let isHuge = wanted >= Self.hugePageBytes
         let slack = isHuge ? Self.hugePageBytes : 0
@@ -39,7 +47,23 @@ package final class MemoryArena: @unchecked Sendable {
         let alignment = isHuge ? Self.hugePageBytes : Self.pageBytes
         unsafe base = mapped.alignedUp(toMultipleOf: alignment)
         self.byteCount = byteCount
+        self.reservation = reservation
         if isHuge { _ = unsafe madvise(base, wanted, MADV_HUGEPAGE) }
+    }
+
+    /// Reserves `byteCount` bytes for `term` and maps them.
+    ///
+    /// - Throws: `SystemError` when the ledger or the kernel refuses them.
+    package convenience init(
+        byteCount: Int, for term: MemoryTerm, in ledger: MemoryLedger
+    ) throws(SystemError) {
+        let reservation: MemoryReservation
+        do {
+            reservation = try ledger.reserve(term, byteCount)
+        } catch {
+            throw SystemError("reserve", errorNumber: ENOMEM, subject: "\(error)")
+        }
+        try self.init(byteCount: byteCount, of: reservation)
     }
 
     deinit { unsafe munmap(mapping, mappingBytes) }

@@ -1,10 +1,8 @@
 // What clients may cost in memory, as a part of the budget.
 
-internal import LinuxSystem
-
 /// The budget's term for connections.
 package struct ConnectionBudget: Sendable, Equatable {
-    private static let bytesRange = MemoryBudget.connectionBytesMin...(24 << 20)
+    private static let bytesRange = MemoryLedger.connectionBytesMin...(24 << 20)
     /// Share of the whole budget, at most.
     private static let divisor = 16
     /// What a model needs first. Of what a budget has beyond it, clients have this share at most:
@@ -34,10 +32,5 @@ package struct ConnectionBudget: Sendable, Equatable {
         let body = sharedBytes / 2 / 64 * min(64, max(8, budget >> 20))
         bodyBytesMax = min(Self.bodyBytesMost, body)
         byteCount = sharedBytes + bodyBytesMax
-    }
-
-    /// On this machine, in this cgroup.
-    package init(memoryBytes: UInt64?) {
-        self.init(memoryBytes: memoryBytes, limitBytes: MemoryLimits.smallestBytes())
     }
 }

@@ -2,6 +2,7 @@
 // 20 GB import must not push everything else out of a small machine's memory.
 
 package import LinuxSystem
+internal import Memory
 internal import Synchronization
 
 /// A regular file opened for streaming. Its length is fixed when it is opened; a file that shrinks
@@ -126,7 +127,7 @@ private final class DirectFile: Sendable {
     init?(_ path: String, like other: borrowing FileDescriptor) {
         let count = Int(Self.pageBytes)
         guard let file = try? FileDescriptor(path: path, mode: .readDirect),
-            let arena = try? MemoryArena(byteCount: 2 * count)
+            let arena = try? MemoryArena(byteCount: 2 * count, of: .ofProcess(2 * count))
         else { return nil }
         var first = arena.mutableBytes(at: 0, byteCount: count)
         var second = arena.mutableBytes(at: count, byteCount: count)

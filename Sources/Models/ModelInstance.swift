@@ -56,6 +56,8 @@ package struct ModelOptions: Sendable {
     var speculationRoom = SpeculationRoom()
     /// Bytes for connections and their buffers.
     package var connectionBytes = 0
+    /// The process's, where it has one; else every model that is opened has its own.
+    package var ledger: MemoryLedger?
     package var flash = FlashOptions()
     package var verification = VerificationPolicy.first
     package var cacheRules = CacheRules.standard
@@ -73,6 +75,8 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
     case system(SystemError)
     case read(ReadFailure)
     case budget(BudgetError)
+    /// What is needed was there when it was divided, and is not any more.
+    case memory(MemoryError)
     case tokenizer(TokenizerError)
     /// More positions than the model has.
     case contextBeyondModel(asked: Int, known: Int)
@@ -83,6 +87,7 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
         case .system(let error): "\(error)"
         case .read(let error): "\(error)"
         case .budget(let error): "\(error)"
+        case .memory(let error): "\(error)"
         case .tokenizer(let error): "\(error)"
         case .contextBeyondModel(let asked, let known):
             "the model's context is \(known) tokens; \(asked) are asked for"
@@ -105,7 +110,7 @@ package final class ModelInstance {
     package let fileBytes: UInt64
     package let tokenizer: Tokenizer
     package let chatTemplate: String?
-    package let budget: MemoryBudget
+    package let budget: MemoryPlan
     package let plan: WeightPlan
     package let store: WeightStore
     package let cache: KVCache
@@ -125,6 +130,8 @@ package final class ModelInstance {
     let keepsPopularity: Bool
     let onNotice: @Sendable (String) -> Void
     let identity: ModelIdentity
+    /// All that is not in arenas: given back when the model is let go.
+    private let memory: MemoryReservation
     /// Uses of experts when popularity was saved last.
     var savedAtUses = 0
 
@@ -159,13 +166,21 @@ package final class ModelInstance {
         if let workingSetShortage { onNotice("\(workingSetShortage)") }
         if decision.isRefusal || decision.isChosenLossy { onNotice(decision.reason) }
         if let notice = decision.sparsityNotice { onNotice(notice) }
+        _ = options.flash.tuner?.tuned(
+            options.flash, path: path, memoryBytes: sizing.plan.arenaBytes)
+        var memory = try Self.reserve(sizing.budget, options)
+        let (pages, buffers) = (memory.split([.keyValuePages]), memory.split([.activations]))
+        let predicting = memory.split([.predictors])
+        let weights = memory.split(MemoryTerm.streamedWeights.union([.neuronScales]))
+        self.memory = memory
         // How much of the program starting has mapped is the kernel's to decide, and varies by
         // megabytes; how much decoding needs does not.
         ProcessMemory.releaseCode()
         do throws(FlashError) {
             store = try WeightStore(
                 path: path, model: parsed.model, plan: sizing.plan, options: options.flash,
-                verification: options.verification, cacheRules: options.cacheRules)
+                verification: options.verification, cacheRules: options.cacheRules,
+                memory: weights)
         } catch {
             throw LoadError(error)
         }
@@ -179,14 +194,16 @@ package final class ModelInstance {
         let graph: ModelGraph
         do { graph = try ModelGraph(store) } catch { throw .format(error) }
         do throws(SystemError) {
-            cache = try KVCache(layout: sizing.layout, byteCount: sizing.cacheBytes)
+            cache = try KVCache(
+                layout: sizing.layout, byteCount: sizing.cacheBytes, memory: pages)
             transformer = try Transformer(
                 store: store, graph: graph, cache: cache, shape: sizing.activations,
                 kernels: .best,
                 team: ComputeTeam(
-                    memberCount: options.threads, progress: options.flash.progress))
+                    memberCount: options.threads, progress: options.flash.progress),
+                memory: buffers)
             if let predictors = decision.predictors, plan.sparse != nil {
-                try transformer.predict(by: predictors)
+                try transformer.predict(by: predictors, memory: predicting)
             }
             transformer.firingThresholds = decision.thresholds
         } catch {
@@ -196,6 +213,24 @@ package final class ModelInstance {
             do { try store.warmExperts() } catch { throw .read(error) }
         }
         warmPopularExperts()
+    }
+
+    /// Takes what the sizing says out of the process's ledger, or of one of the model's own.
+    private static func reserve(
+        _ budget: MemoryPlan, _ options: ModelOptions
+    ) throws(LoadError) -> MemoryReservation {
+        let ledger =
+            options.ledger
+            ?? MemoryLedger(
+                limitBytes: budget.limitBytes, connectionBytes: options.connectionBytes)
+        // Where nobody set it, it is what there is now.
+        ledger.limitBytes = budget.limitBytes
+        let shared: Set<MemoryTerm> = [.process, .connections]
+        do {
+            return try ledger.reserve(budget.terms.filter { !shared.contains($0.term) })
+        } catch {
+            throw .memory(error)
+        }
     }
 
     /// Gives the calling thread, which computes from now on, a processor of its own.
@@ -256,7 +291,7 @@ extension LoadError: EndingError {
         case .format, .tokenizer: .badData
         case .system(let error): error.exitStatus
         case .read(let failure): failure.exitStatus
-        case .budget: .badConfiguration
+        case .budget, .memory: .badConfiguration
         case .contextBeyondModel: .usage
         }
     }

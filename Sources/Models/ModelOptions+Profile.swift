@@ -2,7 +2,8 @@
 
 internal import FlashStorage
 package import Knobs
-internal import Memory
+internal import LinuxSystem
+package import Memory
 
 extension ModelOptions {
     /// What a profile says about running models.
@@ -33,7 +34,20 @@ extension ModelOptions {
 extension ModelOptions {
     /// Takes what the service keeps for its clients out of the budget.
     package mutating func keepMemoryForClients() {
-        let budget = ConnectionBudget(memoryBytes: memoryBytesMax.map { UInt64($0) })
+        let budget = ConnectionBudget(
+            memoryBytes: memoryBytesMax.map { UInt64($0) },
+            limitBytes: MemoryLimits.smallestBytes())
         connectionBytes = budget.byteCount
+    }
+
+    /// Opens the ledger of this process, from which the models opened with these options take
+    /// their memory.
+    package mutating func openLedger() -> MemoryLedger {
+        let limit = memoryBytesMax ?? MemoryLedger.unlimitedBytes
+        let opened = MemoryLedger(
+            limitBytes: isResident ? MemoryLedger.unlimitedBytes : limit,
+            connectionBytes: connectionBytes)
+        ledger = opened
+        return opened
     }
 }

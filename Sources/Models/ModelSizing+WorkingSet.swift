@@ -17,7 +17,7 @@ package struct WorkingSetShortage: Sendable, Equatable, CustomStringConvertible 
     package var description: String {
         "the cache holds \(slotCount) experts, but one token uses \(neededSlotCount): most are "
             + "read again for every token; a limit of "
-            + "\(MemoryBudget.mebibytes(neededLimitBytes)) holds them"
+            + "\(MemoryPlan.mebibytes(neededLimitBytes)) holds them"
     }
 }
 

@@ -11,9 +11,9 @@ package import Weights
 /// How a model will use its memory.
 package struct ModelSizing: Sendable {
     /// Of the budget's terms, those that are weights, and what they pass through.
-    package static let weightTerms: Set = [
-        "neuron scales", "predictors", "dense weights", "dense ring", "expert slots",
-        "neurons on their way", "neuron windows"
+    package static let weightTerms: Set<MemoryTerm> = [
+        .neuronScales, .predictors, .denseWeights, .denseRing, .expertSlots,
+        .neuronsOnTheirWay, .neuronWindows
     ]
     private static let tokensPerStepMin = 8
     /// A context that nobody asked for takes at most this share of the limit, but is never shorter
@@ -23,7 +23,7 @@ package struct ModelSizing: Sendable {
     /// The residual streams of a prompt take at most this share of the limit.
     private static let passShareDivisor = 32
 
-    package let budget: MemoryBudget
+    package let budget: MemoryPlan
     package let plan: WeightPlan
     package let contextTokens: Int
     /// Why so many.
@@ -91,7 +91,7 @@ package struct ModelSizing: Sendable {
     /// What was tried last: the least that could do.
     private static func least(
         _ parsed: ParsedModel, _ options: ModelOptions, _ contextTokens: Int, _ limit: Int
-    ) -> MemoryBudget {
+    ) -> MemoryPlan {
         let manifest = parsed.model.manifest
         let shape = manifest.shape
         let activations = ActivationShape(
@@ -103,7 +103,7 @@ package struct ModelSizing: Sendable {
         var needed = fixedTerms(
             parsed, options, limit, cacheBytes, contextTokens, activations)
         needed.add(
-            "least weights",
+            .leastWeights,
             WeightPlan.bytesMin(
                 manifest, tokensPerStep: tokensPerStepMin, sparse: options.sparseOptions))
         return needed
@@ -163,24 +163,24 @@ package struct ModelSizing: Sendable {
     private static func fixedTerms(
         _ parsed: ParsedModel, _ options: ModelOptions, _ limit: Int, _ cacheBytes: Int,
         _ contextTokens: Int, _ activations: ActivationShape
-    ) -> MemoryBudget {
+    ) -> MemoryPlan {
         let manifest = parsed.model.manifest
-        var budget = MemoryBudget(limitBytes: limit)
-        budget.add("process", MemoryBudget.processBytes)
-        budget.add("connections", options.connectionBytes)
-        budget.add("vocabulary", parsed.tokenizer.residentBytes)
-        budget.add("vectors", manifest.vectors.extent.byteCount)
-        budget.add("neuron scales", WeightStore.neuronScalesBytes(manifest))
-        budget.add("directory", directoryBytes(manifest, isSparse: options.sparseOptions != nil))
-        budget.add("prompt text", PromptBuilder.workBytes(contextTokens: contextTokens))
+        var budget = MemoryPlan(limitBytes: limit)
+        budget.add(.process, MemoryLedger.processBytes)
+        budget.add(.connections, options.connectionBytes)
+        budget.add(.vocabulary, parsed.tokenizer.residentBytes)
+        budget.add(.vectors, manifest.vectors.extent.byteCount)
+        budget.add(.neuronScales, WeightStore.neuronScalesBytes(manifest))
+        budget.add(.directory, directoryBytes(manifest, isSparse: options.sparseOptions != nil))
+        budget.add(.promptText, PromptBuilder.workBytes(contextTokens: contextTokens))
         budget.add(
-            "sampler",
+            .sampler,
             Sampler.bytesMax(
                 vocabularySize: parsed.tokenizer.tokenCount, contextTokens: contextTokens))
-        budget.add("KV pages", cacheBytes)
-        budget.add("activations", activations.byteCount)
-        budget.add("drafts", options.speculationRoom.bytes)
-        budget.add("predictors", options.predictorBytes)
+        budget.add(.keyValuePages, cacheBytes)
+        budget.add(.activations, activations.byteCount)
+        budget.add(.drafts, options.speculationRoom.bytes)
+        budget.add(.predictors, options.predictorBytes)
         return budget
     }
 
@@ -195,14 +195,14 @@ package struct ModelSizing: Sendable {
             + (isSparse ? WeightStore.sparseDirectoryBytes(manifest) : 0)
     }
 
-    private static func adding(_ plan: WeightPlan, to fixed: MemoryBudget) -> MemoryBudget {
+    private static func adding(_ plan: WeightPlan, to fixed: MemoryPlan) -> MemoryPlan {
         var budget = fixed
-        budget.add("dense weights", plan.pinnedBytes)
-        budget.add("dense ring", plan.ringBytes)
-        budget.add("expert slots", plan.expertBytes)
-        budget.add("embedding windows", plan.embeddingBytes)
-        budget.add("neurons on their way", plan.stagingBytes)
-        budget.add("neuron windows", plan.sparseBytes)
+        budget.add(.denseWeights, plan.pinnedBytes)
+        budget.add(.denseRing, plan.ringBytes)
+        budget.add(.expertSlots, plan.expertBytes)
+        budget.add(.embeddingWindows, plan.embeddingBytes)
+        budget.add(.neuronsOnTheirWay, plan.stagingBytes)
+        budget.add(.neuronWindows, plan.sparseBytes)
         return budget
     }
 }

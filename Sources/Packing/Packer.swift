@@ -148,15 +148,12 @@ package struct Packer {
     private static let manifestGrowthBytes: UInt64 = 16 << 10
     /// Threads beyond these find the drive busy.
     private static let threadsMax = 4
-    /// What all threads' buffers together may take, unless one thread's are more.
-    private static let buffersBytesMax = 16 << 20
 
     /// Performs all tasks by this thread and others: reading, arranging and writing of different
     /// extents overlap. Where the system gives no thread, this one does all.
     private static func performTasks(of run: PackingRun, _ worker: inout PackingWorker) {
-        let count = min(threadsMax, buffersBytesMax / PackingBuffers.byteCount(run.plan))
         var threads: [Thread] = []
-        for _ in 1..<max(2, count) where count > 1 {
+        for _ in 0..<min(threadsMax - 1, run.moreThreadsMax) {
             let thread = try? Thread {
                 do throws(PackingError) {
                     var worker = try PackingWorker(run)

@@ -3,6 +3,7 @@
 // so that reads and writes go past the page cache, and in huge pages where the kernel gives them.
 
 internal import LinuxSystem
+internal import Memory
 internal import ModelFormat
 
 /// Regions of one arena. Used by one thread.
@@ -15,11 +16,12 @@ struct PackingBuffers {
     /// Reads of whole pages bring up to a page more at either end.
     private static let slackBytes = 2 * PackedLayout.alignment
 
-    init(_ plan: PackingPlan) throws(SystemError) {
+    init(_ plan: PackingPlan, in ledger: MemoryLedger) throws(SystemError) {
         pieceBytes = PackedLayout.aligned(plan.pieceBytesMax)
         requantizedBytes = PackedLayout.aligned(plan.requantizedBytesMax)
-        arena = try MemoryArena(byteCount: Self.pieceBytes(plan))
-        neurons = try MemoryArena(byteCount: plan.neuronPiece?.byteCount ?? 0)
+        arena = try MemoryArena(byteCount: Self.pieceBytes(plan), for: .packing, in: ledger)
+        neurons = try MemoryArena(
+            byteCount: plan.neuronPiece?.byteCount ?? 0, for: .packing, in: ledger)
     }
 
     /// What one thread takes.

@@ -1,6 +1,7 @@
 // What the threads of one import share: the plan, the unfinished file, and behind one lock the
 // tasks that are left and the checksums and errors found so far.
 
+internal import Memory
 internal import ModelFormat
 import Synchronization
 
@@ -10,6 +11,10 @@ final class PackingRun: Sendable {
     let gguf: GGUFFile
     let parts: [any ByteSource]
     let file: PartialFile
+    /// Of all threads' buffers.
+    let ledger: MemoryLedger
+    /// What all threads' buffers together may take, unless one thread's are more.
+    private static let buffersBytesMax = 16 << 20
     private let observer: PackingObserver
     private let state: Mutex<State>
 
@@ -44,6 +49,9 @@ final class PackingRun: Sendable {
         self.gguf = gguf
         self.parts = parts
         self.file = file
+        ledger = MemoryLedger(
+            limitBytes: MemoryLedger.processBytes
+                + max(Self.buffersBytesMax, PackingBuffers.byteCount(plan)))
         self.observer = observer
         let pages = plan.manifest.embeddings.pageCount
         state = Mutex(
@@ -55,6 +63,9 @@ final class PackingRun: Sendable {
                 },
                 scaleChecksums: (plan.manifest.neurons ?? []).map { _ in ChecksumSum() }))
     }
+
+    /// Threads whose buffers there is memory for beside the first's.
+    var moreThreadsMax: Int { ledger.leftBytes / max(1, PackingBuffers.byteCount(plan)) }
 
     // MARK: Taking tasks
 

@@ -16,7 +16,11 @@ struct PackingWorker: ~Copyable {
 
     init(_ run: PackingRun) throws(PackingError) {
         self.run = run
-        do { buffers = try PackingBuffers(run.plan) } catch { throw .destination(error) }
+        do {
+            buffers = try PackingBuffers(run.plan, in: run.ledger)
+        } catch {
+            throw .destination(error)
+        }
     }
 
     /// Takes tasks until none is left; a failure is the run's.

@@ -58,15 +58,15 @@ package struct DaemonConfiguration: Sendable {
 
     /// With less than the least, every request would be refused: better to say so once, at once.
     private func requireBudget() throws(ConfigurationError) {
-        let least = MemoryBudget.bytesMin
+        let least = MemoryLedger.bytesMin
         let budget = profile.memory.budgetBytes.map { Int(clamping: $0) } ?? .max
         let machine = MemoryLimits.smallestBytes()
         guard min(budget, machine) < least else { return }
         let source = budget < machine ? "the memory budget" : "the cgroup's memory limit"
         throw ConfigurationError(
             file: "sluiced",
-            "\(source) is \(MemoryBudget.mebibytes(min(budget, machine))); the daemon alone needs "
-                + "\(MemoryBudget.mebibytes(least)), and what a model needs comes on top "
+            "\(source) is \(MemoryPlan.mebibytes(min(budget, machine))); the daemon alone needs "
+                + "\(MemoryPlan.mebibytes(least)), and what a model needs comes on top "
                 + "(sluice show MODEL --memory SIZE)")
     }
 

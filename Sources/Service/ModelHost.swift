@@ -21,12 +21,14 @@ package func makeEngine(
     options.model = ModelOptions(profile)
     options.model.keepMemoryForClients()
     options.model.keepsPopularity = true
+    let ledger = options.model.openLedger()
     let onNotice: @Sendable (String) -> Void = { log.notice($0) }
     options.model.onNotice = onNotice
     let library = configuration.library
     options.model.flash.tuner = DriveTuner(
         file: MeasurementsFile(path: configuration.measurementsPath), fixed: profile.flash,
-        neighbours: { library.neighbours(of: $0) }, measures: true, onNotice: onNotice)
+        neighbours: { library.neighbours(of: $0) }, measures: true, in: ledger,
+        onNotice: onNotice)
     options.queueMax = profile.service.queueMax
     options.onEvent = { log.receive($0) }
     let catalog = LibraryCatalog(

@@ -332,7 +332,7 @@ extension GenerationError {
         case .format, .tokenizer: self.init(.modelInvalid, "\(error)")
         case .system(let error) where error.refusesRing: self.init(.readerRefused, "\(error)")
         case .system, .read: self.init(.readFailed, "\(error)")
-        case .budget: self.init(.budgetExceeded, "\(error)")
+        case .budget, .memory: self.init(.budgetExceeded, "\(error)")
         case .contextBeyondModel: self.init(.invalidRequest, "\(error)")
         }
     }

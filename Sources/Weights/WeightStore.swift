@@ -4,6 +4,7 @@
 package import FlashStorage
 package import Knobs
 package import LinuxSystem
+package import Memory
 package import ModelFormat
 
 /// What a generation cost in reads.
@@ -90,11 +91,14 @@ package final class WeightStore {
 
     /// Opens the packed file at `path`, reads what stays, and verifies it.
     ///
+    /// - Parameter memory: what `plan` says, and the neurons' scales.
     /// - Throws: `FlashError` when the file cannot be opened or read, or is damaged.
     package init(
         path: String, model: PackedModel, plan: WeightPlan, options: FlashOptions,
-        verification: VerificationPolicy = .first, cacheRules: CacheRules = .standard
+        verification: VerificationPolicy = .first, cacheRules: CacheRules = .standard,
+        memory: consuming MemoryReservation
     ) throws(FlashError) {
+        let weightMemory = memory.split(MemoryTerm.streamedWeights)
         self.path = path
         self.plan = plan
         manifest = model.manifest
@@ -104,9 +108,9 @@ package final class WeightStore {
             identity = try FileIdentity(file)
             let source = try FileByteSource(path: path, name: path, progress: options.progress)
             embeddingChecksums = try model.embeddingChecksums(from: source)
-            neurons = try NeuronDirectory(model, from: source)
+            neurons = try NeuronDirectory(model, from: source, memory: memory)
             vectors = try Self.readVectors(model, from: source)
-            arena = try MemoryArena(byteCount: plan.arenaBytes)
+            arena = try MemoryArena(byteCount: plan.arenaBytes, of: weightMemory)
             var options = FlashFile.tuned(options, path: path, arena: arena)
             gapBytesMax = options.gapBytesMax
             // Bundles are small: many of them are what keeps a drive busy.

@@ -94,23 +94,25 @@ struct BenchCommand: ParsableCommand {
     private static func limits(
         _ path: String, _ options: ModelOptions, _ subject: BenchmarkSubject
     ) throws -> BenchmarkLimits {
-        let limit = subject.isResident ? nil : subject.budget.limitBytes
+        let ledger = MemoryLedger(limitBytes: subject.budget.limitBytes)
         let drive = try DriveProbe.measure(
-            paths: [path], options: options.flash, memoryBytes: MemoryLimits.leftBytes(of: limit))
+            paths: [path], options: options.flash, in: ledger,
+            memoryBytes: MemoryLimits.leftBytes(of: ledger.limitBytes))
         return BenchmarkLimits(
             drive: drive,
             keptBytesPerSecond: Measurements.kept(forFile: path)?.bytesPerSecondMax,
-            memory: try memory(threads: options.threads, limit),
+            memory: try memory(threads: options.threads, in: ledger),
             weightBytesPerToken: subject.weightBytesPerToken)
     }
 
-    /// As `sluice tune` found it, with all the memory that measuring needs, or else within `limit`.
-    private static func memory(threads: Int, _ limit: Int?) throws -> KnownMemorySpeed {
+    /// As `sluice tune` found it, with all the memory that measuring needs, or else in what
+    /// is left.
+    private static func memory(threads: Int, in ledger: MemoryLedger) throws -> KnownMemorySpeed {
         if let kept = Measurements.keptMemoryBytesPerSecond(threads: threads) {
             return KnownMemorySpeed(bytesPerSecond: kept)
         }
         let speed = try MemoryBandwidth.measure(
-            team: ComputeTeam(memberCount: threads), memoryBytesMax: limit)
+            team: ComputeTeam(memberCount: threads), in: ledger)
         return KnownMemorySpeed(bytesPerSecond: speed.bytesPerSecond, doubt: speed.doubt)
     }
 

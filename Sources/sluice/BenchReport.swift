@@ -13,7 +13,7 @@ internal import Weights
 struct BenchmarkSubject {
     let path: String
     let isResident: Bool
-    let budget: MemoryBudget
+    let budget: MemoryPlan
     let runs: [BenchmarkRun]
     let weightBytesPerToken: Int
     let peakBytes: Int

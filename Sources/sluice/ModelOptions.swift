@@ -5,6 +5,7 @@ internal import FlashStorage
 internal import Glibc
 internal import Knobs
 internal import Library
+internal import Memory
 internal import ModelFormat
 internal import Models
 
@@ -114,7 +115,7 @@ struct EngineArguments: ParsableArguments {
         options.onNotice = { Terminal.complain($0) }
         options.flash.tuner = DriveTuner(
             file: MeasurementsFile(path: Places().measurements), fixed: profile.flash,
-            measures: false, onNotice: options.onNotice)
+            measures: false, in: .unlimited(), onNotice: options.onNotice)
         return options
     }
 }

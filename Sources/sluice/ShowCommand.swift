@@ -90,11 +90,11 @@ struct ShowCommand: ParsableCommand {
     private func describeBudget(_ sizing: ModelSizing, _ packed: PackedModel) {
         Terminal.line("")
         for term in sizing.budget.terms where term.bytes > 0 {
-            Terminal.line(Self.row(term.name, MemoryBudget.mebibytes(term.bytes)))
+            Terminal.line(Self.row(term.name, MemoryPlan.mebibytes(term.bytes)))
         }
-        Terminal.line(Self.row("sum", MemoryBudget.mebibytes(sizing.budget.sumBytes)))
+        Terminal.line(Self.row("sum", MemoryPlan.mebibytes(sizing.budget.sumBytes)))
         if !model.engine.resident {
-            Terminal.line(Self.row("limit", MemoryBudget.mebibytes(sizing.budget.limitBytes)))
+            Terminal.line(Self.row("limit", MemoryPlan.mebibytes(sizing.budget.limitBytes)))
         }
         Terminal.line(
             Self.row("context", "\(sizing.contextTokens) tokens at once: \(sizing.contextReason)"))

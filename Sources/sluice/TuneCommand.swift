@@ -6,6 +6,7 @@ internal import FlashStorage
 internal import Knobs
 internal import Library
 internal import LinuxSystem
+internal import Memory
 
 struct TuneCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -42,6 +43,10 @@ struct TuneCommand: ParsableCommand {
     /// The program itself, and enough to measure a drive with.
     private static let memoryBytesMin: UInt64 = 22 << 20
 
+    private var ledger: MemoryLedger {
+        MemoryLedger(limitBytes: memory ?? MemoryLedger.unlimitedBytes)
+    }
+
     @OptionGroup var library: LibraryOptions
 
     @Flag(help: "Print one JSON object.")
@@ -73,8 +78,8 @@ struct TuneCommand: ParsableCommand {
     private func measure(_ paths: [String]) throws(FlashError) -> DriveProfile? {
         do throws(FlashError) {
             return try DriveProbe.measure(
-                paths: paths, options: FlashOptions(),
-                memoryBytes: MemoryLimits.leftBytes(of: memory), effort: .thorough)
+                paths: paths, options: FlashOptions(), in: ledger,
+                memoryBytes: MemoryLimits.leftBytes(of: ledger.limitBytes), effort: .thorough)
         } catch {
             guard case .read(let failure) = error, failure.cause == .directReadDiffers else {
                 throw error
@@ -84,8 +89,8 @@ struct TuneCommand: ParsableCommand {
         var options = FlashOptions()
         options.mayReadDirectly = false
         return try DriveProbe.measure(
-            paths: paths, options: options, memoryBytes: MemoryLimits.leftBytes(of: memory),
-            effort: .thorough)
+            paths: paths, options: options, in: ledger,
+            memoryBytes: MemoryLimits.leftBytes(of: ledger.limitBytes), effort: .thorough)
     }
 
     private static let threads = max(1, Processors.allowed.count)
@@ -93,7 +98,7 @@ struct TuneCommand: ParsableCommand {
     /// Nil where there is no memory to measure with.
     private func memorySpeed() -> MemorySpeed? {
         try? MemoryBandwidth.measure(
-            team: ComputeTeam(memberCount: Self.threads), memoryBytesMax: memory)
+            team: ComputeTeam(memberCount: Self.threads), in: ledger)
     }
 
     /// The file that keeps what was measured; nil, with a complaint, when none does.

@@ -77,6 +77,14 @@ final class ServedModel {
         return String(head + answer[start.lowerBound..<end.lowerBound])
     }
 
+    /// What `sluice show` says of one of its models.
+    func show(_ model: String, _ arguments: [String]) throws -> String {
+        let ending = try Program.sluice.run(
+            ["show", model, "--library", scratch.path("library")] + arguments, in: scratch)
+        #expect(ending.status == 0, "\(ending.errors)")
+        return ending.output
+    }
+
     /// The whole answer to a request with a JSON object of `fields`.
     func answer(_ fields: String, to route: String) throws -> String {
         let client = try RawClient(socket)

@@ -36,7 +36,9 @@ import Testing
         let layout = KVLayout(shape, element: .float, tokensAtOnceMax: 16)
         #expect(layout.ringPages == [nil, 5, nil])
         #expect(layout.pageCount(tokens: 320) == 15 && layout.pageCount(tokens: 321) == 17)
-        let cache = try KVCache(layout: layout, byteCount: layout.byteCount(tokens: 4_096))
+        let bytes = layout.byteCount(tokens: 4_096)
+        let cache = try KVCache(
+            layout: layout, byteCount: bytes, memory: try .unlimited(bytes))
         let all = cache.pagesFree
         let sequence = try #require(cache.open(tokensMax: 4_096))
         #expect(cache.pagesFree == 0 && cache.byteCount(sequence) == all * layout.pageBytes)
@@ -50,7 +52,9 @@ import Testing
 
     @Test func sequencesTakeAndReturnPages() throws {
         let layout = KVLayout(Self.shape, element: .half, tokensAtOnceMax: 16)
-        let cache = try KVCache(layout: layout, byteCount: layout.byteCount(tokens: 256))
+        let bytes = layout.byteCount(tokens: 256)
+        let cache = try KVCache(
+            layout: layout, byteCount: bytes, memory: try .unlimited(bytes))
         #expect(cache.pagesFree == 12)
         let first = try #require(cache.open(tokensMax: 65))
         let second = try #require(cache.open(tokensMax: 64))

@@ -3,6 +3,7 @@
 import Glibc
 import LinuxSystem
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite struct SystemTests {

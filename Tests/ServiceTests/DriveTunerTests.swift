@@ -6,6 +6,7 @@ import Glibc
 import Knobs
 import Library
 import LinuxSystem
+import Memory
 import Synchronization
 import TestSupport
 import Testing
@@ -30,7 +31,9 @@ import Testing
             _ kept: MeasurementsFile? = nil, fixed: Profile.Flash = Profile().flash,
             measures: Bool = true
         ) -> DriveTuner {
-            DriveTuner(file: kept ?? self.kept, fixed: fixed, measures: measures) { notice in
+            DriveTuner(
+                file: kept ?? self.kept, fixed: fixed, measures: measures, in: .unlimited()
+            ) { notice in
                 self.notices.withLock { $0.append(notice) }
             }
         }

@@ -5,8 +5,9 @@ enum ImportRules {
     /// The layers from the bottom. A target may depend on any layer before its own.
     static let layers: [Set<String>] = [
         ["CLinux", "CURing", "COpenBLAS", "CChecksum", "CKernels", "CPacking"],
-        ["LinuxSystem", "JSON"],
-        ["ModelFormat", "LineEditing", "Memory"],
+        ["Memory", "JSON"],
+        ["LinuxSystem"],
+        ["ModelFormat", "LineEditing"],
         ["GenerationAPI", "ModelFamilies", "Tokenization", "Compute"],
         ["Knobs", "ChatTemplates", "HTTPInterface"],
         ["FlashStorage", "Client"],

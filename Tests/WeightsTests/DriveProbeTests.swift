@@ -2,9 +2,10 @@
 // cache where O_DIRECT is refused.
 
 import FlashStorage
-import Knobs
 import Glibc
+import Knobs
 import LinuxSystem
+import Memory
 import TestSupport
 import Testing
 
@@ -14,7 +15,7 @@ import Testing
         try withTemporaryDirectory { directory in
             let path = try makeFile(in: directory, byteCount: 9 << 20)
             let profile = try #require(
-                try DriveProbe.measure(paths: [path], options: FlashOptions()))
+                try DriveProbe.measure(paths: [path], options: FlashOptions(), in: .unlimited()))
             #expect(profile.speeds.allSatisfy { $0.bytesPerSecond > 0 })
             #expect(profile.speeds.allSatisfy { $0.readBytes * $0.depth <= profile.memoryBytes })
             #expect(profile.speeds.allSatisfy { $0.pattern != .across })
@@ -38,7 +39,8 @@ import Testing
             }
             let profile = try #require(
                 try DriveProbe.measure(
-                    paths: files, options: FlashOptions(), memoryBytes: 512 << 10))
+                    paths: files, options: FlashOptions(), in: .unlimited(), memoryBytes: 512 << 10)
+            )
             #expect(profile.speeds.contains { $0.pattern == .across })
             #expect(profile.speeds.allSatisfy { $0.readBytes * $0.depth <= 512 << 10 })
             #expect(profile.memoryBytes == 512 << 10)
@@ -48,13 +50,17 @@ import Testing
     @Test func aTinyFileHasNoProfile() throws {
         try withTemporaryDirectory { directory in
             let tiny = try makeFile(in: directory, byteCount: 4096)
-            #expect(try DriveProbe.measure(paths: [tiny], options: FlashOptions()) == nil)
+            #expect(
+                try DriveProbe.measure(paths: [tiny], options: FlashOptions(), in: .unlimited())
+                    == nil)
             let file = try makeFile(in: directory, byteCount: 1 << 20)
             #expect(
                 try DriveProbe.measure(
-                    paths: [file], options: FlashOptions(), memoryBytes: 127 << 10) == nil)
+                    paths: [file], options: FlashOptions(), in: .unlimited(), memoryBytes: 127 << 10
+                ) == nil)
             #expect(throws: FlashError.self) {
-                try DriveProbe.measure(paths: ["/nowhere"], options: FlashOptions())
+                try DriveProbe.measure(
+                    paths: ["/nowhere"], options: FlashOptions(), in: .unlimited())
             }
         }
     }
@@ -68,7 +74,8 @@ import Testing
             var options = FlashOptions()
             options.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
             do throws(FlashError) {
-                _ = try DriveProbe.measure(paths: [path], options: options)
+                _ = try DriveProbe.measure(
+                    paths: [path], options: options, in: .unlimited())
                 Issue.record("wrong bytes were not noticed")
             } catch {
                 guard case .read(let failure) = error else { throw error }
@@ -76,7 +83,8 @@ import Testing
             }
             script.arm(.error(EIO), at: 3)
             #expect(throws: FlashError.self) {
-                try DriveProbe.measure(paths: [path], options: options)
+                try DriveProbe.measure(
+                    paths: [path], options: options, in: .unlimited())
             }
         }
     }
@@ -124,7 +132,7 @@ import Testing
         }
         #expect(try !FlashFile.supportsDirectReads(path: path))
         do throws(FlashError) {
-            _ = try DriveProbe.measure(paths: [path], options: FlashOptions())
+            _ = try DriveProbe.measure(paths: [path], options: FlashOptions(), in: .unlimited())
             Issue.record("memory was measured as a drive")
         } catch {
             guard case .read(let failure) = error else { throw error }

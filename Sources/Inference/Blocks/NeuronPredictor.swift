@@ -4,6 +4,7 @@
 
 package import Compute
 package import LinuxSystem
+package import Memory
 package import Weights
 
 /// Computes a model's predictors, one layer at a time.
@@ -30,7 +31,8 @@ package struct NeuronPredictor: ~Copyable {
 
     /// - Throws: `SystemError` when there is no memory.
     package init(
-        _ predictors: NeuronPredictors, tokensMax: Int, kernels: Kernels, team: ComputeTeam
+        _ predictors: NeuronPredictors, tokensMax: Int, kernels: Kernels, team: ComputeTeam,
+        memory: consuming MemoryReservation
     ) throws(SystemError) {
         self.predictors = predictors
         threshold = predictors.threshold
@@ -38,7 +40,7 @@ package struct NeuronPredictor: ~Copyable {
         self.kernels = kernels
         self.team = team
         let arena = try MemoryArena(
-            byteCount: Self.footprint(predictors, tokensMax: tokensMax))
+            byteCount: Self.footprint(predictors, tokensMax: tokensMax), of: memory)
         codes = ProductInput(tokensMax: tokensMax, columnsMax: predictors.rankMax, in: arena)
         probabilities = Buffer(count: tokensMax * predictors.neuronsMax, in: arena)
     }

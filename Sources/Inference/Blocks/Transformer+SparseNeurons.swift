@@ -4,13 +4,17 @@
 internal import Compute
 internal import FlashStorage
 package import LinuxSystem
+package import Memory
 internal import ModelFormat
 package import Weights
 
 extension Transformer {
     /// Guesses who fires, from now on: neurons that it does not name count as 0.
-    package func predict(by predictors: NeuronPredictors) throws(SystemError) {
-        predictor = try NeuronPredictor(predictors, tokensMax: 1, kernels: kernels, team: team)
+    package func predict(
+        by predictors: NeuronPredictors, memory: consuming MemoryReservation
+    ) throws(SystemError) {
+        predictor = try NeuronPredictor(
+            predictors, tokensMax: 1, kernels: kernels, team: team, memory: memory)
         store.rankNeurons(by: predictors)
     }
 

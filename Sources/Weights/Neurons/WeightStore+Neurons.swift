@@ -3,6 +3,7 @@
 
 package import FlashStorage
 internal import LinuxSystem
+internal import Memory
 package import ModelFormat
 
 /// Each neuron layer's checksums and order. Always resident.
@@ -16,8 +17,11 @@ struct NeuronDirectory {
     /// The down matrices' scales, layer after layer, where they lie apart.
     let scales: MemoryArena
 
-    init(_ model: PackedModel, from source: FileByteSource) throws {
-        let scales = try MemoryArena(byteCount: Self.scalesBytes(model.manifest))
+    init(
+        _ model: PackedModel, from source: FileByteSource, memory: consuming MemoryReservation
+    ) throws {
+        let scales = try MemoryArena(
+            byteCount: Self.scalesBytes(model.manifest), of: memory)
         for layer in model.manifest.neurons ?? [] {
             guard let extent = layer.scales else { continue }
             var room = scales.mutableBytes(

@@ -1,25 +1,36 @@
-// The hard budget as a value: named terms that must sum to at most a limit.
+// Memory as it is to be divided: bytes for each term, and the limit that they must not exceed.
 
 /// What memory is for, before any of it is taken.
-package struct MemoryBudget: Sendable, Equatable {
+package struct MemoryPlan: Sendable, Equatable {
     package struct Term: Sendable, Equatable {
-        package let name: String
-        package let bytes: Int
+        package let term: MemoryTerm
+        package var bytes: Int
+
+        package var name: String { term.rawValue }
     }
 
     package var limitBytes: Int
+    /// In the order in which they were added, each once.
     package private(set) var terms: [Term] = []
 
     package init(limitBytes: Int) { self.limitBytes = limitBytes }
 
-    package mutating func add(_ name: String, _ bytes: Int) {
-        terms.append(Term(name: name, bytes: bytes))
+    package mutating func add(_ term: MemoryTerm, _ bytes: Int) {
+        if let index = terms.firstIndex(where: { $0.term == term }) {
+            terms[index].bytes += bytes
+        } else {
+            terms.append(Term(term: term, bytes: bytes))
+        }
+    }
+
+    /// Bytes of a term; 0 where there is none.
+    package subscript(term: MemoryTerm) -> Int {
+        terms.first { $0.term == term }?.bytes ?? 0
     }
 
     package var sumBytes: Int { terms.reduce(0) { $0 + $1.bytes } }
-    /// The sum of the terms with these names.
-    package func sumBytes(of names: Set<String>) -> Int {
-        terms.reduce(0) { $0 + (names.contains($1.name) ? $1.bytes : 0) }
+    package func sumBytes(of chosen: Set<MemoryTerm>) -> Int {
+        terms.reduce(0) { $0 + (chosen.contains($1.term) ? $1.bytes : 0) }
     }
 
     package var fits: Bool { sumBytes <= limitBytes }
@@ -41,7 +52,7 @@ package struct MemoryBudget: Sendable, Equatable {
 /// The model does not fit: how much it needs at least, term by term.
 package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible {
     /// With a context of ``contextTokens``.
-    package let needed: MemoryBudget
+    package let needed: MemoryPlan
     package let contextTokens: Int
     /// A context that is no longer than the shortest that makes sense.
     package let shortContextTokens: Int
@@ -49,7 +60,7 @@ package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible 
     package let shortContextBytes: Int
 
     package init(
-        needed: MemoryBudget, contextTokens: Int, shortContextTokens: Int, shortContextBytes: Int
+        needed: MemoryPlan, contextTokens: Int, shortContextTokens: Int, shortContextBytes: Int
     ) {
         self.needed = needed
         self.contextTokens = contextTokens
@@ -60,19 +71,10 @@ package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible 
     package var description: String {
         let less =
             shortContextBytes < needed.sumBytes
-            ? " (\(MemoryBudget.mebibytes(shortContextBytes)) for one of \(shortContextTokens))"
+            ? " (\(MemoryPlan.mebibytes(shortContextBytes)) for one of \(shortContextTokens))"
             : ""
-        return "the memory limit is \(MemoryBudget.mebibytes(needed.limitBytes)), but at least "
-            + "\(MemoryBudget.mebibytes(needed.sumBytes)) are needed for a context of "
+        return "the memory limit is \(MemoryPlan.mebibytes(needed.limitBytes)), but at least "
+            + "\(MemoryPlan.mebibytes(needed.sumBytes)) are needed for a context of "
             + "\(contextTokens) tokens\(less): \(needed.sumDescription)"
     }
-}
-
-extension MemoryBudget {
-    /// What the process itself takes: code, runtime, thread stacks, allocator.
-    package static let processBytes = 16 << 20
-    /// The least that connections are given.
-    package static let connectionBytesMin = 3 << 19
-    /// No daemon does with less for everything.
-    package static let bytesMin = processBytes + connectionBytesMin
 }
