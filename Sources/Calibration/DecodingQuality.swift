@@ -80,7 +80,7 @@ package struct DecodingQuality {
     private func wholeBytes() throws(LoadError) -> Int {
         var options = options
         options.isResident = true
-        return try ModelInstance.sizing(path: path, options: options).plan.denseBytes
+        return try ModelInstance.division(path: path, options: options).plan.denseBytes
     }
 
     /// The mean of all scored tokens.

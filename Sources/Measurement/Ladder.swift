@@ -82,8 +82,8 @@ package struct Ladder {
 
     private func options(for step: LadderStep) throws(LoadError) -> ModelOptions {
         var options = options
-        options.keepsNeuronWindows = [.exactWindow, .window, .bundling].contains(step)
-        options.readsNeuronsApart = [.predictor, .window].contains(step)
+        options.measuring.keepsNeuronWindows = [.exactWindow, .window, .bundling].contains(step)
+        options.measuring.readsNeuronsApart = [.predictor, .window].contains(step)
         switch step {
         case .naive:
             options.sparse = .off
@@ -101,7 +101,7 @@ package struct Ladder {
         var options = options
         options.memoryBytesMax = 1
         do throws(LoadError) {
-            return try ModelInstance.sizing(path: path, options: options).budget.sumBytes
+            return try ModelInstance.division(path: path, options: options).budget.sumBytes
         } catch .budget(let error) {
             return error.needed.sumBytes
         }
@@ -123,7 +123,7 @@ package struct Ladder {
         truth = record.truth
         return LadderRow(
             step: step, memoryBytes: model.budget.limitBytes,
-            weightBytes: model.budget.sumBytes(of: ModelSizing.weightTerms), run: run,
+            weightBytes: model.budget.sumBytes(of: Division.weightTerms), run: run,
             missed: record.missed, superfluous: record.superfluous)
     }
 }
@@ -148,15 +148,15 @@ extension Ladder {
         var high = low + wholeBytes
         // Predictors that cannot be used leave neurons to be read whole.
         options.memoryBytesMax = low
-        if try ModelInstance.sizing(path: path, options: options).plan.sparse == nil {
+        if try ModelInstance.division(path: path, options: options).plan.sparse == nil {
             options.sparse = .exact
             low = try leastBytes(path, options)
         }
         while high - low > 1 << 16 {
             let middle = low + (high - low) / 2
             options.memoryBytesMax = middle
-            let budget = try ModelInstance.sizing(path: path, options: options).budget
-            if budget.sumBytes(of: ModelSizing.weightTerms) > wholeBytes / 2 {
+            let budget = try ModelInstance.division(path: path, options: options).budget
+            if budget.sumBytes(of: Division.weightTerms) > wholeBytes / 2 {
                 high = middle
             } else {
                 low = middle

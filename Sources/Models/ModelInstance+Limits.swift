@@ -10,7 +10,7 @@ extension ModelInstance {
     /// - Throws: `LoadError.contextBeyondModel`.
     static func check(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) {
         let known = parsed.model.manifest.shape.contextLength
-        if let asked = options.contextTokens, asked > known, !options.mayExceedContext {
+        if let asked = options.contextTokens, asked > known, !options.measuring.mayExceedContext {
             throw .contextBeyondModel(asked: asked, known: known)
         }
         let processors = max(1, Processors.allowed.count)

@@ -17,13 +17,13 @@ extension ModelInstance {
         do throws(SidecarError) {
             guard try store.loadPopularity() else { return }
         } catch {
-            onNotice("saved popularity is not used: \(error)")
+            options.onNotice("saved popularity is not used: \(error)")
             return
         }
         do {
             try store.warmExperts(popularOnly: true, nanosecondsMax: Self.warmNanosecondsMax)
         } catch {
-            onNotice("warming popular experts ended: \(error)")
+            options.onNotice("warming popular experts ended: \(error)")
         }
     }
 
@@ -40,7 +40,7 @@ extension ModelInstance {
         do {
             try store.savePopularity()
         } catch {
-            onNotice("popularity is not saved: \(error)")
+            options.onNotice("popularity is not saved: \(error)")
             // Once is enough to say so.
             savedAtUses = .max
         }

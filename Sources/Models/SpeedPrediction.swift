@@ -20,14 +20,14 @@ package struct SpeedPrediction: Sendable, Equatable {
     package var flashBytesPerToken: Double { way.bytes }
     package var weightBytesPerToken: Double { way.touchedBytes + way.neuronBytes }
 
-    package init(_ sizing: ModelSizing, _ manifest: PackedManifest) {
-        let plan = sizing.plan
+    package init(_ division: Division, _ manifest: PackedManifest) {
+        let plan = division.plan
         let used = manifest.shape.experts?.usedCount ?? 0
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
         let hits = experts > 0 ? Double(plan.expertSlotCount) / Double(experts) : nil
         let usedBytes = manifest.experts.reduce(0) { $0 + used * $1.stride }
         let dense =
-            sizing.neuronWays.first { $0.mode == plan.sparse?.mode ?? .off }
+            division.neuronWays.first { $0.mode == plan.sparse?.mode ?? .off }
             ?? NeuronWay(streaming: plan)
         expertHitRate = hits
         readsWeights = dense.bytes > 0 || (hits ?? 1) < 1

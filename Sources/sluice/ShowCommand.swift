@@ -32,11 +32,11 @@ struct ShowCommand: ParsableCommand {
             }
             Terminal.line("weights         all checksums are right")
         }
-        let sizing = try ModelInstance.sizing(path: path, options: options)
-        describeBudget(sizing, packed)
-        let speeds = options.flash.tuner?.speeds(forFile: path) ?? MachineSpeeds()
-        for way in sizing.neuronWays { describe(way, speeds) }
-        describeSpeed(SpeedPrediction(sizing, packed.manifest), speeds)
+        let division = try ModelInstance.division(path: path, options: options)
+        describeBudget(division, packed)
+        let speeds = division.speeds
+        for way in division.neuronWays { describe(way, speeds) }
+        describeSpeed(SpeedPrediction(division, packed.manifest), speeds)
     }
 
     private func describe(_ packed: PackedModel) {
@@ -87,36 +87,46 @@ struct ShowCommand: ParsableCommand {
         return Set(all.map(\.rawValue)).sorted().joined(separator: " ")
     }
 
-    private func describeBudget(_ sizing: ModelSizing, _ packed: PackedModel) {
+    private func describeBudget(_ division: Division, _ packed: PackedModel) {
         Terminal.line("")
-        for term in sizing.budget.terms where term.bytes > 0 {
+        for term in division.budget.terms where term.bytes > 0 {
             Terminal.line(Self.row(term.name, MemoryPlan.mebibytes(term.bytes)))
         }
-        Terminal.line(Self.row("sum", MemoryPlan.mebibytes(sizing.budget.sumBytes)))
+        Terminal.line(Self.row("sum", MemoryPlan.mebibytes(division.budget.sumBytes)))
         if !model.engine.resident {
-            Terminal.line(Self.row("limit", MemoryPlan.mebibytes(sizing.budget.limitBytes)))
+            Terminal.line(Self.row("limit", MemoryPlan.mebibytes(division.budget.limitBytes)))
         }
         Terminal.line(
-            Self.row("context", "\(sizing.contextTokens) tokens at once: \(sizing.contextReason)"))
-        let total = sizing.plan.denseBytes
+            Self.row(
+                "context",
+                "\(division.contextTokens) tokens at once: \(division.contextReason)"))
+        let total = division.plan.denseBytes
         let experts = packed.manifest.experts.reduce(0) { $0 + $1.count }
         let verdict =
-            sizing.plan.streamsDense
-            ? "dense weights streamed: \(sizing.plan.pinnedBytes * 100 / max(total, 1)) % stay"
+            division.plan.streamsDense
+            ? "dense weights streamed: \(division.plan.pinnedBytes * 100 / max(total, 1)) % stay"
             : "dense weights stay in memory"
         Terminal.line(Self.row("verdict", verdict))
-        if let reason = sizing.sparseReason { Terminal.line(Self.row("neurons", reason)) }
-        if let plan = sizing.plan.sparse {
+        if let reason = Self.reason(division, packed) { Terminal.line(Self.row("neurons", reason)) }
+        if let plan = division.plan.sparse {
             let rows = plan.windowRows.reduce(0, +)
             Terminal.line(Self.row("", "\(rows) of them stay, those that fired lately"))
         }
         if experts > 0 {
             Terminal.line(
-                Self.row("", "\(sizing.plan.expertSlotCount) of \(experts) experts fit at once"))
-            if let shortage = sizing.workingSetShortage {
+                Self.row("", "\(division.plan.expertSlotCount) of \(experts) experts fit at once"))
+            if let shortage = division.workingSetShortage {
                 Terminal.line(Self.row("note", "\(shortage)"))
             }
         }
+    }
+
+    /// Which neurons are read, and why, where there is something to say.
+    private static func reason(_ division: Division, _ packed: PackedModel) -> String? {
+        let sparse = division.sparse
+        let reason = packed.manifest.neurons == nil ? nil : sparse.reason
+        let reasons = [reason, sparse.sparsityNotice].compactMap { $0 }
+        return reasons.isEmpty ? nil : reasons.joined(separator: "; ")
     }
 
     /// What a token is expected to read one way or another.

@@ -85,7 +85,7 @@ struct TrainedCalibrationTests {
             options.contextTokens = 128
             options.memoryBytesMax = 44 << 20
             options.flash.tuner = SlowDrive()
-            return try ModelInstance.sizing(path: packed, options: options).plan.sparse?.mode
+            return try ModelInstance.division(path: packed, options: options).plan.sparse?.mode
         }
         #expect(try mode(lossMax: 0.01, stated: 0.005) == .predicted)
         #expect(try mode(lossMax: 0.004, stated: 0.005) == .exact)

@@ -18,11 +18,11 @@ import Weights
 
     private func sizing(
         _ path: String, memoryBytes: Int, _ configure: (inout ModelOptions) -> Void = { _ in }
-    ) throws -> ModelSizing {
+    ) throws -> Division {
         var options = ModelOptions()
         options.memoryBytesMax = memoryBytes
         configure(&options)
-        return try ModelInstance.sizing(path: path, options: options)
+        return try ModelInstance.division(path: path, options: options)
     }
 
     /// Weights come first; then the context takes all there is, up to the model's own.

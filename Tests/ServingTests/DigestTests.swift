@@ -78,7 +78,7 @@ private struct Digest: Codable, Equatable {
         var options = ModelOptions()
         Self.configure(&options)
         options.memoryBytesMax = .max
-        let most = try ModelInstance.sizing(path: path, options: options).budget.sumBytes
+        let most = try ModelInstance.division(path: path, options: options).budget.sumBytes
         return try Self.steps.map { step in
             options.memoryBytesMax = least + (most - least) * step / Self.steps.upperBound
             return try digest(path, options)

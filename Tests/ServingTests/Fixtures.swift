@@ -39,7 +39,7 @@ enum Fixtures {
         configure(&options)
         options.memoryBytesMax = 1
         do {
-            _ = try ModelInstance.sizing(path: path, options: options)
+            _ = try ModelInstance.division(path: path, options: options)
         } catch LoadError.budget(let error) {
             return error.needed.sumBytes
         }

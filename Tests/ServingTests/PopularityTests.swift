@@ -80,7 +80,7 @@ import Weights
             #expect(notices.all == ["\(shortage)"])
             #expect(shortage.slotCount < shortage.neededSlotCount)
             options.memoryBytesMax = shortage.neededLimitBytes
-            let enough = try ModelInstance.sizing(path: path, options: options)
+            let enough = try ModelInstance.division(path: path, options: options)
             #expect(enough.workingSetShortage == nil)
             #expect(enough.plan.expertSlotCount >= shortage.neededSlotCount)
         }

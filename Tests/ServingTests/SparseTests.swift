@@ -244,7 +244,7 @@ import Weights
         let least = try Fixtures.leastBytes(path) { $0 = options }
         return try stride(from: least, to: least + 4 << 20, by: 16 << 10).filter { bytes in
             options.memoryBytesMax = bytes
-            return try ModelInstance.sizing(path: path, options: options).plan.sparse != nil
+            return try ModelInstance.division(path: path, options: options).plan.sparse != nil
         }
     }
 

@@ -151,7 +151,7 @@ import Weights
             var fetched: [Double] = []
             for sparsity in [nil, 0.5, 0.995] as [Float?] {
                 options.activationSparsity = sparsity
-                let sizing = try ModelInstance.sizing(path: path, options: options)
+                let sizing = try ModelInstance.division(path: path, options: options)
                 let ways = sizing.neuronWays
                 try #require(ways.map(\.mode) == [.off, .exact])
                 #expect(
@@ -160,7 +160,7 @@ import Weights
             }
             #expect(fetched[0] > fetched[1] && fetched[1] > 10 * fetched[2])
             options.sparse = .off
-            #expect(try ModelInstance.sizing(path: path, options: options).plan.sparse == nil)
+            #expect(try ModelInstance.division(path: path, options: options).plan.sparse == nil)
         }
     }
 

@@ -44,7 +44,7 @@ import Weights
             $0.isResident = true
             $0.logitsRowsMax = 8
             $0.contextTokens = 1200
-            $0.mayExceedContext = true
+            $0.measuring.mayExceedContext = true
             $0.threads = 3
         }
         let tokens = (0..<1160).map { TokenID(($0 * 31 + $0 / 7) % 250) }
@@ -304,12 +304,12 @@ import Weights
 @Suite struct SpeculationRoomTests {
     private func sizing(
         _ path: String, _ policy: SpeculationPolicy, memory: Int?
-    ) throws -> ModelSizing {
+    ) throws -> Division {
         var options = ModelOptions()
         options.speculation = policy
         options.memoryBytesMax = memory
         options.isResident = memory == nil
-        return try ModelInstance.sizing(path: path, options: options)
+        return try ModelInstance.division(path: path, options: options)
     }
 
     @Test func roomIsSmallAndOnlyWhereItPays() throws {
@@ -350,7 +350,7 @@ import Weights
         }
     }
 
-    private static func fixedBytes(_ sizing: ModelSizing) -> Int {
+    private static func fixedBytes(_ sizing: Division) -> Int {
         sizing.budget.sumBytes - sizing.plan.arenaBytes
     }
 }

@@ -139,7 +139,7 @@ import Weights
         let least = try Fixtures.leastBytes(path) { $0 = options }
         return try stride(from: least, to: least + 1 << 20, by: 4096).filter { bytes in
             options.memoryBytesMax = bytes
-            let sizing = try ModelInstance.sizing(path: path, options: options)
+            let sizing = try ModelInstance.division(path: path, options: options)
             let manifest = try PackedModel(source: FileByteSource(path: path)).manifest
             let all = manifest.experts.reduce(0) { $0 + $1.count }
             let hasRoom = manifest.experts.allSatisfy {

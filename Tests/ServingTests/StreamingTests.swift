@@ -108,7 +108,7 @@ import Weights
         let least = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 }
         var options = ModelOptions()
         options.memoryBytesMax = .max
-        let most = try ModelInstance.sizing(path: path, options: options).budget.sumBytes
+        let most = try ModelInstance.division(path: path, options: options).budget.sumBytes
         #expect(most > least)
         for step in 0...5 {
             let budget = least + (most - least) * step / 5

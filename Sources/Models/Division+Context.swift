@@ -5,38 +5,45 @@ internal import Inference
 internal import ModelFormat
 internal import Weights
 
-extension ModelSizing {
+extension DivisionProblem {
     /// With the context that is asked for, or with as much of what is wished for as fits.
-    static func asked(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) -> Self {
-        guard options.contextTokens == nil, let wanted = options.contextTokensWanted else {
-            return try ModelSizing(parsed, options)
+    func asked(_ choice: DivisionChoice) throws(LoadError) -> Division {
+        guard choice.contextTokens == nil, let wanted = wishes.contextTokensWanted else {
+            return try Division(self, choice)
         }
-        let most = min(wanted, parsed.model.manifest.shape.contextLength)
-        if let all = try? with(most, parsed, options) { return all }
-        let least = try with(min(most, contextTokensMin), parsed, options)
-        return least.lengthened(to: most, parsed, options) { _ in true }
+        let most = min(wanted, shape.contextLength)
+        if let all = try? with(most, choice) { return all }
+        let least = try with(min(most, Division.contextTokensMin), choice)
+        return least.lengthened(to: most, self, choice) { _ in true }
     }
 
+    fileprivate func with(
+        _ contextTokens: Int, _ choice: DivisionChoice
+    ) throws(LoadError) -> Division {
+        var choice = choice
+        choice.contextTokens = contextTokens
+        return try Division(self, choice)
+    }
+}
+
+extension Division {
     /// A context that nobody asked for takes what else nobody uses.
-    func grown(_ parsed: ParsedModel, _ options: ModelOptions) -> Self {
-        guard options.contextTokens == nil, options.contextTokensWanted == nil,
-            !options.isResident
+    func grown(_ problem: DivisionProblem, _ choice: DivisionChoice) -> Self {
+        let wishes = problem.wishes
+        guard wishes.contextTokens == nil, wishes.contextTokensWanted == nil, !wishes.isResident
         else { return self }
-        var options = options
-        options.logitsRowsMax = activations.logitsRowsMax
-        options.speculationRoom = speculationRoom
-        let own = parsed.model.manifest.shape.contextLength
-        return lengthened(to: min(own, ModelOptions.contextTokensMax), parsed, options) {
-            $0.takesNothing(from: self)
-        }
+        var choice = choice
+        choice.logitsRowsMax = activations.logitsRowsMax
+        choice.speculationRoom = speculationRoom
+        let most = min(problem.shape.contextLength, ModelOptions.contextTokensMax)
+        return lengthened(to: most, problem, choice) { $0.takesNothing(from: self) }
     }
 
     /// In a few words, why the context is as long as it is.
-    func reasonOfContext(_ parsed: ParsedModel, _ options: ModelOptions) -> String {
-        let own = parsed.model.manifest.shape.contextLength
-        if options.contextTokens != nil { return "as asked" }
-        if contextTokens == own { return "the model's own" }
-        if let wanted = options.contextTokensWanted {
+    func reasonOfContext(_ problem: DivisionProblem) -> String {
+        if problem.wishes.contextTokens != nil { return "as asked" }
+        if contextTokens == problem.shape.contextLength { return "the model's own" }
+        if let wanted = problem.wishes.contextTokensWanted {
             return wanted == contextTokens ? "as asked" : "all that fits, of \(wanted) asked for"
         }
         return contextTokens == ModelOptions.contextTokensMax
@@ -44,17 +51,10 @@ extension ModelSizing {
             : "what weights leave of the memory: context_tokens asks for more"
     }
 
-    private static func with(
-        _ contextTokens: Int, _ parsed: ParsedModel, _ options: ModelOptions
-    ) throws(LoadError) -> Self {
-        var options = options
-        options.contextTokens = contextTokens
-        return try ModelSizing(parsed, options)
-    }
-
     /// The same with the longest context up to `most` that fits and is welcome.
-    private func lengthened(
-        to most: Int, _ parsed: ParsedModel, _ options: ModelOptions, isWelcome: (Self) -> Bool
+    fileprivate func lengthened(
+        to most: Int, _ problem: DivisionProblem, _ choice: DivisionChoice,
+        isWelcome: (Self) -> Bool
     ) -> Self {
         // In pages: `low` fits, what is above `high` does not.
         var (low, high) = (
@@ -65,8 +65,8 @@ extension ModelSizing {
         while low < high {
             let middle = (low + high + 1) / 2
             let tokens = min(most, middle * KVLayout.pageTokens)
-            if tokens > best.contextTokens,
-                let longer = try? Self.with(tokens, parsed, options), isWelcome(longer)
+            if tokens > best.contextTokens, let longer = try? problem.with(tokens, choice),
+                isWelcome(longer)
             {
                 best = longer
                 low = middle

@@ -21,40 +21,27 @@ package struct WorkingSetShortage: Sendable, Equatable, CustomStringConvertible 
     }
 }
 
-extension ModelSizing {
-    /// The sizing with what is to be said about it.
-    static func noted(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) -> Self {
-        let fitting = try ModelSizing.speculating(parsed, options)
-        var sizing = fitting.grown(parsed, options)
-        sizing.contextReason = sizing.reasonOfContext(parsed, options)
-        sizing.workingSetShortage = sizing.shortage(parsed, options)
-        return sizing
-    }
-
+extension Division {
     /// Nil when the cache holds what one token uses.
-    private func shortage(
-        _ parsed: ParsedModel, _ options: ModelOptions
-    ) -> WorkingSetShortage? {
-        let manifest = parsed.model.manifest
-        let used = manifest.experts.count * (manifest.shape.experts?.usedCount ?? 0)
+    func shortage(_ problem: DivisionProblem, _ choice: DivisionChoice) -> WorkingSetShortage? {
+        let used =
+            problem.manifest.experts.count * (problem.shape.experts?.usedCount ?? 0)
         guard plan.expertSlotCount < used else { return nil }
         // A larger limit may bring a longer context or larger steps along, so that the sum is taken
         // again with each.
-        var options = options
-        options.logitsRowsMax = activations.logitsRowsMax
-        options.speculationRoom = speculationRoom
-        if options.contextTokensWanted != nil { options.contextTokens = contextTokens }
-        var sizing = self
+        var (problem, choice) = (problem, choice)
+        choice.logitsRowsMax = activations.logitsRowsMax
+        choice.speculationRoom = speculationRoom
+        if problem.wishes.contextTokensWanted != nil { choice.contextTokens = contextTokens }
+        var division = self
         var limit = budget.limitBytes
         for _ in 0..<16 {
-            let missing = sizing.bytesMissing(forSlots: used)
+            let missing = division.bytesMissing(forSlots: used)
             if missing <= 0 { break }
-            limit = max(limit, sizing.budget.sumBytes) + missing
-            options.memoryBytesMax = limit
-            guard let next = try? ModelSizing(parsed, options, machineBytes: .max >> 4) else {
-                break
-            }
-            sizing = next
+            limit = max(limit, division.budget.sumBytes) + missing
+            problem.share.limitBytes = limit
+            guard let next = try? Division(problem, choice) else { break }
+            division = next
         }
         return WorkingSetShortage(
             slotCount: plan.expertSlotCount, neededSlotCount: used, neededLimitBytes: limit)

@@ -17,40 +17,39 @@ package struct SpeculationRoom: Sendable, Equatable {
     var bytes: Int { draftsMax == 0 ? 0 : DraftTrie.byteCount(windowTokens: windowTokens) }
 }
 
-extension ModelSizing {
-    /// Most drafts of a pass that nobody asked for: what a pass over streamed weights computes
-    /// while it waits for them, and what the smallest step holds.
-    private static let draftsMax = 7
-    /// The share of the limit that drafts take when nobody asked for them: what is not streamed for
-    /// want of it costs every token as much time.
-    private static let shareDivisor = 128
-    private static let windowTokensMin = 64
-
-    /// The sizing with room for drafts where the policy wants some and there is memory for them.
-    static func speculating(
-        _ parsed: ParsedModel, _ options: ModelOptions
-    ) throws(LoadError) -> Self {
-        let plain = try ModelSizing.asked(parsed, options)
-        var options = options
-        if options.contextTokensWanted != nil { options.contextTokens = plain.contextTokens }
-        switch options.speculation {
+extension DivisionProblem {
+    /// The division with room for drafts where the policy wants some and there is memory for them.
+    func speculating(_ choice: DivisionChoice) throws(LoadError) -> Division {
+        let plain = try asked(choice)
+        var choice = choice
+        if wishes.contextTokensWanted != nil { choice.contextTokens = plain.contextTokens }
+        switch wishes.speculation {
         case .off: return plain
         case .automatic:
             guard plain.plan.streamsDense, plain.plan.sparse == nil else { return plain }
-            let room = plain.room(
-                bytesMax: plain.budget.limitBytes / shareDivisor, parsed.model.manifest)
-            return plain.widened(parsed, options, room) {
+            return plain.widened(self, choice, plain.automaticRoom(manifest)) {
                 $0.activations.tokensMax == plain.activations.tokensMax
                     && $0.contextTokens == plain.contextTokens
             }
         case .upTo(let count):
             let room = SpeculationRoom(draftsMax: count, windowTokens: plain.contextTokens)
-            return plain.widened(parsed, options, room) { _ in true }
+            return plain.widened(self, choice, room) { _ in true }
         }
     }
+}
 
-    /// What fits `bytesMax`: at most a quarter is the trie's.
-    private func room(bytesMax: Int, _ manifest: PackedManifest) -> SpeculationRoom {
+extension Division {
+    /// Most drafts of a pass that nobody asked for: what a pass over streamed weights computes
+    /// while it waits for them, and what the smallest step holds.
+    private static let draftsMax = 7
+    /// The share of the limit that drafts take when nobody asked for them: what is not streamed for
+    /// want of it costs every token as much time.
+    private static let speculationShareDivisor = 128
+    private static let windowTokensMin = 64
+
+    /// What fits the share of drafts that nobody asked for: at most a quarter is the trie's.
+    fileprivate func automaticRoom(_ manifest: PackedManifest) -> SpeculationRoom {
+        let bytesMax = budget.limitBytes / Self.speculationShareDivisor
         var room = SpeculationRoom(
             draftsMax: Self.draftsMax,
             windowTokens: min(contextTokens, DraftTrie.windowTokensMax))
@@ -76,19 +75,19 @@ extension ModelSizing {
     }
 
     /// The same with `room`, or with the largest part of it that is not refused.
-    private func widened(
-        _ parsed: ParsedModel, _ options: ModelOptions, _ room: SpeculationRoom,
+    fileprivate func widened(
+        _ problem: DivisionProblem, _ choice: DivisionChoice, _ room: SpeculationRoom,
         isWelcome: (Self) -> Bool
     ) -> Self {
         var room = room
         while room.draftsMax > 0 {
-            var wider = options
-            wider.logitsRowsMax = max(options.logitsRowsMax, 1 + room.draftsMax)
+            var wider = choice
+            wider.logitsRowsMax = max(choice.logitsRowsMax, 1 + room.draftsMax)
             wider.speculationRoom = room
-            if let sizing = try? ModelSizing(parsed, wider), isWelcome(sizing),
-                sizing.activations.logitsRowsMax > room.draftsMax
+            if let division = try? Division(problem, wider), isWelcome(division),
+                division.activations.logitsRowsMax > room.draftsMax
             {
-                return sizing
+                return division
             }
             room.draftsMax -= 1
         }
@@ -99,7 +98,7 @@ extension ModelSizing {
 extension ModelInstance {
     /// How the model's sessions speculate.
     package var speculation: SpeculationControl {
-        SpeculationControl(policy: speculationPolicy, draftsMax: speculationRoom.draftsMax)
+        SpeculationControl(policy: options.speculation, draftsMax: speculationRoom.draftsMax)
     }
 
     /// As far back as a session of at most `tokens` looks for drafts; nil where nothing is drafted.

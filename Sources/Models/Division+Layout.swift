@@ -1,0 +1,176 @@
+// Lays one choice out in a share of memory: the steps that are tried, best first, and the sum of
+// what each needs.
+
+internal import Inference
+internal import Memory
+internal import ModelFormat
+internal import Tokenization
+internal import Weights
+
+extension Division {
+    static let tokensPerStepMin = 8
+    /// A context that nobody asked for takes at most this share of the limit, but is never shorter
+    /// than this (or than the model's own).
+    private static let contextShareDivisor = 8
+    static let contextTokensMin = 512
+    /// The residual streams of a prompt take at most this share of the limit.
+    private static let passShareDivisor = 32
+
+    /// The best that fits.
+    ///
+    /// - Throws: `LoadError.budget` with the least that could do.
+    init(_ problem: DivisionProblem, _ choice: DivisionChoice) throws(LoadError) {
+        let (manifest, isResident) = (problem.manifest, problem.wishes.isResident)
+        let limit = problem.share.limitBytes
+        speculationRoom = choice.speculationRoom
+        layout = problem.layout
+        contextTokens =
+            choice.contextTokens
+            ?? Self.contextTokens(
+                min(problem.shape.contextLength, ModelOptions.contextTokensMax), layout, limit)
+        cacheBytes = layout.byteCount(tokens: contextTokens)
+        for step in Self.steps(problem, contextTokens) {
+            let shape = ActivationShape(
+                problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: step.tokens,
+                passTokensMax: step.passTokens,
+                logitsRowsMax: min(choice.logitsRowsMax, step.tokens),
+                contextTokens: contextTokens)
+            let fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
+            let weightsMin = WeightPlan.bytesMin(
+                manifest, tokensPerStep: step.tokens, sparse: choice.sparse)
+            let isFrugal =
+                step.tokens == Self.tokensPerStepMin || Self.isFrugal(shape, manifest, limit)
+            guard fixed.leftBytes >= weightsMin && isFrugal || isResident else { continue }
+            let resident = WeightPlan.bytesResident(manifest, tokensPerStep: step.tokens)
+            plan = WeightPlan(
+                manifest, bytesMax: isResident ? resident : min(resident, fixed.leftBytes),
+                tokensPerStep: step.tokens, sparse: choice.sparse)
+            budget = Self.adding(plan, to: fixed)
+            tokensPerStep = shape.passTokensMax
+            activations = shape
+            return
+        }
+        throw Self.refusal(problem, choice, contextTokens)
+    }
+
+    private static func refusal(
+        _ problem: DivisionProblem, _ choice: DivisionChoice, _ contextTokens: Int
+    ) -> LoadError {
+        let short = min(contextTokens, KVLayout.pageTokens)
+        return .budget(
+            BudgetError(
+                needed: least(problem, choice, contextTokens), contextTokens: contextTokens,
+                shortContextTokens: short,
+                shortContextBytes: least(problem, choice, short).sumBytes))
+    }
+
+    /// What is tried last: the least that could do.
+    private static func least(
+        _ problem: DivisionProblem, _ choice: DivisionChoice, _ contextTokens: Int
+    ) -> MemoryPlan {
+        let manifest = problem.manifest
+        let activations = ActivationShape(
+            problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: tokensPerStepMin,
+            passTokensMax: 0, logitsRowsMax: min(choice.logitsRowsMax, tokensPerStepMin),
+            contextTokens: contextTokens)
+        let cacheBytes = problem.layout.byteCount(tokens: contextTokens)
+        var needed = fixedTerms(problem, choice, cacheBytes, contextTokens, activations)
+        needed.add(
+            .leastWeights,
+            WeightPlan.bytesMin(
+                manifest, tokensPerStep: tokensPerStepMin, sparse: choice.sparse))
+        return needed
+    }
+
+    /// Numbers of tokens that a layer computes together, and of tokens of a step, best first.
+    private static func steps(
+        _ problem: DivisionProblem, _ contextTokens: Int
+    ) -> [(tokens: Int, passTokens: Int)] {
+        let passTokens = passTokens(problem, contextTokens)
+        var tokens = max(
+            tokensPerStepMin, min(problem.wishes.prefillChunkTokens, contextTokens))
+        var steps = [(tokens, passTokens)]
+        while tokens > tokensPerStepMin {
+            tokens = max(tokensPerStepMin, tokens / 2)
+            steps.append((tokens, passTokens))
+        }
+        steps.append((tokens, 0))
+        return steps
+    }
+
+    private static func contextTokens(_ wanted: Int, _ layout: KVLayout, _ limit: Int) -> Int {
+        let affordable = layout.tokenCount(
+            bytesMax: limit / contextShareDivisor, tokensMax: wanted)
+        return min(wanted, max(contextTokensMin, affordable))
+    }
+
+    /// Tokens that may wait in each layer for its weights: what this share of the limit holds.
+    private static func passTokens(_ problem: DivisionProblem, _ contextTokens: Int) -> Int {
+        if problem.wishes.isResident { return 0 }
+        let affordable =
+            problem.share.limitBytes / passShareDivisor
+            / ActivationShape.waitingTokenBytes(problem.shape)
+        return min(contextTokens, affordable)
+    }
+
+    /// Whether computing many tokens at once leaves the memory to the weights, which need it more.
+    private static func isFrugal(
+        _ activations: ActivationShape, _ manifest: PackedManifest, _ limit: Int
+    ) -> Bool {
+        let plan = WeightPlan(manifest, tokensPerStep: activations.tokensMax)
+        return activations.waveBytes + plan.embeddingBytes <= limit / 16
+    }
+
+    private static func fixedTerms(
+        _ problem: DivisionProblem, _ choice: DivisionChoice, _ cacheBytes: Int,
+        _ contextTokens: Int, _ activations: ActivationShape
+    ) -> MemoryPlan {
+        let (manifest, tokenizer) = (problem.manifest, problem.model.tokenizer)
+        var budget = problem.share
+        budget.add(.vocabulary, tokenizer.residentBytes)
+        budget.add(.vectors, manifest.vectors.extent.byteCount)
+        budget.add(.neuronScales, WeightStore.neuronScalesBytes(manifest))
+        budget.add(.directory, directoryBytes(manifest, isSparse: choice.sparse != nil))
+        budget.add(.promptText, PromptBuilder.workBytes(contextTokens: contextTokens))
+        budget.add(
+            .sampler,
+            Sampler.bytesMax(
+                vocabularySize: tokenizer.tokenCount, contextTokens: contextTokens))
+        budget.add(.keyValuePages, cacheBytes)
+        budget.add(.activations, activations.byteCount)
+        budget.add(.drafts, choice.speculationRoom.bytes)
+        budget.add(.predictors, choice.predictorBytes)
+        return budget
+    }
+
+    /// The books: an entry per extent and expert, a checksum per page of the embeddings.
+    private static func directoryBytes(_ manifest: PackedManifest, isSparse: Bool) -> Int {
+        let extents = manifest.matrices.reduce(0) { $0 + $1.extentCount }
+        let experts = manifest.experts.reduce(0) { $0 + $1.count }
+        let bundles = (manifest.neurons ?? []).reduce(0) { $0 + $1.extentCount }
+        return (extents + bundles) * 128 + experts * 96
+            + manifest.embeddings.pageChecksums.byteCount
+            + WeightStore.neuronDirectoryBytes(manifest)
+            + (isSparse ? WeightStore.sparseDirectoryBytes(manifest) : 0)
+    }
+
+    private static func adding(_ plan: WeightPlan, to fixed: MemoryPlan) -> MemoryPlan {
+        var budget = fixed
+        budget.add(.denseWeights, plan.pinnedBytes)
+        budget.add(.denseRing, plan.ringBytes)
+        budget.add(.expertSlots, plan.expertBytes)
+        budget.add(.embeddingWindows, plan.embeddingBytes)
+        budget.add(.neuronsOnTheirWay, plan.stagingBytes)
+        budget.add(.neuronWindows, plan.sparseBytes)
+        return budget
+    }
+}
+
+extension DivisionProblem {
+    /// How the KV cache keeps what is wished for.
+    var layout: KVLayout {
+        KVLayout(
+            shape, element: wishes.kvElement,
+            tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
+    }
+}

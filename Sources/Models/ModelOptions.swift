@@ -1,0 +1,98 @@
+// How a model is opened: what is wished for, and how its file is read. What is decided of it is not
+// here: that is a Division's.
+
+package import Compute
+package import FlashStorage
+package import Knobs
+internal import LinuxSystem
+package import Memory
+package import Weights
+
+/// How a model is opened.
+package struct ModelOptions: Sendable {
+    // MARK: Wishes
+
+    /// Bytes for everything; nil is what the machine and the cgroups allow.
+    package var memoryBytesMax: Int?
+    /// Everything in memory, and no limit.
+    package var isResident = false
+    /// Positions of the KV cache, neither more nor less.
+    package var contextTokens: Int?
+    /// Positions that are wished for: as many of them as the model has and memory allows. Without
+    /// either, what memory has left, at most ``contextTokensMax``.
+    package var contextTokensWanted: Int?
+    static let contextTokensMax = 4096
+    package var threads: Int
+    /// Floats are exact; halves save memory and round.
+    package var kvElement = KVElement.float
+    /// The same as bits of a number, 32 or 16.
+    package var keyValueBits: Int {
+        get { kvElement.byteCount * 8 }
+        set { kvElement = newValue == 16 ? .half : .float }
+    }
+    /// Tokens of a prompt that are computed together, at most; less when memory is short.
+    package var prefillChunkTokens = 512
+    /// Tokens of a step whose logits are wanted, at most.
+    package var logitsRowsMax = 1
+    package var speculation = SpeculationPolicy.off
+    /// Which neurons of a model whose neurons are bundled are read; nil is what promises to take
+    /// least time, of what ``qualityLossMax`` allows.
+    package var sparse: SparseMode?
+    /// By what share perplexity may be higher, as calibration states it, where nobody asked for
+    /// something lossy by name; 0 allows exact ways alone.
+    package var qualityLossMax = 0.0
+    /// The share of neurons that count as silent, the weakest of each layer (lossy); nil is none.
+    package var activationSparsity: Float?
+    /// Bytes for connections and their buffers, where ``ledger`` does not know.
+    package var connectionBytes = 0
+
+    // MARK: Measuring
+
+    package var measuring = MeasuringSwitches()
+
+    // MARK: Opening
+
+    /// The process's, where it has one; else every model that is opened has its own.
+    package var ledger: MemoryLedger?
+    package var flash = FlashOptions()
+    package var verification = VerificationPolicy.first
+    package var cacheRules = CacheRules.standard
+    /// Warm the experts that were popular in earlier runs, and save which ones are in this.
+    package var keepsPopularity = false
+    /// Told in one line what is worth knowing and no error.
+    package var onNotice: @Sendable (String) -> Void = { _ in }
+
+    package init() { threads = max(1, Processors.allowed.count) }
+}
+
+/// What only measurements ask for.
+package struct MeasuringSwitches: Sendable {
+    /// Whether more positions than the model learned may be asked for: to measure computing alone.
+    package var mayExceedContext = false
+    /// How neurons are fetched: see `SparseOptions`.
+    package var keepsNeuronWindows = true
+    package var readsNeuronsApart = false
+}
+
+extension ModelOptions {
+    /// Whether neurons may be predicted, and those that are not be left out.
+    package var mayPredict: Bool {
+        !isResident && (sparse == .predicted || sparse == nil && qualityLossMax > 0)
+    }
+
+    /// What a model that is opened now may divide: the limit, and of it what the process and its
+    /// clients have.
+    func share() -> MemoryPlan {
+        let limit =
+            isResident
+            ? MemoryLedger.unlimitedBytes
+            : min(
+                memoryBytesMax ?? MemoryLimits.availableBytes(), MemoryLimits.smallestBytes())
+        guard let ledger else {
+            return MemoryLedger(limitBytes: limit, connectionBytes: connectionBytes).share
+        }
+        // Where nobody set it, it is what there is now.
+        ledger.limitBytes = limit
+        return ledger.share
+    }
+}
