@@ -66,25 +66,38 @@ package struct ActivationShape: Sendable, Equatable {
     /// all of one token's experts go together.
     var expertRowsMax: Int { expertCount > 0 ? max(tokensMax, expertsUsed) : 0 }
 
-    /// Elements of the float buffers, in the order of `Activations`.
-    var floatCounts: [Int] {
-        [
-            passTokensMax * width, tokensMax * queryWidth, tokensMax * keyWidth,
-            tokensMax * valueWidth, partialCount, tokensMax * width, tokensMax * denseWidth,
-            tokensMax * denseWidth,
-            tokensMax * expertCount, expertRowsMax * expertWidth, expertRowsMax * expertWidth,
-            tokensMax * expertsUsed * width, passTokensMax * ropeCount * rotaryPairs,
-            passTokensMax * ropeCount * rotaryPairs,
-            logitsRowsMax * vocabularySize
-        ]
+    /// What each buffer has to hold.
+    func extent(of buffer: ActivationBuffer) -> ActivationExtent {
+        switch buffer {
+        case .hidden: .floats(passTokensMax * width)
+        case .query: .floats(tokensMax * queryWidth)
+        case .key: .floats(tokensMax * keyWidth)
+        case .value: .floats(tokensMax * valueWidth)
+        case .partials: .floats(partialCount)
+        case .projected: .floats(tokensMax * width)
+        case .gate, .up: .floats(tokensMax * denseWidth)
+        case .routerLogits: .floats(tokensMax * expertCount)
+        case .expertGate, .expertUp: .floats(expertRowsMax * expertWidth)
+        case .expertOutputs: .floats(tokensMax * expertsUsed * width)
+        case .cosines, .sines: .floats(passTokensMax * ropeCount * rotaryPairs)
+        case .logits: .floats(logitsRowsMax * vocabularySize)
+        case .normed: .input(rows: tokensMax, columns: width)
+        case .attended: .input(rows: tokensMax, columns: attendedWidth)
+        case .gated: .input(rows: tokensMax, columns: denseWidth)
+        case .expertNormed: .input(rows: expertRowsMax, columns: width)
+        case .expertGated: .input(rows: expertRowsMax, columns: expertWidth)
+        case .outputNormed: .input(rows: logitsRowsMax, columns: width)
+        case .neurons: .neurons(neuronCount, tokens: tokensMax)
+        }
     }
 
-    /// Rows and columns of the product inputs, in the order of `Activations`.
-    var inputShapes: [(tokens: Int, columns: Int)] {
-        [
-            (tokensMax, width), (tokensMax, attendedWidth), (tokensMax, denseWidth),
-            (expertRowsMax, width), (expertRowsMax, expertWidth), (logitsRowsMax, width)
-        ]
+    /// The arena for ``Activations``.
+    var plan: BufferPlan<ActivationBuffer> {
+        var plan = BufferPlan<ActivationBuffer>()
+        for buffer in ActivationBuffer.allCases {
+            plan.add(buffer, byteCount: extent(of: buffer).byteCount)
+        }
+        return plan
     }
 
     /// Bytes that each token beyond `tokensMax` takes.
@@ -99,11 +112,66 @@ package struct ActivationShape: Sendable, Equatable {
     }
 
     /// Bytes of the arena for ``Activations``.
-    package var byteCount: Int {
-        floatCounts.reduce(0) { $0 + Buffer<Float>.footprint(count: $1) }
-            + inputShapes.reduce(0) {
-                $0 + ProductInput.footprint(tokensMax: $1.tokens, columnsMax: $1.columns)
-            } + NeuronBatch.footprint(neuronsMax: neuronCount, tokensMax: tokensMax)
+    package var byteCount: Int { plan.byteCount }
+}
+
+/// The buffers of ``Activations``, in the order in which they lie.
+enum ActivationBuffer: CaseIterable {
+    case hidden, query, key, value, partials, projected, gate, up, routerLogits
+    case expertGate, expertUp, expertOutputs, cosines, sines, logits
+    case normed, attended, gated, expertNormed, expertGated, outputNormed, neurons
+}
+
+/// What a buffer holds.
+enum ActivationExtent {
+    case floats(Int)
+    /// Floats, and the same in blocks of 8 bits.
+    case input(rows: Int, columns: Int)
+    case neurons(Int, tokens: Int)
+
+    var byteCount: Int {
+        switch self {
+        case .floats(let count): Buffer<Float>.footprint(count: count)
+        case .input(let rows, let columns):
+            ProductInput.footprint(tokensMax: rows, columnsMax: columns)
+        case .neurons(let count, let tokens):
+            NeuronBatch.footprint(neuronsMax: count, tokensMax: tokens)
+        }
+    }
+}
+
+/// Cuts buffers from their arena as the plan has them, in its order.
+private struct ActivationCutter {
+    let shape: ActivationShape
+    let plan: BufferPlan<ActivationBuffer>
+    let arena: MemoryArena
+
+    func floats(_ buffer: ActivationBuffer) -> Buffer<Float> {
+        guard case .floats(let count) = shape.extent(of: buffer) else {
+            preconditionFailure("\(buffer) is no buffer of floats")
+        }
+        begin(buffer)
+        return Buffer(count: count, in: arena)
+    }
+
+    func input(_ buffer: ActivationBuffer) -> ProductInput {
+        guard case .input(let rows, let columns) = shape.extent(of: buffer) else {
+            preconditionFailure("\(buffer) is no input")
+        }
+        begin(buffer)
+        return ProductInput(tokensMax: rows, columnsMax: columns, in: arena)
+    }
+
+    func neurons() -> NeuronBatch {
+        begin(.neurons)
+        return NeuronBatch(
+            neuronsMax: shape.neuronCount, tokensMax: shape.tokensMax, in: arena)
+    }
+
+    private func begin(_ buffer: ActivationBuffer) {
+        precondition(
+            MemoryArena.footprint(arena.usedBytes) == plan.range(of: buffer).lowerBound,
+            "\(buffer) is cut out of turn")
     }
 }
 
@@ -153,35 +221,30 @@ struct Activations: ~Copyable {
     init(
         _ shape: ActivationShape, memory: consuming MemoryReservation
     ) throws(SystemError) {
-        let arena = try MemoryArena(byteCount: shape.byteCount, of: memory)
-        let counts = shape.floatCounts
-        let inputs = shape.inputShapes
-        hidden = Buffer(count: counts[0], in: arena)
-        query = Buffer(count: counts[1], in: arena)
-        key = Buffer(count: counts[2], in: arena)
-        value = Buffer(count: counts[3], in: arena)
-        partials = Buffer(count: counts[4], in: arena)
-        projected = Buffer(count: counts[5], in: arena)
-        gate = Buffer(count: counts[6], in: arena)
-        up = Buffer(count: counts[7], in: arena)
-        routerLogits = Buffer(count: counts[8], in: arena)
-        expertGate = Buffer(count: counts[9], in: arena)
-        expertUp = Buffer(count: counts[10], in: arena)
-        expertOutputs = Buffer(count: counts[11], in: arena)
-        cosines = Buffer(count: counts[12], in: arena)
-        sines = Buffer(count: counts[13], in: arena)
-        logits = Buffer(count: counts[14], in: arena)
-        func input(_ index: Int) -> ProductInput {
-            ProductInput(
-                tokensMax: inputs[index].tokens, columnsMax: inputs[index].columns, in: arena)
-        }
-        normed = input(0)
-        attended = input(1)
-        gated = input(2)
-        expertNormed = input(3)
-        expertGated = input(4)
-        outputNormed = input(5)
-        neurons = NeuronBatch(
-            neuronsMax: shape.neuronCount, tokensMax: shape.tokensMax, in: arena)
+        let plan = shape.plan
+        let arena = try MemoryArena(byteCount: plan.byteCount, of: memory)
+        let cutter = ActivationCutter(shape: shape, plan: plan, arena: arena)
+        hidden = cutter.floats(.hidden)
+        query = cutter.floats(.query)
+        key = cutter.floats(.key)
+        value = cutter.floats(.value)
+        partials = cutter.floats(.partials)
+        projected = cutter.floats(.projected)
+        gate = cutter.floats(.gate)
+        up = cutter.floats(.up)
+        routerLogits = cutter.floats(.routerLogits)
+        expertGate = cutter.floats(.expertGate)
+        expertUp = cutter.floats(.expertUp)
+        expertOutputs = cutter.floats(.expertOutputs)
+        cosines = cutter.floats(.cosines)
+        sines = cutter.floats(.sines)
+        logits = cutter.floats(.logits)
+        normed = cutter.input(.normed)
+        attended = cutter.input(.attended)
+        gated = cutter.input(.gated)
+        expertNormed = cutter.input(.expertNormed)
+        expertGated = cutter.input(.expertGated)
+        outputNormed = cutter.input(.outputNormed)
+        neurons = cutter.neurons()
     }
 }
