@@ -96,7 +96,7 @@ package struct Calibrator {
                 neuronCount: shape.feedForwardWidth, tokenCount: tokens.count))
         let (last, total) = (shape.layerCount - 1, Double(tokens.count))
         var done = 0
-        model.transformer.onNeurons = { layer, input, projections, count in
+        model.transformer.observer.onNeurons = { layer, input, projections, count in
             box.samples.add(
                 layer: layer, inputs: input.floats.span, projections: projections.span,
                 tokens: count)
@@ -105,7 +105,7 @@ package struct Calibrator {
             done += count
             onProgress(start + (end - start) * Double(done) / total)
         }
-        defer { model.transformer.onNeurons = nil }
+        defer { model.transformer.observer.onNeurons = nil }
         guard isScored else {
             do { try Evaluator(model: model).compute(tokens) } catch { throw .evaluation(error) }
             return (box.samples, 0)

@@ -93,13 +93,13 @@ package struct FiringCalibrator {
         model.transformer.firingThresholds = []
         let tally = FiringTally(model)
         var done = 0
-        model.transformer.onNeurons = { layer, _, projections, count in
+        model.transformer.observer.onNeurons = { layer, _, projections, count in
             tally.add(layer: layer, projections.span, tokens: count)
             guard layer == layers.count - 1 else { return }
             done += count
             onProgress(share * Double(done) / Double(tokens.count))
         }
-        defer { model.transformer.onNeurons = nil }
+        defer { model.transformer.observer.onNeurons = nil }
         do { try Evaluator(model: model).compute(tokens) } catch { throw .evaluation(error) }
         return tally
     }
@@ -169,13 +169,13 @@ package struct FiringCalibrator {
         _ tokens: [TokenID], _ body: @escaping (Int, Span<Float>, Int) -> Void
     ) throws(CalibrationError) -> Double {
         let values = Box(Activations(model))
-        model.transformer.onNeurons = { layer, _, projections, count in
+        model.transformer.observer.onNeurons = { layer, _, projections, count in
             let used = count * layers[layer].count
             values.value.compute(projections.span, count: used)
             let activated = values.value.values
             body(layer, activated.span.extracting(0..<used), count)
         }
-        defer { model.transformer.onNeurons = nil }
+        defer { model.transformer.observer.onNeurons = nil }
         do throws(EvaluationError) {
             return try Evaluator(model: model).evaluate(tokens, generate: 0).meanLoss
         } catch {

@@ -23,18 +23,8 @@ package final class Transformer {
     let activation: Activation
     /// Time in products and attention, all steps together.
     package internal(set) var computeNanoseconds: UInt64 = 0
-    /// Told each layer's routing: the layer, and tokens × experts per token, best first.
-    package var onRouting: ((_ layer: Int, _ experts: [Int32]) -> Void)?
-    /// Chooses experts instead of the model's routers, for measurements: nil leaves it to them.
-    package var uniformRouting: UniformRouting?
-    /// Asked now and then while a prompt is computed: whether nobody wants it any more.
-    package var isCancelled: (() -> Bool)?
-    /// Told each dense network's input and its first projection before the activation, tokens ×
-    /// neurons: the layer, both, and the tokens. Neurons that it sets to 0 do not fire.
-    package var onNeurons:
-        ((Int, borrowing ProductInput, inout Buffer<Float>, _ tokens: Int) -> Void)?
-    /// Told whom each prediction computes: the layer, and its neurons.
-    package var onPrediction: ((Int, Span<Int32>) -> Void)?
+    /// Who watches.
+    package var observer = PassObserver()
     /// Of each layer whose neurons are bundles, the magnitude of an activation below which its
     /// neuron counts as silent. Empty: every neuron counts as it is.
     package var firingThresholds: [Float] = []
@@ -89,8 +79,8 @@ package final class Transformer {
     ///
     /// - Precondition: the step fits ``shape``; positions fit the sequences; tokens are in the
     ///   vocabulary.
-    /// - Throws: `ReadFailure` when weights cannot be had, or when ``isCancelled`` said so; nothing
-    ///   of the step then counts.
+    /// - Throws: `ReadFailure` when weights cannot be had, or when the observer cancelled it; then
+    ///   nothing of the step counts.
     package func forward(_ plan: StepPlan) throws(ReadFailure) {
         precondition(plan.tokenCount <= shape.passTokensMax, "the step has too many tokens")
         precondition(plan.logitsRowCount <= shape.logitsRowsMax, "the step wants too many logits")
@@ -149,12 +139,13 @@ package final class Transformer {
 
     /// A single token is soon computed; a prompt is not.
     private func stopIfCancelled(_ wave: Wave) throws(ReadFailure) {
-        guard wave.tokenCount > 1, let isCancelled, isCancelled() else { return }
+        guard wave.tokenCount > 1, let isCancelled = observer.isCancelled, isCancelled()
+        else { return }
         throw ReadFailure(file: store.path, fileOffset: 0, cause: .cancelled)
     }
 
     private func reportRouting(_ layer: LayerGraph) {
-        guard let onRouting, !routed.isEmpty else { return }
+        guard let onRouting = observer.onRouting, !routed.isEmpty else { return }
         onRouting(layer.index, routed)
         routed.removeAll(keepingCapacity: true)
     }

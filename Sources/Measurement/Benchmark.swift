@@ -62,7 +62,7 @@ package struct Benchmark {
         let total = Double(plan.runs * (plan.promptTokens + plan.generatedTokens))
         var runs: [BenchmarkRun] = []
         for run in 0..<plan.runs {
-            model.transformer.uniformRouting =
+            model.transformer.observer.uniformRouting =
                 plan.routesUniformly ? UniformRouting(seed: UInt64(run)) : nil
             if !plan.isWarm { try model.store.dropExperts() }
             let before = run * (plan.promptTokens + plan.generatedTokens)

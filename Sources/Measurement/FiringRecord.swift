@@ -57,14 +57,14 @@ final class FiringRecorder {
         switch step {
         case .naive, .half: return
         case .exact:
-            model.transformer.onNeurons = { [self] layer, _, projections, tokens in
+            model.transformer.observer.onNeurons = { [self] layer, _, projections, tokens in
                 let neurons = model.manifest.neurons?[layer].count ?? 0
                 // Sparse activations are 0 for what is not positive.
                 if tokens == 1 { truth.add({ projections[$0] > 0 }, neurons: neurons) }
             }
         case .exactWindow: return
         case .predictor, .window, .bundling:
-            model.transformer.onPrediction = { [self] layer, computed in
+            model.transformer.observer.onPrediction = { [self] layer, computed in
                 compare(computed, neurons: model.manifest.neurons?[layer].count ?? 0)
             }
         }
@@ -72,8 +72,8 @@ final class FiringRecorder {
 
     /// Ends what ``listen(_:)`` began; the model then goes when its owner lets it go.
     func stop() {
-        model.transformer.onNeurons = nil
-        model.transformer.onPrediction = nil
+        model.transformer.observer.onNeurons = nil
+        model.transformer.observer.onPrediction = nil
     }
 
     private func compare(_ computed: Span<Int32>, neurons: Int) {

@@ -16,7 +16,7 @@ extension ModelInstance {
 
     /// Records every step from now on to `writer`, which has this model's shape; nil ends it.
     package func recordRouting(to writer: RoutingTraceWriter?) {
-        transformer.onRouting = writer.map { writer in
+        transformer.observer.onRouting = writer.map { writer in
             { layer, experts in writer.record(layer: layer, experts: experts) }
         }
     }

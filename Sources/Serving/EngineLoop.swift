@@ -278,10 +278,10 @@ final class EngineLoop {
                     || sessions.allSatisfy { status.isCancelled($0.id) }
             }
             let isStopping = model.store.isCancelled
-            model.transformer.isCancelled = isCancelled
+            model.transformer.observer.isCancelled = isCancelled
             model.store.isCancelled = isCancelled
             defer {
-                model.transformer.isCancelled = nil
+                model.transformer.observer.isCancelled = nil
                 model.store.isCancelled = isStopping
             }
             try model.transformer.forward(plan)

@@ -64,7 +64,7 @@ import Weights
                 let shape = model.manifest.shape
                 let activation = shape.activation
                 let neurons = shape.feedForwardWidth
-                model.transformer.onNeurons = { layer, _, projections, tokens in
+                model.transformer.observer.onNeurons = { layer, _, projections, tokens in
                     var values = (0..<tokens * neurons).map { projections[$0] }
                     var span = values.mutableSpan
                     Kernels.best.activate(activation, &span, count: tokens * neurons)
@@ -201,7 +201,7 @@ import Weights
         let shape = model.manifest.shape
         let activation = shape.activation
         var magnitudes = [[Float]](repeating: [], count: shape.layerCount)
-        model.transformer.onNeurons = { layer, _, projections, tokens in
+        model.transformer.observer.onNeurons = { layer, _, projections, tokens in
             let count = tokens * shape.feedForwardWidth
             var values = (0..<count).map { projections[$0] }
             var span = values.mutableSpan

@@ -103,7 +103,7 @@ import Weights
             var cancelled = 0
             for countdown in 0..<20 {
                 var left = countdown
-                model.transformer.isCancelled = {
+                model.transformer.observer.isCancelled = {
                     left -= 1
                     return left < 0
                 }
@@ -113,7 +113,7 @@ import Weights
                     #expect(error.cause == .cancelled)
                     cancelled += 1
                 }
-                model.transformer.isCancelled = nil
+                model.transformer.observer.isCancelled = nil
                 #expect(try logits(model) == expected, "cancelled after \(countdown) questions")
             }
             #expect(cancelled > 3)

@@ -16,7 +16,7 @@ extension Transformer {
     ) throws(ReadFailure) {
         let tokens = wave.tokenCount
         if !mixture.routesFirst { try route(mixture, layer, tokens: tokens, &activations) }
-        if onRouting != nil { routed += routing.experts }
+        if observer.onRouting != nil { routed += routing.experts }
         try store.withExperts(
             layer: layer.index, routing.demanded,
             meanwhile: { () throws(ReadFailure) in
@@ -77,7 +77,7 @@ extension Transformer {
             case .sigmoid: kernels.sigmoid(&scores, count: shape.count)
             case .softmaxOfChosen, .rootOfSoftplus: preconditionFailure("gating not computed")
             }
-            uniformRouting?.fill(&scores)
+            observer.uniformRouting?.fill(&scores)
             router.choose(scores.span, into: &routing)
         }
         routing.sort()

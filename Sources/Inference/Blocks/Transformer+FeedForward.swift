@@ -35,7 +35,7 @@ extension Transformer {
         computeCollected()
         addBias(network.gateBias, tokens: tokens, to: &activations.gate)
         addBias(network.upBias, tokens: tokens, to: &activations.up)
-        if let layer, let onNeurons {
+        if let layer, let onNeurons = observer.onNeurons {
             network.gate == nil
                 ? onNeurons(layer, activations.normed, &activations.up, tokens)
                 : onNeurons(layer, activations.normed, &activations.gate, tokens)

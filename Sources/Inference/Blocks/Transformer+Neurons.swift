@@ -77,7 +77,7 @@ extension Transformer {
     ) throws(ReadFailure) {
         try multiply(
             network.first, by: activations.normed, tokens: tokens, into: &activations.gate)
-        onNeurons?(network.record.layer, activations.normed, &activations.gate, tokens)
+        observer.onNeurons?(network.record.layer, activations.normed, &activations.gate, tokens)
         let start = MonotonicClock.nanoseconds
         kernels.fire(
             activation, &activations.gate, tokens: tokens, neurons: network.record.count,

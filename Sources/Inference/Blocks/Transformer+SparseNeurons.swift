@@ -70,7 +70,7 @@ extension Transformer {
         activations.projected.fill(0, count: shape.width)
         computeNanoseconds += MonotonicClock.nanoseconds - start
         let needed = neededNeurons
-        onPrediction?(record.layer, needed.span)
+        observer.onPrediction?(record.layer, needed.span)
         try store.withSparseNeurons(layer: record.layer, needed.span) { range in
             activations.neurons.list(needed[range])
             let (geometry, store) = (network.geometry, store)
