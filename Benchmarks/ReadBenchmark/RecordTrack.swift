@@ -15,7 +15,7 @@ struct RecordSpeed {
 final class RecordTrack {
     private enum Way {
         case reader(FlashReader)
-        case queue(any ReadQueue)
+        case queue(any StorageQueue)
     }
 
     private struct Read {
@@ -49,10 +49,10 @@ final class RecordTrack {
             through = "\(reader.kind) reader"
         } else {
             let file = try FileDescriptor(path: path, mode: .readDirect)
-            let queue: any ReadQueue =
+            let queue: any StorageQueue =
                 reader == .threads
-                ? try ThreadReadQueue(file: file, arena: arena, depth: depth)
-                : try RingReadQueue(file: file, arena: arena, depth: depth)
+                ? try ThreadQueue(file: file, arena: arena, depth: depth)
+                : try RingQueue(file: file, arena: arena, depth: depth)
             way = .queue(queue)
             through = "\(queue.kind) queue"
         }
@@ -105,13 +105,13 @@ final class RecordTrack {
         switch way {
         case .reader(let reader):
             try reader.submit(
-                ReadRequest(
-                    purpose: .neurons(slot: slot), fileOffset: read.fileOffset,
+                FlashRequest(
+                    FlashTicket(rawValue: UInt64(slot)), fileOffset: read.fileOffset,
                     byteCount: read.byteCount, arenaOffset: slot * slotBytes))
         case .queue(let queue):
             // The count comes back with the slot: reads cut short are failures here.
             queue.push(
-                ReadCommand(
+                StorageCommand(
                     tag: UInt64(slot) << 32 | UInt64(read.byteCount), fileOffset: read.fileOffset,
                     byteCount: read.byteCount, arenaOffset: slot * slotBytes))
             try queue.flush()
@@ -125,10 +125,8 @@ final class RecordTrack {
                 preconditionFailure("a read is in flight")
             }
             if let failure = completion.failure { throw failure }
-            guard case .neurons(let slot) = completion.request.purpose else {
-                preconditionFailure("only neurons are read")
-            }
-            return (slot, completion.request.byteCount)
+            let request = completion.request
+            return (Int(request.ticket.rawValue), request.byteCount)
         case .queue(let queue):
             guard let result = try queue.next(waiting: true) else {
                 preconditionFailure("a read is in flight")

@@ -153,7 +153,7 @@ final class DriveTrack {
         var freeSlots = Array(0..<depth)
         // Files of the reads in flight, in the order of their beginning.
         var underWay: [Int] = []
-        var last: (file: File, request: ReadRequest)?
+        var last: (file: File, request: FlashRequest)?
         // Every slot is used at least once, however slow the drive.
         var unused = depth
         var isOver = false
@@ -163,9 +163,10 @@ final class DriveTrack {
                     unused -= 1
                     let (number, place) = places.next()
                     try files[number].reader.submit(
-                        ReadRequest(
-                            purpose: .expert(slot: slot), fileOffset: UInt64(place * readBytes),
-                            byteCount: readBytes, arenaOffset: slot * readBytes))
+                        FlashRequest(
+                            FlashTicket(rawValue: UInt64(slot)),
+                            fileOffset: UInt64(place * readBytes), byteCount: readBytes,
+                            arenaOffset: slot * readBytes))
                     underWay.append(number)
                 }
                 guard let oldest = underWay.first,
@@ -173,7 +174,7 @@ final class DriveTrack {
                 else { break }
                 underWay.removeFirst()
                 if let failure = completion.failure { throw failure }
-                if case .expert(let slot) = completion.request.purpose { freeSlots.append(slot) }
+                freeSlots.append(Int(completion.request.ticket.rawValue))
                 last = (files[oldest], completion.request)
                 isOver = !goesOn(isOver) || isOver
             } while !underWay.isEmpty || !isOver
@@ -185,7 +186,7 @@ final class DriveTrack {
 
     /// Compares some of a read's bytes with the page cache's: first and last block, and others.
     /// All would take longer than the reads did.
-    private func verify(_ file: File, _ request: ReadRequest) throws(FlashError) {
+    private func verify(_ file: File, _ request: FlashRequest) throws(FlashError) {
         let blockBytes = 4096
         let blocks = request.byteCount / blockBytes
         var chosen: Set<Int> = [0, blocks - 1]

@@ -35,7 +35,7 @@ package struct FlashOptions: Sendable {
     package var tuner: (any FlashTuner)?
     /// Puts something between the reader and the device: how tests make drives fail. Nil puts
     /// nothing.
-    package var interposer: (@Sendable (any ReadQueue, MemoryArena) -> any ReadQueue)?
+    package var interposer: (@Sendable (any StorageQueue, MemoryArena) -> any StorageQueue)?
 
     package init() {}
 }
@@ -79,13 +79,32 @@ package enum FlashFile {
             path: path, isDirect: isDirect, arena: arena, options: options)
         let reader = FlashReader(
             queue: options.interposer?(queue, arena) ?? queue, fileName: path,
-            pieceBytesMax: options.pieceBytesMax,
+            limits: FlashReaderLimits(
+                pieceBytesMax: options.pieceBytesMax,
+                stallNanosecondsMax: options.stallNanosecondsMax, progress: options.progress),
             blockBytes: isDirect ? try directBlockBytes(path, options) : 4096,
-            droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read),
-            stallNanosecondsMax: options.stallNanosecondsMax, progress: options.progress)
+            droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read))
         reader.isCancelled = options.isCancelled
         reader.ringRefusal = refusal
         return reader
+    }
+
+    /// Opens one more file for `reader`, to read and to write: directly where that works, else
+    /// through the page cache, which keeps nothing of it.
+    ///
+    /// The file must be there, and as long as what is written to it will be if a full drive is to
+    /// be known before (``FileDescriptor/reserve(byteCount:)``). Requests are in whole blocks of
+    /// 4 KiB.
+    /// - Throws: `SystemError` when the file cannot be opened, or is one too many for the reader.
+    package static func register(
+        path: String, with reader: FlashReader, options: FlashOptions
+    ) throws(SystemError) -> FileIndex {
+        var isDirect = options.mayReadDirectly
+        if isDirect { isDirect = try supportsDirectReads(path: path) }
+        let file = try FileDescriptor(path: path, mode: isDirect ? .readWriteDirect : .readWrite)
+        if !isDirect { file.stopReadingAhead() }
+        return try reader.register(
+            file, droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read))
     }
 
     /// Whether O_DIRECT reads of `path` work, bypass the page cache and return what buffered reads
@@ -176,19 +195,19 @@ package enum FlashFile {
 
     private static func queue(
         path: String, isDirect: Bool, arena: MemoryArena, options: FlashOptions
-    ) throws(SystemError) -> (any ReadQueue, refusal: SystemError?) {
+    ) throws(SystemError) -> (any StorageQueue, refusal: SystemError?) {
         func file() throws(SystemError) -> FileDescriptor {
             let file = try FileDescriptor(path: path, mode: isDirect ? .readDirect : .read)
             if !isDirect { file.stopReadingAhead() }
             return file
         }
-        func threads() throws(SystemError) -> any ReadQueue {
-            try ThreadReadQueue(file: file(), arena: arena, depth: options.queueDepth)
+        func threads() throws(SystemError) -> any StorageQueue {
+            try ThreadQueue(file: file(), arena: arena, depth: options.queueDepth)
         }
         if options.reader == .threads { return (try threads(), nil) }
         let file = try file()
         do {
-            return (try RingReadQueue(file: file, arena: arena, depth: options.queueDepth), nil)
+            return (try RingQueue(file: file, arena: arena, depth: options.queueDepth), nil)
         } catch {
             guard options.reader == .automatic else { throw error }
             return (try threads(), error)

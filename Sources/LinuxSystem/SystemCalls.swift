@@ -89,6 +89,15 @@ package enum SystemCalls {
         }
     }
 
+    /// A write beyond the limit of files' sizes is, on the calling thread, an error (EFBIG) and not
+    /// the process's end (SIGXFSZ, setrlimit(2)).
+    static func ignoreFileSizeSignal() {
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, SIGXFSZ)
+        unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
     /// Whether this process may do everything.
     package static var isRoot: Bool { geteuid() == 0 }
 

@@ -20,7 +20,7 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
 }
 
 extension SystemError {
-    /// Whether a read that failed with this errno should simply be repeated.
+    /// Whether a transfer that failed with this errno should simply be repeated.
     package static func isTransient(_ errorNumber: Int32) -> Bool {
         errorNumber == EINTR || errorNumber == EAGAIN
     }
@@ -34,8 +34,15 @@ extension SystemError {
     /// Whether something has the name already (EEXIST).
     package var isTaken: Bool { errorNumber == EEXIST }
 
+    /// Whether a write that failed with this errno found no room (ENOSPC, EDQUOT).
+    package static func isFull(_ errorNumber: Int32) -> Bool {
+        errorNumber == ENOSPC || errorNumber == EDQUOT
+    }
+
     /// EIO, for devices that misbehave without saying so.
     package static var inputOutputError: Int32 { EIO }
+    /// EMFILE.
+    static var tooManyFiles: Int32 { EMFILE }
 }
 
 extension SystemError {

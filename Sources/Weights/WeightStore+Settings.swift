@@ -8,9 +8,9 @@ extension WeightStore {
     package var settings: [(name: String, value: String)] {
         [
             ("reader", reader.kind), ("queue_depth", "\(reader.queueDepth)"),
-            ("read_bytes_max", "\(reader.pieceBytesMax)"),
-            ("gap_bytes_max", "\(gapBytesMax)"), ("read_bytes_min", "\(reader.blockBytes)"),
-            ("read_seconds_max", "\(reader.stallNanosecondsMax / 1_000_000_000)"),
+            ("read_bytes_max", "\(reader.limits.pieceBytesMax)"),
+            ("gap_bytes_max", "\(gapBytesMax)"), ("read_bytes_min", "\(reader.blockBytes())"),
+            ("read_seconds_max", "\(reader.limits.stallNanosecondsMax / 1_000_000_000)"),
             ("prefetch_max", "\(prefetchesMax)"), ("verify", verifier.policy.rawValue)
         ]
     }

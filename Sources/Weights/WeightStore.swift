@@ -150,9 +150,9 @@ package final class WeightStore {
 
     package var statistics: WeightStatistics {
         var statistics = WeightStatistics()
-        statistics.flashBytes = reader.bytesRead
-        statistics.flashWaitNanoseconds = reader.waitNanoseconds
-        statistics.flashBusyNanoseconds = reader.busyNanoseconds
+        statistics.flashBytes = reader.statistics.bytesRead
+        statistics.flashWaitNanoseconds = reader.statistics.waitNanoseconds
+        statistics.flashBusyNanoseconds = reader.statistics.busyNanoseconds
         statistics.bundleHits = hits
         statistics.bundleMisses = misses
         statistics.prefetch = prefetches
@@ -206,7 +206,7 @@ package final class WeightStore {
         while let completion = try next(waiting: mustWait) {
             mustWait = false
             let failure = completion.failure ?? verify(completion.request)
-            switch completion.request.purpose {
+            switch ReadPurpose(completion.request.ticket) {
             case .dense(let entry): dense.completed(entry: entry, failure: failure)
             case .pinned, .embedding:
                 embeddingsLeft -= 1
@@ -225,7 +225,7 @@ package final class WeightStore {
         }
     }
 
-    private func next(waiting: Bool) throws(ReadFailure) -> ReadCompletion? {
+    private func next(waiting: Bool) throws(ReadFailure) -> FlashCompletion? {
         do throws(ReadFailure) {
             return try reader.next(waiting: waiting)
         } catch {
@@ -234,8 +234,8 @@ package final class WeightStore {
         }
     }
 
-    private func verify(_ request: ReadRequest) -> ReadFailure? {
-        switch request.purpose {
+    private func verify(_ request: FlashRequest) -> ReadFailure? {
+        switch ReadPurpose(request.ticket) {
         // Verified where they are used: by the page, by the bundle.
         case .embedding, .neurons: return nil
         case .pinned(let unit): return verifyUnit(unit, at: request.arenaOffset)
@@ -279,8 +279,8 @@ package final class WeightStore {
             guard let offset = unit.pinnedOffset else { preconditionFailure("a streamed unit") }
             embeddingsLeft += 1
             try reader.submit(
-                ReadRequest(
-                    purpose: .pinned(unit: index), fileOffset: unit.extent.offset,
+                FlashRequest(
+                    ReadPurpose.pinned(unit: index).ticket, fileOffset: unit.extent.offset,
                     byteCount: unit.footprint, arenaOffset: offset))
             try collect(waiting: false)
         }

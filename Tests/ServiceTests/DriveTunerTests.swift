@@ -199,7 +199,7 @@ import Testing
             let script = FaultScript()
             script.arm(.flippedBit, count: 1 << 30)
             var options = FlashOptions()
-            options.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            options.interposer = { FaultyQueue($0, arena: $1, script: script) }
             let tuned = bench.tuner().tuned(options, path: bench.model, memoryBytes: 256 << 10)
             #expect([tuned.pieceBytesMax, tuned.queueDepth] == Self.untouched)
             #expect(bench.taken().first?.contains("could not be measured") == true)

@@ -106,7 +106,7 @@ import Testing
         let limit: UInt64 = 1_000_000_000
         var engine: Engine?
         try withEngine({
-            $0.model.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            $0.model.flash.interposer = { FaultyQueue($0, arena: $1, script: script) }
             $0.model.flash.stallNanosecondsMax = limit
         }) { running in
             #expect(running.answer(order("abc", tokensMax: 2)).reason == .length)

@@ -17,7 +17,7 @@ import Testing
     @Test(arguments: models) func passingFaultsChangeNothing(name: String) throws {
         try withModel(name) { model, script in
             let (baseline, reads) = try self.baseline(model, script)
-            for fault in [ReadFault.error(EINTR), .error(EAGAIN), .short] {
+            for fault in [StorageFault.error(EINTR), .error(EAGAIN), .short] {
                 for index in 0..<reads {
                     script.arm(fault, at: index)
                     #expect(try evaluate(model) == baseline, "\(fault) at read \(index)")
@@ -29,7 +29,7 @@ import Testing
     @Test(arguments: models) func lastingFaultsEndTheRequestAlone(name: String) throws {
         try withModel(name) { model, script in
             let (baseline, reads) = try self.baseline(model, script)
-            for fault in [ReadFault.error(EIO), .endOfFile, .flippedBit] {
+            for fault in [StorageFault.error(EIO), .endOfFile, .flippedBit] {
                 var failures = 0
                 for index in 0..<reads {
                     script.arm(fault, at: index)
@@ -80,7 +80,7 @@ import Testing
             options.isResident = true
             _ = try ModelInstance(path: path, options: options)
             for index in 0..<script.reads {
-                for fault in [ReadFault.error(EIO), .endOfFile, .flippedBit] {
+                for fault in [StorageFault.error(EIO), .endOfFile, .flippedBit] {
                     script.arm(fault, at: index)
                     do {
                         _ = try ModelInstance(path: path, options: options)
@@ -131,7 +131,7 @@ import Testing
         options.logitsRowsMax = 8
         options.memoryBytesMax = try Fixtures.leastBytes(path) { $0 = options }
         options.verification = .always
-        options.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+        options.flash.interposer = { FaultyQueue($0, arena: $1, script: script) }
         return options
     }
 

@@ -88,7 +88,7 @@ import Weights
             options.prefillChunkTokens = 8
             options.sparse = .exact
             options.verification = .always
-            options.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            options.flash.interposer = { FaultyQueue($0, arena: $1, script: script) }
             options.memoryBytesMax = try Self.leastBudget(path, options)
             let model = try ModelInstance(path: path, options: options)
             let expected = try Evaluator(model: model).evaluate(Self.tokens, generate: 3)
@@ -96,7 +96,7 @@ import Weights
             #expect(try Evaluator(model: model).evaluate(Self.tokens, generate: 3) == expected)
             let reads = script.reads
             var failures = 0
-            for fault in [ReadFault.error(EIO), .endOfFile, .flippedBit, .short] {
+            for fault in [StorageFault.error(EIO), .endOfFile, .flippedBit, .short] {
                 for index in stride(from: 0, to: reads, by: max(1, reads / 16)) {
                     script.arm(fault, at: index)
                     do {
@@ -130,7 +130,7 @@ import Weights
             options.sparse = .exact
             // Far above what a busy machine's own pauses take.
             options.flash.stallNanosecondsMax = 1_000_000_000
-            options.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            options.flash.interposer = { FaultyQueue($0, arena: $1, script: script) }
             // Nearly all else that decoding needs stays.
             let most: Int = try #require(try Self.budgets(path, options).last)
             options.memoryBytesMax = most

@@ -196,7 +196,7 @@ import Weights
             catalog, .upTo(5),
             {
                 $0.verification = .always
-                $0.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+                $0.flash.interposer = { FaultyQueue($0, arena: $1, script: script) }
             }
         ) { engine in
             let whole = engine.answer(order)
@@ -206,7 +206,7 @@ import Weights
             let reads = script.reads
             try #require(reads > 50)
             for index in stride(from: 1, to: reads, by: max(1, reads / 40)) {
-                for fault in [ReadFault.error(EIO), .flippedBit, .endOfFile] {
+                for fault in [StorageFault.error(EIO), .flippedBit, .endOfFile] {
                     script.arm(fault, at: index)
                     let answer = engine.answer(order)
                     if answer.failure == nil {

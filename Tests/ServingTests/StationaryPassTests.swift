@@ -75,7 +75,7 @@ import Weights
             let script = FaultScript()
             let model = try Self.streaming(path) {
                 $0.verification = .always
-                $0.flash.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+                $0.flash.interposer = { FaultyQueue($0, arena: $1, script: script) }
             }
             let expected = try logits(model)
             script.arm(nil)
@@ -83,7 +83,7 @@ import Weights
             let reads = script.reads
             // What is cached differs from run to run: not every fault finds its read.
             var fired = 0
-            for fault in [ReadFault.error(EIO), .endOfFile, .flippedBit, .short] {
+            for fault in [StorageFault.error(EIO), .endOfFile, .flippedBit, .short] {
                 for index in stride(from: 0, to: reads, by: max(1, reads / 24)) {
                     script.arm(fault, at: index)
                     if let found = try? logits(model) { #expect(found == expected) }

@@ -72,7 +72,7 @@ import Testing
             let script = FaultScript()
             script.arm(.flippedBit, count: 1 << 30)
             var options = FlashOptions()
-            options.interposer = { FaultyReadQueue($0, arena: $1, script: script) }
+            options.interposer = { FaultyQueue($0, arena: $1, script: script) }
             do throws(FlashError) {
                 _ = try DriveProbe.measure(
                     paths: [path], options: options, in: .unlimited())
@@ -220,8 +220,8 @@ import Testing
             let arena = try MemoryArena(byteCount: byteCount)
             let reader = try FlashFile.reader(path: path, arena: arena, options: options)
             try reader.submit(
-                ReadRequest(
-                    purpose: .expert(slot: 0), fileOffset: 0, byteCount: byteCount, arenaOffset: 0))
+                FlashRequest(
+                    FlashTicket(rawValue: 0), fileOffset: 0, byteCount: byteCount, arenaOffset: 0))
             let completion = try #require(try reader.next(waiting: true))
             #expect(completion.failure == nil)
             let bytes = arena.bytes(at: 0, byteCount: byteCount)

@@ -8,7 +8,7 @@ import Testing
 @Suite struct FlashReaderTests {
     @Test func largeRequestsAreSplitAndBounded() throws {
         let queue = ScriptedQueue(depth: 3)
-        let reader = FlashReader(queue: queue, fileName: "f", pieceBytesMax: 8192)
+        let reader = Self.reader(queue, pieceBytesMax: 8192)
         try reader.submit(request(slot: 0, offset: 4096, count: 5 * 8192 + 4096))
         let completion = try #require(try reader.next(waiting: true))
         #expect(completion.failure == nil)
@@ -16,14 +16,14 @@ import Testing
         #expect(queue.seen.map(\.byteCount) == [8192, 8192, 8192, 8192, 8192, 4096])
         #expect(queue.seen.map(\.fileOffset) == (0..<6).map { 4096 + UInt64($0) * 8192 })
         #expect(queue.seen.map(\.arenaOffset) == (0..<6).map { $0 * 8192 })
-        #expect(reader.bytesRead == UInt64(5 * 8192 + 4096))
+        #expect(reader.statistics.bytesRead == UInt64(5 * 8192 + 4096))
         #expect(reader.requestsInFlight == 0)
     }
 
     @Test func shortReadsGoOnAtWholeBlocks() throws {
         let queue = ScriptedQueue(depth: 2)
         queue.outcomes = [.bytes(5000), .failed(errorNumber: EINTR), .failed(errorNumber: EAGAIN)]
-        let reader = FlashReader(queue: queue, fileName: "f", pieceBytesMax: 1 << 20)
+        let reader = Self.reader(queue, pieceBytesMax: 1 << 20)
         try reader.submit(request(slot: 0, offset: 0, count: 16384))
         let completion = try #require(try reader.next(waiting: true))
         #expect(completion.failure == nil)
@@ -34,14 +34,13 @@ import Testing
     @Test func failureEndsItsRequestAlone() throws {
         let queue = ScriptedQueue(depth: 4)
         queue.outcomes = [.failed(errorNumber: EIO)]
-        let reader = FlashReader(queue: queue, fileName: "f", pieceBytesMax: 4096)
+        let reader = Self.reader(queue, pieceBytesMax: 4096)
         try reader.submit(request(slot: 0, offset: 8192, count: 8192))
         try reader.submit(request(slot: 1, offset: 65536, count: 8192))
         var failures: [Int: ReadFailure?] = [:]
         for _ in 0..<2 {
             let completion = try #require(try reader.next(waiting: true))
-            guard case .dense(let slot) = completion.request.purpose else { continue }
-            failures[slot] = completion.failure
+            failures[Int(completion.request.ticket.rawValue)] = completion.failure
         }
         #expect(failures[1] == .some(nil))
         let failure = try #require(failures[0] ?? nil)
@@ -50,10 +49,10 @@ import Testing
     }
 
     @Test func endOfFileAndCrumbsEnd() throws {
-        for outcome in [ReadResult.Outcome.bytes(0), .bytes(100)] {
+        for outcome in [StorageResult.Outcome.bytes(0), .bytes(100)] {
             let queue = ScriptedQueue(depth: 1)
             queue.outcomes = Array(repeating: outcome, count: 1000)
-            let reader = FlashReader(queue: queue, fileName: "f", pieceBytesMax: 4096)
+            let reader = Self.reader(queue, pieceBytesMax: 4096)
             try reader.submit(request(slot: 0, offset: 0, count: 4096))
             #expect(try reader.next(waiting: true)?.failure != nil)
             #expect(queue.seen.count < 100)
@@ -67,8 +66,9 @@ import Testing
         queue.isSilent = true
         let progress = ProgressCounter()
         let reader = FlashReader(
-            queue: queue, fileName: "f", pieceBytesMax: 4096, stallNanosecondsMax: 1_100_000_000,
-            progress: progress)
+            queue: queue, fileName: "f",
+            limits: FlashReaderLimits(
+                pieceBytesMax: 4096, stallNanosecondsMax: 1_100_000_000, progress: progress))
         try reader.submit(request(slot: 0, offset: 8192, count: 4096))
         try reader.submit(request(slot: 1, offset: 65536, count: 4096))
         do throws(ReadFailure) {
@@ -89,8 +89,9 @@ import Testing
         let queue = ScriptedQueue(depth: 1)
         queue.isSilent = true
         let reader = FlashReader(
-            queue: queue, fileName: "f", pieceBytesMax: 4096,
-            stallNanosecondsMax: 3_600_000_000_000)
+            queue: queue, fileName: "f",
+            limits: FlashReaderLimits(
+                pieceBytesMax: 4096, stallNanosecondsMax: 3_600_000_000_000))
         reader.isCancelled = { true }
         try reader.submit(request(slot: 0, offset: 0, count: 4096))
         do throws(ReadFailure) {
@@ -101,26 +102,36 @@ import Testing
         }
     }
 
-    private func request(slot: Int, offset: UInt64, count: Int) -> ReadRequest {
-        ReadRequest(
-            purpose: .dense(entry: slot), fileOffset: offset, byteCount: count, arenaOffset: 0)
+    private static func reader(_ queue: any StorageQueue, pieceBytesMax: Int) -> FlashReader {
+        FlashReader(
+            queue: queue, fileName: "f", limits: FlashReaderLimits(pieceBytesMax: pieceBytesMax))
+    }
+
+    private func request(slot: Int, offset: UInt64, count: Int) -> FlashRequest {
+        FlashRequest(
+            FlashTicket(rawValue: UInt64(slot)), fileOffset: offset, byteCount: count,
+            arenaOffset: 0)
     }
 }
 
 /// Ends commands in order, with given outcomes first and whole reads afterwards.
-private final class ScriptedQueue: ReadQueue {
+private final class ScriptedQueue: StorageQueue {
     let kind = "scripted"
     let depth: Int
-    var outcomes: [ReadResult.Outcome] = []
+    var outcomes: [StorageResult.Outcome] = []
     /// Nothing ends.
     var isSilent = false
-    private(set) var seen: [ReadCommand] = []
+    private(set) var seen: [StorageCommand] = []
     private(set) var inFlightMost = 0
-    private var waiting: [ReadCommand] = []
+    private var waiting: [StorageCommand] = []
 
     init(depth: Int) { self.depth = depth }
 
-    func push(_ command: ReadCommand) {
+    func register(_ file: consuming FileDescriptor) throws(SystemError) -> FileIndex {
+        throw SystemError("open", errorNumber: EMFILE)
+    }
+
+    func push(_ command: StorageCommand) {
         seen.append(command)
         waiting.append(command)
         inFlightMost = max(inFlightMost, waiting.count)
@@ -128,11 +139,11 @@ private final class ScriptedQueue: ReadQueue {
 
     func flush() throws(SystemError) {}
 
-    func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
+    func next(within nanosecondsMax: UInt64) throws(SystemError) -> StorageResult? {
         if isSilent { Thread.sleep(microseconds: UInt32(nanosecondsMax / 1000)) }
         guard !waiting.isEmpty, !isSilent else { return nil }
         let command = waiting.removeFirst()
         let outcome = outcomes.isEmpty ? .bytes(command.byteCount) : outcomes.removeFirst()
-        return ReadResult(tag: command.tag, outcome: outcome)
+        return StorageResult(tag: command.tag, outcome: outcome)
     }
 }

@@ -96,8 +96,8 @@ extension WeightStore {
 
     private func read(_ unit: Int, entry number: Int, at offset: Int) throws(ReadFailure) {
         try reader.submit(
-            ReadRequest(
-                purpose: .dense(entry: number), fileOffset: plan.units[unit].extent.offset,
+            FlashRequest(
+                ReadPurpose.dense(entry: number).ticket, fileOffset: plan.units[unit].extent.offset,
                 byteCount: plan.units[unit].footprint, arenaOffset: ringOffset + offset))
     }
 

@@ -19,8 +19,8 @@ extension WeightStore {
         for index in 0..<tokens.count {
             let pages = rows.pages(row: tokens[index].index)
             try reader.submit(
-                ReadRequest(
-                    purpose: .embedding(row: index),
+                FlashRequest(
+                    ReadPurpose.embedding(row: index).ticket,
                     fileOffset: rows.offset + UInt64(pages.lowerBound * PackedLayout.alignment),
                     byteCount: pages.count * PackedLayout.alignment,
                     arenaOffset: window(index)))

@@ -104,8 +104,8 @@ extension WeightStore {
         let extents = manifest.experts[expertLayerIndex(of: expert)]
         let extent = extents.extent(expert.rawValue % expertsPerLayer)
         try reader.submit(
-            ReadRequest(
-                purpose: .expert(slot: slot), fileOffset: extent.offset,
+            FlashRequest(
+                ReadPurpose.expert(slot: slot).ticket, fileOffset: extent.offset,
                 byteCount: extents.stride,
                 arenaOffset: plan.expertOffset + slot * plan.expertSlotBytes))
     }

@@ -156,8 +156,8 @@ extension WeightStore {
             sparse.freeSlots.removeLast()
             sparse.slotRuns[slot] = run
             try reader.submit(
-                ReadRequest(
-                    purpose: .neurons(slot: slot),
+                FlashRequest(
+                    ReadPurpose.neurons(slot: slot).ticket,
                     fileOffset: record.offset + UInt64(run.bytes.lowerBound),
                     byteCount: run.bytes.count,
                     arenaOffset: self.plan.sparseSlotsOffset + slot * plan.slotBytes,

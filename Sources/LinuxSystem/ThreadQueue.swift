@@ -1,10 +1,11 @@
-// The twin of RingReadQueue for kernels and containers that refuse io_uring: a few threads call
-// pread(2).
+// The twin of RingQueue for kernels and containers that refuse io_uring: a few threads call
+// pread(2) and pwrite(2).
 
 internal import Glibc
 
-/// Reads through threads. Same face, same order guarantees (none), more processor time per byte.
-package final class ThreadReadQueue: ReadQueue {
+/// Reads and writes through threads. Same face, same order guarantees (none), more processor time
+/// per byte.
+package final class ThreadQueue: StorageQueue {
     private static let threadsMax = 16
 
     package let kind = "pread"
@@ -24,8 +25,9 @@ package final class ThreadReadQueue: ReadQueue {
         var threads: [Thread] = []
         for _ in 0..<min(depth, Self.threadsMax) {
             // Whoever starts these may be pinned; they serve wherever there is room.
-            let thread = try? Thread(name: "sluice-read") {
+            let thread = try? Thread(name: "sluice-storage") {
                 Processors.pinThread(to: Processors.allowed)
+                SystemCalls.ignoreFileSizeSignal()
                 exchange.serve()
             }
             guard let thread else { break }
@@ -38,38 +40,42 @@ package final class ThreadReadQueue: ReadQueue {
     deinit {
         exchange.stop()
         // A thread whose drive does not answer cannot be waited for. It keeps the memory that it
-        // reads into, and ends when its read does.
+        // uses, and ends when its command does.
         for thread in threads { if inFlight == 0 { thread.join() } else { thread.detach() } }
     }
 
-    package func push(_ command: ReadCommand) {
+    package func register(_ file: consuming FileDescriptor) throws(SystemError) -> FileIndex {
+        try exchange.register(file)
+    }
+
+    package func push(_ command: StorageCommand) {
         inFlight += 1
         exchange.push(command)
     }
 
     package func flush() throws(SystemError) {}
 
-    package func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
+    package func next(within nanosecondsMax: UInt64) throws(SystemError) -> StorageResult? {
         let result = exchange.next(within: nanosecondsMax)
         if result != nil { inFlight -= 1 }
         return result
     }
 }
 
-/// Commands and results between the issuing thread and the readers.
+/// Commands and results between the issuing thread and those that serve it.
 @safe
 private final class Exchange: @unchecked Sendable {
-    private let file: FileDescriptor
+    private var files: OpenFiles
     private let arena: MemoryArena
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let commandArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private let resultArrived = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
-    private var commands: [ReadCommand] = []
-    private var results: [ReadResult] = []
+    private var commands: [StorageCommand] = []
+    private var results: [StorageResult] = []
     private var isStopped = false
 
     init(file: consuming FileDescriptor, arena: MemoryArena) {
-        self.file = file
+        files = OpenFiles(file)
         self.arena = arena
         unsafe pthread_mutex_init(mutex, nil)
         unsafe pthread_cond_init(commandArrived, nil)
@@ -82,12 +88,18 @@ private final class Exchange: @unchecked Sendable {
         unsafe resultArrived.deallocate()
     }
 
-    func push(_ command: ReadCommand) {
+    func register(_ file: consuming FileDescriptor) throws(SystemError) -> FileIndex {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        return try files.add(file)
+    }
+
+    func push(_ command: StorageCommand) {
         locked { commands.append(command) }
         unsafe pthread_cond_signal(commandArrived)
     }
 
-    func next(within nanosecondsMax: UInt64) -> ReadResult? {
+    func next(within nanosecondsMax: UInt64) -> StorageResult? {
         var deadline = timespec()
         if nanosecondsMax > 0 {
             unsafe clock_gettime(CLOCK_REALTIME, &deadline)
@@ -113,24 +125,32 @@ private final class Exchange: @unchecked Sendable {
         unsafe pthread_cond_broadcast(commandArrived)
     }
 
-    /// A reader thread's life.
+    /// A serving thread's life.
     func serve() {
-        while let command = take() {
-            let destination = unsafe arena.address(
-                command.arenaOffset, byteCount: command.byteCount)
-            let count = unsafe pread(
-                file.rawValue, destination, command.byteCount, off_t(command.fileOffset))
-            let outcome: ReadResult.Outcome =
+        while let (command, descriptor) = take() {
+            let count = transfer(command, descriptor)
+            let outcome: StorageResult.Outcome =
                 count >= 0 ? .bytes(count) : .failed(errorNumber: errno)
-            locked { results.append(ReadResult(tag: command.tag, outcome: outcome)) }
+            locked { results.append(StorageResult(tag: command.tag, outcome: outcome)) }
             unsafe pthread_cond_signal(resultArrived)
         }
     }
 
-    private func take() -> ReadCommand? {
+    private func transfer(_ command: StorageCommand, _ descriptor: Int32) -> Int {
+        let memory = unsafe arena.address(command.arenaOffset, byteCount: command.byteCount)
+        let offset = off_t(command.fileOffset)
+        return switch command.direction {
+        case .read: unsafe pread(descriptor, memory, command.byteCount, offset)
+        case .write: unsafe pwrite(descriptor, memory, command.byteCount, offset)
+        }
+    }
+
+    private func take() -> (StorageCommand, descriptor: Int32)? {
         locked {
             while commands.isEmpty && !isStopped { unsafe pthread_cond_wait(commandArrived, mutex) }
-            return commands.isEmpty ? nil : commands.removeFirst()
+            guard !commands.isEmpty else { return nil }
+            let command = commands.removeFirst()
+            return (command, files[command.file])
         }
     }
 

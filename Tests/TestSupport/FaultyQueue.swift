@@ -1,12 +1,12 @@
-// A drive that misbehaves at a chosen read.
+// A drive that misbehaves at a chosen read or write.
 
 package import LinuxSystem
 import Synchronization
 
-/// What goes wrong with one read.
-package enum ReadFault: Sendable, Equatable {
+/// What goes wrong with one read or write.
+package enum StorageFault: Sendable, Equatable {
     case error(Int32)
-    /// Only the first block arrives, if there is more than one.
+    /// Only the first block is transferred, if there is more than one.
     case short
     case endOfFile
     /// All bytes arrive, one bit of them wrong.
@@ -19,7 +19,7 @@ package enum ReadFault: Sendable, Equatable {
 package final class FaultScript: Sendable {
     private struct State {
         var reads = 0
-        var fault: (indices: Range<Int>, fault: ReadFault)?
+        var fault: (indices: Range<Int>, fault: StorageFault)?
         var hasFired = false
     }
 
@@ -32,11 +32,11 @@ package final class FaultScript: Sendable {
     package var hasFired: Bool { state.withLock { $0.hasFired } }
 
     /// From now on, `count` reads from number `index` on suffer `fault`; nil lets all pass.
-    package func arm(_ fault: ReadFault?, at index: Int = 0, count: Int = 1) {
+    package func arm(_ fault: StorageFault?, at index: Int = 0, count: Int = 1) {
         state.withLock { $0 = State(fault: fault.map { (index..<index + count, $0) }) }
     }
 
-    fileprivate func next() -> ReadFault? {
+    fileprivate func next() -> StorageFault? {
         state.withLock { state in
             defer { state.reads += 1 }
             guard let (indices, fault) = state.fault, indices.contains(state.reads) else {
@@ -49,30 +49,34 @@ package final class FaultScript: Sendable {
 }
 
 /// A queue between the reader and a real one.
-package final class FaultyReadQueue: ReadQueue {
+package final class FaultyQueue: StorageQueue {
     package var kind: String { queue.kind }
     package var depth: Int { queue.depth }
-    private let queue: any ReadQueue
+    private let queue: any StorageQueue
     private let arena: MemoryArena
     private let script: FaultScript
-    private var invented: [ReadResult] = []
+    private var invented: [StorageResult] = []
     /// Where a bit is flipped when the read with this tag is done.
     private var flips: [UInt64: Int] = [:]
     /// Until when nothing completes.
     private var silentUntilNanoseconds: UInt64 = 0
 
-    package init(_ queue: any ReadQueue, arena: MemoryArena, script: FaultScript) {
+    package init(_ queue: any StorageQueue, arena: MemoryArena, script: FaultScript) {
         self.queue = queue
         self.arena = arena
         self.script = script
     }
 
-    package func push(_ command: ReadCommand) {
+    package func register(_ file: consuming FileDescriptor) throws(SystemError) -> FileIndex {
+        try queue.register(file)
+    }
+
+    package func push(_ command: StorageCommand) {
         switch script.next() {
         case nil: queue.push(command)
         case .error(let number):
-            invented.append(ReadResult(tag: command.tag, outcome: .failed(errorNumber: number)))
-        case .endOfFile: invented.append(ReadResult(tag: command.tag, outcome: .bytes(0)))
+            invented.append(StorageResult(tag: command.tag, outcome: .failed(errorNumber: number)))
+        case .endOfFile: invented.append(StorageResult(tag: command.tag, outcome: .bytes(0)))
         case .short:
             var shorter = command
             shorter.byteCount = min(command.byteCount, 4096)
@@ -88,7 +92,7 @@ package final class FaultyReadQueue: ReadQueue {
 
     package func flush() throws(SystemError) { try queue.flush() }
 
-    package func next(within nanosecondsMax: UInt64) throws(SystemError) -> ReadResult? {
+    package func next(within nanosecondsMax: UInt64) throws(SystemError) -> StorageResult? {
         let now = MonotonicClock.nanoseconds
         if silentUntilNanoseconds > now {
             let silence = min(silentUntilNanoseconds - now, nanosecondsMax)
