@@ -80,7 +80,7 @@ package struct Replay: Sendable {
 
     /// Reads so many at a time; what is there by then is computed and let go.
     private func load(_ missing: [ExpertID], _ cache: inout ExpertCache) {
-        var loading: [Int] = []
+        var loading: [SlotIndex] = []
         for expert in missing {
             var slot = loading.count < missesAtOnce ? cache.take(for: expert) : nil
             if slot == nil {

@@ -120,8 +120,9 @@ package struct FiringCalibrator {
         let orders =
             orders
             ?? layers.map { record in
-                (0..<record.count).map {
-                    UInt32(model.store.neuron(atPlace: $0, layer: record.layer))
+                (0..<record.count).map { place in
+                    let neuron = model.store.neuron(at: NeuronPlace(place), layer: record.layer)
+                    return UInt32(neuron.rawValue)
                 }
             }
         let counts = Box((silent: 0, neurons: 0, needed: 0, whole: 0))

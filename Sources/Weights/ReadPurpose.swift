@@ -5,13 +5,13 @@ internal import FlashStorage
 /// What a read is for.
 enum ReadPurpose: Equatable {
     /// An extent into the dense ring.
-    case dense(entry: Int)
+    case dense(entry: EntryNumber)
     /// An extent that stays for good.
-    case pinned(unit: Int)
+    case pinned(unit: UnitIndex)
     /// An expert's bundle into a slot.
-    case expert(slot: Int)
+    case expert(slot: SlotIndex)
     /// Bundles of neurons into a slot.
-    case neurons(slot: Int)
+    case neurons(slot: SlotIndex)
     /// A page window of the embeddings.
     case embedding(row: Int)
 }
@@ -23,10 +23,10 @@ extension ReadPurpose {
     var ticket: FlashTicket {
         let (kind, number): (UInt64, Int) =
             switch self {
-            case .dense(let entry): (0, entry)
-            case .pinned(let unit): (1, unit)
-            case .expert(let slot): (2, slot)
-            case .neurons(let slot): (3, slot)
+            case .dense(let entry): (0, entry.index)
+            case .pinned(let unit): (1, unit.index)
+            case .expert(let slot): (2, slot.index)
+            case .neurons(let slot): (3, slot.index)
             case .embedding(let row): (4, row)
             }
         return FlashTicket(rawValue: kind << Self.numberBits | UInt64(number))
@@ -36,10 +36,10 @@ extension ReadPurpose {
     init(_ ticket: FlashTicket) {
         let number = Int(ticket.rawValue & (1 << Self.numberBits - 1))
         switch ticket.rawValue >> Self.numberBits {
-        case 0: self = .dense(entry: number)
-        case 1: self = .pinned(unit: number)
-        case 2: self = .expert(slot: number)
-        case 3: self = .neurons(slot: number)
+        case 0: self = .dense(entry: EntryNumber(number))
+        case 1: self = .pinned(unit: UnitIndex(number))
+        case 2: self = .expert(slot: SlotIndex(number))
+        case 3: self = .neurons(slot: SlotIndex(number))
         case 4: self = .embedding(row: number)
         default: preconditionFailure("a ticket that nobody gave out")
         }

@@ -5,8 +5,15 @@ package import ModelFormat
 
 /// One extent of an always-needed matrix, or some bundles of a layer's neurons.
 package struct DenseUnit: Sendable, Equatable {
-    /// Index into the manifest's matrices; from their count on, the layer whose neurons it holds.
-    package let matrix: Int
+    /// What an extent holds rows of.
+    package enum Content: Sendable, Equatable {
+        /// A matrix, by its index in the manifest.
+        case matrix(Int)
+        /// A layer's neurons.
+        case neurons(layer: Int)
+    }
+
+    package let content: Content
     /// Nil for the output matrix.
     package let layer: Int?
     package let extent: PackedMatrixExtent
@@ -94,7 +101,7 @@ package struct WeightPlan: Sendable, Equatable {
             ringSlotCount = max(
                 Self.ringSlotsMin, min(Self.ringSlotsMax, denseMax / 4 / ringSlotBytes))
             pinRuns(
-                bytesMax: denseMax - ringSlotCount * ringSlotBytes, among: Array(units.indices))
+                bytesMax: denseMax - ringSlotCount * ringSlotBytes, among: unitIndices)
             lending = ringLending(manifest)
         }
         guard expertSlotBytes > 0 else { return }
@@ -109,7 +116,7 @@ package struct WeightPlan: Sendable, Equatable {
         units = manifest.matrices.indices.flatMap { matrix in
             (0..<manifest.matrices[matrix].extentCount).map { index in
                 DenseUnit(
-                    matrix: matrix, layer: manifest.matrices[matrix].layer,
+                    content: .matrix(matrix), layer: manifest.matrices[matrix].layer,
                     extent: manifest.matrices[matrix].extent(index))
             } + Self.neuronUnits(manifest, after: matrix)
         }
@@ -119,6 +126,10 @@ package struct WeightPlan: Sendable, Equatable {
         let rowBytes = manifest.embeddings.rowBytes
         embeddingWindowBytes = PackedLayout.aligned(rowBytes) + PackedLayout.alignment
     }
+
+    package subscript(unit: UnitIndex) -> DenseUnit { units[unit.rawValue] }
+
+    package var unitIndices: [UnitIndex] { units.indices.map { UnitIndex($0) } }
 
     package var denseBytes: Int { units.reduce(0) { $0 + $1.footprint } }
     package var embeddingBytes: Int { embeddingWindowCount * embeddingWindowBytes }
@@ -151,7 +162,7 @@ package struct WeightPlan: Sendable, Equatable {
         else { return [] }
         return (0..<neurons[layer].extentCount).map { index in
             DenseUnit(
-                matrix: manifest.matrices.count + layer, layer: layer,
+                content: .neurons(layer: layer), layer: layer,
                 extent: neurons[layer].extent(index))
         }
     }
@@ -173,23 +184,23 @@ package struct WeightPlan: Sendable, Equatable {
     /// read from front to back, which drives like best, and while a run computes the ring fills
     /// again, so the drive is never idle. A run is short beside what the ring holds: computing is
     /// an order of magnitude faster than reading.
-    mutating func pinRuns(bytesMax: Int, among candidates: [Int]) {
+    mutating func pinRuns(bytesMax: Int, among candidates: [UnitIndex]) {
         let period = Self.ringsPerPeriod * max(ringBytes, 1)
-        let sum = candidates.reduce(0) { $0 + units[$1].footprint }
+        let sum = candidates.reduce(0) { $0 + self[$1].footprint }
         let pinnedOfPeriod = Int(Double(period) * Double(bytesMax) / Double(max(sum, 1)))
         var left = bytesMax
         var walked = 0
         var isPinned = [Bool](repeating: false, count: units.count)
-        func take(_ index: Int) {
-            guard !isPinned[index], units[index].footprint <= left else { return }
-            isPinned[index] = true
-            left -= units[index].footprint
+        func take(_ unit: UnitIndex) {
+            guard !isPinned[unit.index], self[unit].footprint <= left else { return }
+            isPinned[unit.index] = true
+            left -= self[unit].footprint
         }
-        for index in candidates {
-            if walked % period < pinnedOfPeriod { take(index) }
-            walked += units[index].footprint
+        for unit in candidates {
+            if walked % period < pinnedOfPeriod { take(unit) }
+            walked += self[unit].footprint
         }
-        for index in candidates.reversed() { take(index) }
+        for unit in candidates.reversed() { take(unit) }
         pin { isPinned[$0] }
     }
 }

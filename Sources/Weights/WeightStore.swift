@@ -50,8 +50,8 @@ package final class WeightStore {
     var experts: ExpertCache
     var hits = 0
     var misses = 0
-    /// First unit of each matrix in `plan.units`.
-    let firstUnit: [Int]
+    /// First unit of each matrix, and of each layer's neurons.
+    let firstUnit: FirstUnits
     let embeddingChecksums: [UInt32]
     let neurons: NeuronDirectory
     package let path: String
@@ -63,7 +63,7 @@ package final class WeightStore {
     /// Index of an expert's checksum bit: dense units come first.
     let expertsPerLayer: Int
     /// Experts whose reads ended since the present demand began, in completion order.
-    var arrivedSlots: [Int] = []
+    var arrivedSlots: [SlotIndex] = []
     /// What the next layer will probably demand.
     var prediction: ExpertPrediction
     /// Bundles under way beyond which none is read ahead; 0 is none at all.
@@ -142,9 +142,8 @@ package final class WeightStore {
             rules: cacheRules)
         prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
         dense = Self.stream(plan, manifest, isDecoding: true)
-        firstUnit = Self.firstUnits(
-            plan.units, matrixCount: manifest.matrices.count + (manifest.neurons?.count ?? 0))
-        let pinned = plan.units.indices.filter { plan.units[$0].pinnedOffset != nil }
+        firstUnit = FirstUnits(plan, manifest)
+        let pinned = plan.unitIndices.filter { plan[$0].pinnedOffset != nil }
         do { try readPinned(pinned) } catch { throw .read(error) }
     }
 
@@ -216,10 +215,10 @@ package final class WeightStore {
                 sparse.arrived.append(slot)
             case .expert(let slot):
                 // Nobody waits for what was read ahead of a demand that did not come.
-                let isPrefetch = prediction.isUnused[slot] && !experts.isHeld[slot]
+                let isPrefetch = prediction.isUnused[slot.index] && !experts.isHeld(slot)
                 _ = experts.completed(slot: slot, succeeded: failure == nil)
                 if failure == nil { arrivedSlots.append(slot) }
-                if failure != nil { prediction.isUnused[slot] = false }
+                if failure != nil { prediction.isUnused[slot.index] = false }
                 if !isPrefetch { firstFailure = firstFailure ?? failure }
             }
         }
@@ -243,7 +242,7 @@ package final class WeightStore {
             guard let unit = dense.unit(ofEntry: entry) else { return nil }
             return verifyUnit(unit, at: request.arenaOffset)
         case .expert(let slot):
-            guard case .loading(let expert) = experts.states[slot] else { return nil }
+            guard case .loading(let expert) = experts.state(of: slot) else { return nil }
             let layer = manifest.experts[expertLayerIndex(of: expert)]
             let arena = arena
             let extent = layer.extent(expert.rawValue % expertsPerLayer)
@@ -252,15 +251,14 @@ package final class WeightStore {
         }
     }
 
-    private func verifyUnit(_ unit: Int, at arenaOffset: Int) -> ReadFailure? {
-        let extent = plan.units[unit].extent.extent
+    private func verifyUnit(_ unit: UnitIndex, at arenaOffset: Int) -> ReadFailure? {
+        let extent = plan[unit].extent.extent
         let arena = arena
         let bytes = arena.bytes(at: arenaOffset, byteCount: extent.byteCount)
-        let layer = plan.units[unit].matrix - manifest.matrices.count
-        if layer >= 0, let record = manifest.neurons?[layer] {
-            let index = unit - firstUnit[manifest.matrices.count + layer]
+        if case .neurons(let layer) = plan[unit].content, let record = manifest.neurons?[layer] {
+            let index = unit.index - firstUnit.ofNeurons[layer].index
             let failure = verifier.check(
-                bytes, extent: unit,
+                bytes, extent: unit.index,
                 parts: record.parts(ofExtent: index, checksums: neurons.checksums[layer]))
             if failure == nil, fetchesNeurons {
                 let bundles = record.bundles(ofExtent: index)
@@ -269,13 +267,13 @@ package final class WeightStore {
             }
             return failure
         }
-        return verifier.check(bytes, extent: unit, extent)
+        return verifier.check(bytes, extent: unit.index, extent)
     }
 
     /// Reads pinned units into their places.
-    func readPinned(_ units: [Int]) throws(ReadFailure) {
+    func readPinned(_ units: [UnitIndex]) throws(ReadFailure) {
         for index in units {
-            let unit = plan.units[index]
+            let unit = plan[index]
             guard let offset = unit.pinnedOffset else { preconditionFailure("a streamed unit") }
             embeddingsLeft += 1
             try reader.submit(
@@ -310,19 +308,31 @@ package final class WeightStore {
     static func stream(
         _ plan: WeightPlan, _ manifest: PackedManifest, isDecoding: Bool
     ) -> DenseStream {
-        let streamed = plan.units.indices.filter {
-            plan.units[$0].pinnedOffset == nil
+        let streamed = plan.unitIndices.filter {
+            plan[$0].pinnedOffset == nil
                 && (!isDecoding || plan.isDecoded($0, manifest))
         }
         return DenseStream(
-            order: streamed, footprints: streamed.map { plan.units[$0].footprint },
-            layerCount: streamed.count { plan.units[$0].layer != nil },
+            order: streamed, footprints: streamed.map { plan[$0].footprint },
+            layerCount: streamed.count { plan[$0].layer != nil },
             capacityBytes: plan.ringBytes, readsAheadOfPass: isDecoding)
     }
 
-    private static func firstUnits(_ units: [DenseUnit], matrixCount: Int) -> [Int] {
-        var first = [Int](repeating: 0, count: matrixCount)
-        for index in units.indices.reversed() { first[units[index].matrix] = index }
-        return first
+}
+
+/// The first unit of each matrix, and of each layer's neurons.
+struct FirstUnits: Sendable {
+    private(set) var ofMatrices: [UnitIndex]
+    private(set) var ofNeurons: [UnitIndex]
+
+    init(_ plan: WeightPlan, _ manifest: PackedManifest) {
+        ofMatrices = Array(repeating: 0, count: manifest.matrices.count)
+        ofNeurons = Array(repeating: 0, count: manifest.neurons?.count ?? 0)
+        for unit in plan.unitIndices.reversed() {
+            switch plan[unit].content {
+            case .matrix(let index): ofMatrices[index] = unit
+            case .neurons(let layer): ofNeurons[layer] = unit
+            }
+        }
     }
 }

@@ -41,9 +41,10 @@ import Weights
         try Fixtures.withPacked(Fixtures.folder + "models/llama-q4_0.gguf") { path in
             let model = try Self.streaming(path)
             let lending = try #require(model.plan.lending)
-            let units = model.plan.units
-            let lent = lending.lent.reduce(0) { $0 + units[$1].footprint }
-            let streamed = units.filter { $0.pinnedOffset == nil }.reduce(0) { $0 + $1.footprint }
+            let plan = model.plan
+            let lent = lending.lent.reduce(0) { $0 + plan[$1].footprint }
+            let streamed = plan.units.filter { $0.pinnedOffset == nil }
+                .reduce(0) { $0 + $1.footprint }
             _ = try logits(model)
             let before = model.store.statistics.flashBytes
             let sequence = try #require(model.cache.open(tokensMax: 128))

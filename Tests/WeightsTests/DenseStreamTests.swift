@@ -21,7 +21,9 @@ import Weights
         #expect(reads.map { $0?.unit } == [4, 6, 4] && reads.map { $0?.offset } == [0, 3, 5])
         #expect(stream.nextRead() == nil)
         #expect(stream.state(of: 4).state == .loading)
-        for number in 0..<3 { stream.completed(entry: number, failure: nil) }
+        for number in 0..<3 {
+            stream.completed(entry: EntryNumber(number), failure: nil)
+        }
         #expect(stream.state(of: 4).state == .ready && stream.unit(ofEntry: 1) == 6)
         stream.consume()
         #expect(stream.unit(ofEntry: 0) == nil && stream.isMidPass)
@@ -52,14 +54,14 @@ import Weights
         stream.beginPass(withOutput: false)
         stream.keepsConsumed = true
         while let read = stream.nextRead() { stream.completed(entry: read.number, failure: nil) }
-        for unit in [4, 6] {
+        for unit in [UnitIndex(4), 6] {
             #expect(stream.state(of: unit).state == .ready)
             stream.consume()
         }
         #expect(stream.isMidPass && stream.nextRead() == nil, "kept units are the ring's")
         stream.goBack(to: 0)
         stream.keepsConsumed = false
-        for unit in [4, 6] {
+        for unit in [UnitIndex(4), 6] {
             #expect(stream.state(of: unit).state == .ready)
             stream.consume()
         }
@@ -97,17 +99,17 @@ import Weights
 /// begin with as a list.
 private struct NaiveRing {
     struct Resident {
-        var number: Int
-        var unit: Int
+        var number: EntryNumber
+        var unit: UnitIndex
         var place: Range<Int>
         var state = DenseStream.State.loading
         var isAhead: Bool
     }
 
-    var bytes: [Int?]
+    var bytes: [EntryNumber?]
     var residents: [Resident] = []
     /// Units that are still to be read, and whether they belong to the next pass.
-    var toRead: [(unit: Int, byteCount: Int, isAhead: Bool)] = []
+    var toRead: [(unit: UnitIndex, byteCount: Int, isAhead: Bool)] = []
     var numbers = 0
 
     init(capacityBytes: Int) { bytes = Array(repeating: nil, count: capacityBytes) }
@@ -126,8 +128,8 @@ private struct NaiveRing {
         else { return nil }
         toRead.removeFirst()
         let resident = Resident(
-            number: numbers, unit: next.unit, place: start..<start + next.byteCount,
-            isAhead: next.isAhead)
+            number: EntryNumber(numbers), unit: next.unit,
+            place: start..<start + next.byteCount, isAhead: next.isAhead)
         for byte in resident.place { bytes[byte] = resident.number }
         residents.append(resident)
         numbers += 1
@@ -144,7 +146,7 @@ private struct NaiveRing {
 
 /// A stream and its twin, used as the weights' store uses one.
 private struct RingTwins {
-    private let order: [Int]
+    private let order: [UnitIndex]
     private let footprints: [Int]
     private let layerCount: Int
     private let readsAhead: Bool
@@ -157,7 +159,7 @@ private struct RingTwins {
     init(_ random: inout SplitMix) {
         let count = Int.random(in: 1...9, using: &random)
         let capacity = Int.random(in: 8...24, using: &random)
-        order = (0..<40).shuffled(using: &random).prefix(count).sorted()
+        order = (0..<40).shuffled(using: &random).prefix(count).sorted().map { UnitIndex($0) }
         footprints = order.map { _ in Int.random(in: 1...capacity / 2, using: &random) }
         layerCount = Int.random(in: 0...count, using: &random)
         readsAhead = Bool.random(using: &random)
@@ -167,7 +169,7 @@ private struct RingTwins {
         naive = NaiveRing(capacityBytes: capacity)
     }
 
-    private func units(_ range: Range<Int>, isAhead: Bool) -> [(Int, Int, Bool)] {
+    private func units(_ range: Range<Int>, isAhead: Bool) -> [(UnitIndex, Int, Bool)] {
         range.map { (order[$0], footprints[$0], isAhead) }
     }
 

@@ -142,11 +142,11 @@ private struct Twins {
             problem = "slot \(slot) taken for \(number), but everything is held"
             return false
         }
-        if let victim, naive.residents[victim]?.slot != slot {
+        if let victim, naive.residents[victim]?.slot != slot.index {
             problem = "slot \(slot) taken for \(number), not that of \(victim)"
             return false
         }
-        naive.load(number, slot: slot, evicting: victim, isDemanded: isDemanded)
+        naive.load(number, slot: slot.index, evicting: victim, isDemanded: isDemanded)
         guard cache.loadingCount == 1 else {
             problem = "\(cache.loadingCount) loading"
             return false
@@ -161,15 +161,15 @@ private struct Twins {
     private mutating func agree() -> Bool {
         for number in 0..<Self.layers * Self.experts {
             let slot = cache.slot(of: ExpertID(rawValue: number))
-            guard slot == naive.residents[number]?.slot else {
+            guard slot?.index == naive.residents[number]?.slot else {
                 problem = "expert \(number) is in \(String(describing: slot))"
                 return false
             }
             guard let slot else { continue }
-            guard cache.states[slot] == .ready(ExpertID(rawValue: number)),
-                cache.isHeld[slot] == naive.residents[number]?.isHeld
+            guard cache.state(of: slot) == .ready(ExpertID(rawValue: number)),
+                cache.isHeld(slot) == naive.residents[number]?.isHeld
             else {
-                problem = "slot \(slot) of expert \(number) is \(cache.states[slot])"
+                problem = "slot \(slot) of expert \(number) is \(cache.state(of: slot))"
                 return false
             }
         }

@@ -7,27 +7,27 @@ import Weights
 @Suite struct NeuronWindowTests {
     @Test func whoFiredLatelyStays() {
         var window = NeuronWindow(neuronCount: 4, rowsMax: 2)
-        var released: [Int32] = []
+        var released: [RowIndex] = []
         func note(_ fired: Set<Int>) {
             let likelihoods = (0..<4).map { fired.contains($0) ? Float(1) : 0 }
             window.note(likelihoods.span)
         }
         note([0, 1])
-        window.admit([(0, 10), (1, 11)]) { released.append($0) }
+        window.admit([FetchedNeuron(0, row: 10), FetchedNeuron(1, row: 11)]) { released.append($0) }
         #expect(released.isEmpty && window.count == 2)
         note([1, 2])
-        window.admit([(2, 12)]) { released.append($0) }
+        window.admit([FetchedNeuron(2, row: 12)]) { released.append($0) }
         #expect(released == [10] && window.row(of: 0) == nil)
         #expect(window.row(of: 1) == 11 && window.row(of: 2) == 12)
         // What ranks lowest goes even where it has only just come.
-        window.admit([(3, 13)]) { released.append($0) }
+        window.admit([FetchedNeuron(3, row: 13)]) { released.append($0) }
         #expect(released == [10, 13] && window.row(of: 3) == nil)
     }
 
     @Test func frequenciesCount() {
         var window = NeuronWindow(neuronCount: 3, rowsMax: 1)
         window.rank(by: [0, 65535, 3])
-        var wanted: [Int] = []
+        var wanted: [NeuronID] = []
         window.choose(1, release: { _ in }, want: { wanted.append($0) })
         #expect(wanted == [1] && window.count == 0)
         window.insert(1, row: 7)
@@ -36,7 +36,9 @@ import Weights
 
     @Test func membersOfTheFirstRowsGo() {
         var window = NeuronWindow(neuronCount: 8, rowsMax: 8)
-        window.admit([(5, 0), (2, 3), (7, 4)]) { _ in }
+        window.admit(
+            [FetchedNeuron(5, row: 0), FetchedNeuron(2, row: 3), FetchedNeuron(7, row: 4)]
+        ) { _ in }
         window.removeMembers(inFirst: 4)
         #expect(window.row(of: 5) == nil && window.row(of: 2) == nil && window.row(of: 7) == 4)
         #expect(window.count == 1)
@@ -61,7 +63,7 @@ import Weights
 
 /// A window that keeps a row for each neuron, and sorts.
 private struct NaiveWindow {
-    var rows: [Int: Int32] = [:]
+    var rows: [NeuronID: RowIndex] = [:]
     var fast: [Float]
     var slow: [Float]
     var frequencies: [UInt16]?
@@ -74,8 +76,9 @@ private struct NaiveWindow {
     }
 
     /// Lowest first; of two that are worth the same, the lower number.
-    func sorted(_ neurons: some Sequence<Int>) -> [Int] {
-        func worth(_ neuron: Int) -> Float {
+    func sorted(_ neurons: some Sequence<NeuronID>) -> [NeuronID] {
+        func worth(_ number: NeuronID) -> Float {
+            let neuron = number.index
             var worth = slow[neuron] + fast[neuron] * 0.3
             if let frequencies { worth += Float(frequencies[neuron]) * (2 / 65535) }
             return worth
@@ -84,7 +87,7 @@ private struct NaiveWindow {
     }
 
     /// Lets the lowest go until `count` are left.
-    mutating func shrink(to count: Int) -> [Int32] {
+    mutating func shrink(to count: Int) -> [RowIndex] {
         sorted(rows.keys).prefix(max(0, rows.count - count)).compactMap {
             rows.removeValue(forKey: $0)
         }
@@ -96,10 +99,10 @@ private struct WindowTwins {
     let neurons: Int
     var window: NeuronWindow
     var naive: NaiveWindow
-    var free: [Int32]
+    var free: [RowIndex]
     /// Rows that either let go since they were last compared.
-    private var released: [Int32] = []
-    private var expected: [Int32] = []
+    private var released: [RowIndex] = []
+    private var expected: [RowIndex] = []
     private let rowsMax: Int
     /// Whether those that ``NeuronWindow/choose(_:release:want:)`` wanted are those that lacked.
     private var isRight = true
@@ -110,7 +113,7 @@ private struct WindowTwins {
         window = NeuronWindow(neuronCount: neurons, rowsMax: rowsMax)
         let zeros = [Float](repeating: 0, count: neurons)
         naive = NaiveWindow(fast: zeros, slow: zeros)
-        free = (0..<Int32(2 * neurons)).shuffled(using: &random)
+        free = (0..<2 * neurons).shuffled(using: &random).map { RowIndex($0) }
         guard round % 2 == 1 else { return }
         let frequencies = (0..<neurons).map { _ in UInt16.random(in: 0...9, using: &random) * 7000 }
         window.rank(by: frequencies)
@@ -127,9 +130,9 @@ private struct WindowTwins {
         switch Int.random(in: 0..<8, using: &random) {
         case 0: choose(Int.random(in: 0...window.rowsMax, using: &random))
         case 1:
-            let count = Int32.random(in: 0...Int32(2 * neurons), using: &random)
-            window.removeMembers(inFirst: Int(count))
-            for (neuron, row) in naive.rows where row < count {
+            let count = Int.random(in: 0...2 * neurons, using: &random)
+            window.removeMembers(inFirst: count)
+            for (neuron, row) in naive.rows where row.index < count {
                 naive.rows[neuron] = nil
                 free.append(row)
             }
@@ -137,13 +140,15 @@ private struct WindowTwins {
         }
     }
 
+    private var all: [NeuronID] { (0..<neurons).map { NeuronID($0) } }
+
     private mutating func admit(_ random: inout SplitMix) {
-        var fetched: [(neuron: Int32, row: Int32)] = []
-        for neuron in (0..<neurons).shuffled(using: &random) where naive.rows[neuron] == nil {
+        var fetched: [FetchedNeuron] = []
+        for neuron in all.shuffled(using: &random) where naive.rows[neuron] == nil {
             guard Int.random(in: 0..<3, using: &random) == 0, let row = free.popLast() else {
                 continue
             }
-            fetched.append((Int32(neuron), row))
+            fetched.append(FetchedNeuron(neuron, row: row))
             naive.rows[neuron] = row
         }
         window.admit(fetched) { released.append($0) }
@@ -152,9 +157,9 @@ private struct WindowTwins {
     }
 
     private mutating func choose(_ count: Int) {
-        var wanted: [Int] = []
+        var wanted: [NeuronID] = []
         window.choose(count, release: { released.append($0) }, want: { wanted.append($0) })
-        let best = Set(naive.sorted(0..<neurons).suffix(count))
+        let best = Set(naive.sorted(all).suffix(count))
         isRight = Set(wanted) == best.subtracting(naive.rows.keys)
         for neuron in naive.rows.keys where !best.contains(neuron) {
             expected += naive.rows.removeValue(forKey: neuron).map { [$0] } ?? []
@@ -168,11 +173,11 @@ private struct WindowTwins {
     }
 
     func agree() -> Bool {
-        var members: Set<Int> = []
-        func add(_ neuron: Int) { members.insert(neuron) }
+        var members: Set<NeuronID> = []
+        func add(_ neuron: NeuronID) { members.insert(neuron) }
         window.forEach(add)
         return isRight && released.sorted() == expected.sorted() && members == Set(naive.rows.keys)
             && window.count == naive.rows.count
-            && (0..<neurons).allSatisfy { window.row(of: $0) == naive.rows[$0].map(Int.init) }
+            && all.allSatisfy { window.row(of: $0) == naive.rows[$0] }
     }
 }

@@ -179,14 +179,13 @@ private struct PlanChecks {
             return streamed.isEmpty
                 || plan.pinnedBytes + plan.ringBytes < layerBytes(plan.units) + largest
         }
-        let lent = plan.units.indices.filter { plan.units[$0].pinnedOffset ?? -1 >= lending.offset }
-        let order = plan.units.indices.filter { index in
-            plan.units[index].layer != nil
-                && (plan.units[index].pinnedOffset == nil || lent.contains(index))
+        let lent = plan.unitIndices.filter { plan[$0].pinnedOffset ?? -1 >= lending.offset }
+        let order = plan.unitIndices.filter { unit in
+            plan[unit].layer != nil && (plan[unit].pinnedOffset == nil || lent.contains(unit))
         }
         return lending.offset + lending.byteCount == plan.ringOffset + plan.ringBytes
             && Set(lending.lent) == Set(lent) && lending.order == order
-            && lending.byteCount >= layerBytes(order.map { plan.units[$0] }) + largest
+            && lending.byteCount >= layerBytes(order.map { plan[$0] }) + largest
     }
 
     private var windowsAreOfTheirLayers: Bool {

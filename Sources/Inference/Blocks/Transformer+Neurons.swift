@@ -103,7 +103,7 @@ extension Transformer {
             activations.neurons.list(group: group, in: 0..<network.record.count)
             for index in 0..<activations.neurons.count {
                 let neuron = activations.neurons.neuron(index)
-                let place = store.place(ofNeuron: neuron, layer: layer)
+                let place = store.place(of: NeuronID(neuron), layer: layer).index
                 activations.neurons.setRecord(
                     index, geometry.rest(in: bytes, from: 0, place: place))
             }
@@ -139,19 +139,18 @@ extension Transformer {
         try store.withNeurons(layer: layer) { bytes, places in
             if store.fetchesNeurons { store.fillWindow(layer: layer, bytes, places) }
             for place in places {
-                let neuron = store.neuron(atPlace: place, layer: layer)
-                guard activations.neurons.fires(neuron) else { continue }
+                let neuron = store.neuron(at: NeuronPlace(place), layer: layer)
+                guard activations.neurons.fires(neuron.index) else { continue }
                 store.keep(
-                    geometry.rest(in: bytes, from: places.lowerBound, place: place),
-                    neuron: neuron)
+                    geometry.rest(in: bytes, from: places.lowerBound, place: place), of: neuron)
             }
         }
         for group in 0..<activations.neurons.groupCount {
             activations.neurons.list(group: group, in: 0..<network.record.count)
             for index in 0..<activations.neurons.count {
-                let neuron = activations.neurons.neuron(index)
+                let neuron = NeuronID(activations.neurons.neuron(index))
                 activations.neurons.setRecord(
-                    index, store.kept(neuron: neuron, byteCount: geometry.restBytes))
+                    index, store.kept(neuron, byteCount: geometry.restBytes))
             }
             computeListed(network, &activations)
         }

@@ -75,7 +75,7 @@ extension Transformer {
             activations.neurons.list(needed[range])
             let (geometry, store) = (network.geometry, store)
             for index in 0..<activations.neurons.count {
-                let neuron = activations.neurons.neuron(index)
+                let neuron = NeuronID(activations.neurons.neuron(index))
                 activations.neurons.setRecord(
                     index,
                     store.sparseRecord(neuron, layer: record.layer, 0..<geometry.firstBytes))
@@ -100,7 +100,7 @@ extension Transformer {
         let likelihoods = firing
         store.noteFiring(layer: layer, likelihoods.span)
         neededNeurons.removeAll(keepingCapacity: true)
-        store.forEachResident(layer: layer) { neededNeurons.append(Int32($0)) }
+        store.forEachResident(layer: layer) { neededNeurons.append($0.rawValue) }
         neededNeurons.sort()
         store.chooseNeurons(
             layer: layer, likelihoods.span, threshold: threshold, into: &neededNeurons)
@@ -115,7 +115,7 @@ extension Transformer {
         let (layer, geometry, store) = (network.record.layer, network.geometry, store)
         let rest = geometry.firstBytes..<geometry.recordBytes
         for index in 0..<activations.neurons.count {
-            let neuron = activations.neurons.neuron(index)
+            let neuron = NeuronID(activations.neurons.neuron(index))
             activations.neurons.setRecord(
                 index, store.sparseRecord(neuron, layer: layer, rest))
         }

@@ -18,7 +18,7 @@ package struct DenseStream {
 
     /// A unit in the ring.
     private struct Entry {
-        var unit = 0
+        var unit = UnitIndex(0)
         /// From the ring's start.
         var offset = 0
         var state = State.ready
@@ -27,7 +27,7 @@ package struct DenseStream {
     }
 
     /// Streamed units in execution order.
-    private let order: [Int]
+    private let order: [UnitIndex]
     /// Bytes of each of `order`.
     private let footprints: [Int]
     /// How many of `order` come before the output matrix.
@@ -58,7 +58,7 @@ package struct DenseStream {
     ///   - capacityBytes: of the ring.
     ///   - readsAheadOfPass: whether the next pass begins like the present one.
     package init(
-        order: [Int], footprints: [Int], layerCount: Int, capacityBytes: Int,
+        order: [UnitIndex], footprints: [Int], layerCount: Int, capacityBytes: Int,
         readsAheadOfPass: Bool
     ) {
         precondition(order.count == footprints.count && footprints.allSatisfy { $0 > 0 })
@@ -126,7 +126,7 @@ package struct DenseStream {
     /// full.
     ///
     /// Reads ahead within the pass, and beyond it only what the next pass surely begins with.
-    package mutating func nextRead() -> (unit: Int, number: Int, offset: Int)? {
+    package mutating func nextRead() -> (unit: UnitIndex, number: EntryNumber, offset: Int)? {
         let issuedMax = passCount + (readsAheadOfPass ? layerCount : 0)
         guard issued < issuedMax, tail - front < entries.count else { return nil }
         let index = issued < passCount ? issued : issued - passCount
@@ -137,7 +137,7 @@ package struct DenseStream {
         end = offset + footprints[index]
         tail += 1
         issued += 1
-        return (order[index], number, offset)
+        return (order[index], EntryNumber(number), offset)
     }
 
     /// Room for `byteCount` after the last unit, or at the ring's start.
@@ -152,31 +152,34 @@ package struct DenseStream {
     }
 
     /// The unit of an entry that is under way.
-    package func unit(ofEntry number: Int) -> Int? {
-        guard (front..<tail).contains(number) else { return nil }
-        return entries[number % entries.count].unit
+    package func unit(ofEntry number: EntryNumber) -> UnitIndex? {
+        guard (front..<tail).contains(number.index) else { return nil }
+        return entries[number.index % entries.count].unit
     }
 
-    package mutating func completed(entry number: Int, failure: ReadFailure?) {
+    package mutating func completed(entry number: EntryNumber, failure: ReadFailure?) {
+        let place = number.index % entries.count
         precondition(
-            (front..<tail).contains(number) && entries[number % entries.count].state == .loading,
+            (front..<tail).contains(number.index) && entries[place].state == .loading,
             "a completion for an entry that was not loading")
-        entries[number % entries.count].state = failure.map { .failed($0) } ?? .ready
+        entries[place].state = failure.map { .failed($0) } ?? .ready
     }
 
     /// The state of `unit`, which must be the next one to consume, and its place in the ring.
-    package func state(of unit: Int) -> (state: State, number: Int, offset: Int) {
+    package func state(of unit: UnitIndex) -> (
+        state: State, number: EntryNumber, offset: Int
+    ) {
         precondition(order[consumed] == unit, "streamed weights are consumed in execution order")
         precondition(next < tail, "read-ahead issues the next unit first")
         let entry = entries[next % entries.count]
         precondition(entry.unit == unit, "units are read in execution order")
-        return (entry.state, next, entry.offset)
+        return (entry.state, EntryNumber(next), entry.offset)
     }
 
     /// Whether a failed read should be tried again: once, when it was made for a pass that had not
     /// begun. That pass then fails by its own reads, not by those of the one before.
-    package mutating func retry(entry number: Int) -> Bool {
-        let index = number % entries.count
+    package mutating func retry(entry number: EntryNumber) -> Bool {
+        let index = number.index % entries.count
         guard entries[index].isAhead, case .failed = entries[index].state else { return false }
         entries[index].isAhead = false
         entries[index].state = .loading

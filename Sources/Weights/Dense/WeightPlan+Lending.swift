@@ -10,9 +10,9 @@ package struct RingLending: Sendable, Equatable {
     package let offset: Int
     package let byteCount: Int
     /// What the pass streams, in execution order: all layers, without the output matrix.
-    package let order: [Int]
+    package let order: [UnitIndex]
     /// Pinned units whose place the ring takes.
-    package let lent: [Int]
+    package let lent: [UnitIndex]
 }
 
 extension WeightPlan {
@@ -23,10 +23,10 @@ extension WeightPlan {
         guard
             let lent = lentUnits(manifest, layersHeld: 2) ?? lentUnits(manifest, layersHeld: 1)
         else { return nil }
-        let offset = lent.last.flatMap { units[$0].pinnedOffset } ?? pinnedBytes
-        let order = units.indices.filter { unit in
-            let stays = units[unit].pinnedOffset.map { $0 < offset } ?? false
-            return !stays && units[unit].layer != nil
+        let offset = lent.last.flatMap { self[$0].pinnedOffset } ?? pinnedBytes
+        let order = unitIndices.filter { unit in
+            let stays = self[unit].pinnedOffset.map { $0 < offset } ?? false
+            return !stays && self[unit].layer != nil
         }
         return RingLending(
             offset: offset, byteCount: pinnedBytes + ringBytes - offset, order: order, lent: lent)
@@ -34,23 +34,23 @@ extension WeightPlan {
 
     /// The fewest units, last one first, with whose place the ring holds so many layers; nil when
     /// all are too few.
-    private func lentUnits(_ manifest: PackedManifest, layersHeld: Int) -> [Int]? {
+    private func lentUnits(_ manifest: PackedManifest, layersHeld: Int) -> [UnitIndex]? {
         var layerBytes = [Int](repeating: 0, count: manifest.shape.layerCount)
-        func stream(_ unit: Int) {
-            if let layer = units[unit].layer { layerBytes[layer] += units[unit].footprint }
+        func stream(_ unit: DenseUnit) {
+            if let layer = unit.layer { layerBytes[layer] += unit.footprint }
         }
-        for unit in units.indices where units[unit].pinnedOffset == nil { stream(unit) }
+        for unit in units where unit.pinnedOffset == nil { stream(unit) }
         // At the ring's end there may be too little left for a unit.
         let largest = units.filter { $0.layer != nil }.map(\.footprint).max()
         var byteCount = ringBytes
-        var lent: [Int] = []
-        var candidates = units.indices.reversed().filter { units[$0].pinnedOffset != nil }[...]
+        var lent: [UnitIndex] = []
+        var candidates = unitIndices.reversed().filter { self[$0].pinnedOffset != nil }[...]
         while byteCount < layersHeld * (layerBytes.max() ?? 0) + (largest ?? 0) {
             // The output matrix and the last layers are pinned last.
             guard let unit = candidates.popFirst() else { return nil }
             lent.append(unit)
-            byteCount += units[unit].footprint
-            stream(unit)
+            byteCount += self[unit].footprint
+            stream(self[unit])
         }
         return lent
     }

@@ -37,16 +37,18 @@ extension WeightStore {
     package func withMatrix(
         _ index: Int, _ body: (RawSpan, Range<Int>) -> Void
     ) throws(ReadFailure) {
-        try withUnits(of: index, count: manifest.matrices[index].extentCount, body)
+        try withUnits(
+            from: firstUnit.ofMatrices[index], count: manifest.matrices[index].extentCount, body)
     }
 
     /// The units of a matrix, or of a layer's neurons.
     func withUnits(
-        of index: Int, count: Int, _ body: (RawSpan, Range<Int>) -> Void
+        from first: UnitIndex, count: Int, _ body: (RawSpan, Range<Int>) -> Void
     ) throws(ReadFailure) {
         let arena = arena
-        for unit in firstUnit[index]..<firstUnit[index] + count {
-            let extent = plan.units[unit].extent
+        for number in first.index..<first.index + count {
+            let unit = UnitIndex(number)
+            let extent = plan[unit].extent
             if let pinned = pinnedOffset(of: unit) {
                 body(arena.bytes(at: pinned, byteCount: extent.byteCount), extent.rows)
             } else {
@@ -59,8 +61,8 @@ extension WeightStore {
     }
 
     /// Where `unit` is for good; nil when it comes through the ring.
-    private func pinnedOffset(of unit: Int) -> Int? {
-        guard let offset = plan.units[unit].pinnedOffset else { return nil }
+    private func pinnedOffset(of unit: UnitIndex) -> Int? {
+        guard let offset = plan[unit].pinnedOffset else { return nil }
         if isLending, let lending = plan.lending, offset >= lending.offset { return nil }
         return offset
     }
@@ -74,7 +76,7 @@ extension WeightStore {
     /// Waits until `unit` is in the ring.
     ///
     /// - Returns: its place there.
-    private func arrival(of unit: Int) throws(ReadFailure) -> Int {
+    private func arrival(of unit: UnitIndex) throws(ReadFailure) -> Int {
         if isRevisit { hits += 1 } else { misses += 1 }
         while true {
             let (state, number, offset) = dense.state(of: unit)
@@ -94,11 +96,13 @@ extension WeightStore {
         }
     }
 
-    private func read(_ unit: Int, entry number: Int, at offset: Int) throws(ReadFailure) {
+    private func read(
+        _ unit: UnitIndex, entry number: EntryNumber, at offset: Int
+    ) throws(ReadFailure) {
         try reader.submit(
             FlashRequest(
-                ReadPurpose.dense(entry: number).ticket, fileOffset: plan.units[unit].extent.offset,
-                byteCount: plan.units[unit].footprint, arenaOffset: ringOffset + offset))
+                ReadPurpose.dense(entry: number).ticket, fileOffset: plan[unit].extent.offset,
+                byteCount: plan[unit].footprint, arenaOffset: ringOffset + offset))
     }
 
     /// Collects every read under way and starts the cycle anew.

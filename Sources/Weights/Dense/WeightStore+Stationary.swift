@@ -22,7 +22,7 @@ extension WeightStore {
             isLending = true
             // Nothing is read ahead of the next pass: it may be of another kind.
             dense = DenseStream(
-                order: lending.order, footprints: lending.order.map { plan.units[$0].footprint },
+                order: lending.order, footprints: lending.order.map { plan[$0].footprint },
                 layerCount: 0, capacityBytes: lending.byteCount, readsAheadOfPass: false)
         }
         dense.beginPass(withOutput: true)

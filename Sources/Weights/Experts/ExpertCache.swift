@@ -22,7 +22,7 @@ package struct ExpertCache: Sendable {
     package let rules: CacheRules
     package private(set) var states: [State]
     /// Slots that the present demand needs and that must not be taken.
-    package private(set) var isHeld: [Bool]
+    private var isHeld: [Bool]
     private let layerCount: Int
     private let expertsPerLayer: Int
     /// Slot of each expert, or -1.
@@ -77,13 +77,17 @@ package struct ExpertCache: Sendable {
     // MARK: looking
 
     /// The slot that has or is getting `expert`.
-    package func slot(of expert: ExpertID) -> Int? {
+    package func slot(of expert: ExpertID) -> SlotIndex? {
         let slot = slotOf[expert.rawValue]
-        return slot < 0 ? nil : Int(slot)
+        return slot < 0 ? nil : SlotIndex(slot)
     }
 
-    package func isReady(_ slot: Int) -> Bool {
-        if case .ready = states[slot] { true } else { false }
+    package func state(of slot: SlotIndex) -> State { states[slot.index] }
+
+    package func isHeld(_ slot: SlotIndex) -> Bool { isHeld[slot.index] }
+
+    package func isReady(_ slot: SlotIndex) -> Bool {
+        if case .ready = state(of: slot) { true } else { false }
     }
 
     /// Whether any bundle is under way.
@@ -112,7 +116,8 @@ package struct ExpertCache: Sendable {
     }
 
     /// Keeps a slot's content until ``release(_:)``, and counts a use.
-    package mutating func hold(_ slot: Int) {
+    package mutating func hold(_ slot: SlotIndex) {
+        let slot = slot.index
         if evictable.contains(slot) { evictable.remove(slot, layer: layer(ofSlot: slot)) }
         isHeld[slot] = true
         clock += 1
@@ -122,18 +127,18 @@ package struct ExpertCache: Sendable {
         wasUsed[slot] = true
     }
 
-    package mutating func release(_ slot: Int) {
-        isHeld[slot] = false
-        enterHeap(slot)
+    package mutating func release(_ slot: SlotIndex) {
+        isHeld[slot.index] = false
+        enterHeap(slot.index)
     }
 
     package mutating func releaseAll() {
-        for slot in isHeld.indices where isHeld[slot] { release(slot) }
+        for slot in isHeld.indices where isHeld[slot] { release(SlotIndex(slot)) }
     }
 
     /// Takes a slot for a demanded `expert`, evicting another one when none is empty; nil when all
     /// are held or loading. The slot is held.
-    package mutating func take(for expert: ExpertID) -> Int? {
+    package mutating func take(for expert: ExpertID) -> SlotIndex? {
         guard let slot = seize(for: expert) else { return nil }
         hold(slot)
         return slot
@@ -143,13 +148,14 @@ package struct ExpertCache: Sendable {
     /// counts as no use.
     ///
     /// - Parameter evicts: whether another expert may leave for it.
-    package mutating func takeAhead(for expert: ExpertID, evicts: Bool) -> Int? {
+    package mutating func takeAhead(for expert: ExpertID, evicts: Bool) -> SlotIndex? {
         if !evicts, free[groupIndex(of: expert)].isEmpty { return nil }
         return seize(for: expert)
     }
 
     /// - Returns: the expert whose read ended.
-    package mutating func completed(slot: Int, succeeded: Bool) -> ExpertID {
+    package mutating func completed(slot: SlotIndex, succeeded: Bool) -> ExpertID {
+        let slot = slot.index
         guard case .loading(let expert) = states[slot] else {
             preconditionFailure("a completion for a slot that was not loading")
         }
@@ -183,7 +189,7 @@ package struct ExpertCache: Sendable {
 
     // MARK: choosing
 
-    private mutating func seize(for expert: ExpertID) -> Int? {
+    private mutating func seize(for expert: ExpertID) -> SlotIndex? {
         precondition(slotOf[expert.rawValue] < 0, "the expert has a slot")
         let index = groupIndex(of: expert)
         let slot: Int
@@ -203,7 +209,7 @@ package struct ExpertCache: Sendable {
         clock += 1
         lastUse[slot] = clock
         loadingCount += 1
-        return slot
+        return SlotIndex(slot)
     }
 
     /// The evictable slot of least worth, of those that come first in their layers.

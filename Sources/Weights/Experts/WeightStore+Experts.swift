@@ -54,7 +54,7 @@ extension WeightStore {
         var layer: Int
         var missing: [ExpertID] = []
         /// Slots whose bundle is there and not yet computed on.
-        var ready: [Int] = []
+        var ready: [SlotIndex] = []
         var unfinished: Int
     }
 
@@ -81,7 +81,7 @@ extension WeightStore {
     /// Bundles may also arrive while dense weights are waited for.
     private func takeArrivals(_ demand: inout Demand) throws(ReadFailure) {
         if let failure = firstFailure { throw failure }
-        demand.ready += arrivedSlots.filter { experts.isHeld[$0] }
+        demand.ready += arrivedSlots.filter { experts.isHeld($0) }
         arrivedSlots.removeAll(keepingCapacity: true)
     }
 
@@ -94,20 +94,20 @@ extension WeightStore {
             let slot = experts.take(for: expert)
         {
             demand.missing.removeLast()
-            prediction.isUnused[slot] = false
+            prediction.isUnused[slot.index] = false
             try read(expert, into: slot)
         }
     }
 
     /// Starts reading an expert's bundle into the slot that was taken for it.
-    func read(_ expert: ExpertID, into slot: Int) throws(ReadFailure) {
+    func read(_ expert: ExpertID, into slot: SlotIndex) throws(ReadFailure) {
         let extents = manifest.experts[expertLayerIndex(of: expert)]
         let extent = extents.extent(expert.rawValue % expertsPerLayer)
         try reader.submit(
             FlashRequest(
                 ReadPurpose.expert(slot: slot).ticket, fileOffset: extent.offset,
                 byteCount: extents.stride,
-                arenaOffset: plan.expertOffset + slot * plan.expertSlotBytes))
+                arenaOffset: plan.expertOffset + slot.index * plan.expertSlotBytes))
     }
 
     /// Hands out what is there. While bundles are missing only some at a time, so that the slots of
@@ -118,11 +118,11 @@ extension WeightStore {
         let slots = demand.ready.suffix(countMax)
         let arena = arena
         for (index, slot) in zip(slots.indices, slots) {
-            guard case .ready(let expert) = experts.states[slot] else {
+            guard case .ready(let expert) = experts.state(of: slot) else {
                 preconditionFailure("only arrived bundles are computed on")
             }
             let bytes = manifest.experts[expertLayerIndex(of: expert)].bundleBytes
-            let offset = plan.expertOffset + slot * plan.expertSlotBytes
+            let offset = plan.expertOffset + slot.index * plan.expertSlotBytes
             body(
                 expert.rawValue % expertsPerLayer, arena.bytes(at: offset, byteCount: bytes),
                 index == slots.indices.last)

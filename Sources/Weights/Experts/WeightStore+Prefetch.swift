@@ -79,7 +79,7 @@ extension WeightStore {
         while experts.loadingCount < prefetchesMax, let expert = prediction.popFirst() {
             guard experts.slot(of: expert) == nil else { continue }
             guard let slot = experts.takeAhead(for: expert, evicts: true) else { return }
-            prediction.isUnused[slot] = true
+            prediction.isUnused[slot.index] = true
             prefetches.read += 1
             try read(expert, into: slot)
         }
@@ -95,8 +95,8 @@ extension WeightStore {
             let slot = experts.slot(of: expert)
             if isNamed || slot == nil { prefetches.missing += 1 }
             if isNamed { prefetches.named += 1 }
-            if let slot, prediction.isUnused[slot] {
-                prediction.isUnused[slot] = false
+            if let slot, prediction.isUnused[slot.index] {
+                prediction.isUnused[slot.index] = false
                 prefetches.used += 1
             }
         }

@@ -74,7 +74,7 @@ package struct NeuronWay: Sendable, Equatable {
         _ small: NeuronReads, predictorBytes: Int = 0
     ) {
         guard let sparse = plan.sparse, let layers = manifest.neurons else { return nil }
-        let decoded = plan.units.indices.filter { plan.isDecoded($0, manifest) }
+        let decoded = plan.unitIndices.filter { plan.isDecoded($0, manifest) }
         var (bytes, reads, layersWaiting, neuronBytes) = (0.0, 0.0, 0.0, 0.0)
         for (index, layer) in layers.enumerated() {
             let fetch = rates.fetch(
@@ -89,11 +89,11 @@ package struct NeuronWay: Sendable, Equatable {
         }
         self.init(
             mode: sparse.mode,
-            streamedBytes: decoded.filter { plan.units[$0].pinnedOffset == nil }
-                .reduce(0) { $0 + plan.units[$1].footprint }.asDouble,
+            streamedBytes: decoded.filter { plan[$0].pinnedOffset == nil }
+                .reduce(0) { $0 + plan[$1].footprint }.asDouble,
             fetchedBytes: bytes, fetchedReads: reads, fetchingLayers: layersWaiting,
-            streamedReads: StreamedReads(plan, decoded.map { plan.units[$0] }),
-            touchedBytes: decoded.reduce(0) { $0 + plan.units[$1].footprint }.asDouble,
+            streamedReads: StreamedReads(plan, decoded.map { plan[$0] }),
+            touchedBytes: decoded.reduce(0) { $0 + plan[$1].footprint }.asDouble,
             neuronBytes: neuronBytes + predictorBytes.asDouble)
     }
 }

@@ -1,6 +1,17 @@
 // Which of a layer's neurons stay in memory: those that fired lately, and those that fire often.
 // Bookkeeping alone, without memory or reading of its own.
 
+/// A neuron whose record was read, and where to.
+package struct FetchedNeuron: Sendable, Equatable {
+    package let neuron: NeuronID
+    package let row: RowIndex
+
+    package init(_ neuron: NeuronID, row: RowIndex) {
+        self.neuron = neuron
+        self.row = row
+    }
+}
+
 /// A layer's window: as many neurons as it has rows for.
 ///
 /// "LLM in a flash" (arXiv 2312.11514, section 3.1) keeps whoever fired in the last k tokens, k as
@@ -20,7 +31,7 @@ package struct NeuronWindow: Sendable {
     /// Row of each neuron, or -1.
     private var rowOf: [Int32]
     /// The neurons that have rows, in no order.
-    private var members: [Int32] = []
+    private var members: [NeuronID] = []
     private var fast: [Float]
     private var slow: [Float]
     /// In 65535ths of all tokens; empty where nobody measured it.
@@ -51,9 +62,9 @@ package struct NeuronWindow: Sendable {
     }
 
     /// Where a neuron is; nil when it is not in memory.
-    package func row(of neuron: Int) -> Int? {
-        let row = rowOf[neuron]
-        return row < 0 ? nil : Int(row)
+    package func row(of neuron: NeuronID) -> RowIndex? {
+        let row = rowOf[neuron.index]
+        return row < 0 ? nil : RowIndex(rawValue: row)
     }
 
     /// Learns from a token: how likely each neuron was to fire, or 1 and 0 where that is known.
@@ -73,9 +84,9 @@ package struct NeuronWindow: Sendable {
     ///   - release: told each row that nobody has any more: of a neuron that left, or of a fetched
     ///     one that does not stay.
     package mutating func admit(
-        _ fetched: [(neuron: Int32, row: Int32)], release: (Int32) -> Void
+        _ fetched: [FetchedNeuron], release: (RowIndex) -> Void
     ) {
-        for (neuron, row) in fetched { rowOf[Int(neuron)] = row }
+        for item in fetched { rowOf[item.neuron.index] = item.row.rawValue }
         members += fetched.map(\.neuron)
         guard members.count > rowsMax else { return }
         ranks.removeAll(keepingCapacity: true)
@@ -84,10 +95,10 @@ package struct NeuronWindow: Sendable {
         Selection.putLowestFirst(&ranks, count: leaving)
         members.removeAll(keepingCapacity: true)
         for (index, rank) in ranks.enumerated() {
-            let neuron = Int32(truncatingIfNeeded: rank)
+            let neuron = NeuronID(rawValue: Int32(truncatingIfNeeded: rank))
             if index < leaving {
-                release(rowOf[Int(neuron)])
-                rowOf[Int(neuron)] = -1
+                release(RowIndex(rawValue: rowOf[neuron.index]))
+                rowOf[neuron.index] = -1
             } else {
                 members.append(neuron)
             }
@@ -96,13 +107,13 @@ package struct NeuronWindow: Sendable {
 
     /// A neuron's worth, and its number in the low half. Worth is never negative: as bits it sorts
     /// as it does as a number.
-    private func rank(_ number: Int32) -> UInt64 {
-        let neuron = Int(number)
+    private func rank(_ number: NeuronID) -> UInt64 {
+        let neuron = number.index
         var worth = slow[neuron] + fast[neuron] * Self.fastWeight
         if !frequencies.isEmpty {
             worth += Float(frequencies[neuron]) * (Self.frequencyWeight / 65535)
         }
-        return UInt64(worth.bitPattern) << 32 | UInt64(UInt32(bitPattern: number))
+        return UInt64(worth.bitPattern) << 32 | UInt64(UInt32(bitPattern: number.rawValue))
     }
 
     /// Chooses who should be in memory of all neurons, and lets the others go.
@@ -112,41 +123,42 @@ package struct NeuronWindow: Sendable {
     ///   - release: told the row of each that goes.
     ///   - want: told each that should come: ``insert(_:row:)`` follows.
     package mutating func choose(
-        _ count: Int, release: (Int32) -> Void, want: (Int) -> Void
+        _ count: Int, release: (RowIndex) -> Void, want: (NeuronID) -> Void
     ) {
         precondition(count <= rowsMax)
         ranks.removeAll(keepingCapacity: true)
-        for neuron in rowOf.indices { ranks.append(rank(Int32(neuron))) }
+        for neuron in rowOf.indices { ranks.append(rank(NeuronID(neuron))) }
         let leaving = rowOf.count - count
         Selection.putLowestFirst(&ranks, count: leaving)
         members.removeAll(keepingCapacity: true)
         for (index, rank) in ranks.enumerated() {
-            let number = Int32(truncatingIfNeeded: rank)
-            let row = rowOf[Int(number)]
+            let neuron = NeuronID(rawValue: Int32(truncatingIfNeeded: rank))
+            let row = rowOf[neuron.index]
             if index >= leaving {
-                if row < 0 { want(Int(number)) } else { members.append(number) }
+                if row < 0 { want(neuron) } else { members.append(neuron) }
             } else if row >= 0 {
-                release(row)
-                rowOf[Int(number)] = -1
+                release(RowIndex(rawValue: row))
+                rowOf[neuron.index] = -1
             }
         }
     }
 
     /// A neuron that ``choose(_:release:want:)`` wanted has a row.
-    package mutating func insert(_ neuron: Int, row: Int32) {
-        precondition(rowOf[neuron] < 0 && members.count < rowsMax, "a neuron that was wanted")
-        rowOf[neuron] = row
-        members.append(Int32(neuron))
+    package mutating func insert(_ neuron: NeuronID, row: RowIndex) {
+        precondition(
+            rowOf[neuron.index] < 0 && members.count < rowsMax, "a neuron that was wanted")
+        rowOf[neuron.index] = row.rawValue
+        members.append(neuron)
     }
 
     /// Calls `body` with each neuron in memory.
-    package func forEach(_ body: (Int) -> Void) { for neuron in members { body(Int(neuron)) } }
+    package func forEach(_ body: (NeuronID) -> Void) { for neuron in members { body(neuron) } }
 
     /// Lets those go that are in the first `count` rows.
     package mutating func removeMembers(inFirst count: Int) {
         members.removeAll { neuron in
-            guard rowOf[Int(neuron)] < count else { return false }
-            rowOf[Int(neuron)] = -1
+            guard rowOf[neuron.index] < count else { return false }
+            rowOf[neuron.index] = -1
             return true
         }
     }

@@ -30,7 +30,7 @@ package struct SparseStatistics: Sendable, Equatable {
 
 /// What a neuron needs of its layer's bundles: bytes from the first bundle on, whole blocks.
 struct NeuronSpan: Sendable, Equatable {
-    var neuron: Int32
+    var neuron: NeuronID
     var bytes: Range<Int>
 }
 
@@ -65,12 +65,12 @@ struct SpanRun: Sendable, Equatable {
 struct SparseNeurons {
     var windows: [NeuronWindow]
     /// Rows that no window has.
-    var freeRows: [Int32]
+    var freeRows: [RowIndex]
     /// Whether a prompt has the rows that it shares memory with.
     var hasLentRows = false
     /// Row of each neuron that was fetched for the present layer, or -1.
     var transitRow: [Int32]
-    var fetched: [(neuron: Int32, row: Int32)] = []
+    var fetched: [FetchedNeuron] = []
     /// Whether a neuron of the present layer is to be kept when a prompt passes its bundle.
     var isWanted: [Bool]
     /// What is being fetched.
@@ -78,10 +78,10 @@ struct SparseNeurons {
     var runs: [SpanRun] = []
     /// What each slot reads, and those that read nothing.
     var slotRuns: [SpanRun]
-    var freeSlots: [Int]
+    var freeSlots: [SlotIndex]
     var runsLeft = 0
     /// Slots whose reads ended.
-    var arrived: [Int] = []
+    var arrived: [SlotIndex] = []
     var statistics = SparseStatistics()
 
     /// - Parameter plan: nil where no neuron is fetched one by one.
@@ -89,13 +89,13 @@ struct SparseNeurons {
         windows = zip(layers, plan?.windowRows ?? []).map {
             NeuronWindow(neuronCount: $0.count, rowsMax: $1)
         }
-        freeRows = (0..<Int32(plan?.rowCount ?? 0)).reversed()
+        freeRows = (0..<(plan?.rowCount ?? 0)).reversed().map { RowIndex($0) }
         let neurons = plan == nil ? 0 : layers.map(\.count).max() ?? 0
         transitRow = Array(repeating: -1, count: neurons)
         isWanted = Array(repeating: false, count: neurons)
         let slotCount = plan?.slotCount ?? 0
         slotRuns = Array(repeating: SpanRun(bytes: 0..<0, spans: 0..<0), count: slotCount)
-        freeSlots = Array((0..<slotCount).reversed())
+        freeSlots = (0..<slotCount).reversed().map { SlotIndex($0) }
     }
 
     /// Bytes of all this for a model.

@@ -129,10 +129,9 @@ extension WeightPlan {
     }
 
     /// Whether decoding a token needs a unit whole.
-    func isDecoded(_ unit: Int, _ manifest: PackedManifest) -> Bool {
+    func isDecoded(_ unit: UnitIndex, _ manifest: PackedManifest) -> Bool {
         guard let sparse else { return true }
-        let matrix = units[unit].matrix
-        guard matrix < manifest.matrices.count else { return false }
+        guard case .matrix(let matrix) = self[unit].content else { return false }
         guard sparse.mode == .predicted else { return true }
         return ![.feedForwardGate, .feedForwardUp].contains(manifest.matrices[matrix].role)
     }
@@ -147,9 +146,9 @@ extension WeightPlan {
         let left =
             bytesMax - ringBytes - least.windowBytes - least.slotsBytes - PackedLayout.alignment
         precondition(left >= 0, "callers check the least first")
-        let decoded = units.indices.filter { isDecoded($0, manifest) }
+        let decoded = unitIndices.filter { isDecoded($0, manifest) }
         pinRuns(bytesMax: left, among: decoded)
-        if options.keepsWindows, decoded.allSatisfy({ units[$0].pinnedOffset != nil }) {
+        if options.keepsWindows, decoded.allSatisfy({ self[$0].pinnedOffset != nil }) {
             // Decoding needs no ring then, nor what prompts stage.
             let rowsBytes = left - pinnedBytes + ringBytes + stagingBytes + least.windowBytes
             sparse = Self.sparsePlan(

@@ -22,28 +22,28 @@ extension WeightStore {
         let worth = threshold / Float(record.bundleBytes + gapBytesMax)
         // Looked up once for all neurons.
         let (window, order) = (sparse.windows[layer], neurons.neurons[layer])
-        var bundle: [(neuron: Int32, likelihood: Float, isChosen: Bool)] = []
+        var bundle: [(neuron: NeuronID, likelihood: Float, isChosen: Bool)] = []
         for index in 0..<record.bundleCount {
             bundle.removeAll(keepingCapacity: true)
             var sum: Float = 0
             for place in record.places(ofBundle: index) {
-                let neuron = order.isEmpty ? place : Int(order[place])
+                let neuron = order.isEmpty ? NeuronID(place) : NeuronID(order[place])
                 let isMissing = window.row(of: neuron) == nil
-                let likelihood = isMissing ? likelihoods[neuron] : -1
+                let likelihood = isMissing ? likelihoods[neuron.index] : -1
                 sum += max(likelihood, 0)
-                bundle.append((Int32(neuron), likelihood, false))
+                bundle.append((neuron, likelihood, false))
             }
             // Not even what costs least.
             guard sum >= worth * costs.least else { continue }
             choose(&bundle, sum: sum, worth: worth, costs)
-            for item in bundle where item.isChosen { chosen.append(item.neuron) }
+            for item in bundle where item.isChosen { chosen.append(item.neuron.rawValue) }
         }
     }
 
     /// Chooses of one bundle: whoever is worth a read of his own, then neighbours for what they add
     /// to it, or else all together.
     private func choose(
-        _ bundle: inout [(neuron: Int32, likelihood: Float, isChosen: Bool)], sum: Float,
+        _ bundle: inout [(neuron: NeuronID, likelihood: Float, isChosen: Bool)], sum: Float,
         worth: Float, _ costs: NeuronCosts
     ) {
         var isAny = false

@@ -94,7 +94,7 @@ extension WeightStore {
         guard let record = manifest.neurons?[layer] else {
             preconditionFailure("neurons of a model without bundles")
         }
-        try withUnits(of: manifest.matrices.count + layer, count: record.extentCount, body)
+        try withUnits(from: firstUnit.ofNeurons[layer], count: record.extentCount, body)
     }
 
     /// All of a layer's bundles, as the file has them.
@@ -103,7 +103,7 @@ extension WeightStore {
     @_lifetime(borrow self)
     package func residentNeurons(layer: Int) -> RawSpan {
         guard let record = manifest.neurons?[layer],
-            let start = plan.units[firstUnit[manifest.matrices.count + layer]].pinnedOffset,
+            let start = plan[firstUnit.ofNeurons[layer]].pinnedOffset,
             !plan.streamsDense
         else { preconditionFailure("neurons that are not all in memory") }
         let arena = arena
@@ -111,30 +111,32 @@ extension WeightStore {
         return unsafe _overrideLifetime(bytes, borrowing: self)
     }
 
-    /// Where neuron `number` of a layer is.
-    package func place(ofNeuron number: Int, layer: Int) -> Int {
-        neurons.places[layer].isEmpty ? number : Int(neurons.places[layer][number])
+    /// Where a neuron of a layer is.
+    package func place(of neuron: NeuronID, layer: Int) -> NeuronPlace {
+        let places = neurons.places[layer]
+        return places.isEmpty ? NeuronPlace(neuron.rawValue) : NeuronPlace(places[neuron.index])
     }
 
     /// The neuron at a place of a layer.
-    package func neuron(atPlace place: Int, layer: Int) -> Int {
-        neurons.neurons[layer].isEmpty ? place : Int(neurons.neurons[layer][place])
+    package func neuron(at place: NeuronPlace, layer: Int) -> NeuronID {
+        let neurons = neurons.neurons[layer]
+        return neurons.isEmpty ? NeuronID(place.rawValue) : NeuronID(neurons[place.index])
     }
 
     /// Keeps a neuron's record beyond ``withNeurons(layer:_:)``, until the next layer's are kept:
     /// for neurons that are streamed in another order than they are summed in.
-    package func keep(_ record: RawSpan, neuron: Int) {
-        let offset = plan.stagingOffset + neuron * record.byteCount
+    package func keep(_ record: RawSpan, of neuron: NeuronID) {
+        let offset = plan.stagingOffset + neuron.index * record.byteCount
         precondition(offset + record.byteCount <= plan.arenaBytes, "the plan has room for a layer")
         arena.copy(record, to: offset)
     }
 
     /// The record of a neuron that was kept.
     @_lifetime(borrow self)
-    package func kept(neuron: Int, byteCount: Int) -> RawSpan {
+    package func kept(_ neuron: NeuronID, byteCount: Int) -> RawSpan {
         let arena = arena
         let bytes = arena.bytes(
-            at: plan.stagingOffset + neuron * byteCount, byteCount: byteCount)
+            at: plan.stagingOffset + neuron.index * byteCount, byteCount: byteCount)
         return unsafe _overrideLifetime(bytes, borrowing: self)
     }
 }

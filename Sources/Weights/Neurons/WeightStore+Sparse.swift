@@ -19,13 +19,8 @@ extension WeightStore {
 
     package var sparseStatistics: SparseStatistics { sparse.statistics }
 
-    /// Whether a neuron of a layer is in its window.
-    package func isResident(_ neuron: Int, layer: Int) -> Bool {
-        sparse.windows[layer].row(of: neuron) != nil
-    }
-
     /// Calls `body` with each neuron in a layer's window, in no order.
-    package func forEachResident(layer: Int, _ body: (Int) -> Void) {
+    package func forEachResident(layer: Int, _ body: (NeuronID) -> Void) {
         sparse.windows[layer].forEach(body)
     }
 
@@ -57,7 +52,7 @@ extension WeightStore {
                 let batch = beginFetch(layer: layer, needed, from: first)
                 try issueRuns(layer: layer)
                 var done = first
-                while done < batch.upperBound, isInMemory(Int(needed[done]), layer: layer) {
+                while done < batch.upperBound, isInMemory(NeuronID(needed[done]), layer: layer) {
                     done += 1
                 }
                 if done > first { body(first..<done) }
@@ -75,7 +70,9 @@ extension WeightStore {
     /// Bytes `part` of the record of a neuron that ``withSparseNeurons(layer:_:_:)`` has in memory
     /// now.
     @_lifetime(borrow self)
-    package func sparseRecord(_ neuron: Int, layer: Int, _ part: Range<Int>) -> RawSpan {
+    package func sparseRecord(
+        _ neuron: NeuronID, layer: Int, _ part: Range<Int>
+    ) -> RawSpan {
         guard let plan = plan.sparse else {
             preconditionFailure("neurons of a model that has none")
         }
@@ -84,17 +81,17 @@ extension WeightStore {
         }
         let kept = plan.part(record)
         precondition(kept.contains(part.lowerBound) && part.upperBound <= kept.upperBound)
-        let row = sparse.windows[layer].row(of: neuron) ?? Int(sparse.transitRow[neuron])
+        let row = sparse.windows[layer].row(of: neuron)?.rawValue ?? sparse.transitRow[neuron.index]
         precondition(row >= 0, "a neuron that is not in memory")
         let arena = arena
         let bytes = arena.bytes(
-            at: self.plan.windowOffset + row * plan.rowBytes + part.lowerBound - kept.lowerBound,
-            byteCount: part.count)
+            at: self.plan.windowOffset + Int(row) * plan.rowBytes + part.lowerBound
+                - kept.lowerBound, byteCount: part.count)
         return unsafe _overrideLifetime(bytes, borrowing: self)
     }
 
-    private func isInMemory(_ neuron: Int, layer: Int) -> Bool {
-        sparse.windows[layer].row(of: neuron) != nil || sparse.transitRow[neuron] >= 0
+    private func isInMemory(_ neuron: NeuronID, layer: Int) -> Bool {
+        sparse.windows[layer].row(of: neuron) != nil || sparse.transitRow[neuron.index] >= 0
     }
 
     /// The longest beginning of the rest for whose missing neurons there are rows, and the reads
@@ -108,7 +105,7 @@ extension WeightStore {
         var missing = 0
         sparse.spans.removeAll(keepingCapacity: true)
         while end < needed.count {
-            let neuron = Int(needed[end])
+            let neuron = NeuronID(needed[end])
             if sparse.windows[layer].row(of: neuron) == nil {
                 if missing == sparse.freeRows.count { break }
                 missing += 1
@@ -135,18 +132,18 @@ extension WeightStore {
     /// What is read for a neuron: its part, in whole blocks; its whole bundle while that is still
     /// to be compared with its checksum.
     private func span(
-        of neuron: Int, _ record: PackedNeuronLayer, _ plan: SparsePlan
+        of neuron: NeuronID, _ record: PackedNeuronLayer, _ plan: SparsePlan
     ) -> NeuronSpan {
-        let place = place(ofNeuron: neuron, layer: record.layer)
+        let place = place(of: neuron, layer: record.layer).index
         let bundle = record.bundle(ofPlace: place)
         guard verifier.isVerified(firstBundle[record.layer] + bundle) else {
             let start = bundle * record.bundleBytes
-            return NeuronSpan(neuron: Int32(neuron), bytes: start..<start + record.bundleBytes)
+            return NeuronSpan(neuron: neuron, bytes: start..<start + record.bundleBytes)
         }
         let start = record.firstRowOffset(place: place)
         let part = plan.part(record)
         return NeuronSpan(
-            neuron: Int32(neuron),
+            neuron: neuron,
             bytes: reader.blocks(start + part.lowerBound..<start + part.upperBound))
     }
 
@@ -154,13 +151,13 @@ extension WeightStore {
         guard let record = manifest.neurons?[layer], let plan = plan.sparse else { return }
         while let slot = sparse.freeSlots.last, let run = sparse.runs.popLast() {
             sparse.freeSlots.removeLast()
-            sparse.slotRuns[slot] = run
+            sparse.slotRuns[slot.index] = run
             try reader.submit(
                 FlashRequest(
                     ReadPurpose.neurons(slot: slot).ticket,
                     fileOffset: record.offset + UInt64(run.bytes.lowerBound),
                     byteCount: run.bytes.count,
-                    arenaOffset: self.plan.sparseSlotsOffset + slot * plan.slotBytes,
+                    arenaOffset: self.plan.sparseSlotsOffset + slot.index * plan.slotBytes,
                     pieceBytesMax: plan.readsApart
                         ? reader.blocks(0..<run.bytes.count / 2).count : .max),
                 isLast: sparse.runs.isEmpty || sparse.freeSlots.isEmpty)
@@ -182,15 +179,16 @@ extension WeightStore {
     }
 
     /// Copies what neurons need of a slot to rows, after comparing bundles with their checksums.
-    private func keepSpans(slot: Int, layer: Int) -> ReadFailure? {
+    private func keepSpans(slot: SlotIndex, layer: Int) -> ReadFailure? {
         guard let record = manifest.neurons?[layer], let plan = plan.sparse else { return nil }
-        let run = sparse.slotRuns[slot]
-        let slotOffset = self.plan.sparseSlotsOffset + slot * plan.slotBytes
+        let run = sparse.slotRuns[slot.index]
+        let slotOffset = self.plan.sparseSlotsOffset + slot.index * plan.slotBytes
         let part = plan.part(record)
         for index in run.spans {
-            let neuron = Int(sparse.spans[index].neuron)
-            let place = place(ofNeuron: neuron, layer: layer)
-            if let failure = verify(record.bundle(ofPlace: place), of: record, run, slotOffset) {
+            let neuron = sparse.spans[index].neuron
+            let place = place(of: neuron, layer: layer).index
+            let bundle = BundleIndex(record.bundle(ofPlace: place))
+            if let failure = verify(bundle, of: record, run, slotOffset) {
                 return failure
             }
             guard let row = sparse.freeRows.popLast() else {
@@ -200,31 +198,32 @@ extension WeightStore {
                 byteCount: part.count,
                 from: slotOffset + record.firstRowOffset(place: place) + part.lowerBound
                     - run.bytes.lowerBound,
-                to: self.plan.windowOffset + Int(row) * plan.rowBytes)
-            sparse.transitRow[neuron] = row
-            sparse.fetched.append((Int32(neuron), row))
+                to: self.plan.windowOffset + row.index * plan.rowBytes)
+            sparse.transitRow[neuron.index] = row.rawValue
+            sparse.fetched.append(FetchedNeuron(neuron, row: row))
         }
         return nil
     }
 
     /// Compares a bundle that was read whole because it had not been compared yet.
     private func verify(
-        _ bundle: Int, of record: PackedNeuronLayer, _ run: SpanRun, _ slotOffset: Int
+        _ bundle: BundleIndex, of record: PackedNeuronLayer, _ run: SpanRun, _ slotOffset: Int
     ) -> ReadFailure? {
-        let index = firstBundle[record.layer] + bundle
+        let index = firstBundle[record.layer] + bundle.index
         if verifier.isVerified(index) { return nil }
         let arena = arena
         let bytes = arena.bytes(
-            at: slotOffset + bundle * record.bundleBytes - run.bytes.lowerBound,
+            at: slotOffset + bundle.index * record.bundleBytes - run.bytes.lowerBound,
             byteCount: record.bundleBytes)
-        let extent = record.extent(bundle: bundle, checksums: neurons.checksums[record.layer])
+        let extent = record.extent(
+            bundle: bundle.index, checksums: neurons.checksums[record.layer])
         return verifier.check(bytes, extent: index, extent)
     }
 
     /// Rows of what was fetched go to the window, or to nobody.
     private func endFetch(layer: Int, isLast: Bool) {
         let start = MonotonicClock.nanoseconds
-        for (neuron, _) in sparse.fetched { sparse.transitRow[Int(neuron)] = -1 }
+        for item in sparse.fetched { sparse.transitRow[item.neuron.index] = -1 }
         if isLast {
             // Taken apart: the window's call gives rows back to the list beside it.
             var freeRows = sparse.freeRows
@@ -233,7 +232,7 @@ extension WeightStore {
             sparse.freeRows = freeRows
         } else {
             // Whoever is in memory may still be needed by the rest.
-            for (_, row) in sparse.fetched { sparse.freeRows.append(row) }
+            for item in sparse.fetched { sparse.freeRows.append(item.row) }
         }
         sparse.fetched.removeAll(keepingCapacity: true)
         sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
@@ -246,9 +245,9 @@ extension WeightStore {
             reader.requestsInFlight > 0, (try? collect(waiting: true)) != nil
         {}
         firstFailure = nil
-        for (neuron, row) in sparse.fetched {
-            sparse.transitRow[Int(neuron)] = -1
-            sparse.freeRows.append(row)
+        for item in sparse.fetched {
+            sparse.transitRow[item.neuron.index] = -1
+            sparse.freeRows.append(item.row)
         }
         sparse.fetched.removeAll(keepingCapacity: true)
         sparse.resetFetch()
@@ -262,6 +261,6 @@ extension SparseNeurons {
         arrived.removeAll(keepingCapacity: true)
         runs.removeAll(keepingCapacity: true)
         runsLeft = 0
-        freeSlots = Array(slotRuns.indices.reversed())
+        freeSlots = slotRuns.indices.reversed().map { SlotIndex($0) }
     }
 }

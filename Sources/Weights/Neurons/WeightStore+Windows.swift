@@ -23,7 +23,7 @@ extension WeightStore {
         sparse.windows[layer].choose(Int(count)) {
             freeRows.append($0)
         } want: {
-            isWanted[$0] = true
+            isWanted[$0.index] = true
         }
         (sparse.freeRows, sparse.isWanted) = (freeRows, isWanted)
         sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
@@ -37,14 +37,14 @@ extension WeightStore {
         for layer in sparse.windows.indices {
             sparse.windows[layer].removeMembers(inFirst: shared)
         }
-        sparse.freeRows.removeAll { $0 < shared }
+        sparse.freeRows.removeAll { $0.index < shared }
     }
 
     /// Gives them back. Nothing may be on its way to the ring.
     func takeBackRows() {
         guard sparse.hasLentRows else { return }
         sparse.hasLentRows = false
-        sparse.freeRows += (0..<Int32(plan.sharedRowCount)).reversed()
+        sparse.freeRows += (0..<plan.sharedRowCount).reversed().map { RowIndex($0) }
     }
 
     /// Copies the records that were chosen out of those at `places`, which `bytes` holds, bundle
@@ -57,16 +57,16 @@ extension WeightStore {
         let arena = arena
         let first = record.firstRowOffset(place: places.lowerBound)
         for place in places {
-            let neuron = neuron(atPlace: place, layer: layer)
-            guard sparse.isWanted[neuron] else { continue }
-            sparse.isWanted[neuron] = false
+            let neuron = neuron(at: NeuronPlace(place), layer: layer)
+            guard sparse.isWanted[neuron.index] else { continue }
+            sparse.isWanted[neuron.index] = false
             // Layers that come later may still hold more than their share.
             guard let row = sparse.freeRows.popLast() else { continue }
             let offset = record.firstRowOffset(place: place) - first
             let part = plan.part(record)
             arena.copy(
                 bytes.extracting(offset + part.lowerBound..<offset + part.upperBound),
-                to: self.plan.windowOffset + Int(row) * plan.rowBytes)
+                to: self.plan.windowOffset + row.index * plan.rowBytes)
             sparse.windows[layer].insert(neuron, row: row)
         }
         sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
