@@ -79,15 +79,7 @@ package final class WeightStore {
     let gapBytesMax: Int
     /// A layer's first bundle among what the verifier knows: after units and experts.
     let firstBundle: [Int]
-    /// Which units the present stream reads.
-    var streamsPrompt = false
-    /// Whether the ring has the place of pinned units (``WeightPlan/lending``).
-    var isLending = false
-    /// Where a stationary pass's present layer begins, and whether it was there before.
-    var layerStart = 0
-    var isRevisit = false
-    /// Whether another wave comes to the present layer before the next one begins.
-    var staysInLayer = false
+    var mode = PassMode.cycle
 
     /// Opens the packed file at `path`, reads what stays, and verifies it.
     ///
@@ -141,7 +133,7 @@ package final class WeightStore {
             layerCount: expertCount / max(1, expertsPerLayer), expertsPerLayer: expertsPerLayer,
             rules: cacheRules)
         prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
-        dense = Self.stream(plan, manifest, isDecoding: true)
+        dense = Self.stream(plan, manifest, .cycle)
         firstUnit = FirstUnits(plan, manifest)
         let pinned = plan.unitIndices.filter { plan[$0].pinnedOffset != nil }
         do { try readPinned(pinned) } catch { throw .read(error) }
@@ -303,19 +295,26 @@ package final class WeightStore {
         }
     }
 
-    /// What passes stream: everything that is not pinned, the output matrix last; decoding without
-    /// what is fetched by the neuron.
+    /// What passes stream: everything that is not pinned, the output matrix last; cycles without
+    /// what is fetched by the neuron. A stationary pass has the larger ring, and no output matrix.
     static func stream(
-        _ plan: WeightPlan, _ manifest: PackedManifest, isDecoding: Bool
+        _ plan: WeightPlan, _ manifest: PackedManifest, _ mode: PassMode
     ) -> DenseStream {
+        if mode.isStationary {
+            guard let lending = plan.lending else { preconditionFailure("no place to stay") }
+            // Nothing is read ahead of the next pass: it may be of another kind.
+            return DenseStream(
+                order: lending.order, footprints: lending.order.map { plan[$0].footprint },
+                layerCount: 0, capacityBytes: lending.byteCount, readsAheadOfPass: false)
+        }
+        let isCycle = mode == .cycle
         let streamed = plan.unitIndices.filter {
-            plan[$0].pinnedOffset == nil
-                && (!isDecoding || plan.isDecoded($0, manifest))
+            plan[$0].pinnedOffset == nil && (!isCycle || plan.isDecoded($0, manifest))
         }
         return DenseStream(
             order: streamed, footprints: streamed.map { plan[$0].footprint },
             layerCount: streamed.count { plan[$0].layer != nil },
-            capacityBytes: plan.ringBytes, readsAheadOfPass: isDecoding)
+            capacityBytes: plan.ringBytes, readsAheadOfPass: isCycle)
     }
 
 }

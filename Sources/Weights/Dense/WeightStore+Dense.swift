@@ -14,16 +14,17 @@ extension WeightStore {
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
     package func beginPass(withOutput: Bool, isDecoding: Bool) throws(ReadFailure) {
         if isUnsettled { try drain() }
-        staysInLayer = false
-        isRevisit = false
-        guard plan.streamsDense else { return }
-        if isLending { try endLending() }
-        let streamsPrompt = fetchesNeurons && !isDecoding
-        if streamsPrompt != self.streamsPrompt {
+        guard plan.streamsDense else {
+            mode = .cycle
+            return
+        }
+        if mode.isStationary { try endLending() }
+        let wanted: PassMode = fetchesNeurons && !isDecoding ? .sweep : .cycle
+        if wanted != mode {
             try drain()
-            if streamsPrompt { lendRows() } else { takeBackRows() }
-            dense = Self.stream(plan, manifest, isDecoding: isDecoding)
-            self.streamsPrompt = streamsPrompt
+            if wanted == .sweep { lendRows() } else { takeBackRows() }
+            dense = Self.stream(plan, manifest, wanted)
+            mode = wanted
         } else if dense.isMidPass || dense.hasFailed {
             try drain()
         }
@@ -63,13 +64,13 @@ extension WeightStore {
     /// Where `unit` is for good; nil when it comes through the ring.
     private func pinnedOffset(of unit: UnitIndex) -> Int? {
         guard let offset = plan[unit].pinnedOffset else { return nil }
-        if isLending, let lending = plan.lending, offset >= lending.offset { return nil }
+        if mode.isStationary, let lending = plan.lending, offset >= lending.offset { return nil }
         return offset
     }
 
     /// Where the ring begins at present.
     private var ringOffset: Int {
-        if isLending, let lending = plan.lending { return lending.offset }
+        if mode.isStationary, let lending = plan.lending { return lending.offset }
         return plan.ringOffset
     }
 
@@ -77,7 +78,7 @@ extension WeightStore {
     ///
     /// - Returns: its place there.
     private func arrival(of unit: UnitIndex) throws(ReadFailure) -> Int {
-        if isRevisit { hits += 1 } else { misses += 1 }
+        if mode.isRevisit { hits += 1 } else { misses += 1 }
         while true {
             let (state, number, offset) = dense.state(of: unit)
             switch state {

@@ -15,15 +15,11 @@ extension WeightStore {
     package func beginStationaryPass() throws(ReadFailure) {
         if isUnsettled { try drain() }
         guard plan.streamsDense else { return }
-        guard let lending = plan.lending else { preconditionFailure("no place to stay") }
-        if !isLending || dense.isMidPass || dense.hasFailed {
+        if !mode.isStationary || dense.isMidPass || dense.hasFailed {
             try drain()
             lendRows()
-            isLending = true
-            // Nothing is read ahead of the next pass: it may be of another kind.
-            dense = DenseStream(
-                order: lending.order, footprints: lending.order.map { plan[$0].footprint },
-                layerCount: 0, capacityBytes: lending.byteCount, readsAheadOfPass: false)
+            mode = .stationary(LayerVisit())
+            dense = Self.stream(plan, manifest, mode)
         }
         dense.beginPass(withOutput: true)
         try readAhead()
@@ -35,10 +31,13 @@ extension WeightStore {
     ///   - isFirst: no wave was there before.
     ///   - isLast: no other wave comes after.
     package func visitLayer(isFirst: Bool, isLast: Bool) {
-        if isFirst { layerStart = dense.consumed } else { dense.goBack(to: layerStart) }
-        isRevisit = !isFirst
+        var visit = LayerVisit(start: dense.consumed, isFirst: isFirst, isLast: isLast)
+        if !isFirst, case .stationary(let before) = mode {
+            visit.start = before.start
+            dense.goBack(to: visit.start)
+        }
         dense.keepsConsumed = !isLast
-        staysInLayer = !isLast
+        mode = .stationary(visit)
     }
 
     /// Ends a stationary pass whose layers are all computed.
@@ -57,9 +56,8 @@ extension WeightStore {
     func endLending() throws(ReadFailure) {
         try drain()
         try readPinned(plan.lending?.lent ?? [])
-        isLending = false
         takeBackRows()
-        dense = Self.stream(plan, manifest, isDecoding: true)
-        streamsPrompt = false
+        mode = .cycle
+        dense = Self.stream(plan, manifest, mode)
     }
 }

@@ -61,7 +61,7 @@ extension WeightStore {
     private func beginDemand(layer: Int, _ demanded: [Int]) -> Demand {
         arrivedSlots.removeAll(keepingCapacity: true)
         judgePrediction(layer: layer, demanded)
-        experts.beginDemand(layer: layer, returnsAtOnce: staysInLayer)
+        experts.beginDemand(layer: layer, returnsAtOnce: mode.staysInLayer)
         var demand = Demand(layer: layer, unfinished: demanded.count)
         for number in demanded {
             let expert = ExpertID(rawValue: layer * expertsPerLayer + number)

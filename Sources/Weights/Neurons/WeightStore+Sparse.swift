@@ -15,7 +15,7 @@ extension WeightStore {
     package var fetchesNeurons: Bool { plan.sparse != nil }
 
     /// Whether the present pass does.
-    package var isFetchingNeurons: Bool { fetchesNeurons && !streamsPrompt && !isLending }
+    package var isFetchingNeurons: Bool { fetchesNeurons && mode == .cycle }
 
     package var sparseStatistics: SparseStatistics { sparse.statistics }
 
