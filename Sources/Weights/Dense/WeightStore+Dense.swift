@@ -13,7 +13,7 @@ extension WeightStore {
     ///     matrices and layers of neurons then come only where decoding needs them.
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
     package func beginPass(withOutput: Bool, isDecoding: Bool) throws(ReadFailure) {
-        if isUnsettled { try drain() }
+        if reads.isUnsettled { try reads.drain() }
         guard plan.streamsDense else {
             mode = .cycle
             return
@@ -21,12 +21,12 @@ extension WeightStore {
         if mode.isStationary { try endLending() }
         let wanted: PassMode = fetchesNeurons && !isDecoding ? .sweep : .cycle
         if wanted != mode {
-            try drain()
+            try reads.drain()
             if wanted == .sweep { lendRows() } else { takeBackRows() }
             dense = Self.stream(plan, manifest, wanted)
             mode = wanted
         } else if dense.isMidPass || dense.hasFailed {
-            try drain()
+            try reads.drain()
         }
         dense.beginPass(withOutput: withOutput)
         try readAhead()
@@ -39,14 +39,15 @@ extension WeightStore {
         _ index: Int, _ body: (RawSpan, Range<Int>) -> Void
     ) throws(ReadFailure) {
         try withUnits(
-            from: firstUnit.ofMatrices[index], count: manifest.matrices[index].extentCount, body)
+            from: directory.firstUnits.ofMatrices[index],
+            count: manifest.matrices[index].extentCount, body)
     }
 
     /// The units of a matrix, or of a layer's neurons.
     func withUnits(
         from first: UnitIndex, count: Int, _ body: (RawSpan, Range<Int>) -> Void
     ) throws(ReadFailure) {
-        let arena = arena
+        let arena = reads.arena
         for number in first.index..<first.index + count {
             let unit = UnitIndex(number)
             let extent = plan[unit].extent
@@ -78,7 +79,7 @@ extension WeightStore {
     ///
     /// - Returns: its place there.
     private func arrival(of unit: UnitIndex) throws(ReadFailure) -> Int {
-        if mode.isRevisit { hits += 1 } else { misses += 1 }
+        if mode.isRevisit { uses.hits += 1 } else { uses.misses += 1 }
         while true {
             let (state, number, offset) = dense.state(of: unit)
             switch state {
@@ -86,7 +87,7 @@ extension WeightStore {
             case .failed(let failure):
                 guard dense.retry(entry: number) else { throw failure }
                 try read(unit, entry: number, at: offset)
-            case .loading: try collect(waiting: true)
+            case .loading: try reads.collect(waiting: true)
             }
         }
     }
@@ -100,20 +101,8 @@ extension WeightStore {
     private func read(
         _ unit: UnitIndex, entry number: EntryNumber, at offset: Int
     ) throws(ReadFailure) {
-        try reader.submit(
-            FlashRequest(
-                ReadPurpose.dense(entry: number).ticket, fileOffset: plan[unit].extent.offset,
-                byteCount: plan[unit].footprint, arenaOffset: ringOffset + offset))
-    }
-
-    /// Collects every read under way and starts the cycle anew.
-    func drain() throws(ReadFailure) {
-        while reader.requestsInFlight > 0 { try collect(waiting: true) }
-        firstFailure = nil
-        arrivedSlots.removeAll(keepingCapacity: true)
-        embeddingsLeft = 0
-        sparse.resetFetch()
-        dense.reset()
-        isUnsettled = false
+        try reads.submit(
+            .dense(entry: number), fileOffset: plan[unit].extent.offset,
+            byteCount: plan[unit].footprint, arenaOffset: ringOffset + offset)
     }
 }

@@ -14,18 +14,16 @@ extension WeightStore {
     ) throws(ReadFailure) {
         precondition(tokens.count <= plan.embeddingWindowCount, "a step's tokens fit the windows")
         let rows = manifest.embeddings
-        let arena = arena
+        let arena = reads.arena
         embeddingsLeft = tokens.count
         for index in 0..<tokens.count {
             let pages = rows.pages(row: tokens[index].index)
-            try reader.submit(
-                FlashRequest(
-                    ReadPurpose.embedding(row: index).ticket,
-                    fileOffset: rows.offset + UInt64(pages.lowerBound * PackedLayout.alignment),
-                    byteCount: pages.count * PackedLayout.alignment,
-                    arenaOffset: window(index)))
+            try reads.submit(
+                .embedding(row: index),
+                fileOffset: rows.offset + UInt64(pages.lowerBound * PackedLayout.alignment),
+                byteCount: pages.count * PackedLayout.alignment, arenaOffset: window(index))
         }
-        while embeddingsLeft > 0 { try collect(waiting: true) }
+        while embeddingsLeft > 0 { try reads.collect(waiting: true) }
         if let failure = firstFailure {
             firstFailure = nil
             throw failure
@@ -44,15 +42,16 @@ extension WeightStore {
     }
 
     private func verify(_ pages: Range<Int>, at arenaOffset: Int) throws(ReadFailure) {
-        let arena = arena
+        let arena = reads.arena
         for page in pages {
             let place = arenaOffset + (page - pages.lowerBound) * PackedLayout.alignment
             let found = Checksum.of(arena.bytes(at: place, byteCount: PackedLayout.alignment))
-            guard found == embeddingChecksums[page] else {
+            let expected = directory.embeddingChecksums[page]
+            guard found == expected else {
                 let offset = manifest.embeddings.offset + UInt64(page * PackedLayout.alignment)
                 throw ReadFailure(
                     file: path, fileOffset: offset,
-                    cause: .checksum(expected: embeddingChecksums[page], found: found))
+                    cause: .checksum(expected: expected, found: found))
             }
         }
     }

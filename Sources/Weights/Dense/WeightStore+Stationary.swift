@@ -13,10 +13,10 @@ extension WeightStore {
     /// - Precondition: ``canStayInLayers``.
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
     package func beginStationaryPass() throws(ReadFailure) {
-        if isUnsettled { try drain() }
+        if reads.isUnsettled { try reads.drain() }
         guard plan.streamsDense else { return }
         if !mode.isStationary || dense.isMidPass || dense.hasFailed {
-            try drain()
+            try reads.drain()
             lendRows()
             mode = .stationary(LayerVisit())
             dense = Self.stream(plan, manifest, mode)
@@ -54,7 +54,7 @@ extension WeightStore {
 
     /// Reads back what lent its place.
     func endLending() throws(ReadFailure) {
-        try drain()
+        try reads.drain()
         try readPinned(plan.lending?.lent ?? [])
         takeBackRows()
         mode = .cycle

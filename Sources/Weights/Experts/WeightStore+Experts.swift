@@ -31,23 +31,16 @@ extension WeightStore {
                 if demand.missing.isEmpty { try issuePrefetches() }
                 let hasReady = !demand.ready.isEmpty
                 if hasReady { computeReady(&demand, body) }
-                try collect(waiting: !hasReady && demand.unfinished > 0)
+                try reads.collect(waiting: !hasReady && demand.unfinished > 0)
             }
         } catch {
             // What is still under way may fail too, and must not fail the next demand.
-            while !isUnsettled, experts.isLoading, reader.requestsInFlight > 0,
-                (try? collect(waiting: true)) != nil
-            {}
+            reads.settle { experts.isLoading }
             experts.releaseAll()
             firstFailure = nil
             arrivedSlots.removeAll(keepingCapacity: true)
             throw error
         }
-    }
-
-    func expertLayerIndex(of expert: ExpertID) -> Int {
-        // Every layer of the families known has experts, or none has.
-        expert.rawValue / expertsPerLayer
     }
 
     private struct Demand {
@@ -64,7 +57,7 @@ extension WeightStore {
         experts.beginDemand(layer: layer, returnsAtOnce: mode.staysInLayer)
         var demand = Demand(layer: layer, unfinished: demanded.count)
         for number in demanded {
-            let expert = ExpertID(rawValue: layer * expertsPerLayer + number)
+            let expert = directory.expert(number, layer: layer)
             guard let slot = experts.slot(of: expert) else {
                 demand.missing.append(expert)
                 continue
@@ -72,8 +65,8 @@ extension WeightStore {
             experts.hold(slot)
             if experts.isReady(slot) { demand.ready.append(slot) }
         }
-        hits += demanded.count - demand.missing.count
-        misses += demand.missing.count
+        uses.hits += demanded.count - demand.missing.count
+        uses.misses += demand.missing.count
         demand.missing.reverse()
         return demand
     }
@@ -101,13 +94,11 @@ extension WeightStore {
 
     /// Starts reading an expert's bundle into the slot that was taken for it.
     func read(_ expert: ExpertID, into slot: SlotIndex) throws(ReadFailure) {
-        let extents = manifest.experts[expertLayerIndex(of: expert)]
-        let extent = extents.extent(expert.rawValue % expertsPerLayer)
-        try reader.submit(
-            FlashRequest(
-                ReadPurpose.expert(slot: slot).ticket, fileOffset: extent.offset,
-                byteCount: extents.stride,
-                arenaOffset: plan.expertOffset + slot.index * plan.expertSlotBytes))
+        let extents = directory.extents(of: expert)
+        try reads.submit(
+            .expert(slot: slot), fileOffset: extents.extent(directory.number(of: expert)).offset,
+            byteCount: extents.stride,
+            arenaOffset: plan.expertOffset + slot.index * plan.expertSlotBytes)
     }
 
     /// Hands out what is there. While bundles are missing only some at a time, so that the slots of
@@ -116,15 +107,15 @@ extension WeightStore {
         let isComplete = demand.missing.isEmpty
         let countMax = isComplete ? demand.ready.count : max(1, plan.expertSlotCount / 4)
         let slots = demand.ready.suffix(countMax)
-        let arena = arena
+        let arena = reads.arena
         for (index, slot) in zip(slots.indices, slots) {
             guard case .ready(let expert) = experts.state(of: slot) else {
                 preconditionFailure("only arrived bundles are computed on")
             }
-            let bytes = manifest.experts[expertLayerIndex(of: expert)].bundleBytes
+            let bytes = directory.extents(of: expert).bundleBytes
             let offset = plan.expertOffset + slot.index * plan.expertSlotBytes
             body(
-                expert.rawValue % expertsPerLayer, arena.bytes(at: offset, byteCount: bytes),
+                directory.number(of: expert), arena.bytes(at: offset, byteCount: bytes),
                 index == slots.indices.last)
         }
         for slot in slots { experts.release(slot) }

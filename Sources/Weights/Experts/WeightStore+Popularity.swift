@@ -31,25 +31,23 @@ extension WeightStore {
             guard experts.slot(of: expert) == nil else { continue }
             guard let slot = experts.takeAhead(for: expert, evicts: false) else { continue }
             try read(expert, into: slot)
-            try collect(waiting: false)
+            try reads.collect(waiting: false)
             if let firstFailure { throw firstFailure }
         }
-        while experts.isLoading { try collect(waiting: true) }
+        while experts.isLoading { try reads.collect(waiting: true) }
         if let firstFailure { throw firstFailure }
     }
 
     /// Empties the expert slots and forgets what was popular, for measurements that begin cold.
     package func dropExperts() throws(ReadFailure) {
-        while reader.requestsInFlight > 0 { try collect(waiting: true) }
+        while reads.areUnderWay { try reads.collect(waiting: true) }
         experts.removeAll()
         prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
     }
 
     /// Waits for what is under way, so that it cannot fail the next demand.
     private func settle() {
-        while experts.isLoading, reader.requestsInFlight > 0,
-            (try? collect(waiting: true)) != nil
-        {}
+        reads.settle { experts.isLoading }
         firstFailure = nil
         arrivedSlots.removeAll(keepingCapacity: true)
     }

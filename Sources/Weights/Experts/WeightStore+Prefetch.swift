@@ -68,9 +68,7 @@ extension WeightStore {
     /// Says what layer `layer` will probably demand, likeliest first; replaces what was said
     /// before. Reading begins with the present layer's demand, or with ``issuePrefetches()``.
     package func predict(layer: Int, _ experts: [Int32]) {
-        let ids = experts.lazy.map {
-            ExpertID(rawValue: layer * self.expertsPerLayer + Int($0))
-        }
+        let ids = experts.lazy.map { self.directory.expert(Int($0), layer: layer) }
         prediction.begin(layer: layer, missing: ids.filter { self.experts.slot(of: $0) == nil })
     }
 
@@ -90,7 +88,7 @@ extension WeightStore {
         guard prediction.layer == layer else { return }
         prediction.drop()
         for number in demanded {
-            let expert = ExpertID(rawValue: layer * expertsPerLayer + number)
+            let expert = directory.expert(number, layer: layer)
             let isNamed = prediction.missing.contains(expert)
             let slot = experts.slot(of: expert)
             if isNamed || slot == nil { prefetches.missing += 1 }

@@ -18,10 +18,11 @@ extension WeightStore {
         guard let record = manifest.neurons?[layer] else {
             preconditionFailure("neurons of a model that has none")
         }
-        let costs = NeuronCosts(record, reader: reader, gapBytes: gapBytesMax)
+        let gapBytesMax = reads.gapBytesMax
+        let costs = NeuronCosts(record, reader: reads.reader, gapBytes: gapBytesMax)
         let worth = threshold / Float(record.bundleBytes + gapBytesMax)
         // Looked up once for all neurons.
-        let (window, order) = (sparse.windows[layer], neurons.neurons[layer])
+        let (window, order) = (sparse.windows[layer], directory.neurons.neurons[layer])
         var bundle: [(neuron: NeuronID, likelihood: Float, isChosen: Bool)] = []
         for index in 0..<record.bundleCount {
             bundle.removeAll(keepingCapacity: true)

@@ -6,62 +6,6 @@ internal import LinuxSystem
 internal import Memory
 package import ModelFormat
 
-/// Each neuron layer's checksums and order. Always resident.
-struct NeuronDirectory {
-    /// One for each bundle, by layer.
-    let checksums: [[UInt32]]
-    /// Each neuron's place, by layer; empty where places are the neurons' numbers.
-    let places: [[UInt32]]
-    /// The neuron at each place; empty alike.
-    let neurons: [[UInt32]]
-    /// The down matrices' scales, layer after layer, where they lie apart.
-    let scales: MemoryArena
-
-    init(
-        _ model: PackedModel, from source: FileByteSource, memory: consuming MemoryReservation
-    ) throws {
-        let scales = try MemoryArena(
-            byteCount: Self.scalesBytes(model.manifest), of: memory)
-        for layer in model.manifest.neurons ?? [] {
-            guard let extent = layer.scales else { continue }
-            var room = scales.mutableBytes(
-                at: Self.scalesBytes(model.manifest, before: layer.layer),
-                byteCount: extent.byteCount)
-            try model.read(extent, from: source, into: &room, "the scales of the \(layer.name)")
-        }
-        self.scales = scales
-        var (checksums, places, neurons): ([[UInt32]], [[UInt32]], [[UInt32]]) = ([], [], [])
-        for layer in model.manifest.neurons ?? [] {
-            checksums.append(try model.neuronChecksums(layer, from: source))
-            let order = try model.neuronPlaces(layer, from: source)
-            guard layer.isReordered else {
-                places.append([])
-                neurons.append([])
-                continue
-            }
-            var inverse = order
-            for (neuron, place) in order.enumerated() { inverse[Int(place)] = UInt32(neuron) }
-            places.append(order)
-            neurons.append(inverse)
-        }
-        (self.checksums, self.places, self.neurons) = (checksums, places, neurons)
-    }
-
-    /// Bytes of the scales of all layers, or of those before one.
-    static func scalesBytes(_ manifest: PackedManifest, before layer: Int = .max) -> Int {
-        (manifest.neurons ?? []).prefix(layer).reduce(0) {
-            $0 + PackedLayout.aligned($1.scales?.byteCount ?? 0)
-        }
-    }
-
-    /// Bytes that the rest of it takes for `manifest`.
-    static func byteCount(_ manifest: PackedManifest) -> Int {
-        (manifest.neurons ?? []).reduce(0) { sum, layer in
-            sum + layer.checksums.byteCount + (layer.isReordered ? 2 * layer.places.byteCount : 0)
-        }
-    }
-}
-
 extension WeightStore {
     /// Bytes that the books of `manifest`'s neurons take.
     package static func neuronDirectoryBytes(_ manifest: PackedManifest) -> Int {
@@ -78,7 +22,7 @@ extension WeightStore {
     @_lifetime(borrow self)
     package func neuronScales(layer: Int) -> RawSpan? {
         guard let extent = manifest.neurons?[layer].scales else { return nil }
-        let arena = neurons.scales
+        let arena = directory.neurons.scales
         let bytes = arena.bytes(
             at: NeuronDirectory.scalesBytes(manifest, before: layer), byteCount: extent.byteCount)
         return unsafe _overrideLifetime(bytes, borrowing: self)
@@ -91,10 +35,9 @@ extension WeightStore {
     package func withNeurons(
         layer: Int, _ body: (RawSpan, Range<Int>) -> Void
     ) throws(ReadFailure) {
-        guard let record = manifest.neurons?[layer] else {
-            preconditionFailure("neurons of a model without bundles")
-        }
-        try withUnits(from: firstUnit.ofNeurons[layer], count: record.extentCount, body)
+        try withUnits(
+            from: directory.firstUnits.ofNeurons[layer],
+            count: directory.neuronLayer(layer).extentCount, body)
     }
 
     /// All of a layer's bundles, as the file has them.
@@ -103,24 +46,22 @@ extension WeightStore {
     @_lifetime(borrow self)
     package func residentNeurons(layer: Int) -> RawSpan {
         guard let record = manifest.neurons?[layer],
-            let start = plan[firstUnit.ofNeurons[layer]].pinnedOffset,
+            let start = plan[directory.firstUnits.ofNeurons[layer]].pinnedOffset,
             !plan.streamsDense
         else { preconditionFailure("neurons that are not all in memory") }
-        let arena = arena
+        let arena = reads.arena
         let bytes = arena.bytes(at: start, byteCount: record.byteCount)
         return unsafe _overrideLifetime(bytes, borrowing: self)
     }
 
     /// Where a neuron of a layer is.
     package func place(of neuron: NeuronID, layer: Int) -> NeuronPlace {
-        let places = neurons.places[layer]
-        return places.isEmpty ? NeuronPlace(neuron.rawValue) : NeuronPlace(places[neuron.index])
+        directory.neurons.place(of: neuron, layer: layer)
     }
 
     /// The neuron at a place of a layer.
     package func neuron(at place: NeuronPlace, layer: Int) -> NeuronID {
-        let neurons = neurons.neurons[layer]
-        return neurons.isEmpty ? NeuronID(place.rawValue) : NeuronID(neurons[place.index])
+        directory.neurons.neuron(at: place, layer: layer)
     }
 
     /// Keeps a neuron's record beyond ``withNeurons(layer:_:)``, until the next layer's are kept:
@@ -128,13 +69,13 @@ extension WeightStore {
     package func keep(_ record: RawSpan, of neuron: NeuronID) {
         let offset = plan.stagingOffset + neuron.index * record.byteCount
         precondition(offset + record.byteCount <= plan.arenaBytes, "the plan has room for a layer")
-        arena.copy(record, to: offset)
+        reads.arena.copy(record, to: offset)
     }
 
     /// The record of a neuron that was kept.
     @_lifetime(borrow self)
     package func kept(_ neuron: NeuronID, byteCount: Int) -> RawSpan {
-        let arena = arena
+        let arena = reads.arena
         let bytes = arena.bytes(
             at: plan.stagingOffset + neuron.index * byteCount, byteCount: byteCount)
         return unsafe _overrideLifetime(bytes, borrowing: self)

@@ -83,7 +83,7 @@ extension WeightStore {
         precondition(kept.contains(part.lowerBound) && part.upperBound <= kept.upperBound)
         let row = sparse.windows[layer].row(of: neuron)?.rawValue ?? sparse.transitRow[neuron.index]
         precondition(row >= 0, "a neuron that is not in memory")
-        let arena = arena
+        let arena = reads.arena
         let bytes = arena.bytes(
             at: self.plan.windowOffset + Int(row) * plan.rowBytes + part.lowerBound
                 - kept.lowerBound, byteCount: part.count)
@@ -116,15 +116,15 @@ extension WeightStore {
         precondition(end > first, "there are rows for some")
         sparse.spans.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
         SpanRun.covering(
-            sparse.spans, bytesMax: plan.slotBytes, gapMax: gapBytesMax, into: &sparse.runs)
+            sparse.spans, bytesMax: plan.slotBytes, gapMax: reads.gapBytesMax, into: &sparse.runs)
         sparse.runs.reverse()
         sparse.runsLeft = sparse.runs.count
         sparse.statistics.needed += end - first
         sparse.statistics.resident += end - first - missing
         sparse.statistics.reads += sparse.runs.count
         sparse.statistics.usefulBytes += missing * plan.part(record).count
-        hits += end - first - missing
-        misses += missing
+        uses.hits += end - first - missing
+        uses.misses += missing
         sparse.statistics.managementNanoseconds += MonotonicClock.nanoseconds - start
         return first..<end
     }
@@ -136,7 +136,8 @@ extension WeightStore {
     ) -> NeuronSpan {
         let place = place(of: neuron, layer: record.layer).index
         let bundle = record.bundle(ofPlace: place)
-        guard verifier.isVerified(firstBundle[record.layer] + bundle) else {
+        let number = directory.verified(BundleIndex(bundle), layer: record.layer)
+        guard reads.verifier.isVerified(number) else {
             let start = bundle * record.bundleBytes
             return NeuronSpan(neuron: neuron, bytes: start..<start + record.bundleBytes)
         }
@@ -144,7 +145,7 @@ extension WeightStore {
         let part = plan.part(record)
         return NeuronSpan(
             neuron: neuron,
-            bytes: reader.blocks(start + part.lowerBound..<start + part.upperBound))
+            bytes: reads.reader.blocks(start + part.lowerBound..<start + part.upperBound))
     }
 
     private func issueRuns(layer: Int) throws(ReadFailure) {
@@ -152,21 +153,20 @@ extension WeightStore {
         while let slot = sparse.freeSlots.last, let run = sparse.runs.popLast() {
             sparse.freeSlots.removeLast()
             sparse.slotRuns[slot.index] = run
-            try reader.submit(
-                FlashRequest(
-                    ReadPurpose.neurons(slot: slot).ticket,
-                    fileOffset: record.offset + UInt64(run.bytes.lowerBound),
-                    byteCount: run.bytes.count,
-                    arenaOffset: self.plan.sparseSlotsOffset + slot.index * plan.slotBytes,
-                    pieceBytesMax: plan.readsApart
-                        ? reader.blocks(0..<run.bytes.count / 2).count : .max),
+            try reads.submit(
+                .neurons(slot: slot),
+                fileOffset: record.offset + UInt64(run.bytes.lowerBound),
+                byteCount: run.bytes.count,
+                arenaOffset: self.plan.sparseSlotsOffset + slot.index * plan.slotBytes,
+                pieceBytesMax: plan.readsApart
+                    ? reads.reader.blocks(0..<run.bytes.count / 2).count : .max,
                 isLast: sparse.runs.isEmpty || sparse.freeSlots.isEmpty)
         }
     }
 
     /// Waits for at least one read, and copies what arrived to rows.
     private func collectRuns(layer: Int) throws(ReadFailure) {
-        try collect(waiting: sparse.arrived.isEmpty)
+        try reads.collect(waiting: sparse.arrived.isEmpty)
         if let failure = firstFailure { throw failure }
         let start = MonotonicClock.nanoseconds
         while let slot = sparse.arrived.popLast() {
@@ -194,7 +194,7 @@ extension WeightStore {
             guard let row = sparse.freeRows.popLast() else {
                 preconditionFailure("there is a row for each neuron that is fetched")
             }
-            arena.copy(
+            reads.arena.copy(
                 byteCount: part.count,
                 from: slotOffset + record.firstRowOffset(place: place) + part.lowerBound
                     - run.bytes.lowerBound,
@@ -209,15 +209,15 @@ extension WeightStore {
     private func verify(
         _ bundle: BundleIndex, of record: PackedNeuronLayer, _ run: SpanRun, _ slotOffset: Int
     ) -> ReadFailure? {
-        let index = firstBundle[record.layer] + bundle.index
-        if verifier.isVerified(index) { return nil }
-        let arena = arena
+        let number = directory.verified(bundle, layer: record.layer)
+        if reads.verifier.isVerified(number) { return nil }
+        let arena = reads.arena
         let bytes = arena.bytes(
             at: slotOffset + bundle.index * record.bundleBytes - run.bytes.lowerBound,
             byteCount: record.bundleBytes)
         let extent = record.extent(
-            bundle: bundle.index, checksums: neurons.checksums[record.layer])
-        return verifier.check(bytes, extent: index, extent)
+            bundle: bundle.index, checksums: directory.neurons.checksums[record.layer])
+        return reads.verifier.check(bytes, extent: number, extent)
     }
 
     /// Rows of what was fetched go to the window, or to nobody.
@@ -241,9 +241,7 @@ extension WeightStore {
     /// After a failure: waits for what is under way, gives back every row and slot.
     private func abandonFetch() {
         let slotCount = sparse.slotRuns.count
-        while !isUnsettled, sparse.freeSlots.count + sparse.arrived.count < slotCount,
-            reader.requestsInFlight > 0, (try? collect(waiting: true)) != nil
-        {}
+        reads.settle { sparse.freeSlots.count + sparse.arrived.count < slotCount }
         firstFailure = nil
         for item in sparse.fetched {
             sparse.transitRow[item.neuron.index] = -1

@@ -54,7 +54,6 @@ extension WeightStore {
             preconditionFailure("windows of a model that has none")
         }
         let start = MonotonicClock.nanoseconds
-        let arena = arena
         let first = record.firstRowOffset(place: places.lowerBound)
         for place in places {
             let neuron = neuron(at: NeuronPlace(place), layer: layer)
@@ -64,7 +63,7 @@ extension WeightStore {
             guard let row = sparse.freeRows.popLast() else { continue }
             let offset = record.firstRowOffset(place: place) - first
             let part = plan.part(record)
-            arena.copy(
+            reads.arena.copy(
                 bytes.extracting(offset + part.lowerBound..<offset + part.upperBound),
                 to: self.plan.windowOffset + row.index * plan.rowBytes)
             sparse.windows[layer].insert(neuron, row: row)
