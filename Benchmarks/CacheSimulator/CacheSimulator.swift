@@ -43,7 +43,7 @@ internal import Weights
     var chunk: Int?
 
     @Option(help: ArgumentHelp("Misses that are read at the same time.", valueName: "n"))
-    var misses = WeightStore.missesAtOnceMax
+    var misses = ExpertWeights.missesAtOnceMax
 
     @Option(help: ArgumentHelp("Percent of the run that only fills the cache.", valueName: "n"))
     var skip = 25

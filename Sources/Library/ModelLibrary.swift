@@ -127,7 +127,7 @@ package struct ModelLibrary: Sendable, Equatable {
             try FileSystem.remove(entry.path)
             // Few models have any.
             for path in [
-                WeightStore.popularityPath(of: entry.path), NeuronPredictors.path(of: entry.path),
+                ExpertPopularity.path(of: entry.path), NeuronPredictors.path(of: entry.path),
                 FiringThresholds.path(of: entry.path)
             ] { try? FileSystem.remove(path) }
         } catch {

@@ -64,7 +64,7 @@ package struct Benchmark {
         for run in 0..<plan.runs {
             model.transformer.observer.uniformRouting =
                 plan.routesUniformly ? UniformRouting(seed: UInt64(run)) : nil
-            if !plan.isWarm { try model.store.dropExperts() }
+            if !plan.isWarm { try model.store.experts.removeAll() }
             let before = run * (plan.promptTokens + plan.generatedTokens)
             runs.append(try runOnce { onProgress(Double(before + $0) / total) })
         }

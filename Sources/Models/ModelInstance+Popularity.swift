@@ -15,13 +15,13 @@ extension ModelInstance {
     func warmPopularExperts() {
         guard keepsPopularity else { return }
         do throws(SidecarError) {
-            guard try store.loadPopularity() else { return }
+            guard try store.experts.loadPopularity() else { return }
         } catch {
             options.onNotice("saved popularity is not used: \(error)")
             return
         }
         do {
-            try store.warmExperts(popularOnly: true, nanosecondsMax: Self.warmNanosecondsMax)
+            try store.experts.warm(popularOnly: true, nanosecondsMax: Self.warmNanosecondsMax)
         } catch {
             options.onNotice("warming popular experts ended: \(error)")
         }
@@ -38,7 +38,7 @@ extension ModelInstance {
         // A drive that does not answer would hold the thread; another file's popularity is its own.
         guard isCurrent, store.isQuiet(within: Self.quietNanosecondsMax) else { return }
         do {
-            try store.savePopularity()
+            try store.experts.savePopularity()
         } catch {
             options.onNotice("popularity is not saved: \(error)")
             // Once is enough to say so.

@@ -85,7 +85,7 @@ package final class ModelInstance {
     /// Reads what its memory holds for good, and what was popular.
     private func warm() throws(LoadError) {
         if options.isResident {
-            do { try store.warmExperts() } catch { throw .read(error) }
+            do { try store.experts.warm() } catch { throw .read(error) }
         }
         warmPopularExperts()
     }

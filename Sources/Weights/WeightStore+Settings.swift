@@ -12,7 +12,7 @@ extension WeightStore {
             ("read_bytes_max", "\(reader.limits.pieceBytesMax)"),
             ("gap_bytes_max", "\(reads.gapBytesMax)"), ("read_bytes_min", "\(reader.blockBytes())"),
             ("read_seconds_max", "\(reader.limits.stallNanosecondsMax / 1_000_000_000)"),
-            ("prefetch_max", "\(prefetchesMax)"), ("verify", reads.verifier.policy.rawValue)
+            ("prefetch_max", "\(experts.prefetchesMax)"), ("verify", reads.verifier.policy.rawValue)
         ]
     }
 }

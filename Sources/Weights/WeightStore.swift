@@ -19,14 +19,7 @@ package final class WeightStore {
     private let identity: FileIdentity
     var dense: DenseStream
     var mode = PassMode.cycle
-    var experts: ExpertCache
-    /// What the next layer will probably demand.
-    var prediction: ExpertPrediction
-    /// Bundles under way beyond which none is read ahead; 0 is none at all.
-    let prefetchesMax: Int
-    var prefetches = PrefetchStatistics()
-    /// Experts whose reads ended since the present demand began, in completion order.
-    var arrivedSlots: [SlotIndex] = []
+    package let experts: ExpertWeights
     /// Neurons that are fetched one by one; empty where none is.
     var sparse: SparseNeurons
     var embeddingsLeft = 0
@@ -46,7 +39,6 @@ package final class WeightStore {
         self.path = path
         self.plan = plan
         manifest = model.manifest
-        prefetchesMax = options.prefetchesMax
         do {
             file = try FileDescriptor(path: path, mode: .read)
             identity = try FileIdentity(file)
@@ -61,13 +53,9 @@ package final class WeightStore {
         } catch {
             preconditionFailure("opening throws only these")
         }
-        let expertsPerLayer = directory.expertsPerLayer
         sparse = SparseNeurons(plan.sparse, manifest.neurons ?? [])
-        experts = ExpertCache(
-            slotCount: plan.expertSlotCount,
-            layerCount: expertsPerLayer > 0 ? manifest.shape.layerCount : 0,
-            expertsPerLayer: expertsPerLayer, rules: cacheRules)
-        prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
+        experts = ExpertWeights(
+            directory, reads, rules: cacheRules, prefetchesMax: options.prefetchesMax)
         dense = Self.stream(plan, manifest, .cycle)
         reads.sink = self
         let pinned = plan.unitIndices.filter { plan[$0].pinnedOffset != nil }
@@ -80,9 +68,9 @@ package final class WeightStore {
         statistics.flashBytes = read.bytesRead
         statistics.flashWaitNanoseconds = read.waitNanoseconds
         statistics.flashBusyNanoseconds = read.busyNanoseconds
-        statistics.bundleHits = uses.hits
-        statistics.bundleMisses = uses.misses
-        statistics.prefetch = prefetches
+        statistics.bundleHits = uses.hits + experts.uses.hits
+        statistics.bundleMisses = uses.misses + experts.uses.misses
+        statistics.prefetch = experts.prefetches
         return statistics
     }
 
@@ -111,6 +99,13 @@ package final class WeightStore {
     /// Whether the contents of the file that is being read were changed since it was opened.
     package var hasChanged: Bool { (try? FileIdentity(file)) != identity }
 
+    /// Experts of a layer, without repeats. What is missing is asked of the drive at once.
+    ///
+    /// - Throws: `ReadFailure` when the kernel takes no reads.
+    package func demand(experts: [Int], layer: Int) throws(ReadFailure) -> ExpertDemand {
+        try self.experts.demand(experts, layer: layer, returnsAtOnce: mode.staysInLayer)
+    }
+
     /// Waits until nothing is under way, so that the memory can be given back.
     ///
     /// - Throws: `ReadFailure` when the drive does not answer, or the wait is cancelled.
@@ -130,18 +125,12 @@ package final class WeightStore {
 
     private func verify(_ request: FlashRequest) -> ReadFailure? {
         switch ReadPurpose(request.ticket) {
-        // Verified where they are used: by the page, by the bundle.
-        case .embedding, .neurons: return nil
+        // Verified where they are used: by the page, by the bundle; or by who asked.
+        case .embedding, .neurons, .expert: return nil
         case .pinned(let unit): return verifyUnit(unit, at: request.arenaOffset)
         case .dense(let entry):
             guard let unit = dense.unit(ofEntry: entry) else { return nil }
             return verifyUnit(unit, at: request.arenaOffset)
-        case .expert(let slot):
-            guard case .loading(let expert) = experts.state(of: slot) else { return nil }
-            let extent = directory.extents(of: expert).extent(directory.number(of: expert))
-            let arena = reads.arena
-            let bytes = arena.bytes(at: request.arenaOffset, byteCount: extent.byteCount)
-            return reads.verifier.check(bytes, extent: directory.verified(expert), extent)
         }
     }
 
@@ -220,19 +209,13 @@ extension WeightStore: ReadSink {
         case .neurons(let slot):
             firstFailure = firstFailure ?? failure
             sparse.arrived.append(slot)
-        case .expert(let slot):
-            // Nobody waits for what was read ahead of a demand that did not come.
-            let isPrefetch = prediction.isUnused[slot.index] && !experts.isHeld(slot)
-            _ = experts.completed(slot: slot, succeeded: failure == nil)
-            if failure == nil { arrivedSlots.append(slot) }
-            if failure != nil { prediction.isUnused[slot.index] = false }
-            if !isPrefetch { firstFailure = firstFailure ?? failure }
+        case .expert(let slot): experts.completed(slot: slot, failure: failure)
         }
     }
 
     func abandoned() {
         firstFailure = nil
-        arrivedSlots.removeAll(keepingCapacity: true)
+        experts.forgetArrivals()
         embeddingsLeft = 0
         sparse.resetFetch()
         dense.reset()

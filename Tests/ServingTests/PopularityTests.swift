@@ -28,7 +28,7 @@ import Weights
         try withModel { path, notices in
             let cold = try misses(path, notices)
             let model = try open(path, notices)
-            try model.store.dropExperts()
+            try model.store.experts.removeAll()
             let before = model.store.statistics
             _ = try Evaluator(model: model).evaluate(Self.tokens, generate: 0)
             #expect((model.store.statistics - before).bundleMisses == cold)
@@ -38,7 +38,7 @@ import Weights
     @Test func damagedAndStaleFilesAreSaidAndIgnored() throws {
         try withModel { path, notices in
             let cold = try misses(path, notices)
-            let saved = WeightStore.popularityPath(of: path)
+            let saved = ExpertPopularity.path(of: path)
             let good = try #require(fileBytes(saved))
             let stale = Sidecar(path: saved, digest: "another model's")
                 .encode(ExpertPopularity(values: [1, 2]))
@@ -56,7 +56,7 @@ import Weights
     @Test func placesThatCannotBeWrittenAreSaidOnce() throws {
         try withModel { path, notices in
             // A folder in its place: root can write everywhere else.
-            let blocked = WeightStore.popularityPath(of: path)
+            let blocked = ExpertPopularity.path(of: path)
             let model = try open(path, notices)
             try FileSystem.createDirectory(blocked)
             defer { unsafe rmdir(blocked) }
@@ -110,7 +110,7 @@ import Weights
 
     private func withModel(_ body: (String, Notices) throws -> Void) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/qwen3moe.gguf") { path in
-            defer { try? FileSystem.remove(WeightStore.popularityPath(of: path)) }
+            defer { try? FileSystem.remove(ExpertPopularity.path(of: path)) }
             try body(path, Notices())
         }
     }

@@ -17,26 +17,27 @@ extension Transformer {
         let tokens = wave.tokenCount
         if !mixture.routesFirst { try route(mixture, layer, tokens: tokens, &activations) }
         if observer.onRouting != nil { routed += routing.experts }
-        try store.withExperts(
-            layer: layer.index, routing.demanded,
-            meanwhile: { () throws(ReadFailure) in
-                if let shared = mixture.shared {
-                    try project(shared, tokens: tokens, &activations)
-                    gateShared(mixture, tokens: tokens, &activations)
-                    finishProjected(nil, layer.residualScale, tokens: tokens, &activations)
+        var demand = try store.demand(experts: routing.demanded, layer: layer.index)
+        // Meanwhile, what is missing is read.
+        if let shared = mixture.shared {
+            try project(shared, tokens: tokens, &activations)
+            gateShared(mixture, tokens: tokens, &activations)
+            finishProjected(nil, layer.residualScale, tokens: tokens, &activations)
+        }
+        if tokens == 1 && !mixture.routesFirst {
+            try predictExperts(after: layer.index, &activations)
+        }
+        while let experts = try demand.next() {
+            for index in 0..<experts.count {
+                let rows = routing.rows(of: experts.number(index))
+                if expertBatch.tokens.count + rows.count > shape.expertRowsMax {
+                    computeExperts(mixture.experts, &activations)
                 }
-                if tokens == 1 && !mixture.routesFirst {
-                    try predictExperts(after: layer.index, &activations)
-                }
+                expertBatch.isOneToken = tokens == 1
+                collectExpert(
+                    mixture.experts, experts.bytes(index), rows: rows, &activations)
             }
-        ) { expert, bundle, isLast in
-            let rows = routing.rows(of: expert)
-            if expertBatch.tokens.count + rows.count > shape.expertRowsMax {
-                computeExperts(mixture.experts, &activations)
-            }
-            expertBatch.isOneToken = tokens == 1
-            collectExpert(mixture.experts, bundle, rows: rows, &activations)
-            if isLast { computeExperts(mixture.experts, &activations) }
+            computeExperts(mixture.experts, &activations)
         }
         kernels.addExperts(
             activations.expertOutputs, routing, shared: activations.projected,
@@ -51,9 +52,9 @@ extension Transformer {
     ) throws(ReadFailure) {
         normalizeHidden(nil, wave, &activations)
         try route(mixture, layer, tokens: wave.tokenCount, &activations)
-        if wave.tokenCount == 1 && !store.plan.streamsDense && store.prefetchesExperts {
-            store.predict(layer: layer.index, routing.experts)
-            try store.issuePrefetches()
+        if wave.tokenCount == 1 && !store.plan.streamsDense && store.experts.canPrefetch {
+            store.experts.predict(layer: layer.index, routing.experts)
+            try store.experts.issuePrefetches()
         }
     }
 
@@ -88,7 +89,7 @@ extension Transformer {
     private func predictExperts(
         after layer: Int, _ activations: inout Activations
     ) throws(ReadFailure) {
-        guard store.prefetchesExperts, !store.plan.streamsDense, layer + 1 < graph.layers.count,
+        guard store.experts.canPrefetch, !store.plan.streamsDense, layer + 1 < graph.layers.count,
             case .mixture(let next) = graph.layers[layer + 1].feedForward,
             let norm = graph.layers[layer + 1].feedForwardNorm
         else { return }
@@ -99,7 +100,7 @@ extension Transformer {
         try multiply(
             next.router, by: activations.outputNormed, tokens: 1, into: &activations.routerLogits)
         predicted.choose(activations.routerLogits.span.extracting(0..<shape.expertCount))
-        store.predict(layer: layer + 1, predicted.experts)
+        store.experts.predict(layer: layer + 1, predicted.experts)
         predicted.removeAll()
     }
 

@@ -10,6 +10,9 @@ package struct ExpertPopularity: Sendable, Equatable {
     package let values: [Float]
 
     package init(values: [Float]) { self.values = values }
+
+    /// Where a packed file's popularity is kept: beside it.
+    package static func path(of packed: String) -> String { packed + ".popularity" }
 }
 
 extension ExpertPopularity: SidecarValue {

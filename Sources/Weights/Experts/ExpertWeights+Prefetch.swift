@@ -55,28 +55,29 @@ struct ExpertPrediction {
     mutating func drop() { next = missing.count }
 }
 
-extension WeightStore {
+extension ExpertWeights {
     /// Whether guesses can help: experts are streamed, and one token's leave room for more.
-    package var prefetchesExperts: Bool {
-        guard prefetchesMax > 0, let used = manifest.shape.experts?.usedCount else {
-            return false
-        }
-        let all = manifest.experts.reduce(0) { $0 + $1.count }
-        return plan.expertSlotCount < all && plan.expertSlotCount >= 4 * used
+    package var canPrefetch: Bool {
+        guard prefetchesMax > 0,
+            let used = directory.manifest.shape.experts?.usedCount
+        else { return false }
+        let all = directory.manifest.experts.reduce(0) { $0 + $1.count }
+        let slotCount = directory.plan.expertSlotCount
+        return slotCount < all && slotCount >= 4 * used
     }
 
     /// Says what layer `layer` will probably demand, likeliest first; replaces what was said
     /// before. Reading begins with the present layer's demand, or with ``issuePrefetches()``.
     package func predict(layer: Int, _ experts: [Int32]) {
         let ids = experts.lazy.map { self.directory.expert(Int($0), layer: layer) }
-        prediction.begin(layer: layer, missing: ids.filter { self.experts.slot(of: $0) == nil })
+        prediction.begin(layer: layer, missing: ids.filter { self.cache.slot(of: $0) == nil })
     }
 
     /// Reads guesses while nothing else is asked of the drive that is not under way.
     package func issuePrefetches() throws(ReadFailure) {
-        while experts.loadingCount < prefetchesMax, let expert = prediction.popFirst() {
-            guard experts.slot(of: expert) == nil else { continue }
-            guard let slot = experts.takeAhead(for: expert, evicts: true) else { return }
+        while cache.loadingCount < prefetchesMax, let expert = prediction.popFirst() {
+            guard cache.slot(of: expert) == nil else { continue }
+            guard let slot = cache.takeAhead(for: expert, evicts: true) else { return }
             prediction.isUnused[slot.index] = true
             prefetches.read += 1
             try read(expert, into: slot)
@@ -90,7 +91,7 @@ extension WeightStore {
         for number in demanded {
             let expert = directory.expert(number, layer: layer)
             let isNamed = prediction.missing.contains(expert)
-            let slot = experts.slot(of: expert)
+            let slot = cache.slot(of: expert)
             if isNamed || slot == nil { prefetches.missing += 1 }
             if isNamed { prefetches.named += 1 }
             if let slot, prediction.isUnused[slot.index] {

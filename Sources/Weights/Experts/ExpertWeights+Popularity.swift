@@ -5,7 +5,7 @@ package import FlashStorage
 package import LinuxSystem
 internal import ModelFormat
 
-extension WeightStore {
+extension ExpertWeights {
     /// Reads experts into free slots until the slots or the experts are used up, most popular first
     /// and in layer order among equals. They count neither as uses nor as misses.
     ///
@@ -14,11 +14,11 @@ extension WeightStore {
     ///   - nanosecondsMax: start no more reads after this time.
     /// - Throws: `ReadFailure` when one cannot be read or is damaged. The cache then holds only
     ///   good bundles.
-    package func warmExperts(
+    package func warm(
         popularOnly: Bool = false, nanosecondsMax: UInt64 = .max
     ) throws(ReadFailure) {
         let start = MonotonicClock.nanoseconds
-        let popularity = experts.popularity
+        let popularity = cache.popularity
         // Sorting keeps no order among equals of its own.
         let order = popularity.indices.sorted {
             popularity[$0] != popularity[$1] ? popularity[$0] > popularity[$1] : $0 < $1
@@ -28,37 +28,29 @@ extension WeightStore {
             if popularOnly && popularity[number] == 0 { break }
             if MonotonicClock.nanoseconds - start > nanosecondsMax { break }
             let expert = ExpertID(rawValue: number)
-            guard experts.slot(of: expert) == nil else { continue }
-            guard let slot = experts.takeAhead(for: expert, evicts: false) else { continue }
+            guard cache.slot(of: expert) == nil else { continue }
+            guard let slot = cache.takeAhead(for: expert, evicts: false) else { continue }
             try read(expert, into: slot)
             try reads.collect(waiting: false)
-            if let firstFailure { throw firstFailure }
+            if let failure { throw failure }
         }
-        while experts.isLoading { try reads.collect(waiting: true) }
-        if let firstFailure { throw firstFailure }
+        while cache.isLoading { try reads.collect(waiting: true) }
+        if let failure { throw failure }
     }
 
     /// Empties the expert slots and forgets what was popular, for measurements that begin cold.
-    package func dropExperts() throws(ReadFailure) {
+    package func removeAll() throws(ReadFailure) {
         while reads.areUnderWay { try reads.collect(waiting: true) }
-        experts.removeAll()
-        prediction = ExpertPrediction(slotCount: plan.expertSlotCount)
-    }
-
-    /// Waits for what is under way, so that it cannot fail the next demand.
-    private func settle() {
-        reads.settle { experts.isLoading }
-        firstFailure = nil
-        arrivedSlots.removeAll(keepingCapacity: true)
+        cache.removeAll()
+        prediction = ExpertPrediction(slotCount: directory.plan.expertSlotCount)
     }
 
     // MARK: popularity
 
-    /// Where a packed file's popularity is kept: beside it.
-    package static func popularityPath(of path: String) -> String { path + ".popularity" }
-
     private var savedPopularity: Sidecar<ExpertPopularity> {
-        Sidecar(path: Self.popularityPath(of: path), digest: manifest.source.digest)
+        Sidecar(
+            path: ExpertPopularity.path(of: directory.path),
+            digest: directory.manifest.source.digest)
     }
 
     /// Begins with the popularity that an earlier run saved.
@@ -67,10 +59,10 @@ extension WeightStore {
     /// - Throws: `SidecarError` when what there is cannot be used: unreadable, damaged, another
     ///   model's. The cache is as if there were none.
     package func loadPopularity() throws(SidecarError) -> Bool {
-        guard !manifest.experts.isEmpty,
-            let popularity = try savedPopularity.read(for: experts.popularity.count)
+        guard !directory.manifest.experts.isEmpty,
+            let popularity = try savedPopularity.read(for: cache.popularity.count)
         else { return false }
-        experts.begin(popularity: popularity.values)
+        cache.begin(popularity: popularity.values)
         return true
     }
 
@@ -78,7 +70,7 @@ extension WeightStore {
     ///
     /// - Throws: `SystemError` where it cannot be written, such as a read-only directory.
     package func savePopularity() throws(SystemError) {
-        let popularity = ExpertPopularity(values: experts.popularity)
+        let popularity = ExpertPopularity(values: cache.popularity)
         guard popularity.values.contains(where: { $0 > 0 }) else { return }
         try savedPopularity.write(popularity)
     }
