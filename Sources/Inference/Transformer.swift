@@ -173,11 +173,13 @@ package final class Transformer {
         let tokens = wave.chunks.flatMap(\.tokens)
         let rows = store.manifest.embeddings
         let first = wave.rows.lowerBound
-        try store.withEmbeddings(of: tokens.span) { index, bytes in
+        let lease = try store.embeddings.demand(tokens.span)
+        for index in tokens.indices {
             let place = first + index
             var row = activations.hidden.mutableSpan(
                 in: place * rows.columns..<(place + 1) * rows.columns)
-            kernels.dequantize(row: bytes, format: rows.format, columns: rows.columns, into: &row)
+            kernels.dequantize(
+                row: lease.row(index), format: rows.format, columns: rows.columns, into: &row)
             if let scale = graph.shape.embeddingScale { kernels.scale(&row, by: scale) }
         }
     }
@@ -238,14 +240,15 @@ package final class Transformer {
         into output: inout Buffer<Float>
     ) throws(ReadFailure) {
         let record = store.manifest.matrices[matrix]
-        try store.withMatrix(matrix) { bytes, rows in
+        var extents = store.demand(matrix: matrix)
+        while let extent = try extents.next() {
             products.add(
                 ProductMatrix(
-                    bytes, format: record.format, rows: rows.count, rowOffset: rows.lowerBound,
-                    outputStride: record.rows),
+                    extent.bytes, format: record.format, rows: extent.rows.count,
+                    rowOffset: extent.rows.lowerBound, outputStride: record.rows),
                 columns: record.columns, by: input, tokens: tokens, into: &output,
                 memberCount: team.memberCount)
-            // What is in the ring leaves it when this returns.
+            // What is in the ring leaves it with its lease.
             if store.plan.streamsDense { computeCollected() }
         }
     }

@@ -1,5 +1,6 @@
-// Owns a packed model's weights in memory: the arena, the reader that fills it, and the books of
-// what is where. Hands out bytes, never computes on them. Lives on one thread.
+// A packed model's weights in memory: owns the parts that know where dense weights, experts,
+// neurons and embeddings are, and tells each of its reads that ended. Hands out bytes, never
+// computes on them. Lives on one thread.
 
 package import FlashStorage
 package import Knobs
@@ -9,6 +10,14 @@ package import ModelFormat
 
 /// The weights of one model under one plan.
 package final class WeightStore {
+    package let dense: DenseWeights
+    package let experts: ExpertWeights
+    /// Neurons that are fetched one by one; empty where none is.
+    var sparse: SparseNeurons
+    var uses = UseCounts()
+    /// Why neurons could not be fetched.
+    var firstFailure: ReadFailure?
+    package let embeddings: EmbeddingWeights
     package let path: String
     package let manifest: PackedManifest
     package let plan: WeightPlan
@@ -17,14 +26,6 @@ package final class WeightStore {
     /// The file as it was opened, whatever becomes of its name, and what it was then.
     private let file: FileDescriptor
     private let identity: FileIdentity
-    var dense: DenseStream
-    var mode = PassMode.cycle
-    package let experts: ExpertWeights
-    /// Neurons that are fetched one by one; empty where none is.
-    var sparse: SparseNeurons
-    var embeddingsLeft = 0
-    var firstFailure: ReadFailure?
-    var uses = UseCounts()
 
     /// Opens the packed file at `path`, reads what stays, and verifies it.
     ///
@@ -53,23 +54,24 @@ package final class WeightStore {
         } catch {
             preconditionFailure("opening throws only these")
         }
-        sparse = SparseNeurons(plan.sparse, manifest.neurons ?? [])
+        dense = DenseWeights(directory, reads)
         experts = ExpertWeights(
             directory, reads, rules: cacheRules, prefetchesMax: options.prefetchesMax)
-        dense = Self.stream(plan, manifest, .cycle)
+        sparse = SparseNeurons(plan.sparse, model.manifest.neurons ?? [])
+        embeddings = EmbeddingWeights(directory, reads)
         reads.sink = self
-        let pinned = plan.unitIndices.filter { plan[$0].pinnedOffset != nil }
-        do { try readPinned(pinned) } catch { throw .read(error) }
+        do { try dense.readPinned() } catch { throw .read(error) }
     }
 
     package var statistics: WeightStatistics {
         let read = reads.reader.statistics
+        let uses = [dense.uses, experts.uses, self.uses]
         var statistics = WeightStatistics()
         statistics.flashBytes = read.bytesRead
         statistics.flashWaitNanoseconds = read.waitNanoseconds
         statistics.flashBusyNanoseconds = read.busyNanoseconds
-        statistics.bundleHits = uses.hits + experts.uses.hits
-        statistics.bundleMisses = uses.misses + experts.uses.misses
+        statistics.bundleHits = uses.reduce(0) { $0 + $1.hits }
+        statistics.bundleMisses = uses.reduce(0) { $0 + $1.misses }
         statistics.prefetch = experts.prefetches
         return statistics
     }
@@ -99,13 +101,6 @@ package final class WeightStore {
     /// Whether the contents of the file that is being read were changed since it was opened.
     package var hasChanged: Bool { (try? FileIdentity(file)) != identity }
 
-    /// Experts of a layer, without repeats. What is missing is asked of the drive at once.
-    ///
-    /// - Throws: `ReadFailure` when the kernel takes no reads.
-    package func demand(experts: [Int], layer: Int) throws(ReadFailure) -> ExpertDemand {
-        try self.experts.demand(experts, layer: layer, returnsAtOnce: mode.staysInLayer)
-    }
-
     /// Waits until nothing is under way, so that the memory can be given back.
     ///
     /// - Throws: `ReadFailure` when the drive does not answer, or the wait is cancelled.
@@ -122,103 +117,29 @@ package final class WeightStore {
     package func vector(_ role: VectorRole, layer: Int? = nil) -> [Float]? {
         directory.vector(role, layer: layer)
     }
-
-    private func verify(_ request: FlashRequest) -> ReadFailure? {
-        switch ReadPurpose(request.ticket) {
-        // Verified where they are used: by the page, by the bundle; or by who asked.
-        case .embedding, .neurons, .expert: return nil
-        case .pinned(let unit): return verifyUnit(unit, at: request.arenaOffset)
-        case .dense(let entry):
-            guard let unit = dense.unit(ofEntry: entry) else { return nil }
-            return verifyUnit(unit, at: request.arenaOffset)
-        }
-    }
-
-    private func verifyUnit(_ unit: UnitIndex, at arenaOffset: Int) -> ReadFailure? {
-        let extent = plan[unit].extent.extent
-        let arena = reads.arena
-        let bytes = arena.bytes(at: arenaOffset, byteCount: extent.byteCount)
-        let number = directory.verified(unit)
-        guard case .neurons(let layer) = plan[unit].content else {
-            return reads.verifier.check(bytes, extent: number, extent)
-        }
-        let record = directory.neuronLayer(layer)
-        let index = unit.index - directory.firstUnits.ofNeurons[layer].index
-        let failure = reads.verifier.check(
-            bytes, extent: number,
-            parts: record.parts(
-                ofExtent: index, checksums: directory.neurons.checksums[layer]))
-        if failure == nil, fetchesNeurons {
-            let bundles = record.bundles(ofExtent: index)
-            let first = directory.verified(BundleIndex(bundles.lowerBound), layer: layer)
-            reads.verifier.note(first..<first + bundles.count)
-        }
-        return failure
-    }
-
-    /// Reads pinned units into their places.
-    func readPinned(_ units: [UnitIndex]) throws(ReadFailure) {
-        for index in units {
-            let unit = plan[index]
-            guard let offset = unit.pinnedOffset else { preconditionFailure("a streamed unit") }
-            embeddingsLeft += 1
-            try reads.submit(
-                .pinned(unit: index), fileOffset: unit.extent.offset, byteCount: unit.footprint,
-                arenaOffset: offset)
-            try reads.collect(waiting: false)
-        }
-        while embeddingsLeft > 0 { try reads.collect(waiting: true) }
-        if let failure = firstFailure {
-            firstFailure = nil
-            throw failure
-        }
-    }
-
-    /// What passes stream: everything that is not pinned, the output matrix last; cycles without
-    /// what is fetched by the neuron. A stationary pass has the larger ring, and no output matrix.
-    static func stream(
-        _ plan: WeightPlan, _ manifest: PackedManifest, _ mode: PassMode
-    ) -> DenseStream {
-        if mode.isStationary {
-            guard let lending = plan.lending else { preconditionFailure("no place to stay") }
-            // Nothing is read ahead of the next pass: it may be of another kind.
-            return DenseStream(
-                order: lending.order, footprints: lending.order.map { plan[$0].footprint },
-                layerCount: 0, capacityBytes: lending.byteCount, readsAheadOfPass: false)
-        }
-        let isCycle = mode == .cycle
-        let streamed = plan.unitIndices.filter {
-            plan[$0].pinnedOffset == nil && (!isCycle || plan.isDecoded($0, manifest))
-        }
-        return DenseStream(
-            order: streamed, footprints: streamed.map { plan[$0].footprint },
-            layerCount: streamed.count { plan[$0].layer != nil },
-            capacityBytes: plan.ringBytes, readsAheadOfPass: isCycle)
-    }
-
 }
 
 extension WeightStore: ReadSink {
     func completed(_ purpose: ReadPurpose, _ request: FlashRequest, failure: ReadFailure?) {
-        let failure = failure ?? verify(request)
         switch purpose {
-        case .dense(let entry): dense.completed(entry: entry, failure: failure)
-        case .pinned, .embedding:
-            embeddingsLeft -= 1
-            firstFailure = firstFailure ?? failure
+        case .dense(let entry):
+            dense.completed(entry: entry, at: request.arenaOffset, failure: failure)
+        case .pinned(let unit):
+            dense.completed(pinned: unit, at: request.arenaOffset, failure: failure)
+        case .expert(let slot): experts.completed(slot: slot, failure: failure)
         case .neurons(let slot):
             firstFailure = firstFailure ?? failure
             sparse.arrived.append(slot)
-        case .expert(let slot): experts.completed(slot: slot, failure: failure)
+        case .embedding: embeddings.completed(failure: failure)
         }
     }
 
     func abandoned() {
-        firstFailure = nil
+        dense.abandon()
         experts.forgetArrivals()
-        embeddingsLeft = 0
+        firstFailure = nil
         sparse.resetFetch()
-        dense.reset()
+        embeddings.abandon()
     }
 }
 

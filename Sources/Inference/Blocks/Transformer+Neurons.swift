@@ -116,7 +116,9 @@ extension Transformer {
         _ network: LayerGraph.Neurons, _ activations: inout Activations
     ) throws(ReadFailure) {
         let (layer, geometry, store) = (network.record.layer, network.geometry, store)
-        try store.withNeurons(layer: layer) { bytes, places in
+        var extents = store.demand(neuronsOfLayer: layer)
+        while let extent = try extents.next() {
+            let (bytes, places) = (extent.bytes, extent.rows)
             if store.fetchesNeurons { store.fillWindow(layer: layer, bytes, places) }
             for group in 0..<activations.neurons.groupCount {
                 activations.neurons.list(group: group, in: places)
@@ -136,7 +138,9 @@ extension Transformer {
         _ network: LayerGraph.Neurons, _ activations: inout Activations
     ) throws(ReadFailure) {
         let (layer, geometry, store) = (network.record.layer, network.geometry, store)
-        try store.withNeurons(layer: layer) { bytes, places in
+        var extents = store.demand(neuronsOfLayer: layer)
+        while let extent = try extents.next() {
+            let (bytes, places) = (extent.bytes, extent.rows)
             if store.fetchesNeurons { store.fillWindow(layer: layer, bytes, places) }
             for place in places {
                 let neuron = store.neuron(at: NeuronPlace(place), layer: layer)

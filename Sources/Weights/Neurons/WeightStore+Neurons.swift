@@ -1,7 +1,6 @@
 // A layer's neuron bundles as dense weights: all of them, pinned or through the ring, with what is
 // needed to find a neuron in them.
 
-package import FlashStorage
 internal import LinuxSystem
 internal import Memory
 package import ModelFormat
@@ -28,18 +27,6 @@ extension WeightStore {
         return unsafe _overrideLifetime(bytes, borrowing: self)
     }
 
-    /// Calls `body` with all of a layer's bundles, some at a time: their bytes, and the places in
-    /// them, in the order of the file.
-    ///
-    /// - Throws: `ReadFailure` when bundles cannot be read or are damaged.
-    package func withNeurons(
-        layer: Int, _ body: (RawSpan, Range<Int>) -> Void
-    ) throws(ReadFailure) {
-        try withUnits(
-            from: directory.firstUnits.ofNeurons[layer],
-            count: directory.neuronLayer(layer).extentCount, body)
-    }
-
     /// All of a layer's bundles, as the file has them.
     ///
     /// - Precondition: dense weights stay in memory; extents then lie there one after another.
@@ -64,7 +51,7 @@ extension WeightStore {
         directory.neurons.neuron(at: place, layer: layer)
     }
 
-    /// Keeps a neuron's record beyond ``withNeurons(layer:_:)``, until the next layer's are kept:
+    /// Keeps a neuron's record beyond ``demand(neuronsOfLayer:)``, until the next layer's are kept:
     /// for neurons that are streamed in another order than they are summed in.
     package func keep(_ record: RawSpan, of neuron: NeuronID) {
         let offset = plan.stagingOffset + neuron.index * record.byteCount

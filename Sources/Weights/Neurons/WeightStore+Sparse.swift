@@ -11,12 +11,6 @@ extension WeightStore {
         SparseNeurons.byteCount(manifest.neurons ?? [])
     }
 
-    /// Whether decoding fetches neurons one by one.
-    package var fetchesNeurons: Bool { plan.sparse != nil }
-
-    /// Whether the present pass does.
-    package var isFetchingNeurons: Bool { fetchesNeurons && mode == .cycle }
-
     package var sparseStatistics: SparseStatistics { sparse.statistics }
 
     /// Calls `body` with each neuron in a layer's window, in no order.

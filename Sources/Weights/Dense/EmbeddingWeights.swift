@@ -1,0 +1,115 @@
+// Token embeddings: never resident, read from flash one row at a time.
+
+package import FlashStorage
+internal import LinuxSystem
+package import ModelFormat
+
+/// Windows that rows of the embeddings are read into.
+package final class EmbeddingWeights {
+    private let directory: WeightDirectory
+    private let reads: WeightReads
+    private var readsLeft = 0
+    private var failure: ReadFailure?
+    /// Where in the arena each row of the present lease begins.
+    private var places: [Int] = []
+    private var isLeased = false
+
+    init(_ directory: WeightDirectory, _ reads: WeightReads) {
+        self.directory = directory
+        self.reads = reads
+    }
+
+    /// Reads each token's row, all at once.
+    ///
+    /// - Precondition: at most `plan.embeddingWindowCount` tokens, all in the vocabulary; the lease
+    ///   before is over.
+    /// - Throws: `ReadFailure` when a row cannot be read or is damaged.
+    package func demand(_ tokens: Span<TokenID>) throws(ReadFailure) -> EmbeddingLease {
+        precondition(
+            !isLeased && tokens.count <= directory.plan.embeddingWindowCount,
+            "a step's tokens fit the windows")
+        let rows = directory.manifest.embeddings
+        readsLeft = tokens.count
+        for index in 0..<tokens.count {
+            let pages = rows.pages(row: tokens[index].index)
+            try reads.submit(
+                .embedding(row: index),
+                fileOffset: rows.offset + UInt64(pages.lowerBound * PackedLayout.alignment),
+                byteCount: pages.count * PackedLayout.alignment, arenaOffset: window(index))
+        }
+        while readsLeft > 0 { try reads.collect(waiting: true) }
+        if let failure {
+            self.failure = nil
+            throw failure
+        }
+        places.removeAll(keepingCapacity: true)
+        for index in 0..<tokens.count {
+            let row = tokens[index].index
+            let pages = rows.pages(row: row)
+            try verify(pages, at: window(index))
+            places.append(
+                window(index) + row * rows.rowBytes - pages.lowerBound * PackedLayout.alignment)
+        }
+        isLeased = true
+        return EmbeddingLease(self, rowBytes: rows.rowBytes)
+    }
+
+    func completed(failure: ReadFailure?) {
+        readsLeft -= 1
+        self.failure = self.failure ?? failure
+    }
+
+    /// Nothing is under way any more.
+    func abandon() {
+        readsLeft = 0
+        failure = nil
+    }
+
+    fileprivate func endLease() { isLeased = false }
+
+    fileprivate func place(ofRow index: Int) -> Int { places[index] }
+
+    fileprivate var arena: MemoryArena { reads.arena }
+
+    private func window(_ index: Int) -> Int {
+        directory.plan.embeddingOffset + index * directory.plan.embeddingWindowBytes
+    }
+
+    private func verify(_ pages: Range<Int>, at arenaOffset: Int) throws(ReadFailure) {
+        let arena = reads.arena
+        for page in pages {
+            let place = arenaOffset + (page - pages.lowerBound) * PackedLayout.alignment
+            let found = Checksum.of(arena.bytes(at: place, byteCount: PackedLayout.alignment))
+            let expected = directory.embeddingChecksums[page]
+            guard found == expected else {
+                let offset =
+                    directory.manifest.embeddings.offset
+                    + UInt64(page * PackedLayout.alignment)
+                throw ReadFailure(
+                    file: directory.path, fileOffset: offset,
+                    cause: .checksum(expected: expected, found: found))
+            }
+        }
+    }
+}
+
+/// Rows of the embeddings in memory, for as long as this lives.
+package struct EmbeddingLease: ~Copyable {
+    private let weights: EmbeddingWeights
+    private let rowBytes: Int
+
+    fileprivate init(_ weights: EmbeddingWeights, rowBytes: Int) {
+        self.weights = weights
+        self.rowBytes = rowBytes
+    }
+
+    deinit { weights.endLease() }
+
+    /// The row of the token at `index` of those demanded, in GGUF's own block bytes.
+    @_lifetime(borrow self)
+    package func row(_ index: Int) -> RawSpan {
+        let arena = weights.arena
+        let bytes = arena.bytes(at: weights.place(ofRow: index), byteCount: rowBytes)
+        return unsafe _overrideLifetime(bytes, borrowing: self)
+    }
+}
