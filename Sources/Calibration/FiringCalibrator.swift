@@ -121,8 +121,9 @@ package struct FiringCalibrator {
             orders
             ?? layers.map { record in
                 (0..<record.count).map { place in
-                    let neuron = model.store.neuron(at: NeuronPlace(place), layer: record.layer)
-                    return UInt32(neuron.rawValue)
+                    let place = NeuronPlace(place)
+                    return UInt32(
+                        model.store.neurons.neuron(at: place, layer: record.layer).rawValue)
                 }
             }
         let counts = Box((silent: 0, neurons: 0, needed: 0, whole: 0))

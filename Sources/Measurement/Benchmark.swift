@@ -92,7 +92,7 @@ package struct Benchmark {
         try prefill(sequence, onProgress)
         let middle = MonotonicClock.nanoseconds
         let before = model.store.statistics
-        let sparseBefore = model.store.sparseStatistics
+        let sparseBefore = model.store.neurons.statistics
         let computedBefore = model.transformer.computeNanoseconds
         run.loss = try generate(sequence) { onProgress(plan.promptTokens + $0) }
         run.promptSeconds = Double(middle - start) / 1e9
@@ -100,7 +100,7 @@ package struct Benchmark {
         run.computeSeconds = Double(model.transformer.computeNanoseconds - computedBefore) / 1e9
         run.prefill = before - atStart
         run.generation = model.store.statistics - before
-        run.sparse = model.store.sparseStatistics - sparseBefore
+        run.sparse = model.store.neurons.statistics - sparseBefore
         return run
     }
 

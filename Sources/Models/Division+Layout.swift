@@ -129,7 +129,7 @@ extension Division {
         var budget = problem.share
         budget.add(.vocabulary, tokenizer.residentBytes)
         budget.add(.vectors, manifest.vectors.extent.byteCount)
-        budget.add(.neuronScales, WeightStore.neuronScalesBytes(manifest))
+        budget.add(.neuronScales, NeuronWeights.scalesBytes(manifest))
         budget.add(.directory, directoryBytes(manifest, isSparse: choice.sparse != nil))
         budget.add(.promptText, PromptBuilder.workBytes(contextTokens: contextTokens))
         budget.add(
@@ -150,8 +150,8 @@ extension Division {
         let bundles = (manifest.neurons ?? []).reduce(0) { $0 + $1.extentCount }
         return (extents + bundles) * 128 + experts * 96
             + manifest.embeddings.pageChecksums.byteCount
-            + WeightStore.neuronDirectoryBytes(manifest)
-            + (isSparse ? WeightStore.sparseDirectoryBytes(manifest) : 0)
+            + NeuronWeights.directoryBytes(manifest)
+            + (isSparse ? NeuronWeights.booksBytes(manifest) : 0)
     }
 
     private static func adding(_ plan: WeightPlan, to fixed: MemoryPlan) -> MemoryPlan {

@@ -18,7 +18,7 @@ extension WeightStore {
         let wanted: PassMode = fetchesNeurons && !isDecoding ? .sweep : .cycle
         if wanted != dense.mode {
             try reads.drain()
-            if wanted == .sweep { lendRows() } else { takeBackRows() }
+            if wanted == .sweep { neurons.lendRows() } else { neurons.takeBackRows() }
             dense.enter(wanted)
         } else if dense.isCutOff {
             try reads.drain()
@@ -39,7 +39,7 @@ extension WeightStore {
         guard plan.streamsDense else { return dense.enter(.stationary(LayerVisit())) }
         if !dense.mode.isStationary || dense.isCutOff {
             try reads.drain()
-            lendRows()
+            neurons.lendRows()
             dense.enter(.stationary(LayerVisit()))
         }
         try dense.beginPass(withOutput: true)
@@ -69,7 +69,7 @@ extension WeightStore {
     private func endLending() throws(ReadFailure) {
         try reads.drain()
         try dense.readBackLent()
-        takeBackRows()
+        neurons.takeBackRows()
         dense.enter(.cycle)
     }
 
@@ -103,5 +103,12 @@ extension WeightStore {
     package func demand(experts: [Int], layer: Int) throws(ReadFailure) -> ExpertDemand {
         try self.experts.demand(
             experts, layer: layer, returnsAtOnce: dense.mode.staysInLayer)
+    }
+
+    /// Single neurons of a layer, without repeats.
+    ///
+    /// - Precondition: ``fetchesNeurons``.
+    package func demand(neurons: Span<Int32>, layer: Int) -> NeuronDemand {
+        self.neurons.demand(neurons, layer: layer)
     }
 }

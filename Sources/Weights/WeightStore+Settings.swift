@@ -10,9 +10,11 @@ extension WeightStore {
         return [
             ("reader", reader.kind), ("queue_depth", "\(reader.queueDepth)"),
             ("read_bytes_max", "\(reader.limits.pieceBytesMax)"),
-            ("gap_bytes_max", "\(reads.gapBytesMax)"), ("read_bytes_min", "\(reader.blockBytes())"),
+            ("gap_bytes_max", "\(reads.gapBytesMax)"),
+            ("read_bytes_min", "\(reader.blockBytes())"),
             ("read_seconds_max", "\(reader.limits.stallNanosecondsMax / 1_000_000_000)"),
-            ("prefetch_max", "\(experts.prefetchesMax)"), ("verify", reads.verifier.policy.rawValue)
+            ("prefetch_max", "\(experts.prefetchesMax)"),
+            ("verify", reads.verifier.policy.rawValue)
         ]
     }
 }

@@ -12,11 +12,7 @@ package import ModelFormat
 package final class WeightStore {
     package let dense: DenseWeights
     package let experts: ExpertWeights
-    /// Neurons that are fetched one by one; empty where none is.
-    var sparse: SparseNeurons
-    var uses = UseCounts()
-    /// Why neurons could not be fetched.
-    var firstFailure: ReadFailure?
+    package let neurons: NeuronWeights
     package let embeddings: EmbeddingWeights
     package let path: String
     package let manifest: PackedManifest
@@ -57,7 +53,7 @@ package final class WeightStore {
         dense = DenseWeights(directory, reads)
         experts = ExpertWeights(
             directory, reads, rules: cacheRules, prefetchesMax: options.prefetchesMax)
-        sparse = SparseNeurons(plan.sparse, model.manifest.neurons ?? [])
+        neurons = NeuronWeights(directory, reads)
         embeddings = EmbeddingWeights(directory, reads)
         reads.sink = self
         do { try dense.readPinned() } catch { throw .read(error) }
@@ -65,7 +61,7 @@ package final class WeightStore {
 
     package var statistics: WeightStatistics {
         let read = reads.reader.statistics
-        let uses = [dense.uses, experts.uses, self.uses]
+        let uses = [dense.uses, experts.uses, neurons.uses]
         var statistics = WeightStatistics()
         statistics.flashBytes = read.bytesRead
         statistics.flashWaitNanoseconds = read.waitNanoseconds
@@ -127,9 +123,7 @@ extension WeightStore: ReadSink {
         case .pinned(let unit):
             dense.completed(pinned: unit, at: request.arenaOffset, failure: failure)
         case .expert(let slot): experts.completed(slot: slot, failure: failure)
-        case .neurons(let slot):
-            firstFailure = firstFailure ?? failure
-            sparse.arrived.append(slot)
+        case .neurons(let slot): neurons.completed(slot: slot, failure: failure)
         case .embedding: embeddings.completed(failure: failure)
         }
     }
@@ -137,8 +131,7 @@ extension WeightStore: ReadSink {
     func abandoned() {
         dense.abandon()
         experts.forgetArrivals()
-        firstFailure = nil
-        sparse.resetFetch()
+        neurons.abandon()
         embeddings.abandon()
     }
 }

@@ -145,7 +145,7 @@ import Weights
             }
             let expected = try evaluate()
             let middle = (try reads(2) + reads(6)) / 2
-            let fetched = model.store.sparseStatistics.reads
+            let fetched = model.store.neurons.statistics.reads
             script.arm(.stall(nanoseconds: 5_000_000_000), at: middle)
             do {
                 _ = try evaluate()
@@ -156,7 +156,7 @@ import Weights
                 #expect(failure.description.contains("has not answered for 1.0 s"))
             }
             #expect(script.hasFired)
-            #expect(model.store.sparseStatistics.reads > fetched, "not while fetching")
+            #expect(model.store.neurons.statistics.reads > fetched, "not while fetching")
             script.arm(nil)
             // Until the drive answers, requests may fail; they never compute anything else.
             var found: Evaluation?

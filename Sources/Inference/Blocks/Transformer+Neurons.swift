@@ -66,9 +66,9 @@ extension Transformer {
                 firing[neuron] = activations.neurons.fires(neuron, token: token) ? 1 : 0
             }
             let likelihoods = firing
-            store.noteFiring(layer: record.layer, likelihoods.span)
+            store.neurons.noteFiring(layer: record.layer, likelihoods.span)
         }
-        store.beginWindow(layer: record.layer)
+        store.neurons.beginWindow(layer: record.layer)
     }
 
     /// The first projection of every neuron, and who fires.
@@ -97,13 +97,13 @@ extension Transformer {
     private func sumResident(
         _ network: LayerGraph.Neurons, _ activations: inout Activations
     ) {
-        let (layer, geometry, store) = (network.record.layer, network.geometry, store)
-        let bytes = store.residentNeurons(layer: layer)
+        let (layer, geometry, weights) = (network.record.layer, network.geometry, store.neurons)
+        let bytes = weights.allResident(layer: layer)
         for group in 0..<activations.neurons.groupCount {
             activations.neurons.list(group: group, in: 0..<network.record.count)
             for index in 0..<activations.neurons.count {
                 let neuron = activations.neurons.neuron(index)
-                let place = store.place(of: NeuronID(neuron), layer: layer).index
+                let place = weights.place(of: NeuronID(neuron), layer: layer).index
                 activations.neurons.setRecord(
                     index, geometry.rest(in: bytes, from: 0, place: place))
             }
@@ -115,11 +115,11 @@ extension Transformer {
     private func sumInOrder(
         _ network: LayerGraph.Neurons, _ activations: inout Activations
     ) throws(ReadFailure) {
-        let (layer, geometry, store) = (network.record.layer, network.geometry, store)
+        let (layer, geometry, weights) = (network.record.layer, network.geometry, store.neurons)
         var extents = store.demand(neuronsOfLayer: layer)
         while let extent = try extents.next() {
             let (bytes, places) = (extent.bytes, extent.rows)
-            if store.fetchesNeurons { store.fillWindow(layer: layer, bytes, places) }
+            if store.fetchesNeurons { weights.fillWindow(layer: layer, bytes, places) }
             for group in 0..<activations.neurons.groupCount {
                 activations.neurons.list(group: group, in: places)
                 for index in 0..<activations.neurons.count {
@@ -137,15 +137,15 @@ extension Transformer {
     private func sumKept(
         _ network: LayerGraph.Neurons, _ activations: inout Activations
     ) throws(ReadFailure) {
-        let (layer, geometry, store) = (network.record.layer, network.geometry, store)
+        let (layer, geometry, weights) = (network.record.layer, network.geometry, store.neurons)
         var extents = store.demand(neuronsOfLayer: layer)
         while let extent = try extents.next() {
             let (bytes, places) = (extent.bytes, extent.rows)
-            if store.fetchesNeurons { store.fillWindow(layer: layer, bytes, places) }
+            if store.fetchesNeurons { weights.fillWindow(layer: layer, bytes, places) }
             for place in places {
-                let neuron = store.neuron(at: NeuronPlace(place), layer: layer)
+                let neuron = weights.neuron(at: NeuronPlace(place), layer: layer)
                 guard activations.neurons.fires(neuron.index) else { continue }
-                store.keep(
+                weights.keep(
                     geometry.rest(in: bytes, from: places.lowerBound, place: place), of: neuron)
             }
         }
@@ -154,7 +154,7 @@ extension Transformer {
             for index in 0..<activations.neurons.count {
                 let neuron = NeuronID(activations.neurons.neuron(index))
                 activations.neurons.setRecord(
-                    index, store.kept(neuron, byteCount: geometry.restBytes))
+                    index, weights.kept(neuron, byteCount: geometry.restBytes))
             }
             computeListed(network, &activations)
         }
@@ -163,7 +163,7 @@ extension Transformer {
     /// The listed neurons' share of their group's results. Nothing else of the network is needed.
     func computeListed(_ network: LayerGraph.Neurons, _ activations: inout Activations) {
         let start = MonotonicClock.nanoseconds
-        let (record, store) = (network.record, store)
+        let (record, weights) = (network.record, store.neurons)
         if record.gate != nil {
             kernels.multiplyListed(
                 &activations.neurons, format: record.up, columns: record.width,
@@ -173,7 +173,7 @@ extension Transformer {
         kernels.addListed(
             activations.neurons, format: record.down, width: record.width,
             recordOffset: network.geometry.columnOffset,
-            scales: store.neuronScales(layer: record.layer), values: activations.up,
+            scales: weights.scales(layer: record.layer), values: activations.up,
             to: &activations.projected, team: team)
         computeNanoseconds += MonotonicClock.nanoseconds - start
     }

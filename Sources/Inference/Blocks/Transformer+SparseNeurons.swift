@@ -15,7 +15,7 @@ extension Transformer {
     ) throws(SystemError) {
         predictor = try NeuronPredictor(
             predictors, tokensMax: 1, kernels: kernels, team: team, memory: memory)
-        store.rankNeurons(by: predictors)
+        store.neurons.rank(by: predictors)
     }
 
     /// A whole network from `normed` to `projected`.
@@ -42,11 +42,12 @@ extension Transformer {
         }
         noteFired(layer: layer, neuronCount: neuronCount)
         let needed = neededNeurons
-        try store.withSparseNeurons(layer: layer, needed.span) { range in
-            let first = Int(needed[range.lowerBound])
-            let last = Int(needed[range.upperBound - 1])
+        var demand = store.demand(neurons: needed.span, layer: layer)
+        while let lease = try demand.next() {
+            let first = Int(needed[lease.range.lowerBound])
+            let last = Int(needed[lease.range.upperBound - 1])
             activations.neurons.list(group: 0, in: first..<last + 1)
-            setRests(network, &activations)
+            setRests(network, lease, &activations)
             computeListed(network, &activations)
         }
     }
@@ -55,7 +56,7 @@ extension Transformer {
         for index in 0..<neuronCount { firing[index] = 0 }
         for neuron in neededNeurons { firing[Int(neuron)] = 1 }
         let likelihoods = firing
-        store.noteFiring(layer: layer, likelihoods.span)
+        store.neurons.noteFiring(layer: layer, likelihoods.span)
     }
 
     /// Neither projection is there: both of those that are in memory or worth a read.
@@ -71,14 +72,14 @@ extension Transformer {
         computeNanoseconds += MonotonicClock.nanoseconds - start
         let needed = neededNeurons
         observer.onPrediction?(record.layer, needed.span)
-        try store.withSparseNeurons(layer: record.layer, needed.span) { range in
-            activations.neurons.list(needed[range])
-            let (geometry, store) = (network.geometry, store)
+        var demand = store.demand(neurons: needed.span, layer: record.layer)
+        while let lease = try demand.next() {
+            activations.neurons.list(needed[lease.range])
+            let geometry = network.geometry
             for index in 0..<activations.neurons.count {
                 let neuron = NeuronID(activations.neurons.neuron(index))
                 activations.neurons.setRecord(
-                    index,
-                    store.sparseRecord(neuron, layer: record.layer, 0..<geometry.firstBytes))
+                    index, lease.record(neuron, 0..<geometry.firstBytes))
             }
             let start = MonotonicClock.nanoseconds
             kernels.fireListed(
@@ -87,7 +88,7 @@ extension Transformer {
                 threshold: firingThreshold(layer: record.layer),
                 products: &activations.gated.floats, values: &activations.up, team: team)
             computeNanoseconds += MonotonicClock.nanoseconds - start
-            setRests(network, &activations)
+            setRests(network, lease, &activations)
             computeListed(network, &activations)
         }
     }
@@ -98,11 +99,11 @@ extension Transformer {
         let layer = record.layer
         predictor?.copyProbabilities(to: &firing)
         let likelihoods = firing
-        store.noteFiring(layer: layer, likelihoods.span)
+        store.neurons.noteFiring(layer: layer, likelihoods.span)
         neededNeurons.removeAll(keepingCapacity: true)
-        store.forEachResident(layer: layer) { neededNeurons.append($0.rawValue) }
+        store.neurons.forEachResident(layer: layer) { neededNeurons.append($0.rawValue) }
         neededNeurons.sort()
-        store.chooseNeurons(
+        store.neurons.choose(
             layer: layer, likelihoods.span, threshold: threshold, into: &neededNeurons)
         var (all, computed): (Float, Float) = (0, 0)
         for neuron in 0..<record.count { all += firing[neuron] }
@@ -111,13 +112,15 @@ extension Transformer {
     }
 
     /// Points the listed neurons at what they need beyond the first projection.
-    private func setRests(_ network: LayerGraph.Neurons, _ activations: inout Activations) {
-        let (layer, geometry, store) = (network.record.layer, network.geometry, store)
+    private func setRests(
+        _ network: LayerGraph.Neurons, _ lease: borrowing NeuronLease,
+        _ activations: inout Activations
+    ) {
+        let geometry = network.geometry
         let rest = geometry.firstBytes..<geometry.recordBytes
         for index in 0..<activations.neurons.count {
             let neuron = NeuronID(activations.neurons.neuron(index))
-            activations.neurons.setRecord(
-                index, store.sparseRecord(neuron, layer: layer, rest))
+            activations.neurons.setRecord(index, lease.record(neuron, rest))
         }
     }
 }

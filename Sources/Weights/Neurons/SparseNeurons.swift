@@ -1,5 +1,5 @@
-// The books of neurons that are fetched one by one: each layer's window, rows without an owner, and
-// what is under way.
+// The books of neurons that are fetched one by one: each layer's window and the rows without an
+// owner; what is being read, in which slots.
 
 internal import ModelFormat
 
@@ -61,46 +61,125 @@ struct SpanRun: Sendable, Equatable {
     }
 }
 
-/// The state of all layers.
-struct SparseNeurons {
+/// Who has which row of memory.
+struct NeuronRows {
     var windows: [NeuronWindow]
     /// Rows that no window has.
-    var freeRows: [RowIndex]
+    var free: [RowIndex]
     /// Whether a prompt has the rows that it shares memory with.
-    var hasLentRows = false
-    /// Row of each neuron that was fetched for the present layer, or -1.
-    var transitRow: [Int32]
-    var fetched: [FetchedNeuron] = []
+    var areLent = false
     /// Whether a neuron of the present layer is to be kept when a prompt passes its bundle.
     var isWanted: [Bool]
-    /// What is being fetched.
-    var spans: [NeuronSpan] = []
-    var runs: [SpanRun] = []
-    /// What each slot reads, and those that read nothing.
-    var slotRuns: [SpanRun]
-    var freeSlots: [SlotIndex]
-    var runsLeft = 0
-    /// Slots whose reads ended.
-    var arrived: [SlotIndex] = []
-    var statistics = SparseStatistics()
+    /// What was fetched for the present layer.
+    private(set) var fetched: [FetchedNeuron] = []
+    /// Row of each neuron that was fetched for the present layer, or -1.
+    private var transit: [Int32]
 
     /// - Parameter plan: nil where no neuron is fetched one by one.
     init(_ plan: SparsePlan?, _ layers: [PackedNeuronLayer]) {
         windows = zip(layers, plan?.windowRows ?? []).map {
             NeuronWindow(neuronCount: $0.count, rowsMax: $1)
         }
-        freeRows = (0..<(plan?.rowCount ?? 0)).reversed().map { RowIndex($0) }
+        free = (0..<(plan?.rowCount ?? 0)).reversed().map { RowIndex($0) }
         let neurons = plan == nil ? 0 : layers.map(\.count).max() ?? 0
-        transitRow = Array(repeating: -1, count: neurons)
+        transit = Array(repeating: -1, count: neurons)
         isWanted = Array(repeating: false, count: neurons)
+    }
+
+    /// Bytes of all books for a model.
+    static func byteCount(_ layers: [PackedNeuronLayer]) -> Int {
+        layers.reduce(0) { $0 + NeuronWindow.byteCount(neuronCount: $1.count) }
+            + 24 * (layers.map(\.count).max() ?? 0)
+    }
+
+    /// Where a neuron of the present layer is in memory.
+    func row(of neuron: NeuronID, layer: Int) -> RowIndex? {
+        if let row = windows[layer].row(of: neuron) { return row }
+        let row = transit[neuron.index]
+        return row < 0 ? nil : RowIndex(rawValue: row)
+    }
+
+    /// A row for a neuron that is fetched, until ``endFetch(layer:staysInWindow:)``.
+    ///
+    /// - Precondition: there is one.
+    mutating func take(for neuron: NeuronID) -> RowIndex {
+        guard let row = free.popLast() else {
+            preconditionFailure("there is a row for each neuron that is fetched")
+        }
+        transit[neuron.index] = row.rawValue
+        fetched.append(FetchedNeuron(neuron, row: row))
+        return row
+    }
+
+    /// What was fetched goes to the layer's window, or to nobody.
+    mutating func endFetch(layer: Int, staysInWindow: Bool) {
+        for item in fetched { transit[item.neuron.index] = -1 }
+        if staysInWindow {
+            // Taken apart: the window's call gives rows back to the list beside it.
+            var released = free
+            free = []
+            windows[layer].admit(fetched) { released.append($0) }
+            free = released
+        } else {
+            for item in fetched { free.append(item.row) }
+        }
+        fetched.removeAll(keepingCapacity: true)
+    }
+
+    mutating func wantNobody() {
+        for neuron in isWanted.indices { isWanted[neuron] = false }
+    }
+}
+
+/// What is being fetched.
+struct NeuronFetch {
+    /// What neurons need, ascending by their first bytes.
+    var spans: [NeuronSpan] = []
+    /// Not asked of the drive yet, the first one last.
+    var runs: [SpanRun] = []
+    /// What each slot reads, and those that read nothing.
+    var slotRuns: [SpanRun]
+    var freeSlots: [SlotIndex]
+    /// Runs whose neurons have no rows yet.
+    var runsLeft = 0
+    /// Slots whose reads ended.
+    var arrived: [SlotIndex] = []
+
+    init(_ plan: SparsePlan?) {
         let slotCount = plan?.slotCount ?? 0
         slotRuns = Array(repeating: SpanRun(bytes: 0..<0, spans: 0..<0), count: slotCount)
         freeSlots = (0..<slotCount).reversed().map { SlotIndex($0) }
     }
 
-    /// Bytes of all this for a model.
-    static func byteCount(_ layers: [PackedNeuronLayer]) -> Int {
-        layers.reduce(0) { $0 + NeuronWindow.byteCount(neuronCount: $1.count) }
-            + 24 * (layers.map(\.count).max() ?? 0)
+    /// Whether a slot's read has not ended.
+    var areUnderWay: Bool { freeSlots.count + arrived.count < slotRuns.count }
+
+    /// What the spans are read in.
+    mutating func divide(bytesMax: Int, gapMax: Int) {
+        spans.sort { $0.bytes.lowerBound < $1.bytes.lowerBound }
+        SpanRun.covering(spans, bytesMax: bytesMax, gapMax: gapMax, into: &runs)
+        runs.reverse()
+        runsLeft = runs.count
+    }
+
+    /// A slot, and what it is to read; nil when there is nothing more or no slot is free.
+    mutating func issue() -> (slot: SlotIndex, run: SpanRun, isLast: Bool)? {
+        guard let slot = freeSlots.last, let run = runs.popLast() else { return nil }
+        freeSlots.removeLast()
+        slotRuns[slot.index] = run
+        return (slot, run, runs.isEmpty || freeSlots.isEmpty)
+    }
+
+    mutating func end(_ slot: SlotIndex) {
+        freeSlots.append(slot)
+        runsLeft -= 1
+    }
+
+    /// Forgets what was wanted. Reads that are still under way end before the next pass.
+    mutating func removeAll() {
+        arrived.removeAll(keepingCapacity: true)
+        runs.removeAll(keepingCapacity: true)
+        runsLeft = 0
+        freeSlots = slotRuns.indices.reversed().map { SlotIndex($0) }
     }
 }

@@ -3,7 +3,7 @@
 internal import FlashStorage
 internal import ModelFormat
 
-extension WeightStore {
+extension NeuronWeights {
     /// Adds to `chosen` those neurons of a layer that are not in memory and whose likelihood is
     /// worth their bytes and reads, in the order of the file.
     ///
@@ -12,17 +12,15 @@ extension WeightStore {
     /// less costs as much less.
     ///
     /// - Parameter likelihoods: of all neurons of the layer, by number.
-    package func chooseNeurons(
+    package func choose(
         layer: Int, _ likelihoods: Span<Float>, threshold: Float, into chosen: inout [Int32]
     ) {
-        guard let record = manifest.neurons?[layer] else {
-            preconditionFailure("neurons of a model that has none")
-        }
+        let record = directory.neuronLayer(layer)
         let gapBytesMax = reads.gapBytesMax
         let costs = NeuronCosts(record, reader: reads.reader, gapBytes: gapBytesMax)
         let worth = threshold / Float(record.bundleBytes + gapBytesMax)
         // Looked up once for all neurons.
-        let (window, order) = (sparse.windows[layer], directory.neurons.neurons[layer])
+        let (window, order) = (rows.windows[layer], directory.neurons.neurons[layer])
         var bundle: [(neuron: NeuronID, likelihood: Float, isChosen: Bool)] = []
         for index in 0..<record.bundleCount {
             bundle.removeAll(keepingCapacity: true)
