@@ -4,14 +4,25 @@
     vocabulary_model.py VOCABULARY.gguf OUT.gguf      needs the Python packages gguf and numpy
 
 One layer of width 64 with random weights around the vocabulary of VOCABULARY.gguf, whose
-`tokenizer.*` keys are taken over as they are; the context is 512.
+`tokenizer.*` keys are taken over as they are; the context is 512. Where there is no chat template,
+it gets one that Sluice knows.
 """
+import json
+import os
 import sys
 
 import numpy as np
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 
 WIDTH, HEADS, FEED_FORWARD, CONTEXT = 64, 2, 64, 512
+
+
+TEMPLATES = os.path.join(os.path.dirname(__file__), "../Fixtures/tokenization/chat.json")
+
+
+def known_template():
+    with open(TEMPLATES) as file:
+        return next(t["template"] for t in json.load(file)["known"] if t.get("template"))
 
 
 def copy_tokenizer(source, writer):
@@ -22,6 +33,8 @@ def copy_tokenizer(source, writer):
         kind = field.types[0]
         inner = field.types[-1] if kind == GGUFValueType.ARRAY else None
         writer.add_key_value(name, field.contents(), kind, inner)
+    if "tokenizer.chat_template" not in source.fields:
+        writer.add_chat_template(known_template())
     return len(source.fields["tokenizer.ggml.tokens"].data)
 
 
