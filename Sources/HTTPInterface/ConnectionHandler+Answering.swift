@@ -167,22 +167,24 @@ extension ConnectionHandler {
         addConnection(answering.keepsAlive, to: &head)
         write(.head(head), bytes: 0)
         context?.flush()
-        sentSinceComment = true
+        output.sentSinceComment = true
         scheduleComment(in: limits.commentInterval)
     }
 
     private func stream(_ bytes: ByteBuffer) {
-        sentSinceComment = true
+        output.sentSinceComment = true
         let fits = write(.body(.byteBuffer(bytes)), bytes: bytes.readableBytes)
         context?.flush()
-        if pendingBytes > limits.pendingBytesMax || !fits && pendingBytes > 0 { close() }
+        if output.pendingBytes > limits.pendingBytesMax || !fits && output.pendingBytes > 0 {
+            close()
+        }
     }
 
     private func scheduleComment(in time: TimeAmount) {
         guard let context else { return }
-        nextComment?.cancel()
+        output.nextComment?.cancel()
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        nextComment = context.eventLoop.scheduleTask(in: time) { bound.value.comment() }
+        output.nextComment = context.eventLoop.scheduleTask(in: time) { bound.value.comment() }
     }
 
     /// Says what a silent stream waits for; begins a stream that has not begun.
@@ -191,10 +193,10 @@ extension ConnectionHandler {
             return
         }
         beginStream()
-        if !sentSinceComment || !answering.headIsSent {
+        if !output.sentSinceComment || !answering.headIsSent {
             stream(AnswerWriter.comment(waiting(exchange)))
         }
-        sentSinceComment = false
+        output.sentSinceComment = false
         scheduleComment(in: limits.commentInterval)
     }
 
@@ -275,14 +277,14 @@ extension ConnectionHandler {
             context?.flush()
             return
         }
-        nextComment?.cancel()
+        output.nextComment?.cancel()
         dropOrder()
         state.release(answerBytes: answering.heldBytes)
         report(answering, outcome: answering.record.outcome)
         let continues = finishAnswer(keepsAlive: answering.keepsAlive)
         write(.end(nil), bytes: 1)
         if !continues {
-            closing = input.readableBytes == 0 ? .atOnce : .lingering
+            ending.closing = held.input.readableBytes == 0 ? .atOnce : .lingering
             dropInput()
         }
         context?.flush()
@@ -299,7 +301,7 @@ extension ConnectionHandler {
     /// beyond their limit.
     @discardableResult private func write(_ part: HTTPServerResponsePart, bytes: Int) -> Bool {
         guard let context else { return false }
-        pendingBytes += bytes
+        output.pendingBytes += bytes
         let fits = state.reserve(answerBytes: bytes)
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         context.write(Self.wrapOutboundOut(part)).whenComplete { result in
@@ -314,11 +316,11 @@ extension ConnectionHandler {
 
     private func written(_ bytes: Int) {
         dropped(bytes)
-        if pendingBytes == 0, bytes > 0 { outputIsTaken() }
+        if output.pendingBytes == 0, bytes > 0 { outputIsTaken() }
     }
 
     private func dropped(_ bytes: Int) {
-        pendingBytes -= bytes
+        output.pendingBytes -= bytes
         state.release(answerBytes: bytes)
     }
 }

@@ -22,13 +22,13 @@ extension ConnectionHandler {
     var isLeaving: Bool {
         switch phase {
         case .leaving, .closed: true
-        case .waiting, .receiving, .answering: refusal != nil
+        case .waiting, .receiving, .answering: place.refusal != nil
         }
     }
 
     var isIdle: Bool {
         guard case .waiting = phase else { return false }
-        return input.readableBytes == 0 && pendingBytes == 0
+        return held.input.readableBytes == 0 && output.pendingBytes == 0
     }
 
     var isAnswering: Bool {
@@ -54,7 +54,7 @@ extension ConnectionHandler {
         let failure = HTTPFailure(
             GenerationError(.overloaded, "too many requests at once; others had to be served"))
         switch phase {
-        case .waiting where hasServed: close()
+        case .waiting where idle.hasServed: close()
         case .waiting: leave(with: failure)
         case .receiving(let receiving): leave(with: failure, to: Request(receiving.head))
         case .answering(var answering):
@@ -71,10 +71,10 @@ extension ConnectionHandler {
     /// Answers before the request has ended, or instead of one. The rest of it is read and dropped,
     /// so that the client gets to see the answer; one that has said nothing is not waited for.
     func leave(with failure: HTTPFailure, to request: Request? = nil) {
-        let hasSpoken = request != nil || input.readableBytes > 0
+        let hasSpoken = request != nil || held.input.readableBytes > 0
         dropInput()
         phase = .leaving
-        closing = hasSpoken ? .lingering : .atOnce
+        ending.closing = hasSpoken ? .lingering : .atOnce
         arm(limits.sendTimeout)
         send(failure, to: request, keepsAlive: false)
         state.configuration.onRequest(
@@ -86,18 +86,18 @@ extension ConnectionHandler {
 
     /// Ends the connection once everything written has gone out; the deadline bounds the wait.
     func end(after closing: Closing) {
-        self.closing = closing
-        guard pendingBytes == 0 else { return }
+        ending.closing = closing
+        guard output.pendingBytes == 0 else { return }
         switch closing {
         case .not: break
-        case .lingering where !inputIsClosed: linger()
+        case .lingering where !ending.inputIsClosed: linger()
         case .atOnce, .lingering: close()
         }
     }
 
     private func linger() {
-        guard let context, !isLingering else { return }
-        isLingering = true
+        guard let context, !ending.isLingering else { return }
+        ending.isLingering = true
         context.close(mode: .output, promise: nil)
         arm(limits.lingerTime)
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)

@@ -48,40 +48,70 @@ final class ConnectionHandler: ChannelInboundHandler {
         case closed
     }
 
+    /// Whether the server has a place for the connection.
+    struct Place {
+        /// Set when there is none: the answer to whatever it asks.
+        var refusal: HTTPFailure?
+        /// Whether that is final.
+        fileprivate(set) var isRefused = false
+    }
+
+    struct Idle {
+        /// Since when nothing was asked.
+        fileprivate(set) var since = NIODeadline.now()
+        /// Whether a request has been answered.
+        fileprivate(set) var hasServed = false
+    }
+
+    /// What the client has not taken yet.
+    struct Output {
+        var pendingBytes = 0
+        var sentSinceComment = false
+        /// The next comment or, before a stream's head is sent, that head.
+        var nextComment: Scheduled<Void>?
+    }
+
+    /// How the connection ends.
+    struct Ending {
+        var inputIsClosed = false
+        var closing = Closing.not
+        var isLingering = false
+    }
+
+    /// What is held of requests.
+    struct HeldInput {
+        /// What arrived and is not part of a request yet.
+        var input = ByteBuffer()
+        /// The body as far as it has arrived.
+        fileprivate(set) var body = ByteBuffer()
+        /// The body that became a generation's order, until the engine has begun with that.
+        fileprivate(set) var orderBytes = 0
+        /// The bytes of all three that are accounted for in the server's state.
+        fileprivate(set) var accountedBytes = 0
+
+        fileprivate var byteCount: Int { input.readableBytes + body.readableBytes + orderBytes }
+    }
+
+    private struct Timer {
+        var deadline = NIODeadline.distantFuture
+        var task: Scheduled<Void>?
+    }
+
     let state: ServerState
     /// Orders connections by when they came.
     let number: UInt64
     var phase = Phase.waiting
     var context: ChannelHandlerContext?
     var client: ClientID
-    /// Set when there is no place for this connection: the answer to whatever it asks.
-    var refusal: HTTPFailure?
-    /// Whether that is final.
-    private var isRefused = false
-    /// Since when nothing was asked.
-    private(set) var idleSince = NIODeadline.now()
-    var pendingBytes = 0
-    var sentSinceComment = false
-    /// The next comment or, before a stream's head is sent, that head.
-    var nextComment: Scheduled<Void>?
-    var inputIsClosed = false
-    var closing = Closing.not
-    var isLingering = false
-    /// Whether a request has been answered.
-    private(set) var hasServed = false
-    /// What arrived and is not part of a request yet.
-    var input = ByteBuffer()
-    /// The body as far as it has arrived.
-    private var body = ByteBuffer()
-    /// The body that became a generation's order, until the engine has begun with that.
-    private var orderBytes = 0
-    /// The bytes of all three that are accounted for in `state`.
-    private var heldBytes = 0
+    var place = Place()
+    private(set) var idle = Idle()
+    var output = Output()
+    var ending = Ending()
+    var held = HeldInput()
     private var parser: RequestParser
     private var isProcessing = false
     private var hasBegun = false
-    private var deadline = NIODeadline.distantFuture
-    private var timer: Scheduled<Void>?
+    private var timer = Timer()
 
     init(state: ServerState) {
         self.state = state
@@ -108,7 +138,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func begin() {
         guard !hasBegun else { return }
         hasBegun = true
-        arm(refusal == nil ? limits.receiveTimeout : limits.idleTime)
+        arm(place.refusal == nil ? limits.receiveTimeout : limits.idleTime)
         context?.read()
     }
 
@@ -124,9 +154,9 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     /// The connection is over, whoever ended it.
     private func leave() {
-        timer?.cancel()
-        timer = nil
-        nextComment?.cancel()
+        timer.task?.cancel()
+        timer.task = nil
+        output.nextComment?.cancel()
         dropInput()
         dropOrder()
         if case .answering(let answering) = phase {
@@ -142,16 +172,17 @@ final class ConnectionHandler: ChannelInboundHandler {
         let bytes = Self.unwrapInboundIn(data)
         switch phase {
         case .leaving:
-            if isLingering { arm(limits.lingerTime) }
+            if ending.isLingering { arm(limits.lingerTime) }
             return
         case .closed: return
-        case .waiting where input.readableBytes == 0 && refusal == nil: arm(limits.receiveTimeout)
+        case .waiting where held.input.readableBytes == 0 && place.refusal == nil:
+            arm(limits.receiveTimeout)
         default: break
         }
-        if input.readableBytes == 0 {
-            input = bytes
+        if held.input.readableBytes == 0 {
+            held.input = bytes
         } else {
-            input.writeImmutableBuffer(bytes)
+            held.input.writeImmutableBuffer(bytes)
         }
         guard account() else { return refuseInput() }
         askForPlace()
@@ -165,7 +196,7 @@ final class ConnectionHandler: ChannelInboundHandler {
             return context.fireUserInboundEventTriggered(event)
         }
         // A client may close its sending half and still read: answer, then close.
-        inputIsClosed = true
+        ending.inputIsClosed = true
         if case .leaving = phase {
             end(after: .lingering)
         } else {
@@ -179,10 +210,10 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     /// Reads on when there is a use for more input.
     private func readMore() {
-        guard !inputIsClosed else { return }
+        guard !ending.inputIsClosed else { return }
         switch phase {
-        case .waiting where refusal != nil && input.readableBytes > 0: break
-        case .waiting where pendingBytes == 0, .receiving, .leaving: context?.read()
+        case .waiting where place.refusal != nil && held.input.readableBytes > 0: break
+        case .waiting where output.pendingBytes == 0, .receiving, .leaving: context?.read()
         default: break
         }
     }
@@ -193,23 +224,23 @@ final class ConnectionHandler: ChannelInboundHandler {
         isProcessing = true
         while takesInput {
             do throws(HTTPFailure) {
-                guard let part = try parser.next(&input) else { break }
+                guard let part = try parser.next(&held.input) else { break }
                 take(part)
             } catch {
-                leave(with: refusal ?? error)
+                leave(with: place.refusal ?? error)
             }
         }
         isProcessing = false
-        if input.readableBytes == 0 { input = ByteBuffer() }
+        if held.input.readableBytes == 0 { held.input = ByteBuffer() }
         // Shrinks, or was accounted for when it arrived.
         _ = account()
-        if inputIsClosed, takesInput { return close() }
+        if ending.inputIsClosed, takesInput { return close() }
         readMore()
     }
 
     private var takesInput: Bool {
         switch phase {
-        case .waiting: pendingBytes == 0 && (refusal == nil || isRefused)
+        case .waiting: output.pendingBytes == 0 && (place.refusal == nil || place.isRefused)
         case .receiving: true
         case .answering, .leaving, .closed: false
         }
@@ -227,12 +258,12 @@ final class ConnectionHandler: ChannelInboundHandler {
     private func receive(_ head: HTTPRequestHead, _ framing: BodyFraming) {
         let request = Request(method: head.method, version: head.version)
         do throws(HTTPFailure) {
-            if let refusal { throw refusal }
+            if let refusal = place.refusal { throw refusal }
             try RequestHeadRules.check(head, framing, limits)
         } catch {
             return leave(with: error, to: request)
         }
-        if RequestHeadRules.expectsContinue(head), framing.hasBody, input.readableBytes == 0 {
+        if RequestHeadRules.expectsContinue(head), framing.hasBody, held.input.readableBytes == 0 {
             let proceed = HTTPResponseHead(version: .http1_1, status: .continue)
             context?.writeAndFlush(Self.wrapOutboundOut(.head(proceed)), promise: nil)
         }
@@ -241,14 +272,14 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     private func receive(_ bytes: ByteBuffer, _ receiving: Receiving) {
-        guard body.readableBytes + bytes.readableBytes <= limits.bodyBytesMax else {
+        guard held.body.readableBytes + bytes.readableBytes <= limits.bodyBytesMax else {
             return leave(
                 with: RequestHeadRules.bodyTooLong(limits), to: Request(receiving.head))
         }
-        body.writeImmutableBuffer(bytes)
+        held.body.writeImmutableBuffer(bytes)
         guard account() else { return refuseInput() }
         // Silence ends it, and being slower than the slowest rate.
-        let seconds = body.readableBytes / max(limits.bodyBytesPerSecondMin, 1)
+        let seconds = held.body.readableBytes / max(limits.bodyBytesPerSecondMin, 1)
         let slowest = receiving.startedAt + limits.receiveTimeout + .seconds(Int64(seconds))
         arm(until: min(slowest, .now() + limits.receiveTimeout))
     }
@@ -270,33 +301,35 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     /// Accounts for what is held of requests; false when it is too much.
     private func account() -> Bool {
-        let now = input.readableBytes + body.readableBytes + orderBytes
-        let more = now - heldBytes
+        let now = held.byteCount
+        let more = now - held.accountedBytes
         if more > 0 {
             guard state.reserve(bodyBytes: more) else { return false }
         } else {
             state.release(bodyBytes: -more)
         }
-        heldBytes = now
+        held.accountedBytes = now
         return true
     }
 
     func dropInput() {
-        input = ByteBuffer()
-        body = ByteBuffer()
+        held.input = ByteBuffer()
+        held.body = ByteBuffer()
         _ = account()
     }
 
     /// The engine holds the order's text no more.
     func dropOrder() {
-        orderBytes = 0
+        held.orderBytes = 0
         _ = account()
     }
 
     /// Without a place, asks for one again: others may have become idle meanwhile.
     private func askForPlace() {
-        guard refusal != nil, case .waiting = phase, state.makePlace(for: client) else { return }
-        refusal = nil
+        guard place.refusal != nil, case .waiting = phase, state.makePlace(for: client) else {
+            return
+        }
+        place.refusal = nil
         arm(limits.receiveTimeout)
         state.onChange()
     }
@@ -304,19 +337,19 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// The time to wait for a place is over. What was asked decides the form of the refusal.
     private func refuseOrServe() {
         askForPlace()
-        isRefused = refusal != nil
+        place.isRefused = place.refusal != nil
         process()
-        if case .waiting = phase, let refusal { leave(with: refusal) }
+        if case .waiting = phase, let refusal = place.refusal { leave(with: refusal) }
     }
 
     private func dispatch(_ receiving: Receiving) {
         disarm()
-        let body = self.body
-        self.body = ByteBuffer()
-        orderBytes = body.readableBytes
+        let body = held.body
+        held.body = ByteBuffer()
+        held.orderBytes = body.readableBytes
         let head = receiving.head
         let route = Route(target: head.uri)
-        let isLast = state.isDraining || inputIsClosed && input.readableBytes == 0
+        let isLast = state.isDraining || ending.inputIsClosed && held.input.readableBytes == 0
         phase = .answering(
             Answering(
                 request: Request(head),
@@ -333,29 +366,29 @@ final class ConnectionHandler: ChannelInboundHandler {
     func arm(_ time: TimeAmount) { arm(until: .now() + time) }
 
     private func arm(until deadline: NIODeadline) {
-        let isSooner = deadline < self.deadline
-        self.deadline = deadline
-        if timer == nil || isSooner { setTimer() }
+        let isSooner = deadline < timer.deadline
+        timer.deadline = deadline
+        if timer.task == nil || isSooner { setTimer() }
     }
 
-    func disarm() { deadline = .distantFuture }
+    func disarm() { timer.deadline = .distantFuture }
 
     /// One timer serves a deadline that is mostly put off.
     private func setTimer() {
-        timer?.cancel()
-        timer = context.map { context in
+        timer.task?.cancel()
+        timer.task = context.map { context in
             let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-            return context.eventLoop.scheduleTask(deadline: deadline) { bound.value.wake() }
+            return context.eventLoop.scheduleTask(deadline: timer.deadline) { bound.value.wake() }
         }
     }
 
     private func wake() {
-        timer = nil
-        guard NIODeadline.now() >= deadline else {
-            if deadline < .distantFuture { setTimer() }
+        timer.task = nil
+        guard NIODeadline.now() >= timer.deadline else {
+            if timer.deadline < .distantFuture { setTimer() }
             return
         }
-        deadline = .distantFuture
+        timer.deadline = .distantFuture
         timeOut()
     }
 
@@ -363,8 +396,9 @@ final class ConnectionHandler: ChannelInboundHandler {
         let failure = HTTPFailure.badRequest(
             "the request took too long", status: .requestTimeout)
         switch phase {
-        case .waiting where refusal != nil: refuseOrServe()
-        case .waiting where pendingBytes == 0 && input.readableBytes > 0: leave(with: failure)
+        case .waiting where place.refusal != nil: refuseOrServe()
+        case .waiting where output.pendingBytes == 0 && held.input.readableBytes > 0:
+            leave(with: failure)
         case .receiving(let receiving): leave(with: failure, to: Request(receiving.head))
         default: close()
         }
@@ -373,15 +407,15 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// Decides, just before an answer's last bytes are written, what the connection does next.
     /// Writing them may deliver the next request at once.
     func finishAnswer(keepsAlive: Bool) -> Bool {
-        let isLast = state.isDraining || inputIsClosed && input.readableBytes == 0
+        let isLast = state.isDraining || ending.inputIsClosed && held.input.readableBytes == 0
         guard keepsAlive, !isLast else {
             phase = .leaving
             arm(limits.sendTimeout)
             return false
         }
         phase = .waiting
-        hasServed = true
-        idleSince = .now()
+        idle.hasServed = true
+        idle.since = .now()
         arm(max(limits.receiveTimeout, limits.sendTimeout))
         return true
     }
@@ -390,9 +424,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     func outputIsTaken() {
         switch phase {
         case .waiting:
-            arm(refusal == nil ? limits.receiveTimeout : limits.idleTime)
+            arm(place.refusal == nil ? limits.receiveTimeout : limits.idleTime)
             process()
-        case .leaving: end(after: closing)
+        case .leaving: end(after: ending.closing)
         default: break
         }
     }

@@ -67,7 +67,7 @@ package final class HTTPServer: Sendable {
             if let client { bound.value.client = client }
         }
         if !state.admit(handler) {
-            handler.refusal = HTTPFailure(
+            handler.place.refusal = HTTPFailure(
                 GenerationError(.overloaded, "too many connections at once"))
         }
         state.onChange()

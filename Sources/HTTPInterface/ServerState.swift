@@ -66,9 +66,9 @@ final class ServerState {
         guard placed.count >= limits.connectionsMax else { return true }
         let counts = Self.count(placed)
         let idleEnd = NIODeadline.now() - limits.idleTime
-        let idle = placed.filter { $0.isIdle && $0.idleSince <= idleEnd }
+        let idle = placed.filter { $0.isIdle && $0.idle.since <= idleEnd }
         let longest = idle.max {
-            (counts[$0.client] ?? 0, $1.idleSince) < (counts[$1.client] ?? 0, $0.idleSince)
+            (counts[$0.client] ?? 0, $1.idle.since) < (counts[$1.client] ?? 0, $0.idle.since)
         }
         guard let yielding = longest ?? greediest(placed, counts, than: client) else {
             return false
