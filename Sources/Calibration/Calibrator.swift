@@ -58,7 +58,7 @@ package struct Calibrator {
             throw .tooFewTokens(found: tokens.count, needed: Self.tokensMin)
         }
         guard shape.width % 32 == 0 else { throw .oddWidth(shape.width) }
-        let algebra = try LinearAlgebra(threads: model.transformer.team.memberCount)
+        let algebra = try LinearAlgebra(threads: model.transformer.executor.team.memberCount)
         let split = tokens.count - tokens.count / Self.heldOutShare
         let (samples, _) = try collect(
             Array(tokens[..<split]), from: 0, to: 0.3, isScored: false, tally)
@@ -153,7 +153,7 @@ package struct Calibrator {
         var tallies: [BundleTally] = []
         do throws(SystemError) {
             var predictor = try NeuronPredictor(
-                empty, tokensMax: 1, kernels: .best, team: model.transformer.team,
+                empty, tokensMax: 1, kernels: .best, team: model.transformer.executor.team,
                 memory: Self.memory(NeuronPredictor.footprint(empty, tokensMax: 1)))
             for layer in layers.indices {
                 tallies.append(try tally(&predictor, layer: layer, heldOut))
@@ -202,7 +202,7 @@ package struct Calibrator {
         for token in heldOut.picked(layer, Self.talliedMax) {
             heldOut.copyInput(layer: layer, token: token, into: &input.floats)
             Kernels.best.prepare(
-                &input, tokens: 1, columns: shape.width, team: model.transformer.team)
+                &input, tokens: 1, columns: shape.width, team: model.transformer.executor.team)
             predictor.predict(layer: layer, input, tokens: 1)
             tally.tokens += 1
             for first in stride(from: 0, to: order.count, by: neuronsPerBundle) {

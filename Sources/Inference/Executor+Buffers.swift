@@ -13,89 +13,87 @@ extension AttentionShape {
     }
 }
 
-extension Kernels {
-    /// Norm of `rows` rows of `x` from `firstRow` on, those of `added` from `firstAdded` on
-    /// first added where that is due, into rows of `input` from `target` on.
+extension Executor {
+    /// Norm of rows of `x`, after those of `added` were added where that is due, into `input`.
     func normalize(
-        _ x: inout Buffer<Float>, firstRow: Int, adding added: borrowing Buffer<Float>,
-        from firstAdded: Int, isDue: Bool, rows: Int, by norm: Norm,
-        into input: inout ProductInput, at target: Int, team: ComputeTeam
+        _ rows: NormedRows, of x: inout Buffer<Float>, adding added: borrowing Buffer<Float>,
+        by norm: Norm, into input: inout ProductInput
     ) {
-        let width = norm.width
-        var values = x.mutableSpan(in: (firstRow..<firstRow + rows).scaled(width))
-        if isDue {
-            let added = added.span.extracting((firstAdded..<firstAdded + rows).scaled(width))
-            normalize(
-                &values, adding: added, rows: rows, by: norm, into: &input, firstRow: target,
-                team: team)
+        let count = rows.rows.count
+        var values = x.mutableSpan(in: rows.rows.scaled(norm.width))
+        if let first = rows.addedFrom {
+            let added = added.span.extracting((first..<first + count).scaled(norm.width))
+            kernels.normalize(
+                &values, adding: added, rows: count, by: norm, into: &input,
+                firstRow: rows.target, team: team)
         } else {
-            normalize(
-                &values, adding: nil, rows: rows, by: norm, into: &input, firstRow: target,
-                team: team)
+            kernels.normalize(
+                &values, adding: nil, rows: count, by: norm, into: &input,
+                firstRow: rows.target, team: team)
         }
     }
 
-    /// `rows` rows of `x` from `firstRow` on, `columns` each, into `input` as they are.
+    /// Rows of `x`, `columns` each, into `input` as they are.
     func take(
-        _ x: borrowing Buffer<Float>, firstRow: Int, rows: Int, columns: Int,
-        into input: inout ProductInput, team: ComputeTeam
+        _ rows: Range<Int>, of x: borrowing Buffer<Float>, columns: Int,
+        into input: inout ProductInput
     ) {
-        let values = x.span.extracting((firstRow..<firstRow + rows).scaled(columns))
-        var target = input.floats.mutableSpan(in: 0..<rows * columns)
+        let values = x.span.extracting(rows.scaled(columns))
+        var target = input.floats.mutableSpan(in: 0..<values.count)
         for index in values.indices { target[index] = values[index] }
-        prepare(&input, tokens: rows, columns: columns, team: team)
+        prepare(&input, rows: rows.count, columns: columns)
     }
 
-    /// Finishes the projections of rows `tokens`, a sequence's from `firstPosition` on. Their
-    /// angles are the rows from `firstAngle` on.
+    /// Finishes the projections of a sequence's tokens: queries stay, keys and values go to their
+    /// pages in `pool`.
     func finishHeads(
-        _ shape: AttentionShape, _ treatment: HeadTreatment, query: inout Buffer<Float>,
-        key: inout Buffer<Float>, value: inout Buffer<Float>, cosines: borrowing Buffer<Float>,
-        sines: borrowing Buffer<Float>, firstAngle: Int, tokens: Range<Int>, firstPosition: Int,
-        pool: MemoryArena, pageOffsets: [Int], team: ComputeTeam
+        _ shape: AttentionShape, _ treatment: HeadTreatment, _ rows: ChunkRows,
+        query: inout Buffer<Float>, key: inout Buffer<Float>, value: inout Buffer<Float>,
+        cosines: borrowing Buffer<Float>, sines: borrowing Buffer<Float>, pool: MemoryArena
     ) {
-        let heads = shape.keyValueHeadCount
-        let angles = (firstAngle..<firstAngle + tokens.count).scaled(treatment.rotatedWidth / 2)
+        let (heads, tokens) = (shape.keyValueHeadCount, rows.tokens)
+        let angles = (rows.firstAngle..<rows.firstAngle + tokens.count)
+            .scaled(treatment.rotatedWidth / 2)
         var pages = pool.mutableBytes(at: 0, byteCount: pool.byteCount)
         var query = query.mutableSpan(in: tokens.scaled(shape.headCount * shape.keyHeadWidth))
         var key = key.mutableSpan(in: tokens.scaled(heads * shape.keyHeadWidth))
         var value = value.mutableSpan(in: tokens.scaled(heads * shape.valueHeadWidth))
-        finishHeads(
+        kernels.finishHeads(
             shape, treatment, query: &query, key: &key, value: &value,
             angles: RotaryAngles(
                 cosines: cosines.span.extracting(angles), sines: sines.span.extracting(angles)),
-            firstPosition: firstPosition, tokens: tokens.count, pool: &pages,
-            pageOffsets: pageOffsets.span, team: team)
+            firstPosition: rows.firstPosition, tokens: tokens.count, pool: &pages,
+            pageOffsets: rows.pageOffsets.span, team: team)
     }
 
-    /// Attention of rows `tokens`, a sequence's from `firstPosition` on.
+    /// Attention of a sequence's tokens over their pages in `pool`.
     func attend(
-        _ shape: AttentionShape, queries: borrowing Buffer<Float>, tokens: Range<Int>,
-        firstPosition: Int, pool: MemoryArena, pageOffsets: [Int],
-        partials: inout Buffer<Float>, into y: inout Buffer<Float>, team: ComputeTeam
+        _ shape: AttentionShape, _ rows: ChunkRows, queries: borrowing Buffer<Float>,
+        pool: MemoryArena, partials: inout Buffer<Float>, into y: inout Buffer<Float>
     ) {
         let source = AttentionSource(
-            firstPosition: firstPosition, tokens: tokens.count,
-            pool: pool.bytes(at: 0, byteCount: pool.byteCount), pageOffsets: pageOffsets.span)
+            firstPosition: rows.firstPosition, tokens: rows.tokens.count,
+            pool: pool.bytes(at: 0, byteCount: pool.byteCount), pageOffsets: rows.pageOffsets.span)
         var room = partials.mutableSpan
-        var rows = y.mutableSpan(in: tokens.scaled(shape.headCount * shape.valueHeadWidth))
-        attend(
-            shape,
-            queries: queries.span.extracting(tokens.scaled(shape.headCount * shape.keyHeadWidth)),
-            source: source, partials: &room, into: &rows, team: team)
+        var attended = y.mutableSpan(
+            in: rows.tokens.scaled(shape.headCount * shape.valueHeadWidth))
+        let range = rows.tokens.scaled(shape.headCount * shape.keyHeadWidth)
+        kernels.attend(
+            shape, queries: queries.span.extracting(range), source: source, partials: &room,
+            into: &attended, team: team)
     }
 
     /// `act(gate) * up`, or `act(up)` for a network without a gate.
     func activate(
         _ activation: Activation, gate: borrowing Buffer<Float>, up: borrowing Buffer<Float>,
-        isGated: Bool, rows: Int, columns: Int, into input: inout ProductInput, team: ComputeTeam
+        isGated: Bool, rows: Int, columns: Int, into input: inout ProductInput
     ) {
         if isGated {
-            activate(
+            kernels.activate(
                 activation, gate: gate.span, up: up.span, rows: rows, columns: columns,
                 into: &input, team: team)
         } else {
-            activate(
+            kernels.activate(
                 activation, gate: up.span, up: nil, rows: rows, columns: columns, into: &input,
                 team: team)
         }
@@ -103,9 +101,9 @@ extension Kernels {
 
     func gather(
         _ source: borrowing ProductInput, rows: [Int32], columns: Int, withFloats: Bool,
-        into input: inout ProductInput, team: ComputeTeam
+        into input: inout ProductInput
     ) {
-        gather(
+        kernels.gather(
             source, rows: rows.span, columns: columns, withFloats: withFloats, into: &input, at: 0,
             team: team)
     }
@@ -114,7 +112,8 @@ extension Kernels {
         _ y: inout Buffer<Float>, by x: borrowing Buffer<Float>, weights: [Float], tokens: Int
     ) {
         var rows = y.mutableSpan
-        gate(&rows, by: x.span, weights: weights.span, tokens: tokens, columns: weights.count)
+        kernels.gate(
+            &rows, by: x.span, weights: weights.span, tokens: tokens, columns: weights.count)
     }
 
     /// `y[range] += x`, rows of `columns` elements; the first of `x` goes to the first of `range`.
@@ -123,25 +122,26 @@ extension Kernels {
         columns: Int
     ) {
         var rows = y.mutableSpan(in: range.scaled(columns))
-        add(x.span, scale: 1, to: &rows, count: rows.count)
+        kernels.add(x.span, scale: 1, to: &rows, count: rows.count)
     }
 
     /// `y[rows] += shared + Σ weight · row`, each token's experts in the order of its ranking.
     func addExperts(
         _ rows: borrowing Buffer<Float>, _ routing: Routing, shared: borrowing Buffer<Float>,
-        hasShared: Bool, rows range: Range<Int>, columns: Int, to y: inout Buffer<Float>,
-        team: ComputeTeam
+        hasShared: Bool, rows range: Range<Int>, columns: Int, to y: inout Buffer<Float>
     ) {
         let sums = ExpertSums(
             rows: rows.span, indices: routing.rows.span, weights: routing.weights.span,
             used: routing.expertsPerToken)
         var result = y.mutableSpan(in: range.scaled(columns))
         if hasShared {
-            add(
+            kernels.add(
                 sums, shared: shared.span, tokens: range.count, columns: columns, to: &result,
                 team: team)
         } else {
-            add(sums, shared: nil, tokens: range.count, columns: columns, to: &result, team: team)
+            kernels.add(
+                sums, shared: nil, tokens: range.count, columns: columns, to: &result,
+                team: team)
         }
     }
 }

@@ -1,28 +1,25 @@
 // The one forward pass. It walks a model's graph and asks the store for weights, the kernels for
 // sums, the KV cache for pages; what families do differently it reads from their description.
 
-package import Compute
+internal import Compute
 package import FlashStorage
 package import LinuxSystem
 package import Memory
 internal import ModelFormat
 package import Weights
 
-/// A model that can compute steps. Lives on one thread, which is member 0 of `team`.
+/// A model that can compute steps. Lives on its executor's thread.
 package final class Transformer {
     package let graph: ModelGraph
     package let cache: KVCache
     package let shape: ActivationShape
     let store: WeightStore
-    let kernels: Kernels
-    package let team: ComputeTeam
+    package let executor: Executor
     /// One for each rotary embedding that layers have.
     let rotaries: [RotaryTable]
     /// Of each layer.
     let attentionShapes: [AttentionShape]
     let activation: Activation
-    /// Time in products and attention, all steps together.
-    package internal(set) var computeNanoseconds: UInt64 = 0
     /// Who watches.
     package var observer = PassObserver()
     /// Of each layer whose neurons are bundles, the magnitude of an activation below which its
@@ -49,14 +46,13 @@ package final class Transformer {
     /// - Throws: `SystemError` when there is no memory.
     package init(
         store: WeightStore, graph: ModelGraph, cache: KVCache, shape: ActivationShape,
-        kernels: Kernels, team: ComputeTeam, memory: consuming MemoryReservation
+        executor: Executor, memory: consuming MemoryReservation
     ) throws(SystemError) {
         self.store = store
         self.graph = graph
         self.cache = cache
         self.shape = shape
-        self.kernels = kernels
-        self.team = team
+        self.executor = executor
         let model = graph.shape
         rotaries = model.ropes.map {
             RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
@@ -153,7 +149,7 @@ package final class Transformer {
     /// Adds what is due to the residual stream now, because another wave comes in between.
     private func addProjected(_ wave: Wave, _ activations: inout Activations) {
         guard activations.isProjectedDue else { return }
-        kernels.add(
+        executor.add(
             activations.projected, to: &activations.hidden, rows: wave.rows,
             columns: shape.width)
         activations.isProjectedDue = false
@@ -178,9 +174,9 @@ package final class Transformer {
             let place = first + index
             var row = activations.hidden.mutableSpan(
                 in: place * rows.columns..<(place + 1) * rows.columns)
-            kernels.dequantize(
+            executor.kernels.dequantize(
                 row: lease.row(index), format: rows.format, columns: rows.columns, into: &row)
-            if let scale = graph.shape.embeddingScale { kernels.scale(&row, by: scale) }
+            if let scale = graph.shape.embeddingScale { executor.kernels.scale(&row, by: scale) }
         }
     }
 
@@ -208,10 +204,12 @@ package final class Transformer {
             let count = chunk.logitsRowCount
             let first = firstToken + chunk.tokens.count - count
             if count > 0 {
-                kernels.normalize(
-                    &activations.hidden, firstRow: first, adding: activations.projected,
-                    from: first, isDue: activations.isProjectedDue, rows: count,
-                    by: graph.outputNorm, into: &activations.outputNormed, at: row, team: team)
+                let rows = NormedRows(
+                    rows: first..<first + count,
+                    addedFrom: activations.isProjectedDue ? first : nil, target: row)
+                executor.normalize(
+                    rows, of: &activations.hidden, adding: activations.projected,
+                    by: graph.outputNorm, into: &activations.outputNormed)
             }
             firstToken += chunk.tokens.count
             row += count
@@ -220,7 +218,7 @@ package final class Transformer {
             graph.output, by: activations.outputNormed, tokens: row, into: &activations.logits)
         if let scale = graph.shape.logitScale {
             var logits = activations.logits.mutableSpan(in: 0..<row * shape.vocabularySize)
-            kernels.scale(&logits, by: scale)
+            executor.kernels.scale(&logits, by: scale)
         }
     }
 
@@ -247,7 +245,7 @@ package final class Transformer {
                     extent.bytes, format: record.format, rows: extent.rows.count,
                     rowOffset: extent.rows.lowerBound, outputStride: record.rows),
                 columns: record.columns, by: input, tokens: tokens, into: &output,
-                memberCount: team.memberCount)
+                memberCount: executor.team.memberCount)
             // What is in the ring leaves it with its lease.
             if store.plan.streamsDense { computeCollected() }
         }
@@ -255,8 +253,8 @@ package final class Transformer {
 
     func computeCollected() {
         let start = MonotonicClock.nanoseconds
-        kernels.multiply(&products, team: team)
-        computeNanoseconds += MonotonicClock.nanoseconds - start
+        executor.multiply(&products)
+        executor.count(since: start)
     }
 
     /// What a half of a layer adds, in `projected`, on its way to the residual stream: normed and
@@ -266,8 +264,8 @@ package final class Transformer {
     ) {
         if norm == nil && scale == nil { return }
         var rows = activations.projected.mutableSpan(in: 0..<tokens * shape.width)
-        if let norm { kernels.normalize(&rows, rows: tokens, by: norm) }
-        if let scale { kernels.scale(&rows, by: scale) }
+        if let norm { executor.kernels.normalize(&rows, rows: tokens, by: norm) }
+        if let scale { executor.kernels.scale(&rows, by: scale) }
     }
 
     /// Norms a wave's residual stream into `normed`, ready for products; adds first what is due.
@@ -275,15 +273,16 @@ package final class Transformer {
     func normalizeHidden(_ norm: Norm?, _ wave: Wave, _ activations: inout Activations) {
         guard let norm else {
             addProjected(wave, &activations)
-            kernels.take(
-                activations.hidden, firstRow: wave.rows.lowerBound, rows: wave.tokenCount,
-                columns: shape.width, into: &activations.normed, team: team)
+            executor.take(
+                wave.rows, of: activations.hidden, columns: shape.width,
+                into: &activations.normed)
             return
         }
-        kernels.normalize(
-            &activations.hidden, firstRow: wave.rows.lowerBound, adding: activations.projected,
-            from: 0, isDue: activations.isProjectedDue, rows: wave.tokenCount, by: norm,
-            into: &activations.normed, at: 0, team: team)
+        let rows = NormedRows(
+            rows: wave.rows, addedFrom: activations.isProjectedDue ? 0 : nil, target: 0)
+        executor.normalize(
+            rows, of: &activations.hidden, adding: activations.projected, by: norm,
+            into: &activations.normed)
         activations.isProjectedDue = false
     }
 }

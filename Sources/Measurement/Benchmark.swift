@@ -93,11 +93,12 @@ package struct Benchmark {
         let middle = MonotonicClock.nanoseconds
         let before = model.store.statistics
         let sparseBefore = model.store.neurons.statistics
-        let computedBefore = model.transformer.computeNanoseconds
+        let computedBefore = model.transformer.executor.computeNanoseconds
         run.loss = try generate(sequence) { onProgress(plan.promptTokens + $0) }
         run.promptSeconds = Double(middle - start) / 1e9
         run.generateSeconds = Double(MonotonicClock.nanoseconds - middle) / 1e9
-        run.computeSeconds = Double(model.transformer.computeNanoseconds - computedBefore) / 1e9
+        run.computeSeconds =
+            Double(model.transformer.executor.computeNanoseconds - computedBefore) / 1e9
         run.prefill = before - atStart
         run.generation = model.store.statistics - before
         run.sparse = model.store.neurons.statistics - sparseBefore

@@ -39,7 +39,7 @@ extension ModelInstance {
     /// What became of knobs that memory, the model and the drive have a say in.
     private var settings: [LoadReport.Field] {
         let own = [
-            ("threads", "\(transformer.team.memberCount)"),
+            ("threads", "\(transformer.executor.team.memberCount)"),
             ("prefill_chunk_tokens", "\(transformer.shape.tokensMax)"),
             ("speculate", "\(speculationRoom.draftsMax)"),
             ("kv_bits", "\(cache.layout.element.byteCount * 8)"),

@@ -71,7 +71,7 @@ package final class ModelInstance {
                 memberCount: options.threads, progress: options.flash.progress)
             transformer = try Transformer(
                 store: store, graph: graph, cache: cache, shape: division.activations,
-                kernels: .best, team: team, memory: buffers)
+                executor: Executor(kernels: .best, team: team), memory: buffers)
             if let predictors = division.sparse.predictors, division.plan.sparse != nil {
                 try transformer.predict(by: predictors, memory: predicting)
             }
@@ -91,7 +91,7 @@ package final class ModelInstance {
     }
 
     /// Gives the calling thread, which computes from now on, a processor of its own.
-    package func pinComputingThread() { transformer.team.pinCaller() }
+    package func pinComputingThread() { transformer.executor.team.pinCaller() }
 }
 
 // MARK: What was found and decided

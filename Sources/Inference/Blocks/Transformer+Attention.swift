@@ -27,8 +27,7 @@ extension Transformer {
                 &activations)
             first += chunk.tokens.count
         }
-        kernels.prepare(
-            &activations.attended, tokens: tokens, columns: shape.attendedWidth, team: team)
+        executor.prepare(&activations.attended, rows: tokens, columns: shape.attendedWidth)
         try multiply(
             attention.output, by: activations.attended, tokens: tokens,
             into: &activations.projected)
@@ -41,7 +40,7 @@ extension Transformer {
     func addBias(_ bias: [Float]?, tokens: Int, to buffer: inout Buffer<Float>) {
         guard let bias else { return }
         var rows = buffer.mutableSpan
-        kernels.add(bias: bias.span, toRowsOf: &rows, rows: tokens)
+        executor.kernels.add(bias: bias.span, toRowsOf: &rows, rows: tokens)
     }
 
     /// A chunk, whose rows are `tokens` of the wave and those from `firstRow` on of the step: keys
@@ -51,18 +50,19 @@ extension Transformer {
         _ activations: inout Activations
     ) {
         let start = MonotonicClock.nanoseconds
-        let offsets = cache.pageOffsets(chunk.sequence, layer: layer.index)
         let attentionShape = attentionShapes[layer.index]
-        let firstAngle = (layer.attention.rope ?? 0) * shape.passTokensMax + firstRow
-        kernels.finishHeads(
-            attentionShape, layer.attention.treatment, query: &activations.query,
+        let rows = ChunkRows(
+            tokens: tokens,
+            firstAngle: (layer.attention.rope ?? 0) * shape.passTokensMax + firstRow,
+            firstPosition: chunk.firstPosition,
+            pageOffsets: cache.pageOffsets(chunk.sequence, layer: layer.index))
+        executor.finishHeads(
+            attentionShape, layer.attention.treatment, rows, query: &activations.query,
             key: &activations.key, value: &activations.value, cosines: activations.cosines,
-            sines: activations.sines, firstAngle: firstAngle, tokens: tokens,
-            firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets, team: team)
-        kernels.attend(
-            attentionShape, queries: activations.query, tokens: tokens,
-            firstPosition: chunk.firstPosition, pool: cache.pool, pageOffsets: offsets,
-            partials: &activations.partials, into: &activations.attended.floats, team: team)
-        computeNanoseconds += MonotonicClock.nanoseconds - start
+            sines: activations.sines, pool: cache.pool)
+        executor.attend(
+            attentionShape, rows, queries: activations.query, pool: cache.pool,
+            partials: &activations.partials, into: &activations.attended.floats)
+        executor.count(since: start)
     }
 }

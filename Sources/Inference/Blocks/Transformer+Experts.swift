@@ -39,10 +39,10 @@ extension Transformer {
             }
             computeExperts(mixture.experts, &activations)
         }
-        kernels.addExperts(
+        executor.addExperts(
             activations.expertOutputs, routing, shared: activations.projected,
             hasShared: mixture.shared != nil, rows: wave.rows, columns: shape.width,
-            to: &activations.hidden, team: team)
+            to: &activations.hidden)
     }
 
     /// Chooses experts by the layer's input, as it is, and has them read while attention computes.
@@ -74,8 +74,8 @@ extension Transformer {
             var scores = activations.routerLogits.mutableSpan(
                 in: token * shape.count..<(token + 1) * shape.count)
             switch shape.gating {
-            case .softmax: kernels.softmax(&scores, count: shape.count)
-            case .sigmoid: kernels.sigmoid(&scores, count: shape.count)
+            case .softmax: executor.kernels.softmax(&scores, count: shape.count)
+            case .sigmoid: executor.kernels.sigmoid(&scores, count: shape.count)
             case .softmaxOfChosen, .rootOfSoftplus: preconditionFailure("gating not computed")
             }
             observer.uniformRouting?.fill(&scores)
@@ -94,9 +94,9 @@ extension Transformer {
             let norm = graph.layers[layer + 1].feedForwardNorm
         else { return }
         // Logits are last: until then their input and the router's are free.
-        kernels.normalize(
-            &activations.hidden, firstRow: 0, adding: activations.projected, from: 0,
-            isDue: false, rows: 1, by: norm, into: &activations.outputNormed, at: 0, team: team)
+        executor.normalize(
+            NormedRows(rows: 0..<1, addedFrom: nil, target: 0), of: &activations.hidden,
+            adding: activations.projected, by: norm, into: &activations.outputNormed)
         try multiply(
             next.router, by: activations.outputNormed, tokens: 1, into: &activations.routerLogits)
         predicted.choose(activations.routerLogits.span.extracting(0..<shape.expertCount))
@@ -109,7 +109,7 @@ extension Transformer {
         _ mixture: LayerGraph.Mixture, tokens: Int, _ activations: inout Activations
     ) {
         guard let weights = mixture.sharedRouter else { return }
-        kernels.gate(
+        executor.gate(
             &activations.projected, by: activations.normed.floats, weights: weights, tokens: tokens)
     }
 
@@ -152,7 +152,7 @@ extension Transformer {
         products.add(
             ProductMatrix(bytes, format: part.format, rows: part.rows), columns: part.columns,
             by: input, firstRow: rows.lowerBound, tokens: rows.count, into: &output,
-            at: row * part.rows, memberCount: team.memberCount)
+            at: row * part.rows, memberCount: executor.team.memberCount)
     }
 
     /// Computes the collected experts: all gates and ups, activations, all downs.
@@ -161,20 +161,19 @@ extension Transformer {
         guard rowCount > 0 else { return }
         let start = MonotonicClock.nanoseconds
         if !expertBatch.isOneToken {
-            kernels.gather(
+            executor.gather(
                 activations.normed, rows: expertBatch.tokens, columns: shape.width,
                 withFloats: experts.gate.format.multipliesFloats
                     || experts.up.format.multipliesFloats,
-                into: &activations.expertNormed, team: team)
+                into: &activations.expertNormed)
         }
-        kernels.multiply(&products, team: team)
-        kernels.activate(
+        executor.multiply(&products)
+        executor.activate(
             activation, gate: activations.expertGate, up: activations.expertUp, isGated: true,
-            rows: rowCount, columns: experts.gate.rows, into: &activations.expertGated,
-            team: team)
-        kernels.multiply(&expertBatch.downs, team: team)
+            rows: rowCount, columns: experts.gate.rows, into: &activations.expertGated)
+        executor.multiply(&expertBatch.downs)
         expertBatch.tokens.removeAll(keepingCapacity: true)
-        computeNanoseconds += MonotonicClock.nanoseconds - start
+        executor.count(since: start)
     }
 }
 

@@ -40,9 +40,9 @@ extension Transformer {
                 ? onNeurons(layer, activations.normed, &activations.up, tokens)
                 : onNeurons(layer, activations.normed, &activations.gate, tokens)
         }
-        kernels.activate(
+        executor.activate(
             activation, gate: activations.gate, up: activations.up, isGated: network.gate != nil,
-            rows: tokens, columns: network.width, into: &activations.gated, team: team)
+            rows: tokens, columns: network.width, into: &activations.gated)
         try multiply(
             network.down, by: activations.gated, tokens: tokens, into: &activations.projected)
         addBias(network.downBias, tokens: tokens, to: &activations.projected)

@@ -79,13 +79,13 @@ extension Transformer {
             network.first, by: activations.normed, tokens: tokens, into: &activations.gate)
         observer.onNeurons?(network.record.layer, activations.normed, &activations.gate, tokens)
         let start = MonotonicClock.nanoseconds
-        kernels.fire(
+        executor.kernels.fire(
             activation, &activations.gate, tokens: tokens, neurons: network.record.count,
             roundsTo8Bits: network.record.gate == nil && !network.record.down.multipliesFloats,
             threshold: firingThreshold(layer: network.record.layer), values: &activations.up,
-            &activations.neurons, team: team)
+            &activations.neurons, team: executor.team)
         activations.projected.fill(0, count: tokens * shape.width)
-        computeNanoseconds += MonotonicClock.nanoseconds - start
+        executor.count(since: start)
     }
 
     /// The magnitude below which an activation of `layer` counts as 0.
@@ -165,16 +165,16 @@ extension Transformer {
         let start = MonotonicClock.nanoseconds
         let (record, weights) = (network.record, store.neurons)
         if record.gate != nil {
-            kernels.multiplyListed(
+            executor.kernels.multiplyListed(
                 &activations.neurons, format: record.up, columns: record.width,
                 by: activations.normed, products: &activations.gated.floats,
-                values: &activations.up, team: team)
+                values: &activations.up, team: executor.team)
         }
-        kernels.addListed(
+        executor.kernels.addListed(
             activations.neurons, format: record.down, width: record.width,
             recordOffset: network.geometry.columnOffset,
             scales: weights.scales(layer: record.layer), values: activations.up,
-            to: &activations.projected, team: team)
-        computeNanoseconds += MonotonicClock.nanoseconds - start
+            to: &activations.projected, team: executor.team)
+        executor.count(since: start)
     }
 }

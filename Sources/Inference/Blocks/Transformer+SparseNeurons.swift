@@ -14,7 +14,8 @@ extension Transformer {
         by predictors: NeuronPredictors, memory: consuming MemoryReservation
     ) throws(SystemError) {
         predictor = try NeuronPredictor(
-            predictors, tokensMax: 1, kernels: kernels, team: team, memory: memory)
+            predictors, tokensMax: 1, kernels: executor.kernels, team: executor.team,
+            memory: memory)
         store.neurons.rank(by: predictors)
     }
 
@@ -69,7 +70,7 @@ extension Transformer {
         chooseNeurons(record)
         activations.neurons.begin(neurons: record.count)
         activations.projected.fill(0, count: shape.width)
-        computeNanoseconds += MonotonicClock.nanoseconds - start
+        executor.count(since: start)
         let needed = neededNeurons
         observer.onPrediction?(record.layer, needed.span)
         var demand = store.demand(neurons: needed.span, layer: record.layer)
@@ -82,12 +83,12 @@ extension Transformer {
                     index, lease.record(neuron, 0..<geometry.firstBytes))
             }
             let start = MonotonicClock.nanoseconds
-            kernels.fireListed(
+            executor.kernels.fireListed(
                 &activations.neurons, activation, format: record.gate ?? record.up,
                 columns: record.width, by: activations.normed,
                 threshold: firingThreshold(layer: record.layer),
-                products: &activations.gated.floats, values: &activations.up, team: team)
-            computeNanoseconds += MonotonicClock.nanoseconds - start
+                products: &activations.gated.floats, values: &activations.up, team: executor.team)
+            executor.count(since: start)
             setRests(network, lease, &activations)
             computeListed(network, &activations)
         }

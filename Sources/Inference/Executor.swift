@@ -1,0 +1,50 @@
+// Who computes: the kernels that this processor has, the team that runs them, and how long that
+// took. Knows buffers, no layers and no weights.
+
+package import Compute
+package import LinuxSystem
+
+/// Runs operations one after the other. Lives on one thread, which is member 0 of its team.
+package final class Executor {
+    let kernels: Kernels
+    package let team: ComputeTeam
+    /// Time in products, attention and neurons, all steps together.
+    package private(set) var computeNanoseconds: UInt64 = 0
+
+    package init(kernels: Kernels, team: ComputeTeam) {
+        self.kernels = kernels
+        self.team = team
+    }
+
+    /// Counts the time since `start` (``MonotonicClock``) as computing.
+    func count(since start: UInt64) { computeNanoseconds += MonotonicClock.nanoseconds - start }
+
+    /// Computes products that were collected, as one operation of the team.
+    func multiply(_ products: inout ProductGroup) { kernels.multiply(&products, team: team) }
+
+    /// Quantises `rows` rows of `input`, for formats that multiply by 8 bits.
+    func prepare(_ input: inout ProductInput, rows: Int, columns: Int) {
+        kernels.prepare(&input, tokens: rows, columns: columns, team: team)
+    }
+}
+
+/// Neighbouring rows of the residual stream on their way through a norm.
+struct NormedRows {
+    /// Of the residual stream.
+    let rows: Range<Int>
+    /// The first of the rows that are added before; nil adds none.
+    let addedFrom: Int?
+    /// Where the first of the results goes.
+    let target: Int
+}
+
+/// Tokens of one sequence in a wave.
+struct ChunkRows {
+    /// Their rows.
+    let tokens: Range<Int>
+    /// The first one's row among the angles of its rotary embedding.
+    let firstAngle: Int
+    let firstPosition: Int
+    /// The byte in the pool where the page of each 64 positions starts.
+    let pageOffsets: [Int]
+}
