@@ -15,7 +15,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
 # Those of LinuxSystem (teams, queues, mailbox), and those that run an engine.
-thread_suites="LinuxSystemTests|PromptDeskTests|FlashWriteTests|EngineTests|SchedulerTests|SessionTests|FairQueueTests|FaultTests"
+thread_suites="LinuxSystemTests|FlashWriteTests|PromptDeskTests|EngineTests|SchedulerTests"
+thread_suites+="|SessionTests|FairQueueTests|FaultTests"
 
 test_c() {
     local seed=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
