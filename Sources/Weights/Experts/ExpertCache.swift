@@ -79,7 +79,7 @@ package struct ExpertCache: Sendable {
     /// The slot that has or is getting `expert`.
     package func slot(of expert: ExpertID) -> SlotIndex? {
         let slot = slotOf[expert.rawValue]
-        return slot < 0 ? nil : SlotIndex(slot)
+        return slot < 0 ? nil : SlotIndex(Int(slot))
     }
 
     package func state(of slot: SlotIndex) -> State { states[slot.index] }
