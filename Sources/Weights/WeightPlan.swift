@@ -127,7 +127,7 @@ package struct WeightPlan: Sendable, Equatable {
         embeddingWindowBytes = PackedLayout.aligned(rowBytes) + PackedLayout.alignment
     }
 
-    package subscript(unit: UnitIndex) -> DenseUnit { units[unit.rawValue] }
+    package subscript(unit: UnitIndex) -> DenseUnit { units[unit.index] }
 
     package var unitIndices: [UnitIndex] { units.indices.map { UnitIndex($0) } }
 

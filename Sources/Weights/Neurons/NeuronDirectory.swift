@@ -63,12 +63,13 @@ struct NeuronDirectory {
     /// Where a neuron of a layer is.
     func place(of neuron: NeuronID, layer: Int) -> NeuronPlace {
         let places = places[layer]
-        return places.isEmpty ? NeuronPlace(neuron.rawValue) : NeuronPlace(places[neuron.index])
+        return places.isEmpty
+            ? NeuronPlace(rawValue: neuron.rawValue) : NeuronPlace(places[neuron.index])
     }
 
     /// The neuron at a place of a layer.
     func neuron(at place: NeuronPlace, layer: Int) -> NeuronID {
         let neurons = neurons[layer]
-        return neurons.isEmpty ? NeuronID(place.rawValue) : NeuronID(neurons[place.index])
+        return neurons.isEmpty ? NeuronID(rawValue: place.rawValue) : NeuronID(neurons[place.index])
     }
 }
