@@ -153,7 +153,7 @@ package struct Calibrator {
         var tallies: [BundleTally] = []
         do throws(SystemError) {
             var predictor = try NeuronPredictor(
-                empty, tokensMax: 1, kernels: .best, team: model.transformer.executor.team,
+                empty, tokensMax: 1, executor: model.transformer.executor,
                 memory: Self.memory(NeuronPredictor.footprint(empty, tokensMax: 1)))
             for layer in layers.indices {
                 tallies.append(try tally(&predictor, layer: layer, heldOut))

@@ -19,7 +19,7 @@ extension Kernels {
             table, UnsafeMutablePointer(mutating: x.start), adding: nil, rows: rows, into: y.start)
     }
 
-    /// ``normalize(_:rows:by:into:)`` in place (query and key heads).
+    /// ``normalize(_:rows:by:into:)`` in place.
     package func normalizeInPlace(_ x: inout MutableSpan<Float>, rows: Int, by norm: Norm) {
         guard rows > 0, norm.width > 0 else { return }
         precondition(x.count >= rows * norm.width)

@@ -52,15 +52,6 @@ extension Kernels {
         }
     }
 
-    /// Norm of rows in place.
-    ///
-    /// - Parameter x: `[rows][norm.width]`.
-    package func normalize(_ x: inout MutableSpan<Float>, rows: Int, by norm: Norm) {
-        precondition(x.count >= rows * norm.width)
-        guard rows > 0, norm.width > 0 else { return }
-        unsafe norm.run(table, x.start, adding: nil, rows: rows, into: x.start)
-    }
-
     /// `x *= factor`.
     package func scale(_ x: inout MutableSpan<Float>, by factor: Float) {
         for index in x.indices { x[index] *= factor }

@@ -63,13 +63,15 @@ package struct LayerGraph: Sendable {
     }
 
     package struct Mixture: Sendable {
+        package let shape: MixtureShape
         package let router: Int
-        /// Whether the router reads the layer's input, before attention.
-        package let routesFirst: Bool
         package let experts: PackedExpertLayer
         package let shared: Dense?
         /// Weights of the sigmoid gate on the shared expert.
         package let sharedRouter: [Float]?
+
+        /// Whether the router reads the layer's input, before attention.
+        var routesFirst: Bool { shape.routerInput == .layerInput }
     }
 
     /// A feed-forward network whose neurons are bundles.
@@ -106,8 +108,8 @@ package struct LayerGraph: Sendable {
         afterFeedForwardNorm =
             layer.norms.afterFeedForward
             ? try weights.norm(.afterFeedForwardNorm, bias: nil, layer: index, shape.norm) : nil
-        if let experts = weights.experts(layer: index) {
-            feedForward = .mixture(try Self.mixture(index, experts, weights, layer))
+        if let mixture = layer.feedForward.mixture, let experts = weights.experts(layer: index) {
+            feedForward = .mixture(try Self.mixture(index, mixture, experts, weights))
         } else if let record = weights.store.manifest.neurons?[index] {
             feedForward = .neurons(
                 Neurons(
@@ -161,19 +163,17 @@ package struct LayerGraph: Sendable {
     }
 
     private static func mixture(
-        _ layer: Int, _ experts: PackedExpertLayer, _ weights: WeightLookup,
-        _ shape: LayerShape
+        _ layer: Int, _ shape: MixtureShape, _ experts: PackedExpertLayer, _ weights: WeightLookup
     ) throws(FormatError) -> Mixture {
         var shared: Dense?
         if let up = weights.optionalMatrix(.sharedExpertUp, layer: layer) {
             shared = Dense(
                 gate: try weights.matrix(.sharedExpertGate, layer: layer), up: up,
                 down: try weights.matrix(.sharedExpertDown, layer: layer),
-                width: shape.feedForward.mixture?.shared?.width ?? 0)
+                width: shape.shared?.width ?? 0)
         }
         return Mixture(
-            router: try weights.matrix(.router, layer: layer),
-            routesFirst: shape.feedForward.mixture?.routerInput == .layerInput, experts: experts,
+            shape: shape, router: try weights.matrix(.router, layer: layer), experts: experts,
             shared: shared,
             sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer))
     }

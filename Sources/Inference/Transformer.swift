@@ -264,7 +264,7 @@ package final class Transformer {
     ) {
         if norm == nil && scale == nil { return }
         var rows = activations.projected.mutableSpan(in: 0..<tokens * shape.width)
-        if let norm { executor.kernels.normalize(&rows, rows: tokens, by: norm) }
+        if let norm { executor.kernels.normalizeInPlace(&rows, rows: tokens, by: norm) }
         if let scale { executor.kernels.scale(&rows, by: scale) }
     }
 

@@ -58,17 +58,6 @@ struct WindowPattern {
     }
 }
 
-extension ModelShape {
-    /// Changes every layer's attention; `body` is told the layer's number.
-    mutating func changeAttention(_ body: (Int, inout AttentionMixer) -> Void) {
-        for index in layers.indices {
-            guard case .attention(var mixer) = layers[index].mixer else { continue }
-            body(index, &mixer)
-            layers[index].mixer = .attention(mixer)
-        }
-    }
-}
-
 extension ShapeReader {
     /// The shape of a model whose layers are alike.
     ///

@@ -82,7 +82,8 @@ import Weights
             layer: 0, weights: world.weights, order: (0..<UInt32(world.neurons)).map { $0 })
         let team = ComputeTeam(memberCount: 1)
         var predictor = try NeuronPredictor(
-            Self.predictors(layer, width: world.width), tokensMax: 1, kernels: .best, team: team,
+            Self.predictors(layer, width: world.width), tokensMax: 1,
+            executor: Executor(kernels: .best, team: team),
             memory: try .unlimited(16 << 20))
         let arena = try MemoryArena(
             byteCount: ProductInput.footprint(tokensMax: 1, columnsMax: world.width))
@@ -116,7 +117,8 @@ import Weights
         let layer = try training.predictor(layer: 0, weights: world.weights, order: order)
         let team = ComputeTeam(memberCount: 1)
         var predictor = try NeuronPredictor(
-            Self.predictors(layer, width: world.width), tokensMax: 2, kernels: .best, team: team,
+            Self.predictors(layer, width: world.width), tokensMax: 2,
+            executor: Executor(kernels: .best, team: team),
             memory: try .unlimited(16 << 20))
         let arena = try MemoryArena(
             byteCount: ProductInput.footprint(tokensMax: 2, columnsMax: world.width))

@@ -77,6 +77,18 @@ private struct AttentionCase {
         return pageOffsets[position / 64] + element * shape.element.byteCount
     }
 
+    /// Makes a position's keys and values NaN.
+    mutating func spoil(_ position: Int) {
+        for head in 0..<shape.keyValueHeadCount {
+            for index in 0..<shape.keyHeadWidth {
+                store(.nan, at: keyOffset(position, head: head, index: index))
+            }
+            for index in 0..<shape.valueHeadWidth {
+                store(.nan, at: valueOffset(position, head: head, index: index))
+            }
+        }
+    }
+
     private func number(_ offset: Int) -> Double {
         let bits = (0..<shape.element.byteCount).reduce(UInt32(0)) { bits, byte in
             bits | UInt32(pool[offset + byte]) << (8 * byte)
@@ -218,25 +230,7 @@ struct AttentionTests {
         let shape = Self.shape(4, 2, 32, 32, window: 70)
         let full = AttentionCase(
             shape, tokens: 6, firstPosition: 160, nature: .ordinary, using: &random)
-        var other = full
-        for position in 0..<91 {
-            for head in 0..<2 {
-                for index in 0..<32 {
-                    for offset in [
-                        full.keyOffset(position, head: head, index: index),
-                        full.valueOffset(position, head: head, index: index)
-                    ] {
-                        other.pool[offset] = 0xFF
-                        other.pool[offset + 1] = 0x7F
-                    }
-                }
-            }
-        }
-        for kernels in Kernels.available {
-            let found = other.result(kernels, tokens: 0..<6)
-            #expect(found == full.result(kernels, tokens: 0..<6))
-            #expect(found.allSatisfy { $0.isFinite })
-        }
+        expectNothingChanges(full, withNaNAt: 0..<91)
     }
 
     /// What lies in a page beyond the visible positions must not matter, not even NaN.
@@ -245,23 +239,17 @@ struct AttentionTests {
         let shape = Self.shape(4, 2, 32, 32)
         let full = AttentionCase(
             shape, tokens: 6, firstPosition: 66, nature: .ordinary, using: &random)
+        expectNothingChanges(full, withNaNAt: 72..<128)
+    }
+
+    /// Results are the same, and finite, whatever stands at `positions`.
+    private func expectNothingChanges(_ full: AttentionCase, withNaNAt positions: Range<Int>) {
         var other = full
-        for position in 72..<128 {
-            for head in 0..<2 {
-                for index in 0..<32 {
-                    for offset in [
-                        full.keyOffset(position, head: head, index: index),
-                        full.valueOffset(position, head: head, index: index)
-                    ] {
-                        other.pool[offset] = 0xFF
-                        other.pool[offset + 1] = 0x7F
-                    }
-                }
-            }
-        }
+        for position in positions { other.spoil(position) }
+        let tokens = 0..<full.tokens
         for kernels in Kernels.available {
-            let found = other.result(kernels, tokens: 0..<6)
-            #expect(found == full.result(kernels, tokens: 0..<6))
+            let found = other.result(kernels, tokens: tokens)
+            #expect(found == full.result(kernels, tokens: tokens))
             #expect(found.allSatisfy { $0.isFinite })
         }
     }

@@ -20,13 +20,13 @@ import Testing
     }
 
     @Test func attentionOfEveryKind() {
-        expect("norms after the rotary") { $0.changeAttention { $0.normsRotated = true } }
-        expect("norms of values") { $0.changeAttention { $0.normsValues = true } }
-        expect("cap on attention") { $0.changeAttention { $0.scoreCap = 50 } }
-        expect("sinks") { $0.changeAttention { $0.hasSinks = true } }
-        expect("grow with the position") { $0.changeAttention { $0.positionTemperature = 0.1 } }
-        expect("gate on attention") { $0.changeAttention { $0.outputGate = .sigmoid } }
-        expect("of another layer (layer 0)") { $0.changeAttention { $0.keyValueLayer = 0 } }
+        expect("norms after the rotary") { $0.changeAttention { $1.normsRotated = true } }
+        expect("norms of values") { $0.changeAttention { $1.normsValues = true } }
+        expect("cap on attention") { $0.changeAttention { $1.scoreCap = 50 } }
+        expect("sinks") { $0.changeAttention { $1.hasSinks = true } }
+        expect("grow with the position") { $0.changeAttention { $1.positionTemperature = 0.1 } }
+        expect("gate on attention") { $0.changeAttention { $1.outputGate = .sigmoid } }
+        expect("of another layer (layer 0)") { $0.changeAttention { $1.keyValueLayer = 0 } }
         expect("no attention (layer 1)") { $0.layers[1].mixer = .none }
         expect("heads that differ") {
             $0.layers[1].mixer = .attention(.rotating(heads: 8, keyValueHeads: 2, width: 16))

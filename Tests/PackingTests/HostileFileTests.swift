@@ -169,13 +169,13 @@ import Testing
         try check("more used experts than there are") {
             $0.shape.changeLayers { $0.feedForward.mixture?.usedCount = 3 }
         }
-        try check("no head") { $0.shape.changeAttention { $0.headCount = 0 } }
+        try check("no head") { $0.shape.changeAttention { $1.headCount = 0 } }
         try check("a shared expert from nowhere") {
             $0.shape.changeLayers {
                 $0.feedForward.mixture?.shared = .init(width: 256, hasGate: false)
             }
         }
-        try check("huge heads") { $0.shape.changeAttention { $0.keyHeadWidth = .max } }
+        try check("huge heads") { $0.shape.changeAttention { $1.keyHeadWidth = .max } }
         try check("huge expert count") {
             $0.shape.changeLayers { $0.feedForward.mixture?.count = .max }
             $0.experts[0].count = .max

@@ -22,15 +22,6 @@ extension ModelShape {
     package mutating func changeLayers(_ body: (inout LayerShape) -> Void) {
         for index in layers.indices { body(&layers[index]) }
     }
-
-    /// Changes every layer's attention.
-    package mutating func changeAttention(_ body: (inout AttentionMixer) -> Void) {
-        changeLayers { layer in
-            guard case .attention(var attention) = layer.mixer else { return }
-            body(&attention)
-            layer.mixer = .attention(attention)
-        }
-    }
 }
 
 extension AttentionMixer {

@@ -19,8 +19,7 @@ package struct NeuronPredictor: ~Copyable {
     private var missedMean: Float = 0
     private static let thresholdRange: ClosedRange<Float> = 0.001...2
     private let tokensMax: Int
-    private let kernels: Kernels
-    private let team: ComputeTeam
+    private let executor: Executor
     /// T × rank.
     private var codes: ProductInput
     /// T × neurons: of the last ``predict(layer:_:tokens:)``.
@@ -31,14 +30,13 @@ package struct NeuronPredictor: ~Copyable {
 
     /// - Throws: `SystemError` when there is no memory.
     package init(
-        _ predictors: NeuronPredictors, tokensMax: Int, kernels: Kernels, team: ComputeTeam,
+        _ predictors: NeuronPredictors, tokensMax: Int, executor: Executor,
         memory: consuming MemoryReservation
     ) throws(SystemError) {
         self.predictors = predictors
         threshold = predictors.threshold
         self.tokensMax = tokensMax
-        self.kernels = kernels
-        self.team = team
+        self.executor = executor
         let arena = try MemoryArena(
             byteCount: Self.footprint(predictors, tokensMax: tokensMax), of: memory)
         codes = ProductInput(tokensMax: tokensMax, columnsMax: predictors.rankMax, in: arena)
@@ -62,20 +60,20 @@ package struct NeuronPredictor: ~Copyable {
         let layer = predictors.layers[index]
         (self.layer, self.tokens) = (index, tokens)
         encode(layer, input, tokens: tokens)
-        Self.score(layer, codes, tokens: tokens, into: &probabilities, kernels, team)
+        Self.score(layer, codes, tokens: tokens, into: &probabilities, executor)
     }
 
     private static func score(
         _ layer: LayerPredictor, _ codes: borrowing ProductInput, tokens: Int,
-        into probabilities: inout Buffer<Float>, _ kernels: Kernels, _ team: ComputeTeam
+        into probabilities: inout Buffer<Float>, _ executor: Executor
     ) {
         var values = probabilities.mutableSpan
-        kernels.score(
+        executor.kernels.score(
             unsafe ScoreTiles(
                 layer.tiles.span.bytes, neurons: layer.neuronCount, fineRank: layer.fineRank,
                 coarseRank: layer.coarseRank),
-            by: codes, tokens: tokens, into: &values, team: team)
-        kernels.sigmoid(&values, count: tokens * layer.neuronCount)
+            by: codes, tokens: tokens, into: &values, team: executor.team)
+        executor.kernels.sigmoid(&values, count: tokens * layer.neuronCount)
     }
 
     /// The input's code: encoder · x - offsets, in 8-bit blocks.
@@ -83,7 +81,8 @@ package struct NeuronPredictor: ~Copyable {
         _ layer: LayerPredictor, _ input: borrowing ProductInput, tokens: Int
     ) {
         let rank = layer.rank
-        let (kernels, team, width) = (kernels, team, predictors.width)
+        let (kernels, team) = (executor.kernels, executor.team)
+        let width = predictors.width
         var values = codes.floats.mutableSpan
         unsafe kernels.multiply(
             layer.fineEncoder.span.bytes, format: LayerPredictor.fineFormat,
@@ -96,7 +95,7 @@ package struct NeuronPredictor: ~Copyable {
         for token in 0..<tokens {
             for index in 0..<rank { values[token * rank + index] -= layer.offsets[index] }
         }
-        kernels.prepare(&codes, tokens: tokens, columns: rank, team: team)
+        executor.prepare(&codes, rows: tokens, columns: rank)
     }
 
     /// Learns from a layer how many neurons were expected to fire, and how many of these were

@@ -62,9 +62,7 @@ extension Transformer {
         _ mixture: LayerGraph.Mixture, _ layer: LayerGraph, tokens: Int,
         _ activations: inout Activations
     ) throws(ReadFailure) {
-        guard let shape = graph.shape.experts else {
-            preconditionFailure("a mixture without experts")
-        }
+        let shape = mixture.shape
         try multiply(
             mixture.router, by: activations.normed, tokens: tokens,
             into: &activations.routerLogits)

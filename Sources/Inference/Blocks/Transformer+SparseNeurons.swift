@@ -14,8 +14,7 @@ extension Transformer {
         by predictors: NeuronPredictors, memory: consuming MemoryReservation
     ) throws(SystemError) {
         predictor = try NeuronPredictor(
-            predictors, tokensMax: 1, kernels: executor.kernels, team: executor.team,
-            memory: memory)
+            predictors, tokensMax: 1, executor: executor, memory: memory)
         store.neurons.rank(by: predictors)
     }
 

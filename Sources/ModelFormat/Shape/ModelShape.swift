@@ -35,6 +35,15 @@ package struct ModelShape: Sendable, Codable, Equatable {
         self.norm = norm
         self.layers = layers
     }
+
+    /// Changes every layer's attention; `body` is told the layer's number.
+    package mutating func changeAttention(_ body: (Int, inout AttentionMixer) -> Void) {
+        for index in layers.indices {
+            guard case .attention(var mixer) = layers[index].mixer else { continue }
+            body(index, &mixer)
+            layers[index].mixer = .attention(mixer)
+        }
+    }
 }
 
 /// What a norm divides by.

@@ -56,16 +56,6 @@ struct ExpertPrediction {
 }
 
 extension ExpertWeights {
-    /// Whether guesses can help: experts are streamed, and one token's leave room for more.
-    package var canPrefetch: Bool {
-        guard prefetchesMax > 0,
-            let used = directory.manifest.shape.experts?.usedCount
-        else { return false }
-        let all = directory.manifest.experts.reduce(0) { $0 + $1.count }
-        let slotCount = directory.plan.expertSlotCount
-        return slotCount < all && slotCount >= 4 * used
-    }
-
     /// Says what layer `layer` will probably demand, likeliest first; replaces what was said
     /// before. Reading begins with the present layer's demand, or with ``issuePrefetches()``.
     package func predict(layer: Int, _ experts: [Int32]) {
@@ -99,5 +89,14 @@ extension ExpertWeights {
                 prefetches.used += 1
             }
         }
+    }
+}
+
+extension WeightDirectory {
+    /// Whether guesses can help: experts are streamed, and one token's leave room for more.
+    var canPrefetch: Bool {
+        guard let used = manifest.shape.experts?.usedCount else { return false }
+        let all = manifest.experts.reduce(0) { $0 + $1.count }
+        return plan.expertSlotCount < all && plan.expertSlotCount >= 4 * used
     }
 }

@@ -16,6 +16,8 @@ package final class ExpertWeights {
     private(set) var uses = UseCounts()
     /// Bundles under way beyond which none is read ahead; 0 is none at all.
     let prefetchesMax: Int
+    /// Whether any is, and can help.
+    package let canPrefetch: Bool
     /// Slots whose reads ended since the present demand began, in completion order.
     private var arrived: [SlotIndex] = []
     /// Why a bundle that somebody waits for did not come.
@@ -32,6 +34,7 @@ package final class ExpertWeights {
         self.directory = directory
         self.reads = reads
         self.prefetchesMax = prefetchesMax
+        canPrefetch = prefetchesMax > 0 && directory.canPrefetch
         let perLayer = directory.expertsPerLayer
         let slotCount = directory.plan.expertSlotCount
         cache = ExpertCache(
