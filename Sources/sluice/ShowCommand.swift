@@ -53,6 +53,7 @@ struct ShowCommand: ParsableCommand {
                 "attention",
                 "\(shape.attention.headCount) heads, "
                     + "\(shape.attention.keyValueHeadCount) for keys and values"
+                    + Self.windows(shape)
             ),
             ("vocabulary", "\(shape.vocabularySize) tokens"),
             ("formats", formats(manifest))
@@ -77,6 +78,13 @@ struct ShowCommand: ParsableCommand {
         }
         rows += manifest.conversions.map { ("converted", $0) }
         for (name, value) in rows { Terminal.line(Self.row(name, value)) }
+    }
+
+    /// How many layers see only the newest positions, where any do.
+    private static func windows(_ shape: ModelShape) -> String {
+        let windows = shape.attentions.compactMap(\.window)
+        guard let widest = windows.max() else { return "" }
+        return "; \(windows.count) of \(shape.layerCount) layers see the newest \(widest) positions"
     }
 
     private func formats(_ manifest: PackedManifest) -> String {
