@@ -4,7 +4,7 @@ internal import ModelFormat
 
 extension ModelFamily {
     /// SmallThinker (arXiv 2507.20984), made for devices: which experts a layer needs is known
-    /// before its attention, so that they are read meanwhile. Where files name a window it is of
+    /// before its attention, so that they can be read meanwhile. Where files name a window it is of
     /// 4,096 positions whatever they say (as in llama.cpp); one layer of four sees all, and does
     /// not rotate.
     static let smallThinker = ModelFamily("smallthinker") { reader throws(FormatError) in

@@ -45,7 +45,8 @@ extension Transformer {
             to: &activations.hidden)
     }
 
-    /// Chooses experts by the layer's input, as it is, and has them read while attention computes.
+    /// Chooses experts by the layer's input, as it is. Where experts are read ahead of demand,
+    /// these are, while attention computes.
     func routeFirst(
         _ mixture: LayerGraph.Mixture, _ layer: LayerGraph, _ wave: Wave,
         _ activations: inout Activations
