@@ -81,12 +81,14 @@ let package = Package(
         // Reading, computing.
         layer("Compute", ["CKernels", "LinuxSystem", "ModelFormat"]),
         layer("FlashStorage", ["JSON", "Knobs", "LinuxSystem", "Memory", "ModelFormat"]),
+        layer(
+            "SequenceState", ["Compute", "FlashStorage", "LinuxSystem", "Memory", "ModelFormat"]),
         layer("Weights", ["FlashStorage", "Knobs", "LinuxSystem", "Memory", "ModelFormat"]),
         layer(
             "Inference",
             [
                 "Compute", "FlashStorage", "GenerationAPI", "Knobs", "LinuxSystem", "Memory",
-                "ModelFormat", "Weights"
+                "ModelFormat", "SequenceState", "Weights"
             ]),
         layer(
             "Packing",
@@ -100,19 +102,19 @@ let package = Package(
             "Models",
             [
                 "ChatTemplates", "Compute", "FlashStorage", "GenerationAPI", "Inference", "Knobs",
-                "LinuxSystem", "Memory", "ModelFormat", "Tokenization", "Weights"
+                "LinuxSystem", "Memory", "ModelFormat", "SequenceState", "Tokenization", "Weights"
             ]),
         layer(
             "Serving",
             [
                 "FlashStorage", "GenerationAPI", "Inference", "Knobs", "LinuxSystem", "Memory",
-                "ModelFormat", "Models", "Tokenization", "Weights"
+                "ModelFormat", "Models", "SequenceState", "Tokenization", "Weights"
             ]),
         layer(
             "Measurement",
             [
                 "FlashStorage", "GenerationAPI", "Inference", "Knobs", "LinuxSystem", "Memory",
-                "ModelFormat", "Models", "Tokenization", "Weights"
+                "ModelFormat", "Models", "SequenceState", "Tokenization", "Weights"
             ]),
         layer(
             "Calibration",
@@ -186,6 +188,7 @@ let package = Package(
                 "Weights", "FlashStorage", "Knobs", "LinuxSystem", "Measurement", "Memory",
                 "ModelFormat"
             ]),
+        tests("SequenceState", ["SequenceState", "LinuxSystem", "Memory", "ModelFormat"]),
         tests("CacheSimulation", ["CacheSimulation", "Measurement", "Weights"]),
         tests(
             "Packing", ["Packing", "Compute", "LinuxSystem", "ModelFamilies", "ModelFormat"]),
@@ -193,14 +196,14 @@ let package = Package(
             "Inference",
             [
                 "Inference", "Compute", "GenerationAPI", "Weights", "Packing", "LinuxSystem",
-                "Memory", "ModelFormat"
+                "Memory", "ModelFormat", "SequenceState"
             ]),
         tests(
             "Serving",
             [
                 "Serving", "Measurement", "Models", "Inference", "Compute", "Weights",
                 "FlashStorage", "Memory", "Knobs", "GenerationAPI", "Packing", "Tokenization",
-                "LinuxSystem", "ModelFormat"
+                "LinuxSystem", "ModelFormat", "SequenceState"
             ]),
         tests(
             "Calibration",

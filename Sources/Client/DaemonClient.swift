@@ -4,6 +4,7 @@
 package import GenerationAPI
 internal import JSON
 package import LinuxSystem
+internal import ModelFormat
 internal import NIOCore
 internal import NIOHTTP1
 internal import NIOPosix
@@ -128,11 +129,14 @@ package final class DaemonClient: GenerationService {
         guard let reads = model["reads"]?.string.flatMap(LoadedModel.Reads.init(rawValue:))
         else { return nil }
         func number(_ key: String) -> Int { Int(clamping: model[key]?.integer ?? 0) }
+        let bits = model["kv_bits"]
+        let format = (bits?.string ?? bits?.integer.map { "\($0)" }).flatMap { KVFormat($0) }
         return LoadedModel(
             reads: reads, readsReason: model["reads_because"]?.string,
             contextTokens: number("context_tokens"),
             contextReason: model["context_because"]?.string ?? "",
-            keyValueBits: number("kv_bits"), memoryBytesMax: number("memory_limit_bytes"))
+            keyValueFormat: format ?? KVFormat(.half),
+            memoryBytesMax: number("memory_limit_bytes"))
     }
 
     package func generate(

@@ -53,7 +53,9 @@ package enum RequestEncoder {
     ) -> (route: String, body: ByteBuffer) {
         var body = Array("{\"stream\":true,".utf8)
         body += "\"stream_options\":{\"include_usage\":true},".utf8
-        body += "\"sluice\":{\"statistics\":true}".utf8
+        body += "\"sluice\":{\"statistics\":true".utf8
+        if let format = order.keyValueFormat { body += ",\"kv_bits\":\(format.json)".utf8 }
+        body += "}".utf8
         if let model = order.model {
             body += ",\"model\":".utf8
             body.writeJSON(model)

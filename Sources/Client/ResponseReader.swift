@@ -95,7 +95,9 @@ package struct ResponseReader {
         func count(_ value: JSONValue?) -> Int? { value?.integer.flatMap { Int(exactly: $0) } }
         func seconds(_ value: JSONValue?) -> Double? { value?.double.map { $0 / 1000 } }
         if let timings = json["timings"] {
-            statistics.promptTokens = count(timings["prompt_n"]) ?? 0
+            statistics.cachedTokens = count(timings["cache_n"]) ?? 0
+            statistics.promptTokens =
+                (count(timings["prompt_n"]) ?? 0) + statistics.cachedTokens
             statistics.generatedTokens = count(timings["predicted_n"]) ?? 0
             statistics.promptSeconds = seconds(timings["prompt_ms"]) ?? 0
             statistics.generateSeconds = seconds(timings["predicted_ms"]) ?? 0
@@ -109,6 +111,8 @@ package struct ResponseReader {
             statistics.bundleMisses = count(extras["bundle_misses"]) ?? 0
             statistics.keyValueBytes = count(extras["kv_bytes"]) ?? 0
             statistics.contextTokens = count(extras["context_tokens"]) ?? 0
+            statistics.cachedFrom =
+                extras["cached_from"]?.string.flatMap { PrefixSource(rawValue: $0) }
             statistics.queueSeconds = seconds(extras["queue_ms"]) ?? 0
             statistics.timeToFirstTokenSeconds = seconds(extras["time_to_first_token_ms"]) ?? 0
         }

@@ -3,6 +3,7 @@
 
 internal import CKernels
 package import LinuxSystem
+package import ModelFormat
 
 /// How the KV cache keeps a number.
 package enum KVElement: Sendable, CaseIterable {
@@ -12,6 +13,8 @@ package enum KVElement: Sendable, CaseIterable {
     case half
 
     package var byteCount: Int { self == .float ? 4 : 2 }
+
+    package init(_ format: KVFormat) { self = format.keys == .float ? .float : .half }
 }
 
 /// The shape of a layer's attention.

@@ -18,7 +18,13 @@ package struct ChatMessage: Sendable, Equatable, Codable {
 /// Who asks. Orders of one client wait behind each other; clients take turns.
 package struct ClientID: Hashable, Sendable {
     package let rawValue: UInt64
-    package init(rawValue: UInt64) { self.rawValue = rawValue }
+    /// The user that it runs for, where the kernel says so.
+    package let user: UInt32?
+
+    package init(rawValue: UInt64, user: UInt32? = nil) {
+        self.rawValue = rawValue
+        self.user = user
+    }
 }
 
 /// What an engine got done: see ``ProgressWatch``.
@@ -59,6 +65,8 @@ package struct GenerationOrder: Sendable {
     package var tokensMax: Int?
     /// Generation ends before the first of these appears in the text.
     package var stopStrings: [String] = []
+    /// How keys and values are kept; nil is as the service keeps them.
+    package var keyValueFormat: KVFormat?
     /// Likeliest alternatives to report with each token; nil reports no log-probabilities.
     package var alternativesReported: Int?
     package var client: ClientID
@@ -75,6 +83,9 @@ package struct GenerationOrder: Sendable {
         return order
     }
 }
+
+/// Where keys and values of a prompt's beginning were found.
+package enum PrefixSource: String, Sendable, CaseIterable { case memory, flash }
 
 package enum FinishReason: String, Sendable { case stop, length }
 
@@ -94,6 +105,9 @@ package struct TokenProbability: Sendable, Equatable {
 /// What one generation took. Seconds are wall-clock.
 package struct GenerationStatistics: Sendable, Equatable {
     package var promptTokens = 0
+    /// Of the prompt's tokens, those that were computed for an earlier one, and where they were.
+    package var cachedTokens = 0
+    package var cachedFrom: PrefixSource?
     package var generatedTokens = 0
     package var queueSeconds = 0.0
     package var promptSeconds = 0.0

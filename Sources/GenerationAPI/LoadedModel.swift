@@ -1,5 +1,7 @@
 // How a loaded model runs, in what clients and logs are told of it.
 
+package import ModelFormat
+
 /// What loading decided.
 package struct LoadedModel: Sendable, Equatable {
     /// What a generated token reads of feed-forward networks.
@@ -17,20 +19,20 @@ package struct LoadedModel: Sendable, Equatable {
     package var readsReason: String?
     package var contextTokens: Int
     package var contextReason: String
-    /// Bits of a number in the KV cache.
-    package var keyValueBits: Int
+    /// How the KV cache keeps keys and values.
+    package var keyValueFormat: KVFormat
     /// The limit for everything.
     package var memoryBytesMax: Int
 
     package init(
         reads: Reads, readsReason: String? = nil, contextTokens: Int, contextReason: String,
-        keyValueBits: Int, memoryBytesMax: Int
+        keyValueFormat: KVFormat, memoryBytesMax: Int
     ) {
         self.reads = reads
         self.readsReason = readsReason
         self.contextTokens = contextTokens
         self.contextReason = contextReason
-        self.keyValueBits = keyValueBits
+        self.keyValueFormat = keyValueFormat
         self.memoryBytesMax = memoryBytesMax
     }
 }
@@ -39,6 +41,6 @@ extension LoadedModel: CustomStringConvertible {
     package var description: String {
         let why = readsReason.map { " (\($0))" } ?? ""
         return "reads \(reads.rawValue)\(why), context \(contextTokens) tokens "
-            + "(\(contextReason)), KV \(keyValueBits) bits"
+            + "(\(contextReason)), KV \(keyValueFormat) bits"
     }
 }

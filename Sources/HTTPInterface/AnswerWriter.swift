@@ -164,7 +164,9 @@ extension AnswerWriter {
         let (prompt, generated) = (statistics.promptTokens, statistics.generatedTokens)
         buffer.writeStaticString("\"usage\":{\"prompt_tokens\":")
         buffer.writeString("\(prompt),\"completion_tokens\":\(generated),")
-        buffer.writeString("\"total_tokens\":\(prompt + generated)}")
+        buffer.writeString("\"total_tokens\":\(prompt + generated),")
+        buffer.writeString(
+            "\"prompt_tokens_details\":{\"cached_tokens\":\(statistics.cachedTokens)}}")
     }
 
     /// `timings`, and `sluice` when asked for, each after a comma.
@@ -173,7 +175,8 @@ extension AnswerWriter {
     ) {
         buffer.writeStaticString(",\"timings\":{")
         Self.writeTiming(
-            "prompt", statistics.promptTokens, statistics.promptSeconds, into: &buffer)
+            "prompt", statistics.promptTokens - statistics.cachedTokens,
+            statistics.promptSeconds, into: &buffer)
         buffer.writeStaticString(",")
         Self.writeTiming(
             "predicted", statistics.generatedTokens, statistics.generateSeconds, into: &buffer)
@@ -181,7 +184,7 @@ extension AnswerWriter {
             buffer.writeString(",\"draft_n\":\(statistics.draftedTokens),")
             buffer.writeString("\"draft_n_accepted\":\(statistics.acceptedTokens)")
         }
-        buffer.writeStaticString("}")
+        buffer.writeString(",\"cache_n\":\(statistics.cachedTokens)}")
         guard options.includesStatistics else { return }
         buffer.writeString(",\"sluice\":{\"flash_bytes\":\(statistics.flashBytes),")
         buffer.writeString("\"bundle_hits\":\(statistics.bundleHits),")
@@ -192,6 +195,10 @@ extension AnswerWriter {
         buffer.writeJSON(milli: statistics.queueSeconds * 1000)
         buffer.writeStaticString(",\"time_to_first_token_ms\":")
         buffer.writeJSON(milli: statistics.timeToFirstTokenSeconds * 1000)
+        buffer.writeString(",\"cached_tokens\":\(statistics.cachedTokens)")
+        if let source = statistics.cachedFrom {
+            buffer.writeString(",\"cached_from\":\"\(source.rawValue)\"")
+        }
         buffer.writeStaticString("}")
     }
 

@@ -3,6 +3,7 @@
 
 package import GenerationAPI
 package import JSON
+internal import ModelFormat
 
 /// The two completion routes, which differ in their wire shapes only.
 package enum CompletionKind: Sendable, Equatable {
@@ -74,10 +75,22 @@ package struct CompletionRequest: Sendable {
     /// Our own object is ours to check: an unknown member is a mistake.
     private mutating func readExtras(_ fields: RequestFields) throws(GenerationError) {
         guard let extras = try fields.object("sluice") else { return }
-        for name in extras.members.keys.sorted() where name != "statistics" {
+        for name in extras.members.keys.sorted()
+        where name != "statistics" && name != "kv_bits" {
             throw extras.error(name, "unknown")
         }
+        order.keyValueFormat = try Self.keyValueFormat(extras)
         answer.includesStatistics = try extras.boolean("statistics") ?? false
+    }
+
+    /// A number, or a text for keys and values apart.
+    private static func keyValueFormat(
+        _ extras: RequestFields
+    ) throws(GenerationError) -> KVFormat? {
+        guard let value = extras["kv_bits"], value != .null else { return nil }
+        guard let format = (value.string ?? value.integer.map { "\($0)" }).flatMap({ KVFormat($0) })
+        else { throw extras.error("kv_bits", "expected \(KVFormat.choices)") }
+        return format
     }
 
     private static func chatAlternatives(_ fields: RequestFields) throws(GenerationError) -> Int? {

@@ -2,6 +2,7 @@
 
 internal import GenerationAPI
 internal import JSON
+internal import ModelFormat
 internal import NIOCore
 
 /// `GET /v1/models` and `/v1/models/{id}`.
@@ -47,7 +48,7 @@ enum ModelsWriter {
         buffer.writeString(",\"context_tokens\":\(loaded.contextTokens),\"context_because\":")
         buffer.writeJSON(loaded.contextReason)
         buffer.writeString(
-            ",\"kv_bits\":\(loaded.keyValueBits),"
+            ",\"kv_bits\":\(loaded.keyValueFormat.json),"
                 + "\"memory_limit_bytes\":\(loaded.memoryBytesMax)")
     }
 }

@@ -2,6 +2,7 @@
 // and the waves in which each layer computes them.
 
 package import ModelFormat
+package import SequenceState
 
 /// Tokens of one sequence that are computed together, at consecutive positions.
 package struct SequenceChunk: Sendable, Equatable {

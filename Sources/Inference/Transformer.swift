@@ -6,6 +6,7 @@ package import FlashStorage
 package import LinuxSystem
 package import Memory
 internal import ModelFormat
+package import SequenceState
 package import Weights
 
 /// A model that can compute steps. Lives on its executor's thread.
@@ -58,7 +59,7 @@ package final class Transformer {
             RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
         }
         activation = model.activation
-        let element = cache.layout.element
+        let element = KVElement(cache.layout.format)
         attentionShapes = zip(graph.layers, model.attentions).map {
             AttentionShape($1, scale: $0.attention.scale, element: element)
         }

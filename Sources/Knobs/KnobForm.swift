@@ -75,19 +75,6 @@ enum Form {
             write: { .integer(Int64($0)) })
     }
 
-    static func integer(of values: [Int]) -> KnobForm<Int> {
-        KnobForm(
-            kind: "", range: list(values.map { "\($0)" }),
-            placeholder: values.map { "\($0)" }.joined(separator: "|"),
-            read: {
-                guard case .integer(let integer) = $0, let value = Int(exactly: integer) else {
-                    return nil
-                }
-                return values.contains(value) ? value : nil
-            },
-            write: { .integer(Int64($0)) })
-    }
-
     private static func number(_ value: ConfigurationDocument.Value) -> Float? {
         switch value {
         case .integer(let integer): Float(integer)
@@ -191,6 +178,20 @@ enum Form {
             return mode
         },
         write: { .string("0" + String($0, radix: 8)) })
+
+    /// Bits of keys and values, a number where they are alike.
+    static let keyValueFormat = KnobForm<KVFormat>(
+        kind: "", range: KVFormat.choices, placeholder: "bits",
+        read: {
+            switch $0 {
+            case .integer(let bits): KVFormat("\(bits)")
+            case .string(let text): KVFormat(text)
+            default: nil
+            }
+        },
+        write: {
+            $0.keys == $0.values ? .integer(Int64($0.keys.rawValue)) : .string("\($0)")
+        })
 
     /// `"auto"`, `"off"`, or a number of drafts.
     static let speculation = KnobForm<SpeculationPolicy>(

@@ -112,10 +112,11 @@ extension KnobTable {
 
     static let keyValues = [
         Knob(
-            "kv.bits", \.keyValues.bits, Form.integer(of: [32, 16]), unit: "bits",
+            "kv.bits", \.keyValues.format, Form.keyValueFormat, unit: "bits",
             effect: """
-                Bits of a number in the KV cache: 32 is exact, 16 saves memory.
-                16 takes half the memory and rounds.
+                Bits of a number in the KV cache: 32 is exact, fewer save memory and round.
+                8, 4 and 2 are codes with scales. Keys and values may differ: "k8v4". A request may
+                say its own, in `"sluice": {"kv_bits"}`. docs/KV-CACHE.md says what each costs.
                 """
         ).option("kv-bits")
     ]

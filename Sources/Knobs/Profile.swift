@@ -3,6 +3,7 @@
 
 package import GenerationAPI
 internal import LinuxSystem
+package import ModelFormat
 
 /// What a profile file says.
 package struct Profile: Sendable, Equatable {
@@ -50,8 +51,8 @@ package struct Profile: Sendable, Equatable {
     }
 
     package struct KeyValues: Sendable, Equatable {
-        /// 32 is exact, 16 rounds.
-        package var bits = 32
+        /// 32 bits are exact; fewer round.
+        package var format = KVFormat(.half)
     }
 
     package struct Compute: Sendable, Equatable {

@@ -6,6 +6,7 @@ internal import Inference
 internal import LinuxSystem
 package import ModelFormat
 package import Models
+internal import SequenceState
 internal import Tokenization
 package import Weights
 

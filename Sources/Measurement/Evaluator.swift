@@ -6,6 +6,7 @@ internal import Inference
 package import LinuxSystem
 package import ModelFormat
 package import Models
+internal import SequenceState
 internal import Tokenization
 
 /// What an evaluation found. Field for field the schema of the reference script.

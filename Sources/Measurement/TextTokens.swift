@@ -5,6 +5,7 @@ internal import GenerationAPI
 internal import Inference
 package import ModelFormat
 package import Models
+internal import SequenceState
 internal import Tokenization
 
 /// A text's tokens for a model.

@@ -3,6 +3,7 @@
 
 internal import Inference
 internal import ModelFormat
+internal import SequenceState
 internal import Weights
 
 extension DivisionProblem {

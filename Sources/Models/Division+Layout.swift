@@ -4,6 +4,7 @@
 internal import Inference
 internal import Memory
 internal import ModelFormat
+internal import SequenceState
 internal import Tokenization
 internal import Weights
 
@@ -170,7 +171,7 @@ extension DivisionProblem {
     /// How the KV cache keeps what is wished for.
     var layout: KVLayout {
         KVLayout(
-            shape, element: wishes.kvElement,
+            shape, format: wishes.kvFormat,
             tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
     }
 }

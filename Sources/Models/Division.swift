@@ -7,6 +7,7 @@ package import Inference
 internal import LinuxSystem
 package import Memory
 internal import ModelFormat
+package import SequenceState
 internal import Tokenization
 package import Weights
 

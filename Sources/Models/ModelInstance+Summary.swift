@@ -7,6 +7,7 @@ internal import Knobs
 internal import LinuxSystem
 internal import Memory
 internal import ModelFormat
+internal import SequenceState
 internal import Weights
 
 extension ModelInstance {
@@ -21,7 +22,7 @@ extension ModelInstance {
         return LoadedModel(
             reads: reads, readsReason: manifest.neurons == nil ? nil : sparse.reason,
             contextTokens: contextTokens, contextReason: contextReason,
-            keyValueBits: cache.layout.element.byteCount * 8, memoryBytesMax: budget.limitBytes)
+            keyValueFormat: cache.layout.format, memoryBytesMax: budget.limitBytes)
     }
 }
 
@@ -42,7 +43,7 @@ extension ModelInstance {
             ("threads", "\(transformer.executor.team.memberCount)"),
             ("prefill_chunk_tokens", "\(transformer.shape.tokensMax)"),
             ("speculate", "\(speculationRoom.draftsMax)"),
-            ("kv_bits", "\(cache.layout.element.byteCount * 8)"),
+            ("kv_bits", "\(cache.layout.format)"),
             ("quality_loss_max", "\(sparse.qualityLossMax)")
         ]
         return (own + store.settings).map { LoadReport.Field($0.0, $0.1) }

@@ -7,6 +7,7 @@ package import Inference
 package import LinuxSystem
 package import Memory
 package import ModelFormat
+package import SequenceState
 package import Tokenization
 package import Weights
 

@@ -15,7 +15,7 @@ extension ModelOptions {
         sparse = profile.weights.sparse.mode
         activationSparsity = profile.weights.activationSparsity
         qualityLossMax = Double(profile.weights.qualityLossMax)
-        keyValueBits = profile.keyValues.bits
+        kvFormat = profile.keyValues.format
         verification = profile.flash.verify
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation

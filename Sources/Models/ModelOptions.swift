@@ -1,11 +1,12 @@
 // How a model is opened: what is wished for, and how its file is read. What is decided of it is not
 // here: that is a Division's.
 
-package import Compute
+internal import Compute
 package import FlashStorage
 package import Knobs
 internal import LinuxSystem
 package import Memory
+package import ModelFormat
 package import Weights
 
 /// How a model is opened.
@@ -23,13 +24,8 @@ package struct ModelOptions: Sendable {
     package var contextTokensWanted: Int?
     static let contextTokensMax = 4096
     package var threads: Int
-    /// Floats are exact; halves save memory and round.
-    package var kvElement = KVElement.float
-    /// The same as bits of a number, 32 or 16.
-    package var keyValueBits: Int {
-        get { kvElement.byteCount * 8 }
-        set { kvElement = newValue == 16 ? .half : .float }
-    }
+    /// How keys and values are kept: 32-bit floats are exact, all else rounds.
+    package var kvFormat = KVFormat(.half)
     /// Tokens of a prompt that are computed together, at most; less when memory is short.
     package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.

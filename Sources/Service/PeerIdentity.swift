@@ -14,8 +14,8 @@ private struct PeerCredentials: Sendable {
 
 /// Reads SO_PEERCRED (unix(7)).
 enum PeerIdentity {
-    /// The client of a connection: its process. nil when the kernel does not say, for instance for
-    /// a process in another namespace.
+    /// The client of a connection: its process, and its user. nil when the kernel does not say, for
+    /// instance for a process in another namespace.
     static func identify(_ channel: any Channel) -> EventLoopFuture<ClientID?> {
         guard let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeSucceededFuture(nil)
@@ -23,7 +23,8 @@ enum PeerIdentity {
         let credentials: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
             level: .socket, name: .init(rawValue: SO_PEERCRED))
         return credentials.map { credentials in
-            credentials.process > 0 ? ClientID(rawValue: UInt64(credentials.process)) : nil
+            credentials.process > 0
+                ? ClientID(rawValue: UInt64(credentials.process), user: credentials.user) : nil
         }.recover { _ in nil }
     }
 }

@@ -6,6 +6,7 @@ internal import Inference
 internal import LinuxSystem
 internal import ModelFormat
 package import Models
+internal import SequenceState
 internal import Synchronization
 internal import Tokenization
 internal import Weights

@@ -5,6 +5,7 @@ package import GenerationAPI
 package import Inference
 internal import LinuxSystem
 package import ModelFormat
+package import SequenceState
 package import Tokenization
 
 /// Everything a generation needs that was decided at admission.

@@ -8,6 +8,7 @@ internal import JSON
 internal import Knobs
 internal import Library
 internal import LinuxSystem
+internal import ModelFormat
 
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -75,7 +76,7 @@ struct ListCommand: ParsableCommand {
             if let loaded = model.loaded {
                 text += ",\"reads\":\"\(loaded.reads.rawValue)\"".utf8
                 text += ",\"context_tokens\":\(loaded.contextTokens)".utf8
-                text += ",\"kv_bits\":\(loaded.keyValueBits)".utf8
+                text += ",\"kv_bits\":\(loaded.keyValueFormat.json)".utf8
                 if let reason = loaded.readsReason {
                     text += ",\"reads_because\":".utf8
                     text.writeJSON(reason)
@@ -131,7 +132,7 @@ struct RunningCommand: ParsableCommand {
                 model.name, model.architecture ?? "", ByteSize.format(model.fileBytes),
                 model.loaded?.reads.rawValue ?? "",
                 model.loaded.map { "\($0.contextTokens)" } ?? "",
-                model.loaded.map { "\($0.keyValueBits) bits" } ?? ""
+                model.loaded.map { "\($0.keyValueFormat) bits" } ?? ""
             ]
         }
         let heads = ["NAME", "ARCHITECTURE", "SIZE", "READS", "CONTEXT", "KV"]

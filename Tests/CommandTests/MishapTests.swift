@@ -81,7 +81,7 @@ import Testing
             "[service]\ndefault_model = \"shell\"\ndrain_seconds = 1\n", "profile read again\n")
         // The command line has set the budget.
         try reload(
-            "[service]\ndefault_model = \"b\"\n[memory]\nbudget = \"1G\"\n[kv]\nbits = 16\n",
+            "[service]\ndefault_model = \"b\"\n[memory]\nbudget = \"1G\"\n[kv]\nbits = 32\n",
             "needs a restart keys=kv.bits,service.default_model\n")
         #expect(daemon.stop() == 0)
     }

@@ -22,7 +22,7 @@ import Testing
         (["eval", "MODEL", "--tokens", "1", "--memory", "lots"], 64, "is a size"),
         (["eval", "MODEL", "--tokens", "1", "--memory", "1M"], 78, "process 16.0 MiB + "),
         (["eval", "MODEL", "--tokens", "1", "--resident", "--memory", "1G"], 64, "no limit"),
-        (["eval", "MODEL", "--tokens", "1", "--kv-bits", "7"], 64, "32 or 16"),
+        (["eval", "MODEL", "--tokens", "1", "--kv-bits", "3"], 64, "32, 16, 8, 4 or 2"),
         (["eval", "MODEL", "--tokens", "1", "--threads", "0"], 64, "--threads"),
         (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "0"], 64, "between 0 and 1"),
         (["eval", "MODEL", "--tokens", "1", "--activation-sparsity", "1"], 64, "between 0 and 1"),

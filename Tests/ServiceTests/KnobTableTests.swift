@@ -36,8 +36,8 @@ import Testing
                 || mirror.displayStyle == .enum
             return isKnob ? 1 : mirror.children.reduce(0) { $0 + leaves($1.value) }
         }
-        // A seed is a request's.
-        #expect(KnobTable.all.count == leaves(Profile()) - 1)
+        // A seed is a request's; keys and values have one knob.
+        #expect(KnobTable.all.count == leaves(Profile()) - 2)
         #expect(Set(KnobTable.all.map(\.key)).count == KnobTable.all.count)
     }
 
@@ -48,7 +48,7 @@ import Testing
         "flash.reader": "\"pread\"", "flash.read_seconds_max": "9", "flash.prefetch_max": "3",
         "flash.verify": "\"always\"", "weights.sparse": "\"exact\"",
         "weights.quality_loss_max": "0.25", "weights.activation_sparsity": "0.5",
-        "kv.bits": "16", "compute.threads": "1", "generation.context_tokens": "128",
+        "kv.bits": "\"k8v4\"", "compute.threads": "1", "generation.context_tokens": "128",
         "generation.prefill_chunk_tokens": "17", "generation.speculate": "5",
         "generation.temperature": "0.5", "generation.top_k": "7", "generation.top_p": "0.25",
         "generation.min_p": "0.5", "generation.repeat_penalty": "1.5",
@@ -90,7 +90,7 @@ import Testing
 
     /// Both refuse the same, and say the same about it.
     @Test(arguments: [
-        ("compute.threads", "0", "between 1 and 1024"), ("kv.bits", "8", "32 or 16"),
+        ("compute.threads", "0", "between 1 and 1024"), ("kv.bits", "3", "32, 16, 8, 4 or 2"),
         ("flash.read_seconds_max", "3601", "between 1 and 3600"),
         ("flash.prefetch_max", "-1", "between 0 and 64"),
         ("weights.quality_loss_max", "1.5", "between 0 and 1"),

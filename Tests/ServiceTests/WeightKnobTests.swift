@@ -3,6 +3,7 @@
 
 import FlashStorage
 import Knobs
+import ModelFormat
 import Models
 import Testing
 
@@ -13,7 +14,9 @@ import Testing
 
     @Test func profilesReachWhatOptionsReach() throws {
         let plain = try options("")
-        #expect(plain.sparse == nil && plain.activationSparsity == nil && plain.keyValueBits == 32)
+        #expect(
+            plain.sparse == nil && plain.activationSparsity == nil
+                && plain.kvFormat == KVFormat(.half))
         #expect(plain.qualityLossMax == 0 && plain.verification == .first)
         #expect(plain.contextTokens == nil && plain.contextTokensWanted == nil)
         let set = try options(
@@ -26,12 +29,12 @@ import Testing
             activation_sparsity = 0.75
             quality_loss_max = 0.5
             [kv]
-            bits = 16
+            bits = "k8v4"
             [generation]
             context_tokens = 2048
             """)
         #expect(set.sparse == .predicted && set.activationSparsity == 0.75)
-        #expect(set.qualityLossMax == 0.5 && set.keyValueBits == 16)
+        #expect(set.qualityLossMax == 0.5 && set.kvFormat == KVFormat(keys: .eight, values: .four))
         #expect(set.verification == .always && set.flash.prefetchesMax == 3)
         #expect(set.contextTokensWanted == 2048 && set.contextTokens == nil)
         for (word, mode) in [("auto", nil), ("off", .off), ("exact", .exact)]
@@ -49,7 +52,7 @@ import Testing
         "[weights]\nsparse = \"some\"", "[weights]\nsparse = true",
         "[weights]\nactivation_sparsity = 1", "[weights]\nactivation_sparsity = 0.0",
         "[weights]\nactivation_sparsity = \"0.5\"", "[weights]\nquality_loss_max = -0.1",
-        "[weights]\nquality_loss_max = 1.5", "[kv]\nbits = 8", "[kv]\nbits = \"16\"",
+        "[weights]\nquality_loss_max = 1.5", "[kv]\nbits = 3", "[kv]\nbits = \"k8\"",
         "[flash]\nverify = \"never\"", "[generation]\ncontext_tokens = 63"
     ])
     func whatCannotWorkIsRefusedByLine(_ text: String) {

@@ -3,6 +3,7 @@
 import Inference
 import ModelFormat
 import Models
+import SequenceState
 import Testing
 
 @Suite struct BatchTests {

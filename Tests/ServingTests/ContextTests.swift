@@ -8,6 +8,7 @@ import Knobs
 import Memory
 import ModelFormat
 import Models
+import SequenceState
 import Serving
 import Synchronization
 import Testing
@@ -99,8 +100,9 @@ import Weights
         #expect(error.reason == .contextExceeded)
         #expect(error.message.contains("the context 64 (as asked)"), "\(error.message)")
         let loaded = try #require(try engine.models().first?.loaded)
-        #expect(loaded.contextTokens == 64 && loaded.reads == .whole && loaded.keyValueBits == 32)
-        #expect(notices.all.contains { $0.contains("context 64 tokens (as asked), KV 32 bits") })
+        #expect(loaded.contextTokens == 64 && loaded.reads == .whole)
+        #expect(loaded.keyValueFormat == KVFormat(.half))
+        #expect(notices.all.contains { $0.contains("context 64 tokens (as asked), KV 16 bits") })
     }
 }
 

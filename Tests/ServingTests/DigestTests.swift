@@ -89,6 +89,7 @@ private struct Digest: Codable, Equatable {
     private static func configure(_ options: inout ModelOptions) {
         options.logitsRowsMax = 8
         options.threads = 2
+        options.kvFormat = KVFormat(.float)
         options.contextTokens = 128
         options.sparse = .off
         // Experts are then read in the order in which they were asked for.

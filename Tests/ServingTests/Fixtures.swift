@@ -20,12 +20,13 @@ enum Fixtures {
             Value.self, from: Data(contentsOf: URL(filePath: folder + name)))
     }
 
-    /// Packs a committed GGUF file and opens it.
+    /// Packs a committed GGUF file and opens it, with exact keys and values.
     static func model(
         _ name: String, _ configure: (inout ModelOptions) -> Void = { _ in }
     ) throws -> ModelInstance {
         try withPacked(folder + name) { path in
             var options = ModelOptions()
+            options.kvFormat = KVFormat(.float)
             configure(&options)
             return try ModelInstance(path: path, options: options)
         }

@@ -4,6 +4,7 @@
 import GenerationAPI
 import Inference
 import ModelFormat
+import SequenceState
 import Serving
 import TestSupport
 import Tokenization

@@ -5,6 +5,7 @@ import Inference
 import Knobs
 import ModelFormat
 import Models
+import SequenceState
 import Serving
 import TestSupport
 import Testing

@@ -9,6 +9,7 @@ import Knobs
 import Memory
 import ModelFormat
 import Models
+import SequenceState
 import Serving
 import TestSupport
 import Testing

@@ -7,6 +7,7 @@ import Inference
 import Knobs
 import ModelFormat
 import Models
+import SequenceState
 import TestSupport
 import Testing
 import Weights

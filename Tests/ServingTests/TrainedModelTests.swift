@@ -62,6 +62,7 @@ struct TrainedModelTests {
         return try Fixtures.withPacked(path) { packed in
             var options = ModelOptions()
             options.memoryBytesMax = 40 << 20
+            options.kvFormat = KVFormat(.float)
             options.logitsRowsMax = 16
             return try body(ModelInstance(path: packed, options: options))
         }

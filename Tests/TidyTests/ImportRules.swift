@@ -11,7 +11,7 @@ enum ImportRules {
         ["GenerationAPI", "ModelFamilies", "Tokenization", "Compute"],
         ["Knobs", "ChatTemplates", "HTTPInterface"],
         ["FlashStorage", "Client"],
-        ["Weights", "Packing"],
+        ["Weights", "Packing", "SequenceState"],
         ["Inference"],
         ["Models"],
         ["Serving", "Measurement"],

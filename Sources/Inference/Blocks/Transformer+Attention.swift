@@ -3,6 +3,7 @@
 internal import Compute
 internal import FlashStorage
 internal import LinuxSystem
+internal import SequenceState
 
 extension Transformer {
     func attend(_ layer: LayerGraph, _ wave: Wave, _ activations: inout Activations)
@@ -51,6 +52,9 @@ extension Transformer {
     ) {
         let start = MonotonicClock.nanoseconds
         let attentionShape = attentionShapes[layer.index]
+        cache.prepare(
+            chunk.sequence, layer: layer.index,
+            positions: chunk.firstPosition..<chunk.firstPosition + chunk.tokens.count)
         let rows = ChunkRows(
             tokens: tokens,
             firstAngle: (layer.attention.rope ?? 0) * shape.passTokensMax + firstRow,
@@ -59,9 +63,9 @@ extension Transformer {
         executor.finishHeads(
             attentionShape, layer.attention.treatment, rows, query: &activations.query,
             key: &activations.key, value: &activations.value, cosines: activations.cosines,
-            sines: activations.sines, pool: cache.pool)
+            sines: activations.sines, pool: cache.pool.arena)
         executor.attend(
-            attentionShape, rows, queries: activations.query, pool: cache.pool,
+            attentionShape, rows, queries: activations.query, pool: cache.pool.arena,
             partials: &activations.partials, into: &activations.attended.floats)
         executor.count(since: start)
     }

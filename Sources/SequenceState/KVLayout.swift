@@ -1,0 +1,75 @@
+// How keys and values of a model are laid out in pages, and how much sequences take.
+
+internal import Compute
+internal import LinuxSystem
+package import ModelFormat
+
+/// How keys and values of a model are laid out.
+///
+/// A page holds 64 tokens of one layer: keys `[kvHead][keyHeadWidth][64]`, then values
+/// `[kvHead][64][valueHeadWidth]` (ckernels.h says why).
+package struct KVLayout: Sendable, Equatable {
+    package static let pageTokens = 64
+
+    package let format: KVFormat
+    package let headCount: Int
+    package let keyHeadWidth: Int
+    package let valueHeadWidth: Int
+    /// Of each layer, the positions that a token sees at most; nil where it sees all.
+    package let windows: [Int?]
+    /// Of each layer, the pages that hold all that its window sees; nil where it sees all.
+    package let ringPages: [Int?]
+
+    /// - Parameter tokensAtOnceMax: tokens of a sequence that a layer computes together, at most.
+    package init(_ shape: ModelShape, format: KVFormat, tokensAtOnceMax: Int) {
+        self.format = format
+        windows = shape.attentions.map(\.window)
+        ringPages = windows.map {
+            // The first of the tokens sees back over its window while the last is stored. Wherever
+            // that begins in a page, one more holds it.
+            $0.map { ($0 + tokensAtOnceMax - 3) / Self.pageTokens + 2 }
+        }
+        headCount = shape.attention.keyValueHeadCount
+        keyHeadWidth = shape.attention.keyHeadWidth
+        valueHeadWidth = shape.attention.valueHeadWidth
+    }
+
+    package var pageBytes: Int {
+        let tokenBytes = headCount * (keyHeadWidth + valueHeadWidth) * format.keys.rawValue / 8
+        return MemoryArena.footprint(Self.pageTokens * tokenBytes)
+    }
+
+    /// Pages of one layer for a sequence of `tokens`.
+    func pageCount(tokens: Int, layer: Int) -> Int {
+        let all = (tokens + Self.pageTokens - 1) / Self.pageTokens
+        return min(all, ringPages[layer] ?? all)
+    }
+
+    /// Pages of all layers for a sequence of `tokens`.
+    package func pageCount(tokens: Int) -> Int {
+        ringPages.indices.reduce(0) { $0 + pageCount(tokens: tokens, layer: $1) }
+    }
+
+    /// `tokens`, and what else is in the last one's page.
+    func wholePages(_ tokens: Int) -> Int {
+        (tokens + Self.pageTokens - 1) / Self.pageTokens * Self.pageTokens
+    }
+
+    /// Bytes of a pool that holds one sequence of `tokens`.
+    package func byteCount(tokens: Int) -> Int { pageCount(tokens: tokens) * pageBytes }
+
+    /// Tokens of the longest sequence that a pool of `bytesMax` bytes holds, up to `tokensMax`:
+    /// whole pages but for the last.
+    package func tokenCount(bytesMax: Int, tokensMax: Int) -> Int {
+        var (low, high) = (0, (tokensMax + Self.pageTokens - 1) / Self.pageTokens)
+        while low < high {
+            let middle = (low + high + 1) / 2
+            if byteCount(tokens: middle * Self.pageTokens) <= bytesMax {
+                low = middle
+            } else {
+                high = middle - 1
+            }
+        }
+        return min(low * Self.pageTokens, tokensMax)
+    }
+}

@@ -1,0 +1,71 @@
+// One sequence's page tables: of each layer, the pages that hold its keys and values.
+
+/// A sequence of tokens on its way.
+package final class SequenceState {
+    /// `[layer][page]`: where each begins in the pool; -1 where there is none (any more).
+    package private(set) var offsets: [[Int]]
+    private var pages: [[PageID]]
+    /// Pages of all layers together.
+    package private(set) var pageCount = 0
+    /// Positions that it has room for.
+    package let tokensMax: Int
+    let pagesPromised: Int
+
+    private static let none = PageID(-1)
+
+    package init(layerCount: Int, tokensMax: Int, pagesPromised: Int) {
+        offsets = Array(repeating: [], count: layerCount)
+        pages = offsets.map { _ in [] }
+        self.tokensMax = tokensMax
+        self.pagesPromised = pagesPromised
+    }
+
+    /// The layer's page of that number, where there is one.
+    package func page(_ index: Int, layer: Int) -> PageID? {
+        guard pages[layer].indices.contains(index), pages[layer][index] != Self.none else {
+            return nil
+        }
+        return pages[layer][index]
+    }
+
+    /// Sees that page `index` of a layer is there and nobody else's: takes one, or a copy of one
+    /// that is shared.
+    package func own(_ index: Int, layer: Int, in pool: PagePool, takingBy take: () -> PageID) {
+        guard let page = page(index, layer: layer) else {
+            return put(take(), at: index, layer: layer, in: pool)
+        }
+        guard pool.isShared(page) else { return }
+        let copy = take()
+        pool.copy(page, to: copy)
+        pool.release(page)
+        pageCount -= 1
+        put(copy, at: index, layer: layer, in: pool)
+    }
+
+    /// Takes a page over that is the caller's to give.
+    package func put(_ page: PageID, at index: Int, layer: Int, in pool: PagePool) {
+        while pages[layer].count <= index {
+            pages[layer].append(Self.none)
+            offsets[layer].append(-1)
+        }
+        pages[layer][index] = page
+        offsets[layer][index] = pool.offset(of: page)
+        pageCount += 1
+    }
+
+    /// Gives back all of a layer's pages but these.
+    package func keep(pages kept: Range<Int>, layer: Int, in pool: PagePool) {
+        for index in pages[layer].indices.reversed() {
+            if kept.contains(index) { continue }
+            if let page = page(index, layer: layer) {
+                pool.release(page)
+                pageCount -= 1
+                pages[layer][index] = Self.none
+                offsets[layer][index] = -1
+            } else if index < kept.lowerBound {
+                // What is further back went before.
+                break
+            }
+        }
+    }
+}
