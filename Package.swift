@@ -130,7 +130,9 @@ let package = Package(
         layer(
             "Client",
             ["GenerationAPI", "JSON", "LinuxSystem", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
-        layer("Library", ["GenerationAPI", "Knobs", "LinuxSystem", "ModelFormat", "Weights"]),
+        layer(
+            "Library",
+            ["GenerationAPI", "Knobs", "LinuxSystem", "ModelFormat", "SequenceState", "Weights"]),
         layer(
             "Service",
             [
@@ -188,7 +190,9 @@ let package = Package(
                 "Weights", "FlashStorage", "Knobs", "LinuxSystem", "Measurement", "Memory",
                 "ModelFormat"
             ]),
-        tests("SequenceState", ["SequenceState", "LinuxSystem", "Memory", "ModelFormat"]),
+        tests(
+            "SequenceState",
+            ["SequenceState", "FlashStorage", "Knobs", "LinuxSystem", "Memory", "ModelFormat"]),
         tests("CacheSimulation", ["CacheSimulation", "Measurement", "Weights"]),
         tests(
             "Packing", ["Packing", "Compute", "LinuxSystem", "ModelFamilies", "ModelFormat"]),

@@ -19,7 +19,7 @@ package final class Transformer {
     /// One for each rotary embedding that layers have.
     let rotaries: [RotaryTable]
     /// Of each layer.
-    let attentionShapes: [AttentionShape]
+    private(set) var attentionShapes: [AttentionShape]
     let activation: Activation
     /// Who watches.
     package var observer = PassObserver()
@@ -59,10 +59,7 @@ package final class Transformer {
             RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
         }
         activation = model.activation
-        let element = KVElement(cache.layout.format)
-        attentionShapes = zip(graph.layers, model.attentions).map {
-            AttentionShape($1, scale: $0.attention.scale, element: element)
-        }
+        attentionShapes = []
         activations = try Activations(shape, memory: memory)
         firing = Array(repeating: 0, count: shape.neuronCount)
         predicted = Routing(
@@ -70,6 +67,15 @@ package final class Transformer {
         routing = Routing(
             expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed,
             tokensMax: shape.tokensMax)
+        useFormatOfCache()
+    }
+
+    /// Keys and values are kept otherwise since the last step.
+    package func useFormatOfCache() {
+        let element = KVElement(cache.layout.format)
+        attentionShapes = zip(graph.layers, graph.shape.attentions).map {
+            AttentionShape($1, scale: $0.attention.scale, element: element)
+        }
     }
 
     /// Computes one step. Logits are then at rows `0..<plan.logitsRowCount`, in the plan's order.

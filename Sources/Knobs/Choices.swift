@@ -19,6 +19,23 @@ package enum ReaderChoice: String, Sendable, CaseIterable {
     case threads = "pread"
 }
 
+/// Where keys and values of earlier texts are kept for texts that begin like them.
+package enum PrefixKeeping: String, Sendable, CaseIterable {
+    case off
+    /// As long as their memory is not needed, and the model is loaded.
+    case memory
+    /// In a file beside the model too: over restarts.
+    case flash
+}
+
+/// Who finds prefixes.
+package enum PrefixSharing: String, Sendable, CaseIterable {
+    /// Each user their own: how fast an answer begins tells whether somebody had the text before.
+    case user
+    /// Every user those of all.
+    case all
+}
+
 /// When extents are compared with their checksums.
 package enum VerificationPolicy: String, Sendable, CaseIterable {
     /// When an extent is read for the first time.

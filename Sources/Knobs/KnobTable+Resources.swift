@@ -118,7 +118,29 @@ extension KnobTable {
                 8, 4 and 2 are codes with scales. Keys and values may differ: "k8v4". A request may
                 say its own, in `"sluice": {"kv_bits"}`. docs/KV-CACHE.md says what each costs.
                 """
-        ).option("kv-bits")
+        ).option("kv-bits"),
+        Knob(
+            "kv.prefixes", \.keyValues.prefixes, Form.choice(PrefixKeeping.self),
+            effect: """
+                Where keys and values of earlier texts are kept for texts that begin like them, \
+                which so need not be computed again.
+                "memory": in what no running request needs of the KV pages; "flash": in a file
+                beside the model too, over restarts; "off": nowhere. The file holds texts of users
+                and is readable for the service alone.
+                """),
+        Knob(
+            "kv.prefix_sharing", \.keyValues.prefixSharing, Form.choice(PrefixSharing.self),
+            effect: """
+                Who finds them: each user their own, or every user those of all.
+                How fast an answer begins tells whether somebody had the same text before.
+                """),
+        Knob(
+            "kv.flash_bytes_max", \.keyValues.flashBytesMax, Form.size(0...(1 << 40)),
+            unit: "bytes",
+            effect: """
+                Most bytes of each model's file of prefixes.
+                Those that were not used for longest make room.
+                """)
     ]
 
     static let compute = [

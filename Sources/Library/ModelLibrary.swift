@@ -4,6 +4,7 @@
 internal import GenerationAPI
 package import LinuxSystem
 internal import ModelFormat
+internal import SequenceState
 internal import Weights
 
 /// One packed model in the library.
@@ -128,7 +129,7 @@ package struct ModelLibrary: Sendable, Equatable {
             // Few models have any.
             for path in [
                 ExpertPopularity.path(of: entry.path), NeuronPredictors.path(of: entry.path),
-                FiringThresholds.path(of: entry.path)
+                FiringThresholds.path(of: entry.path), PrefixCache.path(of: entry.path)
             ] { try? FileSystem.remove(path) }
         } catch {
             throw .system(error)

@@ -48,6 +48,13 @@ package final class Mailbox<Message: Sendable>: @unchecked Sendable {
         return taken
     }
 
+    /// Whether nothing was posted since it was taken last.
+    package var isEmpty: Bool {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        return messages.isEmpty
+    }
+
     /// Everything posted since the last call, in order; with `waiting`, at least one message.
     package func take(waiting: Bool) -> [Message] {
         unsafe pthread_mutex_lock(mutex)

@@ -16,6 +16,10 @@ package enum MemoryTerm: String, Sendable, CaseIterable {
     case promptText = "prompt text"
     case sampler
     case keyValuePages = "KV pages"
+    /// The books of prefixes.
+    case prefixes
+    /// What prefixes pass through on their way to and from flash.
+    case prefixesOnTheirWay = "prefixes on their way"
     case activations
     /// The text that drafts come from.
     case drafts

@@ -30,13 +30,15 @@ extension Division {
             ?? Self.contextTokens(
                 min(problem.shape.contextLength, ModelOptions.contextTokensMax), layout, limit)
         cacheBytes = layout.byteCount(tokens: contextTokens)
+        prefixes = PrefixPlan(problem, choice, layout, poolBytes: cacheBytes)
         for step in Self.steps(problem, contextTokens) {
             let shape = ActivationShape(
                 problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: step.tokens,
                 passTokensMax: step.passTokens,
                 logitsRowsMax: min(choice.logitsRowsMax, step.tokens),
                 contextTokens: contextTokens)
-            let fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
+            var fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
+            prefixes.add(to: &fixed)
             let weightsMin = WeightPlan.bytesMin(
                 manifest, tokensPerStep: step.tokens, sparse: choice.sparse)
             let isFrugal =
@@ -76,6 +78,7 @@ extension Division {
             contextTokens: contextTokens)
         let cacheBytes = problem.layout.byteCount(tokens: contextTokens)
         var needed = fixedTerms(problem, choice, cacheBytes, contextTokens, activations)
+        PrefixPlan(problem, choice, problem.layout, poolBytes: cacheBytes).add(to: &needed)
         needed.add(
             .leastWeights,
             WeightPlan.bytesMin(

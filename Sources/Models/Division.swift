@@ -29,6 +29,7 @@ package struct Division: Sendable {
     package let tokensPerStep: Int
     package let layout: KVLayout
     package let cacheBytes: Int
+    package let prefixes: PrefixPlan
     package let activations: ActivationShape
     package internal(set) var workingSetShortage: WorkingSetShortage?
     package let speculationRoom: SpeculationRoom

@@ -45,6 +45,7 @@ package final class ModelInstance {
         var memory = try Self.reserve(division.budget, options)
         let pages = memory.split([.keyValuePages])
         let buffers = memory.split([.activations])
+        let passing = memory.split([.prefixesOnTheirWay])
         let predicting = memory.split([.predictors])
         let weights = memory.split(MemoryTerm.streamedWeights.union([.neuronScales]))
         self.memory = memory
@@ -80,6 +81,7 @@ package final class ModelInstance {
         } catch {
             throw .system(error)
         }
+        keepPrefixes(passing)
         try warm()
     }
 

@@ -32,6 +32,13 @@ extension ModelOptions {
 }
 
 extension ModelOptions {
+    /// Remembers prefixes as a profile says: what a service does, and no command that measures.
+    package mutating func keepPrefixes(as profile: Profile.KeyValues) {
+        prefixes = profile.prefixes
+        prefixSharing = profile.prefixSharing
+        prefixFileBytesMax = profile.flashBytesMax
+    }
+
     /// Takes what the service keeps for its clients out of the budget.
     package mutating func keepMemoryForClients() {
         let budget = ConnectionBudget(

@@ -55,6 +55,11 @@ package struct ModelOptions: Sendable {
     package var cacheRules = CacheRules.standard
     /// Warm the experts that were popular in earlier runs, and save which ones are in this.
     package var keepsPopularity = false
+    /// Remember what prompts begin with, and where.
+    package var prefixes = PrefixKeeping.off
+    package var prefixSharing = PrefixSharing.user
+    /// Most bytes of the model's file of prefixes.
+    package var prefixFileBytesMax: UInt64 = 1 << 30
     /// Told in one line what is worth knowing and no error.
     package var onNotice: @Sendable (String) -> Void = { _ in }
 

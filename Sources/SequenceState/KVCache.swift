@@ -1,8 +1,10 @@
 // Keys and values of all sequences, in pages of 64 tokens from one pool. A page belongs to one
-// layer; sequences take pages as they grow, up to what they were promised when they began.
+// layer; sequences take pages as they grow, up to what they were promised when they began. What no
+// sequence was promised, prefixes of earlier ones may have.
 
 package import LinuxSystem
 package import Memory
+package import ModelFormat
 
 /// Names a sequence's timeline in the KV cache.
 package struct SequenceID: Hashable, Sendable {
@@ -12,8 +14,10 @@ package struct SequenceID: Hashable, Sendable {
 
 /// The pool, and who has which page. Lives on the thread that computes.
 package final class KVCache {
-    package let layout: KVLayout
+    package private(set) var layout: KVLayout
     package let pool: PagePool
+    /// What is remembered of earlier sequences; nil where nothing is.
+    package var prefixes: PrefixCache?
     private var sequences: [SequenceID: SequenceState] = [:]
     private var nextSequence = 0
     /// Pages that open sequences may have together.
@@ -31,6 +35,18 @@ package final class KVCache {
     /// Pages that no open sequence was promised.
     package var pagesFree: Int { pool.pageCount - pagesPromised }
 
+    /// Keeps keys and values otherwise from now on, in the same memory. Prefixes in memory are
+    /// forgotten, and none is remembered until the format is the first one again.
+    ///
+    /// - Precondition: no sequence is open.
+    package func change(to format: KVFormat) {
+        guard format != layout.format else { return }
+        precondition(sequences.isEmpty, "sequences are open")
+        prefixes?.suspend(unless: format)
+        layout.format = format
+        pool.cut(into: layout.pageBytes)
+    }
+
     /// Begins a sequence that will hold at most `tokensMax`: it is promised their pages, so that it
     /// cannot fail half-way, and takes each when it gets there.
     ///
@@ -46,6 +62,24 @@ package final class KVCache {
             layerCount: layout.ringPages.count, tokensMax: layout.wholePages(tokens),
             pagesPromised: needed)
         return id
+    }
+
+    /// Gives a sequence that has nothing yet what is remembered of `prompt`'s beginning, but for
+    /// its last token, whose logits are wanted.
+    package func resume(
+        _ id: SequenceID, prompt: [TokenID], owner: PrefixOwner
+    ) -> FoundPrefix {
+        guard let prefixes else { return FoundPrefix() }
+        return prefixes.find(prompt, owner: owner, into: state(id), takingBy: takePage)
+    }
+
+    /// Remembers a sequence whose first `tokens` are computed, for those that will begin like it.
+    ///
+    /// - Parameter isEnded: whether nothing follows: what is no whole page is remembered too.
+    package func remember(
+        _ id: SequenceID, tokens: [TokenID], owner: PrefixOwner, isEnded: Bool
+    ) {
+        prefixes?.remember(tokens, owner: owner, of: state(id), isEnded: isEnded)
     }
 
     /// Ends a sequence, and what it was promised. One that has ended already is left alone.
@@ -66,10 +100,9 @@ package final class KVCache {
         let sequence = state(id)
         precondition(positions.upperBound <= sequence.tokensMax, "more than was promised")
         let end = (positions.upperBound - 1) / KVLayout.pageTokens + 1
-        if let window = layout.windows[layer] {
-            let begin = max(0, positions.lowerBound + 1 - window) / KVLayout.pageTokens
-            sequence.keep(pages: begin..<Int.max, layer: layer, in: pool)
-        }
+        sequence.keep(
+            pages: layout.firstPageSeen(from: positions.lowerBound, layer: layer)..<Int.max,
+            layer: layer, in: pool)
         for page in positions.lowerBound / KVLayout.pageTokens..<end {
             sequence.own(page, layer: layer, in: pool, takingBy: takePage)
         }
@@ -83,10 +116,14 @@ package final class KVCache {
         }
     }
 
-    /// A page that was promised.
+    /// A page that was promised: a free one, or a prefix's that was not used for longest.
     private func takePage() -> PageID {
-        guard let page = pool.take() else { preconditionFailure("a promised page is not there") }
-        return page
+        while true {
+            if let page = pool.take() { return page }
+            guard prefixes?.evict() == true else {
+                preconditionFailure("a promised page is not there")
+            }
+        }
     }
 
     private func state(_ id: SequenceID) -> SequenceState {

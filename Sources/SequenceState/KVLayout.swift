@@ -11,7 +11,7 @@ package import ModelFormat
 package struct KVLayout: Sendable, Equatable {
     package static let pageTokens = 64
 
-    package let format: KVFormat
+    package internal(set) var format: KVFormat
     package let headCount: Int
     package let keyHeadWidth: Int
     package let valueHeadWidth: Int
@@ -48,6 +48,12 @@ package struct KVLayout: Sendable, Equatable {
     /// Pages of all layers for a sequence of `tokens`.
     package func pageCount(tokens: Int) -> Int {
         ringPages.indices.reduce(0) { $0 + pageCount(tokens: tokens, layer: $1) }
+    }
+
+    /// The first page that a token at `position` of a layer sees.
+    func firstPageSeen(from position: Int, layer: Int) -> Int {
+        guard let window = windows[layer] else { return 0 }
+        return max(0, position + 1 - window) / Self.pageTokens
     }
 
     /// `tokens`, and what else is in the last one's page.

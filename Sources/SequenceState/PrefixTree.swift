@@ -87,6 +87,11 @@ package struct PrefixTree {
         return slot == Node.none ? nil : SlotID(rawValue: slot)
     }
 
+    /// Whether a node is the block that it was.
+    package func isThere(_ node: NodeID, _ digest: Digest256) -> Bool {
+        byDigest[digest] == node.rawValue
+    }
+
     /// The block that has a slot; nil where none has it any more.
     package func node(in slot: SlotID) -> NodeID? {
         bySlot[slot.rawValue].map { NodeID(rawValue: $0) }

@@ -21,6 +21,7 @@ package func makeEngine(
     options.model = ModelOptions(profile)
     options.model.keepMemoryForClients()
     options.model.keepsPopularity = true
+    options.model.keepPrefixes(as: profile.keyValues)
     let ledger = options.model.openLedger()
     let onNotice: @Sendable (String) -> Void = { log.notice($0) }
     options.model.onNotice = onNotice

@@ -54,7 +54,10 @@ final class EngineLoop {
             // Without either, there is nothing to do until somebody says something.
             let hasWork = !scheduler.running.isEmpty || queue.count > 0 && hasPlace
             let isIdle = !hasWork && preparing.isEmpty
-            if isIdle { loaded?.model.savePopularity(isLast: false) }
+            if isIdle {
+                savePrefixes()
+                loaded?.model.savePopularity(isLast: false)
+            }
             status.progress.note()
             status.isWorking.store(!isIdle, ordering: .releasing)
             takeMessages(waiting: !hasWork)
@@ -78,7 +81,15 @@ final class EngineLoop {
         for session in scheduler.running { session.fail(Engine.goingDown) }
         while let order = takeWaiting() { order.onEvent(.failed(Engine.goingDown)) }
         retireFinished()
+        savePrefixes()
         loaded?.model.savePopularity(isLast: true)
+    }
+
+    /// Writes what was remembered since, until somebody asks for something.
+    private func savePrefixes() {
+        guard let prefixes = loaded?.model.cache.prefixes else { return }
+        while mailbox.isEmpty, prefixes.saveNext() {}
+        prefixes.finishSaving()
     }
 
     /// Whether one more order may be taken up.
@@ -166,14 +177,7 @@ final class EngineLoop {
     private func start(
         _ waiting: WaitingOrder, _ prompt: [TokenID], on model: ModelInstance
     ) throws(GenerationError) -> Session {
-        let room = model.contextTokens - prompt.count
-        guard room > 0 else {
-            throw GenerationError(
-                .contextExceeded,
-                "the prompt has \(prompt.count) tokens, the context \(model.contextTokens) "
-                    + "(\(model.contextReason))",
-                parameter: waiting.order.prompt.parameter)
-        }
+        let room = try room(for: prompt, waiting.order, model)
         let sampler: Sampler
         do {
             sampler = try Sampler(
@@ -190,13 +194,44 @@ final class EngineLoop {
         guard let sequence = model.cache.open(tokensMax: prompt.count + tokensMax) else {
             throw GenerationError(.overloaded, "no KV pages are free; try again later")
         }
+        let owner = waiting.order.client.user.map { PrefixOwner.user($0) }
+        let found = owner.map { model.cache.resume(sequence, prompt: prompt, owner: $0) }
         let admission = Admission(
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
-            sampler: sampler, tokensMax: tokensMax, contextTokens: model.contextTokens,
+            found: found ?? FoundPrefix(), sampler: sampler, tokensMax: tokensMax,
+            contextTokens: model.contextTokens,
             submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
             id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)
+    }
+
+    /// Tokens that the context leaves for the answer, with keys and values kept as the order says.
+    private func room(
+        for prompt: [TokenID], _ order: GenerationOrder, _ model: ModelInstance
+    ) throws(GenerationError) -> Int {
+        let wished = order.keyValueFormat ?? options.model.kvFormat
+        if wished != model.cache.layout.format {
+            // Pages are of one kind at a time.
+            guard scheduler.running.isEmpty else {
+                throw GenerationError(
+                    .overloaded, "requests with other kv_bits are running; try again later",
+                    parameter: "kv_bits")
+            }
+            model.use(wished)
+        }
+        let context = model.contextTokensNow
+        guard context > prompt.count else {
+            let reason =
+                context < model.contextTokens
+                ? "the KV pages hold no more at \(wished) bits; \(model.contextTokens) at "
+                    + "\(model.division.layout.format)" : model.contextReason
+            throw GenerationError(
+                .contextExceeded,
+                "the prompt has \(prompt.count) tokens, the context \(context) (\(reason))",
+                parameter: order.prompt.parameter)
+        }
+        return context - prompt.count
     }
 
     /// The loaded model, after loading it if need be.
@@ -253,6 +288,7 @@ final class EngineLoop {
     private func unload() throws(GenerationError) {
         guard let (name, model) = loaded else { return }
         model.savePopularity(isLast: true)
+        model.cache.prefixes?.finishSaving()
         do {
             try model.store.finishReads()
         } catch {
@@ -307,16 +343,31 @@ final class EngineLoop {
             session.charge(
                 flashBytes: spent.flashBytes, hits: spent.bundleHits, misses: spent.bundleMisses,
                 keyValueBytes: model.cache.byteCount(session.sequence))
+            let wasDecoding = session.isDecoding
             session.advance(chunk)
             for own in row..<row + chunk.logitsRowCount {
                 guard model.transformer.withLogits(row: own, session.sample) else { break }
             }
             row += chunk.logitsRowCount
+            // While windows still have what the prompt's last blocks see.
+            if !wasDecoding, session.isDecoding {
+                remember(session, isEnded: false, in: model.cache)
+            }
         }
     }
 
+    private func remember(_ session: Session, isEnded: Bool, in cache: KVCache) {
+        guard let owner = session.owner else { return }
+        cache.remember(
+            session.sequence, tokens: session.computedTokens, owner: owner, isEnded: isEnded)
+    }
+
     private func retireFinished() {
-        for session in scheduler.removeFinished() { loaded?.model.cache.close(session.sequence) }
+        for session in scheduler.removeFinished() {
+            guard let cache = loaded?.model.cache else { continue }
+            if !isDoubtful { remember(session, isEnded: true, in: cache) }
+            cache.close(session.sequence)
+        }
     }
 }
 

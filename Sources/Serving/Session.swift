@@ -13,6 +13,8 @@ package struct Admission {
     let order: GenerationOrder
     let prompt: [TokenID]
     let sequence: SequenceID
+    /// What of the prompt the sequence has already.
+    let found: FoundPrefix
     let sampler: Sampler
     let tokensMax: Int
     /// Positions of the model's context.
@@ -26,12 +28,14 @@ package struct Admission {
     ///   - contextTokens: positions of the model's context.
     ///   - draftWindowTokens: of the text that drafts are looked for in; nil drafts nothing.
     package init(
-        order: GenerationOrder, prompt: [TokenID], sequence: SequenceID, sampler: Sampler,
+        order: GenerationOrder, prompt: [TokenID], sequence: SequenceID,
+        found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, submittedNanoseconds: UInt64, draftWindowTokens: Int?
     ) {
         self.order = order
         self.prompt = prompt
         self.sequence = sequence
+        self.found = found
         self.sampler = sampler
         self.tokensMax = tokensMax
         self.contextTokens = contextTokens
@@ -56,7 +60,9 @@ package final class Session {
     private var stops: StopMatcher
     /// Tokens not yet computed: the rest of the prompt, or the last token sampled.
     private var pending: ArraySlice<TokenID>
-    private var position = 0
+    private var position: Int
+    /// The prompt, and what was sampled since.
+    private var tokens: [TokenID]
     private var drafting: Drafting?
     /// Drafts of the present pass that are still to be compared with what is sampled.
     private var drafts: ArraySlice<TokenID> = []
@@ -72,13 +78,17 @@ package final class Session {
         order = admission.order
         sampler = admission.sampler
         tokensMax = admission.tokensMax
-        pending = admission.prompt[...]
+        position = admission.found.tokenCount
+        tokens = admission.prompt
+        pending = admission.prompt[position...]
         stops = StopMatcher(admission.order.stopStrings)
         self.tokenizer = tokenizer
         self.onEvent = onEvent
         startedNanoseconds = MonotonicClock.nanoseconds
         statistics.promptTokens = admission.prompt.count
         statistics.contextTokens = admission.contextTokens
+        statistics.cachedTokens = position
+        statistics.cachedFrom = admission.found.source.map { $0 == .flash ? .flash : .memory }
         statistics.queueSeconds = Self.seconds(
             from: admission.submittedNanoseconds, to: startedNanoseconds)
         drafting = admission.draftWindowTokens.map { Drafting(windowTokens: $0) }
@@ -118,6 +128,12 @@ package final class Session {
         return chunk
     }
 
+    /// Whose text it is; nil where nobody knows.
+    var owner: PrefixOwner? { order.client.user.map { .user($0) } }
+
+    /// Tokens whose keys and values the sequence has.
+    package var computedTokens: [TokenID] { Array(tokens.prefix(position)) }
+
     /// The chunk was computed. Without logits there is more of the prompt; with them,
     /// ``sample(_:)`` follows. A draft's position counts only once the draft was sampled; the next
     /// chunk overwrites what else is in the KV cache.
@@ -140,6 +156,7 @@ package final class Session {
             return false
         }
         sampler.accept(token)
+        tokens.append(token)
         drafting?.learn(token)
         let isDrafted = drafts.popFirst() == token
         if isDrafted { statistics.acceptedTokens += 1 }

@@ -123,7 +123,7 @@ struct ChatSession {
     }
 
     private func order(_ prompt: String) -> GenerationOrder {
-        let client = ClientID(rawValue: UInt64(getpid()))
+        let client = ClientID(rawValue: UInt64(getpid()), user: getuid())
         let system = options.system.map { [ChatMessage(role: "system", content: $0)] } ?? []
         let messages =
             system + turns.flatMap { [$0.question, $0.answer] }

@@ -90,6 +90,7 @@ struct RunCommand: ParsableCommand {
         var engineOptions = EngineOptions()
         engineOptions.model = try engine.options()
         engineOptions.model.keepsPopularity = true
+        engineOptions.model.prefixes = .memory
         let service = try Engine(
             catalog: FileCatalog(path: try library.packedPath(of: model)), options: engineOptions)
         defer { service.stop() }

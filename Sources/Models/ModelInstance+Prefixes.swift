@@ -1,0 +1,47 @@
+// What is remembered of prompts, and the file that keeps it beside the model.
+
+internal import FlashStorage
+internal import Inference
+internal import Inference
+internal import Knobs
+internal import Memory
+package import ModelFormat
+internal import SequenceState
+
+extension ModelInstance {
+    /// Opens what is kept, as it was divided.
+    func keepPrefixes(_ memory: consuming MemoryReservation) {
+        let plan = division.prefixes
+        guard plan.keeping != .off else { return }
+        var opened: (store: PrefixStore, blocks: [StoredBlock])?
+        if plan.keeping == .flash {
+            var flash = options.flash
+            flash.tuner = nil
+            let file = PrefixStoreOptions(
+                path: PrefixCache.path(of: path), identity: plan.identity,
+                bytesMax: plan.fileBytesMax, flash: flash)
+            opened = PrefixStore.open(
+                file, staging: memory, onNotice: options.onNotice)
+        }
+        cache.prefixes = PrefixCache(
+            pool: cache.pool, layout: cache.layout,
+            isSharedAmongUsers: options.prefixSharing == .all,
+            store: opened?.store, blocks: opened?.blocks ?? [])
+    }
+
+    /// Keeps keys and values in `format` from now on; nil is as the model was opened.
+    ///
+    /// - Precondition: no sequence is open.
+    package func use(_ format: KVFormat?) {
+        let format = format ?? division.layout.format
+        guard format != cache.layout.format else { return }
+        cache.change(to: format)
+        transformer.useFormatOfCache()
+    }
+
+    /// Positions that a sequence can have in the format in use.
+    package var contextTokensNow: Int {
+        cache.layout.tokenCount(
+            bytesMax: division.cacheBytes, tokensMax: division.contextTokens)
+    }
+}
