@@ -93,11 +93,10 @@ package struct ActivationShape: Sendable, Equatable {
 
     /// The arena for ``Activations``.
     var plan: BufferPlan<ActivationBuffer> {
-        var plan = BufferPlan<ActivationBuffer>()
-        for buffer in ActivationBuffer.allCases {
-            plan.add(buffer, byteCount: extent(of: buffer).byteCount)
-        }
-        return plan
+        BufferPlan(
+            ActivationBuffer.allCases.map {
+                BufferPiece($0, byteCount: extent(of: $0).byteCount, lifetime: .always)
+            })
     }
 
     /// Bytes that each token beyond `tokensMax` takes.

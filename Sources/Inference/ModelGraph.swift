@@ -35,10 +35,7 @@ package struct ModelGraph: Sendable {
 /// One layer's weights. Matrices are indices into the manifest; vectors are resident.
 package struct LayerGraph: Sendable {
     package struct Attention: Sendable {
-        /// Of what is projected; nil takes the residual stream as it is.
-        package let norm: Norm?
-        /// Of what is added; nil adds it as it is.
-        package let afterNorm: Norm?
+        package let shape: AttentionMixer
         package let query: Int
         package let key: Int
         package let value: Int
@@ -82,6 +79,11 @@ package struct LayerGraph: Sendable {
         let geometry: NeuronGeometry
     }
 
+    /// What lets tokens see each other.
+    package enum Mixer: Sendable {
+        case attention(Attention)
+    }
+
     package enum FeedForward: Sendable {
         case dense(Dense)
         case neurons(Neurons)
@@ -89,10 +91,20 @@ package struct LayerGraph: Sendable {
     }
 
     package let index: Int
-    package let attention: Attention
+    /// Of what the mixer reads; nil takes the residual stream as it is.
+    package let mixerNorm: Norm?
+    /// Of what the mixer adds; nil adds it as it is.
+    package let afterMixerNorm: Norm?
+    package let mixer: Mixer
     package let feedForwardNorm: Norm?
     package let afterFeedForwardNorm: Norm?
     package let feedForward: FeedForward
+    /// Where its mixer is attention.
+    var attention: Attention {
+        switch mixer {
+        case .attention(let attention): attention
+        }
+    }
     /// Factor on what each half adds; nil is 1.
     package let residualScale: Float?
 
@@ -100,7 +112,14 @@ package struct LayerGraph: Sendable {
         self.index = index
         let layer = shape.layers[index]
         residualScale = layer.residualScale
-        attention = try Self.attention(index, weights, shape)
+        mixer = .attention(try Self.attention(index, weights, shape))
+        mixerNorm =
+            layer.norms.beforeMixer
+            ? try weights.norm(
+                .attentionNorm, bias: .attentionNormBias, layer: index, shape.norm) : nil
+        afterMixerNorm =
+            layer.norms.afterMixer
+            ? try weights.norm(.afterAttentionNorm, bias: nil, layer: index, shape.norm) : nil
         feedForwardNorm =
             layer.norms.beforeFeedForward
             ? try weights.norm(
@@ -135,7 +154,6 @@ package struct LayerGraph: Sendable {
         guard case .attention(let mixer) = shape.layers[layer].mixer else {
             preconditionFailure("a mixer that is not computed")
         }
-        let norms = shape.layers[layer].norms
         var treatment = HeadTreatment(
             normEpsilon: shape.norm.epsilon, rotatedWidth: mixer.rope?.rotatedWidth ?? 0,
             pairing: mixer.rope?.pairing ?? .halves)
@@ -147,12 +165,7 @@ package struct LayerGraph: Sendable {
             treatment.keyNorm = try weights.vector(.keyNorm, layer: layer)
         }
         return Attention(
-            norm: norms.beforeMixer
-                ? try weights.norm(
-                    .attentionNorm, bias: .attentionNormBias, layer: layer, shape.norm) : nil,
-            afterNorm: norms.afterMixer
-                ? try weights.norm(.afterAttentionNorm, bias: nil, layer: layer, shape.norm)
-                : nil,
+            shape: mixer,
             query: try weights.matrix(.attentionQuery, layer: layer),
             key: try weights.matrix(.attentionKey, layer: layer),
             value: try weights.matrix(.attentionValue, layer: layer),

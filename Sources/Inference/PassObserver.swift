@@ -5,7 +5,7 @@ package import Compute
 package import LinuxSystem
 
 /// What is told of every pass, and asked.
-package struct PassObserver {
+package final class PassObserver {
     /// Told each layer's routing: the layer, and tokens × experts per token, best first.
     package var onRouting: ((_ layer: Int, _ experts: [Int32]) -> Void)?
     /// Told each dense network's input and its first projection before the activation, tokens ×

@@ -22,13 +22,12 @@ package final class Transformer {
     private(set) var attentionShapes: [AttentionShape]
     let activation: Activation
     /// Who watches.
-    package var observer = PassObserver()
+    package let observer = PassObserver()
     /// Of each layer whose neurons are bundles, the magnitude of an activation below which its
     /// neuron counts as silent. Empty: every neuron counts as it is.
     package var firingThresholds: [Float] = []
     var activations: Activations
-    /// Products on their way to becoming one operation.
-    var products = ProductGroup()
+    let products: Products
     var expertBatch = ExpertBatch()
     /// Who fires, guessed; nil where it is computed.
     var predictor: NeuronPredictor?
@@ -54,6 +53,7 @@ package final class Transformer {
         self.cache = cache
         self.shape = shape
         self.executor = executor
+        products = Products(store: store, executor: executor)
         let model = graph.shape
         rotaries = model.ropes.map {
             RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
@@ -73,8 +73,8 @@ package final class Transformer {
     /// Keys and values are kept otherwise since the last step.
     package func useFormatOfCache() {
         let element = KVElement(cache.layout.format)
-        attentionShapes = zip(graph.layers, graph.shape.attentions).map {
-            AttentionShape($1, scale: $0.attention.scale, element: element)
+        attentionShapes = graph.layers.map {
+            AttentionShape($0.attention.shape, scale: $0.attention.scale, element: element)
         }
     }
 
@@ -221,47 +221,12 @@ package final class Transformer {
             firstToken += chunk.tokens.count
             row += count
         }
-        try multiply(
+        try products.multiply(
             graph.output, by: activations.outputNormed, tokens: row, into: &activations.logits)
         if let scale = graph.shape.logitScale {
             var logits = activations.logits.mutableSpan(in: 0..<row * shape.vocabularySize)
             executor.kernels.scale(&logits, by: scale)
         }
-    }
-
-    /// `output[t] = W · input[t]` for an always-needed matrix.
-    func multiply(
-        _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
-        into output: inout Buffer<Float>
-    ) throws(ReadFailure) {
-        try collect(matrix, by: input, tokens: tokens, into: &output)
-        computeCollected()
-    }
-
-    /// The same, put off until ``computeCollected()``, so that several matrices are one operation
-    /// of the team. Nothing may change `input` until then.
-    func collect(
-        _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
-        into output: inout Buffer<Float>
-    ) throws(ReadFailure) {
-        let record = store.manifest.matrices[matrix]
-        var extents = store.demand(matrix: matrix)
-        while let extent = try extents.next() {
-            products.add(
-                ProductMatrix(
-                    extent.bytes, format: record.format, rows: extent.rows.count,
-                    rowOffset: extent.rows.lowerBound, outputStride: record.rows),
-                columns: record.columns, by: input, tokens: tokens, into: &output,
-                memberCount: executor.team.memberCount)
-            // What is in the ring leaves it with its lease.
-            if store.plan.streamsDense { computeCollected() }
-        }
-    }
-
-    func computeCollected() {
-        let start = MonotonicClock.nanoseconds
-        executor.multiply(&products)
-        executor.count(since: start)
     }
 
     /// What a half of a layer adds, in `projected`, on its way to the residual stream: normed and

@@ -1,33 +1,77 @@
 // One region of memory as named pieces, one after the other: the sum that is reserved and the
 // places where pieces are cut come from the same plan. Holds numbers, never memory.
 
+/// Stages of a computation in which a piece holds something that is still wanted. What stages there
+/// are is the computation's to say.
+package struct BufferLifetime: OptionSet, Sendable {
+    package let rawValue: UInt32
+    package init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// In every stage, and from one computation to the next.
+    package static let always = Self(rawValue: .max)
+}
+
+/// A piece of a region.
+package struct BufferPiece<Name: Hashable & Sendable>: Sendable {
+    package let name: Name
+    package let byteCount: Int
+    package let lifetime: BufferLifetime
+
+    /// - Precondition: the size is not negative.
+    package init(_ name: Name, byteCount: Int, lifetime: BufferLifetime) {
+        precondition(byteCount >= 0, "\(name) has a negative size")
+        self.name = name
+        self.byteCount = byteCount
+        self.lifetime = lifetime
+    }
+}
+
 /// Pieces of a region by their names.
 package struct BufferPlan<Name: Hashable & Sendable>: Sendable {
     /// What every piece begins at a multiple of.
     package static var alignment: Int { 64 }
 
+    package let pieces: [BufferPiece<Name>]
     /// Bytes of the region.
     package private(set) var byteCount = 0
     private var ranges: [Name: Range<Int>] = [:]
 
-    package init() {}
-
-    /// Appends a piece of `byteCount` bytes; the next one begins aligned.
+    /// Lays `pieces` one after the other, each aligned.
     ///
-    /// - Precondition: the name is new, the size not negative.
-    package mutating func add(_ name: Name, byteCount: Int) {
-        precondition(byteCount >= 0 && ranges[name] == nil, "\(name) is there already")
-        let start = self.byteCount
-        let end = (start + byteCount + Self.alignment - 1) / Self.alignment * Self.alignment
-        ranges[name] = start..<end
-        self.byteCount = end
+    /// - Precondition: their names differ.
+    package init(_ pieces: [BufferPiece<Name>]) {
+        self.pieces = pieces
+        for piece in pieces {
+            precondition(ranges[piece.name] == nil, "\(piece.name) is there already")
+            let end = byteCount + Self.aligned(piece.byteCount)
+            ranges[piece.name] = byteCount..<end
+            byteCount = end
+        }
+    }
+
+    private static func aligned(_ byteCount: Int) -> Int {
+        (byteCount + alignment - 1) / alignment * alignment
     }
 
     /// Where a piece is.
     ///
-    /// - Precondition: it was added.
+    /// - Precondition: it is one of the plan's.
     package func range(of name: Name) -> Range<Int> {
         guard let range = ranges[name] else { preconditionFailure("\(name) is not planned") }
         return range
+    }
+
+    /// Where nothing lives in `stage`: ascending, apart from each other.
+    package func ranges(deadIn stage: BufferLifetime) -> [Range<Int>] {
+        let living = pieces.filter { !$0.lifetime.isDisjoint(with: stage) }
+            .map { range(of: $0.name) }.sorted { $0.lowerBound < $1.lowerBound }
+        var dead: [Range<Int>] = []
+        var end = 0
+        for range in living {
+            if range.lowerBound > end { dead.append(end..<range.lowerBound) }
+            end = max(end, range.upperBound)
+        }
+        if end < byteCount { dead.append(end..<byteCount) }
+        return dead
     }
 }

@@ -14,13 +14,14 @@ extension Transformer {
         if case .mixture(let mixture) = layer.feedForward, mixture.routesFirst {
             try routeFirst(mixture, layer, wave, &activations)
         }
-        normalizeHidden(attention.norm, wave, &activations)
-        try collect(
+        normalizeHidden(layer.mixerNorm, wave, &activations)
+        try products.collect(
             attention.query, by: activations.normed, tokens: tokens, into: &activations.query)
-        try collect(attention.key, by: activations.normed, tokens: tokens, into: &activations.key)
-        try collect(
+        try products.collect(
+            attention.key, by: activations.normed, tokens: tokens, into: &activations.key)
+        try products.collect(
             attention.value, by: activations.normed, tokens: tokens, into: &activations.value)
-        computeCollected()
+        products.computeCollected()
         var first = 0
         for chunk in wave.chunks {
             attendChunk(
@@ -29,12 +30,12 @@ extension Transformer {
             first += chunk.tokens.count
         }
         executor.prepare(&activations.attended, rows: tokens, columns: shape.attendedWidth)
-        try multiply(
+        try products.multiply(
             attention.output, by: activations.attended, tokens: tokens,
             into: &activations.projected)
         addBias(attention.outputBias, tokens: tokens, to: &activations.projected)
         finishProjected(
-            attention.afterNorm, layer.residualScale, tokens: tokens, &activations)
+            layer.afterMixerNorm, layer.residualScale, tokens: tokens, &activations)
         activations.isProjectedDue = true
     }
 
@@ -51,17 +52,18 @@ extension Transformer {
         _ activations: inout Activations
     ) {
         let start = MonotonicClock.nanoseconds
+        let attention = layer.attention
         let attentionShape = attentionShapes[layer.index]
         cache.prepare(
             chunk.sequence, layer: layer.index,
             positions: chunk.firstPosition..<chunk.firstPosition + chunk.tokens.count)
         let rows = ChunkRows(
             tokens: tokens,
-            firstAngle: (layer.attention.rope ?? 0) * shape.passTokensMax + firstRow,
+            firstAngle: (attention.rope ?? 0) * shape.passTokensMax + firstRow,
             firstPosition: chunk.firstPosition,
             pageOffsets: cache.pageOffsets(chunk.sequence, layer: layer.index))
         executor.finishHeads(
-            attentionShape, layer.attention.treatment, rows, query: &activations.query,
+            attentionShape, attention.treatment, rows, query: &activations.query,
             key: &activations.key, value: &activations.value, cosines: activations.cosines,
             sines: activations.sines, pool: cache.pool.arena)
         executor.attend(

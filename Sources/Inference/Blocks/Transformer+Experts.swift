@@ -64,7 +64,7 @@ extension Transformer {
         _ activations: inout Activations
     ) throws(ReadFailure) {
         let shape = mixture.shape
-        try multiply(
+        try products.multiply(
             mixture.router, by: activations.normed, tokens: tokens,
             into: &activations.routerLogits)
         let router = Router(shape, scale: layer.residualScale ?? 1)
@@ -96,7 +96,7 @@ extension Transformer {
         executor.normalize(
             NormedRows(rows: 0..<1, addedFrom: nil, target: 0), of: &activations.hidden,
             adding: activations.projected, by: norm, into: &activations.outputNormed)
-        try multiply(
+        try products.multiply(
             next.router, by: activations.outputNormed, tokens: 1, into: &activations.routerLogits)
         predicted.choose(activations.routerLogits.span.extracting(0..<shape.expertCount))
         store.experts.predict(layer: layer + 1, predicted.experts)
@@ -124,17 +124,17 @@ extension Transformer {
         if expertBatch.isOneToken {
             collect(
                 experts.gate, bundle, by: activations.normed, 0..<1, into: &activations.expertGate,
-                at: first, &products)
+                at: first, &expertBatch.firsts)
             collect(
                 experts.up, bundle, by: activations.normed, 0..<1, into: &activations.expertUp,
-                at: first, &products)
+                at: first, &expertBatch.firsts)
         } else {
             collect(
                 experts.gate, bundle, by: activations.expertNormed, batch,
-                into: &activations.expertGate, at: first, &products)
+                into: &activations.expertGate, at: first, &expertBatch.firsts)
             collect(
                 experts.up, bundle, by: activations.expertNormed, batch,
-                into: &activations.expertUp, at: first, &products)
+                into: &activations.expertUp, at: first, &expertBatch.firsts)
         }
         collect(
             experts.down, bundle, by: activations.expertGated, batch,
@@ -166,7 +166,7 @@ extension Transformer {
                     || experts.up.format.multipliesFloats,
                 into: &activations.expertNormed)
         }
-        executor.multiply(&products)
+        executor.multiply(&expertBatch.firsts)
         executor.activate(
             activation, gate: activations.expertGate, up: activations.expertUp, isGated: true,
             rows: rowCount, columns: experts.gate.rows, into: &activations.expertGated)
@@ -182,11 +182,13 @@ struct ExpertBatch: ~Copyable {
     package var tokens: [Int32] = []
     /// Whether all rows are one token's, and read the same activations.
     var isOneToken = false
-    /// Their last products; the first are the transformer's.
+    /// Gates and ups, then downs.
+    var firsts = ProductGroup()
     var downs = ProductGroup()
 
     mutating func removeAll() {
         tokens.removeAll(keepingCapacity: true)
+        firsts.removeAll()
         downs.removeAll()
     }
 }

@@ -29,10 +29,12 @@ extension Transformer {
         _ activations: inout Activations
     ) throws(ReadFailure) {
         if let gate = network.gate {
-            try collect(gate, by: activations.normed, tokens: tokens, into: &activations.gate)
+            try products.collect(
+                gate, by: activations.normed, tokens: tokens, into: &activations.gate)
         }
-        try collect(network.up, by: activations.normed, tokens: tokens, into: &activations.up)
-        computeCollected()
+        try products.collect(
+            network.up, by: activations.normed, tokens: tokens, into: &activations.up)
+        products.computeCollected()
         addBias(network.gateBias, tokens: tokens, to: &activations.gate)
         addBias(network.upBias, tokens: tokens, to: &activations.up)
         if let layer, let onNeurons = observer.onNeurons {
@@ -43,7 +45,7 @@ extension Transformer {
         executor.activate(
             activation, gate: activations.gate, up: activations.up, isGated: network.gate != nil,
             rows: tokens, columns: network.width, into: &activations.gated)
-        try multiply(
+        try products.multiply(
             network.down, by: activations.gated, tokens: tokens, into: &activations.projected)
         addBias(network.downBias, tokens: tokens, to: &activations.projected)
     }

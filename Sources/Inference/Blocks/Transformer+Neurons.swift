@@ -75,7 +75,7 @@ extension Transformer {
     func fireAll(
         _ network: LayerGraph.Neurons, tokens: Int, _ activations: inout Activations
     ) throws(ReadFailure) {
-        try multiply(
+        try products.multiply(
             network.first, by: activations.normed, tokens: tokens, into: &activations.gate)
         observer.onNeurons?(network.record.layer, activations.normed, &activations.gate, tokens)
         let start = MonotonicClock.nanoseconds

@@ -1,0 +1,59 @@
+// Products with the matrices that every token needs: extents as the store has them, several of them
+// as one operation of the team.
+
+internal import Compute
+internal import FlashStorage
+internal import LinuxSystem
+internal import ModelFormat
+internal import Weights
+
+/// Multiplies by always-needed matrices. One for all of a model's blocks.
+final class Products {
+    private let store: WeightStore
+    private let executor: Executor
+    /// On their way to becoming one operation.
+    private var group = ProductGroup()
+
+    init(store: WeightStore, executor: Executor) {
+        self.store = store
+        self.executor = executor
+    }
+
+    /// Forgets what was collected for a pass that failed.
+    func removeAll() { group.removeAll() }
+
+    /// `output[t] = W · input[t]`; `matrix` is an index into the manifest's.
+    func multiply(
+        _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>
+    ) throws(ReadFailure) {
+        try collect(matrix, by: input, tokens: tokens, into: &output)
+        computeCollected()
+    }
+
+    /// The same, put off until ``computeCollected()``, so that several matrices are one operation
+    /// of the team. Nothing may change `input` until then.
+    func collect(
+        _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>
+    ) throws(ReadFailure) {
+        let record = store.manifest.matrices[matrix]
+        var extents = store.demand(matrix: matrix)
+        while let extent = try extents.next() {
+            group.add(
+                ProductMatrix(
+                    extent.bytes, format: record.format, rows: extent.rows.count,
+                    rowOffset: extent.rows.lowerBound, outputStride: record.rows),
+                columns: record.columns, by: input, tokens: tokens, into: &output,
+                memberCount: executor.team.memberCount)
+            // What is in the ring leaves it with its lease.
+            if store.plan.streamsDense { computeCollected() }
+        }
+    }
+
+    func computeCollected() {
+        let start = MonotonicClock.nanoseconds
+        executor.multiply(&group)
+        executor.count(since: start)
+    }
+}
