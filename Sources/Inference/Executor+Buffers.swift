@@ -45,14 +45,14 @@ extension Executor {
     }
 
     /// Finishes the projections of a sequence's tokens: queries stay, keys and values go to their
-    /// pages in `pool`.
+    /// pages.
     func finishHeads(
         _ shape: AttentionShape, _ treatment: HeadTreatment, _ rows: ChunkRows,
         query: inout Buffer<Float>, key: inout Buffer<Float>, value: inout Buffer<Float>,
-        cosines: borrowing Buffer<Float>, sines: borrowing Buffer<Float>, pool: MemoryArena
+        angles: borrowing AngleRows
     ) {
-        let (heads, tokens) = (shape.keyValueHeadCount, rows.tokens)
-        let angles = (rows.firstAngle..<rows.firstAngle + tokens.count)
+        let (heads, tokens, pool) = (shape.keyValueHeadCount, rows.tokens, rows.pool)
+        let turned = (rows.firstAngle..<rows.firstAngle + tokens.count)
             .scaled(treatment.rotatedWidth / 2)
         var pages = pool.mutableBytes(at: 0, byteCount: pool.byteCount)
         var query = query.mutableSpan(in: tokens.scaled(shape.headCount * shape.keyHeadWidth))
@@ -61,19 +61,21 @@ extension Executor {
         kernels.finishHeads(
             shape, treatment, query: &query, key: &key, value: &value,
             angles: RotaryAngles(
-                cosines: cosines.span.extracting(angles), sines: sines.span.extracting(angles)),
+                cosines: angles.cosines.span.extracting(turned),
+                sines: angles.sines.span.extracting(turned)),
             firstPosition: rows.firstPosition, tokens: tokens.count, pool: &pages,
             pageOffsets: rows.pageOffsets.span, team: team)
     }
 
-    /// Attention of a sequence's tokens over their pages in `pool`.
+    /// Attention of a sequence's tokens over their pages.
     func attend(
         _ shape: AttentionShape, _ rows: ChunkRows, queries: borrowing Buffer<Float>,
-        pool: MemoryArena, partials: inout Buffer<Float>, into y: inout Buffer<Float>
+        partials: inout Buffer<Float>, into y: inout Buffer<Float>
     ) {
         let source = AttentionSource(
             firstPosition: rows.firstPosition, tokens: rows.tokens.count,
-            pool: pool.bytes(at: 0, byteCount: pool.byteCount), pageOffsets: rows.pageOffsets.span)
+            pool: rows.pool.bytes(at: 0, byteCount: rows.pool.byteCount),
+            pageOffsets: rows.pageOffsets.span)
         var room = partials.mutableSpan
         var attended = y.mutableSpan(
             in: rows.tokens.scaled(shape.headCount * shape.valueHeadWidth))
@@ -97,6 +99,19 @@ extension Executor {
                 activation, gate: up.span, up: nil, rows: rows, columns: columns, into: &input,
                 team: team)
         }
+    }
+
+    /// Adds `bias`, where there is one, to the first `tokens` rows.
+    func addBias(_ bias: [Float]?, tokens: Int, to buffer: inout Buffer<Float>) {
+        guard let bias else { return }
+        var rows = buffer.mutableSpan
+        kernels.add(bias: bias.span, toRowsOf: &rows, rows: tokens)
+    }
+
+    /// Multiplies the first `count` elements by `factor`.
+    func scale(_ buffer: inout Buffer<Float>, count: Int, by factor: Float) {
+        var elements = buffer.mutableSpan(in: 0..<count)
+        kernels.scale(&elements, by: factor)
     }
 
     func gather(

@@ -45,6 +45,8 @@ struct ChunkRows {
     /// The first one's row among the angles of its rotary embedding.
     let firstAngle: Int
     let firstPosition: Int
-    /// The byte in the pool where the page of each 64 positions starts.
+    /// Memory that holds their pages.
+    let pool: MemoryArena
+    /// The byte there where the page of each 64 positions starts.
     let pageOffsets: [Int]
 }

@@ -99,12 +99,6 @@ package struct LayerGraph: Sendable {
     package let feedForwardNorm: Norm?
     package let afterFeedForwardNorm: Norm?
     package let feedForward: FeedForward
-    /// Where its mixer is attention.
-    var attention: Attention {
-        switch mixer {
-        case .attention(let attention): attention
-        }
-    }
     /// Factor on what each half adds; nil is 1.
     package let residualScale: Float?
 

@@ -14,33 +14,17 @@ package final class Transformer {
     package let graph: ModelGraph
     package let cache: KVCache
     package let shape: ActivationShape
-    let store: WeightStore
     package let executor: Executor
-    /// One for each rotary embedding that layers have.
-    let rotaries: [RotaryTable]
-    /// Of each layer.
-    private(set) var attentionShapes: [AttentionShape]
-    let activation: Activation
     /// Who watches.
-    package let observer = PassObserver()
-    /// Of each layer whose neurons are bundles, the magnitude of an activation below which its
-    /// neuron counts as silent. Empty: every neuron counts as it is.
-    package var firingThresholds: [Float] = []
-    var activations: Activations
-    let products: Products
-    var expertBatch = ExpertBatch()
-    /// Who fires, guessed; nil where it is computed.
-    var predictor: NeuronPredictor?
-    /// Of the present layer, where neurons are fetched one by one: who is needed, and of each
-    /// neuron how likely it fires.
-    var neededNeurons: [Int32] = []
-    var firing: [Float]
-    /// The present layer's and wave's, where it has experts.
-    var routing: Routing
-    /// The present layer's experts of all waves, when someone is to be told.
-    var routed: [Int32] = []
-    /// Whom the next layer's router names on the present hidden state.
-    var predicted: Routing
+    package let observer: PassObserver
+    private let store: WeightStore
+    private let products: Products
+    private let workspace: Workspace
+    private let angles: PassAngles
+    private let blocks: ModelBlocks
+    private let layers: [LayerBlocks]
+    private let output: OutputHead
+    private var residual: ResidualStream
 
     /// - Parameter memory: what `shape` says.
     /// - Throws: `SystemError` when there is no memory.
@@ -53,29 +37,19 @@ package final class Transformer {
         self.cache = cache
         self.shape = shape
         self.executor = executor
+        observer = PassObserver()
         products = Products(store: store, executor: executor)
-        let model = graph.shape
-        rotaries = model.ropes.map {
-            RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
-        }
-        activation = model.activation
-        attentionShapes = []
-        activations = try Activations(shape, memory: memory)
-        firing = Array(repeating: 0, count: shape.neuronCount)
-        predicted = Routing(
-            expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed, tokensMax: 1)
-        routing = Routing(
-            expertCount: shape.expertCount, expertsPerToken: shape.expertsUsed,
-            tokensMax: shape.tokensMax)
-        useFormatOfCache()
-    }
-
-    /// Keys and values are kept otherwise since the last step.
-    package func useFormatOfCache() {
-        let element = KVElement(cache.layout.format)
-        attentionShapes = graph.layers.map {
-            AttentionShape($0.attention.shape, scale: $0.attention.scale, element: element)
-        }
+        let workspace = try Workspace(shape.buffers, memory: memory)
+        self.workspace = workspace
+        angles = PassAngles(graph, shape, workspace)
+        let context = BlockContext(
+            graph: graph, sizes: shape, store: store, executor: executor, products: products,
+            workspace: workspace, angles: angles, observer: observer)
+        let blocks = ModelBlocks(context, cache: cache)
+        self.blocks = blocks
+        layers = graph.layers.map { blocks.blocks($0, workspace) }
+        output = OutputHead(context)
+        residual = ResidualStream(context)
     }
 
     /// Computes one step. Logits are then at rows `0..<plan.logitsRowCount`, in the plan's order.
@@ -89,54 +63,47 @@ package final class Transformer {
         precondition(plan.logitsRowCount <= shape.logitsRowsMax, "the step wants too many logits")
         let waves = plan.waves(tokensMax: shape.tokensMax)
         let needsLogits = plan.logitsRowCount > 0
-        activations.isProjectedDue = false
+        residual.begin()
         products.removeAll()
-        expertBatch.removeAll()
-        routed.removeAll(keepingCapacity: true)
-        fillRotaryAngles(plan, &activations)
+        blocks.mixture?.begin()
+        angles.fill(plan)
         if waves.count > 1 && store.canStayInLayers {
-            try computeLayerByLayer(waves, &activations)
+            try computeLayerByLayer(waves)
             try store.endStationaryPass(withOutput: needsLogits)
         } else {
             for (index, wave) in waves.enumerated() {
                 try store.beginPass(
                     withOutput: needsLogits && index == waves.count - 1,
                     isDecoding: plan.tokenCount == 1)
-                try computeAllLayers(wave, isAlone: waves.count == 1, &activations)
+                try computeAllLayers(wave, isAlone: waves.count == 1)
             }
         }
-        if needsLogits { try computeLogits(plan, &activations) }
+        if needsLogits { try output.run(plan, &residual) }
     }
 
     /// All layers for one wave.
-    private func computeAllLayers(
-        _ wave: Wave, isAlone: Bool, _ activations: inout Activations
-    ) throws(ReadFailure) {
-        try embed(wave, &activations)
-        for layer in graph.layers {
+    private func computeAllLayers(_ wave: Wave, isAlone: Bool) throws(ReadFailure) {
+        try embed(wave)
+        for layer in layers {
             try stopIfCancelled(wave)
-            try attend(layer, wave, &activations)
-            try feedForward(layer, wave, &activations)
-            reportRouting(layer)
+            try layer.run(wave, &residual)
+            layer.end()
         }
-        if !isAlone { addProjected(wave, &activations) }
+        if !isAlone { residual.addProjected(wave) }
     }
 
     /// Each layer for all waves before the next layer, so that weights are read once for all.
-    private func computeLayerByLayer(
-        _ waves: [Wave], _ activations: inout Activations
-    ) throws(ReadFailure) {
+    private func computeLayerByLayer(_ waves: [Wave]) throws(ReadFailure) {
         try store.beginStationaryPass()
-        for wave in waves { try embed(wave, &activations) }
-        for layer in graph.layers {
+        for wave in waves { try embed(wave) }
+        for layer in layers {
             for (index, wave) in waves.enumerated() {
                 try stopIfCancelled(wave)
                 store.visitLayer(isFirst: index == 0, isLast: index == waves.count - 1)
-                try attend(layer, wave, &activations)
-                try feedForward(layer, wave, &activations)
-                addProjected(wave, &activations)
+                try layer.run(wave, &residual)
+                residual.addProjected(wave)
             }
-            reportRouting(layer)
+            layer.end()
         }
     }
 
@@ -147,114 +114,50 @@ package final class Transformer {
         throw ReadFailure(file: store.path, fileOffset: 0, cause: .cancelled)
     }
 
-    private func reportRouting(_ layer: LayerGraph) {
-        guard let onRouting = observer.onRouting, !routed.isEmpty else { return }
-        onRouting(layer.index, routed)
-        routed.removeAll(keepingCapacity: true)
-    }
-
-    /// Adds what is due to the residual stream now, because another wave comes in between.
-    private func addProjected(_ wave: Wave, _ activations: inout Activations) {
-        guard activations.isProjectedDue else { return }
-        executor.add(
-            activations.projected, to: &activations.hidden, rows: wave.rows,
-            columns: shape.width)
-        activations.isProjectedDue = false
+    /// A wave's token ids become rows of the residual stream.
+    private func embed(_ wave: Wave) throws(ReadFailure) {
+        let tokens = wave.chunks.flatMap(\.tokens)
+        let format = store.manifest.embeddings.format
+        let lease = try store.embeddings.demand(tokens.span)
+        for index in tokens.indices {
+            residual.embed(
+                lease.row(index), format: format, scale: graph.shape.embeddingScale,
+                row: wave.rows.lowerBound + index)
+        }
     }
 
     /// Calls `body` with row `row` of the last step's logits: one per token of the vocabulary.
     package func withLogits<Result>(row: Int, _ body: (Span<Float>) -> Result) -> Result {
-        func call(_ logits: borrowing Buffer<Float>) -> Result {
-            let count = shape.vocabularySize
-            return body(logits.span.extracting(row * count..<(row + 1) * count))
-        }
-        return call(activations.logits)
+        output.withLogits(row: row, body)
+    }
+}
+
+// MARK: Neurons, and measuring
+
+extension Transformer {
+    /// Of each layer whose neurons are bundles, the magnitude of an activation below which its
+    /// neuron counts as silent. Empty: every neuron counts as it is.
+    package var firingThresholds: [Float] {
+        get { blocks.neurons?.firingThresholds ?? [] }
+        set { blocks.neurons?.firingThresholds = newValue }
     }
 
-    /// A wave's token ids become rows of the residual stream.
-    private func embed(_ wave: Wave, _ activations: inout Activations) throws(ReadFailure) {
-        let tokens = wave.chunks.flatMap(\.tokens)
-        let rows = store.manifest.embeddings
-        let first = wave.rows.lowerBound
-        let lease = try store.embeddings.demand(tokens.span)
-        for index in tokens.indices {
-            let place = first + index
-            var row = activations.hidden.mutableSpan(
-                in: place * rows.columns..<(place + 1) * rows.columns)
-            executor.kernels.dequantize(
-                row: lease.row(index), format: rows.format, columns: rows.columns, into: &row)
-            if let scale = graph.shape.embeddingScale { executor.kernels.scale(&row, by: scale) }
+    /// Guesses who fires, from now on: neurons that it does not name count as 0.
+    ///
+    /// - Precondition: the model's neurons are bundles.
+    package func predict(
+        by predictors: NeuronPredictors, memory: consuming MemoryReservation
+    ) throws(SystemError) {
+        guard let neurons = blocks.neurons else {
+            preconditionFailure("predictors of neurons that are no bundles")
         }
+        try neurons.predict(by: predictors, memory: memory)
     }
 
-    private func fillRotaryAngles(_ plan: StepPlan, _ activations: inout Activations) {
-        var place = 0
-        for chunk in plan.chunks {
-            for offset in chunk.tokens.indices {
-                for (index, rotary) in rotaries.enumerated() {
-                    let row = index * shape.passTokensMax + place
-                    rotary.fill(
-                        position: chunk.firstPosition + offset, cosines: &activations.cosines,
-                        sines: &activations.sines, at: row * rotary.pairCount)
-                }
-                place += 1
-            }
-        }
-    }
-
-    private func computeLogits(_ plan: StepPlan, _ activations: inout Activations)
-        throws(ReadFailure)
-    {
-        var firstToken = 0
-        var row = 0
-        for chunk in plan.chunks {
-            let count = chunk.logitsRowCount
-            let first = firstToken + chunk.tokens.count - count
-            if count > 0 {
-                let rows = NormedRows(
-                    rows: first..<first + count,
-                    addedFrom: activations.isProjectedDue ? first : nil, target: row)
-                executor.normalize(
-                    rows, of: &activations.hidden, adding: activations.projected,
-                    by: graph.outputNorm, into: &activations.outputNormed)
-            }
-            firstToken += chunk.tokens.count
-            row += count
-        }
-        try products.multiply(
-            graph.output, by: activations.outputNormed, tokens: row, into: &activations.logits)
-        if let scale = graph.shape.logitScale {
-            var logits = activations.logits.mutableSpan(in: 0..<row * shape.vocabularySize)
-            executor.kernels.scale(&logits, by: scale)
-        }
-    }
-
-    /// What a half of a layer adds, in `projected`, on its way to the residual stream: normed and
-    /// scaled where the layer says so.
-    func finishProjected(
-        _ norm: Norm?, _ scale: Float?, tokens: Int, _ activations: inout Activations
-    ) {
-        if norm == nil && scale == nil { return }
-        var rows = activations.projected.mutableSpan(in: 0..<tokens * shape.width)
-        if let norm { executor.kernels.normalizeInPlace(&rows, rows: tokens, by: norm) }
-        if let scale { executor.kernels.scale(&rows, by: scale) }
-    }
-
-    /// Norms a wave's residual stream into `normed`, ready for products; adds first what is due.
-    /// Without a norm takes it as it is.
-    func normalizeHidden(_ norm: Norm?, _ wave: Wave, _ activations: inout Activations) {
-        guard let norm else {
-            addProjected(wave, &activations)
-            executor.take(
-                wave.rows, of: activations.hidden, columns: shape.width,
-                into: &activations.normed)
-            return
-        }
-        let rows = NormedRows(
-            rows: wave.rows, addedFrom: activations.isProjectedDue ? 0 : nil, target: 0)
-        executor.normalize(
-            rows, of: &activations.hidden, adding: activations.projected, by: norm,
-            into: &activations.normed)
-        activations.isProjectedDue = false
+    /// Whether buffers are made unusable while they hold nothing that is wanted: then who reads
+    /// them outside their lifetime computes something else.
+    package var poisonsDeadBuffers: Bool {
+        get { workspace.poisonsDead }
+        set { workspace.poisonsDead = newValue }
     }
 }

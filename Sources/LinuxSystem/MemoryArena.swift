@@ -101,6 +101,20 @@ package final class MemoryArena: @unchecked Sendable {
         return unsafe UnsafeMutableRawBufferPointer(start: base + start, count: byteCount)
     }
 
+    /// Cuts the next piece at `offset`: for pieces that lie where a plan has them, which may share
+    /// memory that they use in turn.
+    package func moveCut(to offset: Int) {
+        precondition(offset >= 0 && offset <= byteCount, "a place is outside")
+        usedBytes = offset
+    }
+
+    /// Sets every byte of a range.
+    package func fill(_ range: Range<Int>, with byte: UInt8) {
+        checkRange(range.lowerBound, range.count)
+        unsafe (base + range.lowerBound).initializeMemory(
+            as: UInt8.self, repeating: byte, count: range.count)
+    }
+
     /// The address of a range, for a read's destination.
     ///
     /// - Precondition: the range lies in the arena.

@@ -33,10 +33,7 @@ extension ModelInstance {
     ///
     /// - Precondition: no sequence is open.
     package func use(_ format: KVFormat?) {
-        let format = format ?? division.layout.format
-        guard format != cache.layout.format else { return }
-        cache.change(to: format)
-        transformer.useFormatOfCache()
+        cache.change(to: format ?? division.layout.format)
     }
 
     /// Positions that a sequence can have in the format in use.

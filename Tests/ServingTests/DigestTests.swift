@@ -36,7 +36,7 @@ private struct Digest: Codable, Equatable {
     private static let records = unsafe getenv("SLUICE_RECORD_DIGESTS") != nil
     /// Where a budget lies between the least and what holds everything, in fifths.
     private static let steps = 0...5
-    private static let committed = [
+    static let committed = [
         "llama", "llama-q4_0", "llama-q6_k", "llama-biases", "llama-relu-q8_0", "llama-rope-yarn",
         "llama-spm", "mistral", "mixtral", "qwen2", "qwen2moe", "qwen3", "qwen3moe",
         "qwen3moe-sigmoid", "olmoe", "olmoe-normalized", "arcee-q8_0", "nemotron-q8_0",

@@ -1,0 +1,112 @@
+// Attention: project, norm, rotate, store keys and values in pages, attend, project back.
+
+internal import Compute
+internal import FlashStorage
+internal import LinuxSystem
+internal import Memory
+internal import ModelFormat
+internal import SequenceState
+
+extension BufferName {
+    fileprivate static let query = Self("attention, queries")
+    fileprivate static let key = Self("attention, keys")
+    fileprivate static let value = Self("attention, values")
+    fileprivate static let partials = Self("attention, parts of one token's")
+    fileprivate static let attended = Self("attention, values summed")
+}
+
+/// Attention over the KV cache: from `normed` to `projected`.
+final class AttentionBlock {
+    private let executor: Executor
+    private let products: Products
+    private let workspace: Workspace
+    private let cache: KVCache
+    private let angles: PassAngles
+    /// Tokens × heads × head width, each.
+    private var query: Buffer<Float>
+    private var key: Buffer<Float>
+    private var value: Buffer<Float>
+    /// One token's attention over spans of positions.
+    private var partials: Buffer<Float>
+    /// Tokens × heads × value head width.
+    private var attended: ProductInput
+
+    static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
+        let (tokens, attention) = (sizes.tokensMax, sizes.model.attention)
+        let read: BufferLifetime = [.mixerInput, .mixing]
+        buffers.add(.query, .floats(tokens * attention.queryWidth), read)
+        buffers.add(.key, .floats(tokens * attention.keyWidth), read)
+        buffers.add(.value, .floats(tokens * attention.valueWidth), read)
+        let partialCount = AttentionShape(attention, scale: 1, element: .float)
+            .partialCount(positions: sizes.contextTokens)
+        buffers.add(.partials, .floats(partialCount), .mixing)
+        buffers.add(
+            .attended, .input(rows: tokens, columns: attention.attendedWidth),
+            [.mixing, .mixerOutput])
+    }
+
+    init(_ context: BlockContext, cache: KVCache) {
+        let workspace = context.workspace
+        executor = context.executor
+        products = context.products
+        self.workspace = workspace
+        self.cache = cache
+        angles = context.angles
+        query = workspace.floats(.query)
+        key = workspace.floats(.key)
+        value = workspace.floats(.value)
+        partials = workspace.floats(.partials)
+        attended = workspace.input(.attended)
+    }
+
+    func run(
+        _ attention: LayerGraph.Attention, layer: Int, _ wave: Wave,
+        _ residual: inout ResidualStream
+    ) throws(ReadFailure) {
+        let tokens = wave.tokenCount
+        try products.collect(
+            attention.query, by: residual.normed, tokens: tokens, into: &query)
+        try products.collect(
+            attention.key, by: residual.normed, tokens: tokens, into: &key)
+        try products.collect(
+            attention.value, by: residual.normed, tokens: tokens, into: &value)
+        products.computeCollected()
+        workspace.enter(.mixing)
+        var first = 0
+        for chunk in wave.chunks {
+            attend(
+                chunk, first..<first + chunk.tokens.count, wave.rows.lowerBound + first,
+                attention, layer: layer)
+            first += chunk.tokens.count
+        }
+        executor.prepare(&attended, rows: tokens, columns: attention.shape.attendedWidth)
+        workspace.enter(.mixerOutput)
+        try products.multiply(
+            attention.output, by: attended, tokens: tokens, into: &residual.projected)
+        executor.addBias(attention.outputBias, tokens: tokens, to: &residual.projected)
+    }
+
+    /// A chunk, whose rows are `tokens` of the wave and those from `firstRow` on of the step: keys
+    /// and values go to their pages, queries read them.
+    private func attend(
+        _ chunk: SequenceChunk, _ tokens: Range<Int>, _ firstRow: Int,
+        _ attention: LayerGraph.Attention, layer: Int
+    ) {
+        let start = MonotonicClock.nanoseconds
+        let shape = AttentionShape(
+            attention.shape, scale: attention.scale, element: KVElement(cache.layout.format))
+        cache.prepare(
+            chunk.sequence, layer: layer,
+            positions: chunk.firstPosition..<chunk.firstPosition + chunk.tokens.count)
+        let rows = ChunkRows(
+            tokens: tokens, firstAngle: angles.row(rope: attention.rope, token: firstRow),
+            firstPosition: chunk.firstPosition, pool: cache.pool.arena,
+            pageOffsets: cache.pageOffsets(chunk.sequence, layer: layer))
+        executor.finishHeads(
+            shape, attention.treatment, rows, query: &query, key: &key, value: &value,
+            angles: angles.rows)
+        executor.attend(
+            shape, rows, queries: query, partials: &partials, into: &attended.floats)
+        executor.count(since: start)
+    }
+}

@@ -1,0 +1,116 @@
+// Layers as lists of blocks. A new kind of block is a file of its own, a case here, and its line in
+// `ModelBlocks`.
+
+internal import Compute
+internal import FlashStorage
+internal import SequenceState
+internal import Weights
+
+/// What blocks are made with.
+struct BlockContext {
+    let graph: ModelGraph
+    let sizes: ActivationShape
+    let store: WeightStore
+    let executor: Executor
+    let products: Products
+    let workspace: Workspace
+    let angles: PassAngles
+    let observer: PassObserver
+}
+
+/// Lets tokens see each other: from `normed` to `projected`.
+enum MixerBlock {
+    case attention(AttentionBlock, LayerGraph.Attention)
+}
+
+/// Takes each token by itself: from `normed` to `projected`, or right into `hidden`.
+enum FeedForwardBlock {
+    case dense(DenseBlock, LayerGraph.Dense)
+    case neurons(NeuronBlock, LayerGraph.Neurons)
+    case mixture(MixtureBlock, LayerGraph.Mixture)
+}
+
+/// A model's blocks: one of each kind that some layer needs, shared by those layers.
+struct ModelBlocks {
+    let attention: AttentionBlock
+    let dense: DenseBlock?
+    let neurons: NeuronBlock?
+    let mixture: MixtureBlock?
+
+    static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
+        AttentionBlock.declare(sizes, in: &buffers)
+        if DenseBlock.isNeeded(sizes) { DenseBlock.declare(sizes, in: &buffers) }
+        if NeuronBlock.isNeeded(sizes) { NeuronBlock.declare(sizes, in: &buffers) }
+        if MixtureBlock.isNeeded(sizes) { MixtureBlock.declare(sizes, in: &buffers) }
+    }
+
+    init(_ context: BlockContext, cache: KVCache) {
+        let sizes = context.sizes
+        attention = AttentionBlock(context, cache: cache)
+        dense = DenseBlock.isNeeded(sizes) ? DenseBlock(context) : nil
+        neurons = NeuronBlock.isNeeded(sizes) ? NeuronBlock(context) : nil
+        mixture = MixtureBlock.isNeeded(sizes) ? MixtureBlock(context, shared: dense) : nil
+    }
+
+    /// Those that compute a layer.
+    func blocks(_ layer: LayerGraph, _ workspace: Workspace) -> LayerBlocks {
+        let mixer: MixerBlock =
+            switch layer.mixer {
+            case .attention(let weights): .attention(attention, weights)
+            }
+        let feedForward: FeedForwardBlock =
+            switch layer.feedForward {
+            case .dense(let weights): .dense(Self.needed(dense), weights)
+            case .neurons(let weights): .neurons(Self.needed(neurons), weights)
+            case .mixture(let weights): .mixture(Self.needed(mixture), weights)
+            }
+        return LayerBlocks(
+            graph: layer, mixer: mixer, feedForward: feedForward, workspace: workspace)
+    }
+
+    private static func needed<Block>(_ block: Block?) -> Block {
+        guard let block else { preconditionFailure("a layer needs \(Block.self), sizes do not") }
+        return block
+    }
+}
+
+/// One layer.
+struct LayerBlocks {
+    let graph: LayerGraph
+    let mixer: MixerBlock
+    let feedForward: FeedForwardBlock
+    let workspace: Workspace
+
+    /// Both halves for one wave.
+    func run(_ wave: Wave, _ residual: inout ResidualStream) throws(ReadFailure) {
+        workspace.enter(.mixerInput)
+        if case .mixture(let block, let weights) = feedForward, weights.routesFirst {
+            try block.routeFirst(weights, graph, wave, &residual)
+        }
+        residual.normalize(by: graph.mixerNorm, wave)
+        switch mixer {
+        case .attention(let block, let weights):
+            try block.run(weights, layer: graph.index, wave, &residual)
+        }
+        residual.addLater(
+            graph.afterMixerNorm, scale: graph.residualScale, tokens: wave.tokenCount)
+
+        workspace.enter(.feedForward)
+        residual.normalize(by: graph.feedForwardNorm, wave)
+        switch feedForward {
+        case .dense(let block, let weights):
+            try block.run(weights, layer: graph.index, tokens: wave.tokenCount, &residual)
+        case .neurons(let block, let weights):
+            try block.run(weights, tokens: wave.tokenCount, &residual)
+        case .mixture(let block, let weights):
+            return try block.run(weights, graph, wave, &residual)
+        }
+        residual.addLater(
+            graph.afterFeedForwardNorm, scale: graph.residualScale, tokens: wave.tokenCount)
+    }
+
+    /// All waves went through.
+    func end() {
+        if case .mixture(let block, _) = feedForward { block.reportRouting(layer: graph.index) }
+    }
+}

@@ -1,0 +1,63 @@
+// The rotary angles of a pass's tokens: computed once, read by each layer that turns heads.
+
+internal import Compute
+internal import LinuxSystem
+internal import Memory
+internal import ModelFormat
+
+extension BufferName {
+    fileprivate static let cosines = Self("rotary angles, cosines")
+    fileprivate static let sines = Self("rotary angles, sines")
+}
+
+/// Rows of angles: rotary embeddings × pass tokens × rotated pairs.
+struct AngleRows: ~Copyable {
+    fileprivate(set) var cosines: Buffer<Float>
+    fileprivate(set) var sines: Buffer<Float>
+
+    fileprivate mutating func fill(_ table: RotaryTable, position: Int, row: Int) {
+        table.fill(
+            position: position, cosines: &cosines, sines: &sines, at: row * table.pairCount)
+    }
+}
+
+/// The angles of a pass. One for all of a model's mixers.
+final class PassAngles {
+    /// One for each rotary embedding that layers have.
+    private let tables: [RotaryTable]
+    private let passTokensMax: Int
+    private(set) var rows: AngleRows
+
+    static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
+        let model = sizes.model
+        let count = sizes.passTokensMax * model.ropes.count * (model.rotatedWidth / 2)
+        buffers.add(.cosines, .floats(count), .always)
+        buffers.add(.sines, .floats(count), .always)
+    }
+
+    init(_ graph: ModelGraph, _ sizes: ActivationShape, _ workspace: Workspace) {
+        tables = graph.shape.ropes.map {
+            RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
+        }
+        passTokensMax = sizes.passTokensMax
+        rows = AngleRows(
+            cosines: workspace.floats(.cosines), sines: workspace.floats(.sines))
+    }
+
+    /// The row of a pass's token among those of embedding `rope`; nil turns nothing.
+    func row(rope: Int?, token: Int) -> Int { (rope ?? 0) * passTokensMax + token }
+
+    /// Computes those of a step's tokens.
+    func fill(_ plan: StepPlan) {
+        var place = 0
+        for chunk in plan.chunks {
+            for offset in chunk.tokens.indices {
+                for (index, table) in tables.enumerated() {
+                    let row = row(rope: index, token: place)
+                    rows.fill(table, position: chunk.firstPosition + offset, row: row)
+                }
+                place += 1
+            }
+        }
+    }
+}
