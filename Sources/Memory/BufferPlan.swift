@@ -1,5 +1,6 @@
-// One region of memory as named pieces, one after the other: the sum that is reserved and the
-// places where pieces are cut come from the same plan. Holds numbers, never memory.
+// One region of memory as named pieces: the sum that is reserved and the places where pieces are
+// cut come from the same plan. Pieces that never live at once may lie over each other. Holds
+// numbers, never memory.
 
 /// Stages of a computation in which a piece holds something that is still wanted. What stages there
 /// are is the computation's to say.
@@ -36,17 +37,36 @@ package struct BufferPlan<Name: Hashable & Sendable>: Sendable {
     package private(set) var byteCount = 0
     private var ranges: [Name: Range<Int>] = [:]
 
-    /// Lays `pieces` one after the other, each aligned.
+    /// Lays `pieces` out, each aligned, those that live at once apart from each other: together at
+    /// most the sum of all, at least the largest sum of those that live in one stage.
+    ///
+    /// What lives longest comes first, then what is largest, each at the first place where nothing
+    /// that lives with it lies. Every place is 0 or the end of a piece, so no byte is unused.
     ///
     /// - Precondition: their names differ.
     package init(_ pieces: [BufferPiece<Name>]) {
         self.pieces = pieces
-        for piece in pieces {
+        var placed: [(range: Range<Int>, lifetime: BufferLifetime)] = []
+        for piece in Self.order(pieces) {
             precondition(ranges[piece.name] == nil, "\(piece.name) is there already")
-            let end = byteCount + Self.aligned(piece.byteCount)
-            ranges[piece.name] = byteCount..<end
-            byteCount = end
+            let count = Self.aligned(piece.byteCount)
+            var start = 0
+            for other in placed where !other.lifetime.isDisjoint(with: piece.lifetime) {
+                if other.range.lowerBound >= start + count { break }
+                start = max(start, other.range.upperBound)
+            }
+            ranges[piece.name] = start..<start + count
+            byteCount = max(byteCount, start + count)
+            let index = placed.firstIndex { $0.range.lowerBound > start } ?? placed.count
+            placed.insert((start..<start + count, piece.lifetime), at: index)
         }
+    }
+
+    /// Pieces in the order in which they find their places.
+    private static func order(_ pieces: [BufferPiece<Name>]) -> [BufferPiece<Name>] {
+        let keys = pieces.map { ($0.lifetime.rawValue.nonzeroBitCount, $0.byteCount) }
+        return pieces.indices.sorted { keys[$0] == keys[$1] ? $0 < $1 : keys[$0] > keys[$1] }
+            .map { pieces[$0] }
     }
 
     private static func aligned(_ byteCount: Int) -> Int {
