@@ -1,15 +1,15 @@
 // How many bits the KV cache gives a number, and how that is written: `16`, `4`, `k8v4`.
 
-/// Bits of a number in the KV cache, scales not counted.
+/// Bits of a number in the KV cache, steps and minima not counted.
 package enum KVBits: Int, Sendable, CaseIterable, Comparable {
     /// 32-bit floats: exact.
     case float = 32
     /// IEEE halves.
     case half = 16
-    /// Codes with a scale and a zero for each token and KV head.
+    /// Codes with a step and a minimum for each token and KV head.
     case eight = 8
     case four = 4
-    /// Codes with a scale and a minimum for each group: keys 32 tokens of a channel, values 32
+    /// Codes with a step and a minimum for each group: keys 32 tokens of a channel, values 32
     /// channels of a token (KIVI, arXiv 2402.02750).
     case two = 2
 
@@ -49,6 +49,9 @@ package struct KVFormat: Sendable, Hashable, CustomStringConvertible {
         else { return nil }
         self.init(keys: keys, values: values)
     }
+
+    /// Whether a page is only written when all its tokens are there.
+    package var takesWholePages: Bool { keys == .two || values == .two }
 
     package var description: String {
         keys == values ? "\(keys.rawValue)" : "k\(keys.rawValue)v\(values.rawValue)"
