@@ -124,6 +124,22 @@ typedef struct {
     float *y;
 } ckernels_attention;
 
+// Codes of 8, 4 or 2 bits are in words, the first in the lowest bits; keys [ceil(w * b / 32)][64],
+// values [2 * b][w]. Halves follow, first all steps, then all minima.
+//
+// Bytes of one head's keys, and values, in a page.
+static inline size_t ckernels_key_bytes(size_t bits, size_t width) {
+    if (bits >= 16) return CKERNELS_PAGE_TOKENS * width * bits / 8;
+    size_t words = (width * bits + 31) / 32 * CKERNELS_PAGE_TOKENS;
+    return 4 * words + (bits == 2 ? 8 * width : 4 * CKERNELS_PAGE_TOKENS);
+}
+
+static inline size_t ckernels_value_bytes(size_t bits, size_t width) {
+    size_t numbers = CKERNELS_PAGE_TOKENS * width * bits / 8;
+    if (bits >= 16) return numbers;
+    return numbers + 4 * CKERNELS_PAGE_TOKENS * (bits == 2 ? (width + 31) / 32 : 1);
+}
+
 // What the columns of listed neurons add to the rows of a batch: for each token t and element e,
 // over the list in order, but for neurons whose bit t in masks is 0:
 //     y[t * y_stride + e] = fma(values[neuron * tokens + t], w[e], y[t * y_stride + e])
@@ -312,6 +328,11 @@ const ckernels_table *ckernels_best_table(void);
 // One row of GGUF block bytes, as stored in GGUF files, to floats. The values are those of the
 // reference decoders in the `gguf` Python package, bit for bit.
 void ckernels_dequantize(int format, const uint8_t *blocks, size_t columns, float *y);
+
+// A head's keys, and values, of a whole page in halves become `bits` bits: 32, 16, 8, 4 or 2. The
+// numbers in codes are those of store_keys and store_values.
+void ckernels_pack_keys(const uint8_t *halves, size_t width, size_t bits, uint8_t *part);
+void ckernels_pack_values(const uint8_t *halves, size_t width, size_t bits, uint8_t *part);
 
 // What blocks of 32 quants stand for: x = scale * (float)quant.
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);

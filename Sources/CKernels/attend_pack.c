@@ -1,0 +1,87 @@
+// Whole pages of halves to other widths: once for 64 tokens, so one implementation serves all sets.
+
+#include "attend_codes.h"
+
+// Numbers in codes of 2 bits, which share words with numbers that have other steps: the first is at
+// code `place` of word `index`; each next one `word_stride` words and `place_stride` codes further.
+typedef struct {
+    size_t index;
+    size_t place;
+    size_t word_stride;
+    size_t place_stride;
+} group_place;
+
+static void pack_group(
+    const code_row *row, group_place at, uint8_t *words, uint8_t *steps, size_t steps_count,
+    size_t step_index) {
+    code_scale scale = scale_of_row(row, 2);
+    store_scale(&scale, steps, steps_count, step_index);
+    for (size_t i = 0; i < row->count; i++) {
+        uint32_t code = code_of(number_at(row, i), &scale);
+        put_code(
+            words, at.index + i * at.word_stride, 2 * (at.place + i * at.place_stride), 3, code);
+    }
+}
+
+// Keys of 2 bits: groups are 32 positions of a channel.
+static void pack_key_groups(const uint8_t *halves, size_t width, uint8_t *part) {
+    uint8_t *steps = part + key_steps_offset(2, width);
+    memset(part, 0, (size_t)(steps - part));
+    for (size_t i = 0; i < width; i++) {
+        for (size_t g = 0; g < GROUPS_OF_PAGE; g++) {
+            size_t first = g * GROUP_NUMBERS;
+            code_row row = {
+                halves + 2 * (i * CKERNELS_PAGE_TOKENS + first), 2, 1, GROUP_NUMBERS};
+            group_place at = {i / 16 * CKERNELS_PAGE_TOKENS + first, i % 16, 1, 0};
+            pack_group(&row, at, part, steps, key_steps_count(2, width), g * width + i);
+        }
+    }
+}
+
+// Values of 2 bits: groups are 32 columns of a position.
+static void pack_value_groups(const uint8_t *halves, size_t width, uint8_t *part) {
+    uint8_t *steps = part + value_steps_offset(2, width);
+    for (size_t t = 0; t < CKERNELS_PAGE_TOKENS; t++) {
+        for (size_t first = 0; first < width; first += GROUP_NUMBERS) {
+            size_t count = smaller(width - first, GROUP_NUMBERS);
+            code_row row = {halves + 2 * (t * width + first), 2, 1, count};
+            group_place at = {t / 16 * width + first, t % 16, 1, 0};
+            size_t index = first / GROUP_NUMBERS * CKERNELS_PAGE_TOKENS + t;
+            pack_group(&row, at, part, steps, value_steps_count(2, width), index);
+        }
+    }
+}
+
+static void widen(const uint8_t *halves, size_t count, uint8_t *floats) {
+    for (size_t i = 0; i < count; i++) {
+        store_u32(floats + 4 * i, bits_from_float(half_at(halves, i)));
+    }
+}
+
+void ckernels_pack_keys(const uint8_t *halves, size_t width, size_t bits, uint8_t *part) {
+    size_t count = CKERNELS_PAGE_TOKENS * width;
+    switch (bits) {
+    case 32: widen(halves, count, part); return;
+    case 16: memcpy(part, halves, 2 * count); return;
+    case 2: pack_key_groups(halves, width, part); return;
+    default: break;
+    }
+    for (size_t t = 0; t < CKERNELS_PAGE_TOKENS; t++) {
+        code_row row = {halves + 2 * t, 2, CKERNELS_PAGE_TOKENS, width};
+        store_key_codes(bits, &row, t, part);
+    }
+}
+
+void ckernels_pack_values(const uint8_t *halves, size_t width, size_t bits, uint8_t *part) {
+    size_t count = CKERNELS_PAGE_TOKENS * width;
+    switch (bits) {
+    case 32: widen(halves, count, part); return;
+    case 16: memcpy(part, halves, 2 * count); return;
+    case 2: pack_value_groups(halves, width, part); return;
+    default: break;
+    }
+    for (size_t t = 0; t < CKERNELS_PAGE_TOKENS; t++) {
+        code_row row = {halves + 2 * t * width, 2, 1, width};
+        store_value_codes(bits, &row, t, part);
+    }
+}
