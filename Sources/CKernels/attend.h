@@ -2,6 +2,7 @@
 #ifndef CKERNELS_ATTEND_H
 #define CKERNELS_ATTEND_H
 
+#include "attend_codes.h"
 #include "table.h"
 
 enum {
@@ -15,18 +16,33 @@ enum {
 typedef struct {
     const uint8_t *keys;
     const uint8_t *values;
+    size_t key_bits;
+    size_t value_bits;
 } page_parts;
 
 // The page whose first position is `first`.
 ALWAYS_INLINE page_parts parts_of_page(
     const ckernels_attention *a, size_t kv_head, size_t first) {
-    size_t key_bytes = CKERNELS_PAGE_TOKENS * a->key_width * a->element_bytes;
-    size_t value_bytes = CKERNELS_PAGE_TOKENS * a->value_width * a->element_bytes;
-    const uint8_t *page = a->pool + a->page_offsets[first / CKERNELS_PAGE_TOKENS];
+    size_t index = first / CKERNELS_PAGE_TOKENS;
+    int is_open = a->open_page && index == a->open_index;
+    size_t key_bits = is_open ? 16 : a->key_bits;
+    size_t value_bits = is_open ? 16 : a->value_bits;
+    size_t key_bytes = ckernels_key_bytes(key_bits, a->key_width);
+    size_t value_bytes = ckernels_value_bytes(value_bits, a->value_width);
+    const uint8_t *page = is_open ? a->open_page : a->pool + a->page_offsets[index];
     return (page_parts){
         page + kv_head * key_bytes,
         page + a->kv_head_count * key_bytes + kv_head * value_bytes,
+        key_bits,
+        value_bits,
     };
+}
+
+// The sum of a query's elements, in 16 lanes.
+ALWAYS_INLINE float sum_of_query(const float *query, size_t width) {
+    float sums[16] = {0};
+    for (size_t i = 0; i < width; i++) sums[i % 16] += query[i];
+    return sum_of_lanes(sums);
 }
 
 ALWAYS_INLINE size_t group_size(const ckernels_attention *a) {

@@ -162,4 +162,31 @@ ALWAYS_INLINE void store_value_codes(
     store_scale(&scale, steps, CKERNELS_PAGE_TOKENS, slot);
 }
 
+// Row t of keys or values on their way to a page.
+ALWAYS_INLINE code_row row_to_store(const ckernels_page_rows *rows, size_t t) {
+    return (code_row){(const uint8_t *)(rows->x + t * rows->stride), 4, 1, rows->width};
+}
+
+ALWAYS_INLINE void store_keys_in_codes(const ckernels_page_rows *rows) {
+    for (size_t t = 0; t < rows->tokens; t++) {
+        code_row row = row_to_store(rows, t);
+        if (rows->bits == 8) {
+            store_key_codes(8, &row, rows->slot + t, rows->part);
+        } else {
+            store_key_codes(4, &row, rows->slot + t, rows->part);
+        }
+    }
+}
+
+ALWAYS_INLINE void store_values_in_codes(const ckernels_page_rows *rows) {
+    for (size_t t = 0; t < rows->tokens; t++) {
+        code_row row = row_to_store(rows, t);
+        if (rows->bits == 8) {
+            store_value_codes(8, &row, rows->slot + t, rows->part);
+        } else {
+            store_value_codes(4, &row, rows->slot + t, rows->part);
+        }
+    }
+}
+
 #endif

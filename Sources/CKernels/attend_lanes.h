@@ -10,97 +10,28 @@
 #define JOIN(a, b) JOIN_NAMED(a, b)
 #define NAME(operation) JOIN(ckernels_##operation##_, SET)
 
-enum {
-    QUERIES_MAX = TILE_LANES < 8 ? TILE_LANES : 8,
-    PAGE_VECTORS = CKERNELS_PAGE_TOKENS / LANES
-};
+#include "attend_queries.h"
+#include "attend_scores.h"
+#include "attend_values.h"
 
-// 16 elements of the cache; `bytes`, a constant, is 2 for halves and 4 for floats.
-LANES_INLINE lanes load_elements(const size_t bytes, const uint8_t *p) {
-    return bytes == 2 ? lanes_load_halves(p) : lanes_load(p);
-}
-
-// One token's one head on its way through the pages of a span.
-typedef struct {
-    const float *query;
-    // It sees positions begin ..< positions, in the present page hidden ..< visible.
-    size_t begin;
-    size_t positions;
-    size_t hidden;
-    size_t visible;
-    float max;
-    float sum;
-    float correction;
-    // Scores of a page, then their weights.
-    float weights[CKERNELS_PAGE_TOKENS];
-    float y[STRIP_COLUMNS];
-} attention_query;
-
-// What a pass over pages computes.
-typedef struct {
-    const ckernels_attention *attention;
-    size_t kv_head;
-    // The strip of values.
-    size_t column;
-    size_t columns;
-} attention_pass;
-
-// Scores of 16 * `vectors` positions for `count` queries, both constants.
-LANES_INLINE void score_tile(
-    const size_t bytes, const int count, const int vectors, attention_query *queries,
-    const uint8_t *keys, size_t first, size_t width, float scale) {
-    lanes sums[QUERIES_MAX][PAGE_VECTORS];
-#pragma clang loop unroll(full)
-    for (int q = 0; q < count; q++) {
-#pragma clang loop unroll(full)
-        for (int j = 0; j < vectors; j++) sums[q][j] = (lanes){0};
-    }
-    keys += bytes * first;
-    for (size_t i = 0; i < width; i++, keys += bytes * CKERNELS_PAGE_TOKENS) {
-        lanes key[PAGE_VECTORS];
-#pragma clang loop unroll(full)
-        for (int j = 0; j < vectors; j++) key[j] = load_elements(bytes, keys + bytes * LANES * j);
-#pragma clang loop unroll(full)
-        for (int q = 0; q < count; q++) {
-            lanes query = lanes_splat(queries[q].query[i]);
-#pragma clang loop unroll(full)
-            for (int j = 0; j < vectors; j++) sums[q][j] = lanes_fma(query, key[j], sums[q][j]);
-        }
-    }
-#pragma clang loop unroll(full)
-    for (int q = 0; q < count; q++) {
-#pragma clang loop unroll(full)
-        for (int j = 0; j < vectors; j++) {
-            lanes_store(queries[q].weights + first + LANES * j, sums[q][j] * scale);
-        }
-    }
-}
-
-// Which of the page's positions from LANES * j on the query sees.
-LANES_INLINE int_lanes visible_lanes(const attention_query *query, int j) {
-    const int_lanes index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return (index < (int)query->visible - LANES * j) & (index >= (int)query->hidden - LANES * j);
-}
-
-// Turns a page's scores into weights, those of positions that are not visible into 0.
-LANES_INLINE void weigh_page(attention_query *query) {
+// Turns a page's scores into weights, those of positions that are not visible into 0. All are
+// visible where `is_whole`, a constant, is not 0.
+LANES_INLINE void weigh_positions(const int is_whole, attention_query *query) {
     lanes infinity = lanes_splat(-INFINITY);
     lanes largest = infinity;
-    int start = (int)(query->hidden / LANES);
-    int vectors = (int)((query->visible + LANES - 1) / LANES);
+    int start = is_whole ? 0 : (int)(query->hidden / LANES);
+    int vectors = is_whole ? PAGE_VECTORS : (int)((query->visible + LANES - 1) / LANES);
     for (int j = start; j < vectors; j++) {
-        int_lanes is_visible = visible_lanes(query, j);
         lanes score = lanes_load(query->weights + LANES * j);
-        score = lanes_select(is_visible, score, infinity);
+        if (!is_whole) score = lanes_select(visible_lanes(query, j), score, infinity);
         largest = lanes_select(score > largest, score, largest);
     }
     float max = lanes_largest(largest);
     max = max > query->max ? max : query->max;
     lanes sums = {0};
     for (int j = start; j < vectors; j++) {
-        int_lanes is_visible = visible_lanes(query, j);
         lanes weights = lanes_exponential(lanes_load(query->weights + LANES * j) - max);
-        weights = lanes_select(is_visible, weights, (lanes){0});
+        if (!is_whole) weights = lanes_select(visible_lanes(query, j), weights, (lanes){0});
         lanes_store(query->weights + LANES * j, weights);
         sums += weights;
     }
@@ -110,102 +41,11 @@ LANES_INLINE void weigh_page(attention_query *query) {
     query->max = max + 0.0f;
 }
 
-// Adds the weighted values of positions first ..< end to 16 * `vectors` columns of `count` queries.
-LANES_INLINE void add_values_tile(
-    const size_t bytes, const int count, const int vectors, attention_query *queries,
-    const uint8_t *values, size_t width, size_t column, size_t first, size_t end) {
-    lanes sums[QUERIES_MAX][PAGE_VECTORS];
-#pragma clang loop unroll(full)
-    for (int q = 0; q < count; q++) {
-#pragma clang loop unroll(full)
-        for (int v = 0; v < vectors; v++) {
-            sums[q][v] = lanes_load(queries[q].y + column + LANES * v);
-            if (first == queries[q].hidden) sums[q][v] *= queries[q].correction;
-        }
-    }
-    values += bytes * first * width;
-    for (size_t j = first; j < end; j++, values += bytes * width) {
-        lanes value[PAGE_VECTORS];
-#pragma clang loop unroll(full)
-        for (int v = 0; v < vectors; v++) {
-            value[v] = load_elements(bytes, values + bytes * LANES * v);
-        }
-#pragma clang loop unroll(full)
-        for (int q = 0; q < count; q++) {
-            lanes weight = lanes_splat(queries[q].weights[j]);
-#pragma clang loop unroll(full)
-            for (int v = 0; v < vectors; v++) {
-                sums[q][v] = lanes_fma(weight, value[v], sums[q][v]);
-            }
-        }
-    }
-#pragma clang loop unroll(full)
-    for (int q = 0; q < count; q++) {
-#pragma clang loop unroll(full)
-        for (int v = 0; v < vectors; v++) {
-            lanes_store(queries[q].y + column + LANES * v, sums[q][v]);
-        }
-    }
-}
-
-// The last columns, fewer than 16, of one query.
-LANES_INLINE void add_values_rest(
-    const size_t bytes, attention_query *query, const uint8_t *values, size_t width,
-    size_t columns) {
-    for (size_t v = columns / LANES * LANES; v < columns; v++) {
-        float sum = query->y[v] * query->correction;
-        for (size_t j = query->hidden; j < query->visible; j++) {
-            sum = __builtin_fmaf(
-                query->weights[j], element_at(bytes, values, j * width + v), sum);
-        }
-        query->y[v] = sum;
-    }
-}
-
-// Adds the weighted values of positions first ..< end to whole vectors of `count` queries, both
-// constants; the last columns, fewer than 16, are left.
-LANES_INLINE void add_values_range(
-    const size_t bytes, const int count, const attention_pass *pass, attention_query *queries,
-    const uint8_t *values, size_t first, size_t end) {
-    const int vectors = TILE_LANES / count < PAGE_VECTORS ? TILE_LANES / count : PAGE_VECTORS;
-    size_t width = pass->attention->value_width;
-    size_t column = 0;
-    for (; column + LANES * vectors <= pass->columns; column += LANES * vectors) {
-        const uint8_t *at = values + bytes * column;
-        add_values_tile(bytes, count, vectors, queries, at, width, column, first, end);
-    }
-    for (; column + LANES <= pass->columns; column += LANES) {
-        const uint8_t *at = values + bytes * column;
-        add_values_tile(bytes, count, 1, queries, at, width, column, first, end);
-    }
-}
-
-// Adds a page's values to `count` (a constant) queries: the positions that all see together, before
-// and after them what only some see.
-LANES_INLINE void add_values(
-    const size_t bytes, const int count, const attention_pass *pass, attention_query *queries,
-    const uint8_t *values) {
-    size_t start = 0, end = CKERNELS_PAGE_TOKENS;
-    for (int q = 0; q < count; q++) {
-        start = queries[q].hidden > start ? queries[q].hidden : start;
-        end = smaller(end, queries[q].visible);
-    }
-    // Without a position that all see, each query goes alone.
-    if (start >= end) start = end = CKERNELS_PAGE_TOKENS;
-    values += bytes * pass->column;
-    for (int q = 0; q < count; q++) {
-        size_t own = smaller(start, queries[q].visible);
-        if (queries[q].hidden < own) {
-            add_values_range(bytes, 1, pass, queries + q, values, queries[q].hidden, own);
-        }
-    }
-    if (start < end) add_values_range(bytes, count, pass, queries, values, start, end);
-    for (int q = 0; q < count; q++) {
-        attention_query *query = queries + q;
-        if (query->visible > end) {
-            add_values_range(bytes, 1, pass, query, values, end, query->visible);
-        }
-        add_values_rest(bytes, query, values, pass->attention->value_width, pass->columns);
+LANES_INLINE void weigh_page(attention_query *query) {
+    if (sees_whole_page(query)) {
+        weigh_positions(1, query);
+    } else if (query->visible > 0) {
+        weigh_positions(0, query);
     }
 }
 
@@ -218,55 +58,81 @@ LANES_INLINE void look_at_page(attention_query *query, size_t first) {
     query->correction = 1;
 }
 
-// All pages of a span for `count` (a constant) queries, which are in the order of their tokens.
-LANES_INLINE void attend_pages(
-    const size_t bytes, const int count, const attention_pass *pass, attention_query *queries,
-    size_t span) {
-    const ckernels_attention *a = pass->attention;
-    const int vectors = TILE_LANES / count < PAGE_VECTORS ? TILE_LANES / count : PAGE_VECTORS;
-    size_t end = smaller(queries[count - 1].positions, (span + 1) * SPAN_TOKENS);
-    // The first query sees the earliest position.
-    size_t first = queries[0].begin / CKERNELS_PAGE_TOKENS * CKERNELS_PAGE_TOKENS;
-    if (first < span * SPAN_TOKENS) first = span * SPAN_TOKENS;
-    for (; first < end; first += CKERNELS_PAGE_TOKENS) {
-        page_parts page = parts_of_page(a, pass->kv_head, first);
-        size_t most = smaller(end - first, CKERNELS_PAGE_TOKENS);
-        for (size_t j = 0; j < most; j += LANES * vectors) {
-            score_tile(bytes, count, vectors, queries, page.keys, j, a->key_width, a->scale);
-        }
-        for (int q = 0; q < count; q++) {
-            look_at_page(queries + q, first);
-            if (queries[q].visible > 0) weigh_page(queries + q);
-        }
-        add_values(bytes, count, pass, queries, page.values);
+// Functions of their own for each number of queries that go together, so that sums are registers.
+#define COUNTED(n)                                                                               \
+    TARGET static void score_page_##n(                                                           \
+        const attention_pass *pass, attention_query *queries, const page_parts *page,            \
+        size_t most) {                                                                           \
+        score_page(n <= QUERIES_MAX ? n : 1, pass, queries, page, most);                         \
+    }                                                                                            \
+    TARGET static void add_values_##n(                                                           \
+        const attention_pass *pass, attention_query *queries, const page_parts *page) {          \
+        add_values(n <= QUERIES_MAX ? n : 1, pass, queries, page);                               \
+    }
+COUNTED(1)
+COUNTED(2)
+COUNTED(4)
+COUNTED(8)
+#undef COUNTED
+
+typedef struct {
+    void (*score_page)(
+        const attention_pass *pass, attention_query *queries, const page_parts *page, size_t most);
+    void (*add_values)(
+        const attention_pass *pass, attention_query *queries, const page_parts *page);
+} counted_functions;
+
+// For 1, 2, 4 or 8 queries.
+LANES_INLINE counted_functions functions_for(int count) {
+    switch (count) {
+    case 1: return (counted_functions){score_page_1, add_values_1};
+    case 2: return (counted_functions){score_page_2, add_values_2};
+    case 4: return (counted_functions){score_page_4, add_values_4};
+    default: return (counted_functions){score_page_8, add_values_8};
     }
 }
 
 LANES_INLINE void begin_span(attention_query *query, size_t columns) {
     query->max = -INFINITY;
     query->sum = 0;
-    memset(query->y, 0, columns * sizeof(float));
+    // Whole vectors: values in codes are summed so.
+    memset(query->y, 0, (columns + LANES - 1) / LANES * LANES * sizeof(float));
 }
 
-// One span for 1, 2, 4 or 8 queries.
+// Calls for the part of the next page, which lies elsewhere in the pool: the processor follows the
+// long rows of floats and halves by itself, but not parts as short as those of codes.
+LANES_INLINE void prefetch_codes(size_t bits, const uint8_t *part, size_t bytes) {
+    if (bits >= 16) return;
+    for (size_t i = 0; i < smaller(bytes, PREFETCH_BYTES); i += 64) __builtin_prefetch(part + i);
+}
+
+// One span for 1, 2, 4 or 8 queries, which are in the order of their tokens.
 TARGET static void attend_one_span(
     const attention_pass *pass, attention_query *queries, int count, size_t span) {
+    const counted_functions functions = functions_for(count);
     for (int q = 0; q < count; q++) begin_span(queries + q, pass->columns);
-    int is_half = pass->attention->element_bytes == 2;
-#define ATTEND(n)                                               \
-    if (n <= QUERIES_MAX && count == n) {                       \
-        const int queries_max = n <= QUERIES_MAX ? n : 1;       \
-        if (is_half) {                                          \
-            attend_pages(2, queries_max, pass, queries, span);  \
-        } else {                                                \
-            attend_pages(4, queries_max, pass, queries, span);  \
-        }                                                       \
+    size_t end = smaller(queries[count - 1].positions, (span + 1) * SPAN_TOKENS);
+    // The first query sees the earliest position.
+    size_t first = queries[0].begin / CKERNELS_PAGE_TOKENS * CKERNELS_PAGE_TOKENS;
+    if (first < span * SPAN_TOKENS) first = span * SPAN_TOKENS;
+    const ckernels_attention *a = pass->attention;
+    size_t key_bytes = ckernels_key_bytes(a->key_bits, a->key_width);
+    size_t value_bytes = ckernels_value_bytes(a->value_bits, a->value_width);
+    page_parts page = parts_of_page(a, pass->kv_head, first);
+    for (; first < end; first += CKERNELS_PAGE_TOKENS) {
+        size_t following = first + CKERNELS_PAGE_TOKENS;
+        int is_last = following >= queries[count - 1].positions;
+        page_parts next = is_last ? page : parts_of_page(a, pass->kv_head, following);
+        prefetch_codes(next.key_bits, next.keys, key_bytes);
+        functions.score_page(pass, queries, &page, smaller(end - first, CKERNELS_PAGE_TOKENS));
+        for (int q = 0; q < count; q++) {
+            look_at_page(queries + q, first);
+            weigh_page(queries + q);
+        }
+        prefetch_codes(next.value_bits, next.values, value_bytes);
+        functions.add_values(pass, queries, &page);
+        page = next;
     }
-    ATTEND(1)
-    ATTEND(2)
-    ATTEND(4)
-    ATTEND(8)
-#undef ATTEND
 }
 
 // How many of `left` queries go together.
@@ -279,6 +145,7 @@ LANES_INLINE int tile_of(size_t left) {
 LANES_INLINE void begin_query(
     attention_query *query, const ckernels_attention *a, size_t token, size_t row) {
     query->query = a->queries + row * a->key_width;
+    query->query_sum = sum_of_query(query->query, a->key_width);
     query->begin = begin_of(a, token);
     query->positions = positions_of(a, token);
 }
@@ -373,10 +240,14 @@ LANES_INLINE void store_key(const size_t bytes, const float *x, size_t width, ui
 }
 
 TARGET void NAME(store_keys)(const ckernels_page_rows *rows) {
+    if (rows->bits < 16) {
+        store_keys_in_codes(rows);
+        return;
+    }
     for (size_t t = 0; t < rows->tokens; t++) {
         const float *x = rows->x + t * rows->stride;
-        uint8_t *to = rows->part + (rows->slot + t) * rows->element_bytes;
-        if (rows->element_bytes == 2) {
+        uint8_t *to = rows->part + (rows->slot + t) * rows->bits / 8;
+        if (rows->bits == 16) {
             store_key(2, x, rows->width, to);
         } else {
             store_key(4, x, rows->width, to);
@@ -385,10 +256,14 @@ TARGET void NAME(store_keys)(const ckernels_page_rows *rows) {
 }
 
 TARGET void NAME(store_values)(const ckernels_page_rows *rows) {
+    if (rows->bits < 16) {
+        store_values_in_codes(rows);
+        return;
+    }
     for (size_t t = 0; t < rows->tokens; t++) {
         const float *x = rows->x + t * rows->stride;
-        uint8_t *to = rows->part + (rows->slot + t) * rows->width * rows->element_bytes;
-        if (rows->element_bytes == 2) {
+        uint8_t *to = rows->part + (rows->slot + t) * rows->width * rows->bits / 8;
+        if (rows->bits == 16) {
             JOIN(ckernels_store_half_, SET)(x, rows->width, to);
         } else {
             memcpy(to, x, rows->width * sizeof(float));

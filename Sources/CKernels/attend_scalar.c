@@ -2,6 +2,8 @@
 
 #include "attend.h"
 
+enum { PAGE = CKERNELS_PAGE_TOKENS };
+
 // A query's share of one span: m, l and the strip of y.
 typedef struct {
     float max;
@@ -9,19 +11,45 @@ typedef struct {
     float y[STRIP_COLUMNS];
 } span_result;
 
+// dot[j] for a query and a page's position j.
+static float dot_with_key(
+    const ckernels_attention *a, const float *query, const page_parts *page, size_t j) {
+    size_t bits = page->key_bits, width = a->key_width;
+    float dot = 0;
+    if (bits >= 16) {
+        for (size_t i = 0; i < width; i++) {
+            dot = fmaf(query[i], element_at(bits / 8, page->keys, i * PAGE + j), dot);
+        }
+        return dot;
+    }
+    const uint8_t *steps = page->keys + key_steps_offset(bits, width);
+    const uint8_t *minima = steps + 2 * key_steps_count(bits, width);
+    size_t codes = codes_of_word(bits), group = j / GROUP_NUMBERS * width;
+    if (bits == 2) {
+        float sums[16] = {0};
+        for (size_t i = 0; i < width; i++) {
+            sums[i % 16] = fmaf(query[i], half_at(minima, group + i), sums[i % 16]);
+        }
+        dot = sum_of_lanes(sums);
+    }
+    for (size_t i = 0; i < width; i++) {
+        uint32_t word = load_u32(page->keys + 4 * (i / codes * PAGE + j));
+        float code = (float)(word >> (bits * (i % codes)) & code_mask(bits));
+        float factor = bits == 2 ? query[i] * half_at(steps, group + i) : query[i];
+        dot = fmaf(factor, code, dot);
+    }
+    if (bits == 2) return dot;
+    return fmaf(half_at(steps, j), dot, half_at(minima, j) * sum_of_query(query, width));
+}
+
 // Scores, then weights, of a page's visible positions, hidden ..< visible; updates m and l and
 // returns c.
 static float weigh_page(
-    const ckernels_attention *a, const float *query, const uint8_t *keys, size_t hidden,
+    const ckernels_attention *a, const float *query, const page_parts *page, size_t hidden,
     size_t visible, float *weights, span_result *result) {
     float max = result->max;
     for (size_t j = hidden; j < visible; j++) {
-        float score = 0;
-        for (size_t i = 0; i < a->key_width; i++) {
-            float key = element_at(a->element_bytes, keys, i * CKERNELS_PAGE_TOKENS + j);
-            score = fmaf(query[i], key, score);
-        }
-        weights[j] = score * a->scale;
+        weights[j] = dot_with_key(a, query, page, j) * a->scale;
         max = weights[j] > max ? weights[j] : max;
     }
     float sums[16] = {0};
@@ -33,6 +61,34 @@ static float weigh_page(
     result->sum = fmaf(result->sum, correction, sum_of_lanes(sums));
     result->max = max + 0.0f;
     return correction;
+}
+
+// Column v of a page's values, weighted, added to `sum`.
+static float add_values(
+    const page_parts *page, size_t width, size_t v, size_t hidden, size_t visible,
+    const float *weights, float correction, float sum) {
+    size_t bits = page->value_bits;
+    if (bits >= 16) {
+        sum *= correction;
+        for (size_t j = hidden; j < visible; j++) {
+            sum = fmaf(weights[j], element_at(bits / 8, page->values, j * width + v), sum);
+        }
+        return sum;
+    }
+    const uint8_t *steps = page->values + value_steps_offset(bits, width);
+    const uint8_t *minima = steps + 2 * value_steps_count(bits, width);
+    size_t codes = codes_of_word(bits), group = bits == 2 ? v / GROUP_NUMBERS * PAGE : 0;
+    float sums[16] = {0};
+    for (size_t j = hidden; j < visible; j++) {
+        sums[j % 16] = fmaf(weights[j], half_at(minima, group + j), sums[j % 16]);
+    }
+    sum = fmaf(sum, correction, sum_of_lanes(sums));
+    for (size_t j = hidden; j < visible; j++) {
+        uint32_t word = load_u32(page->values + 4 * (j / codes * width + v));
+        float code = (float)(word >> (bits * (j % codes)) & code_mask(bits));
+        sum = fmaf(weights[j] * half_at(steps, group + j), code, sum);
+    }
+    return sum + 0.0f;
 }
 
 // `columns` columns from `column` on, of a token's head whose queries and results are in `row`.
@@ -51,14 +107,11 @@ static void attend_strip(
         if (hidden >= visible) continue;
         page_parts page = parts_of_page(a, kv_head, first);
         float weights[CKERNELS_PAGE_TOKENS];
-        float correction = weigh_page(a, query, page.keys, hidden, visible, weights, result);
+        float correction = weigh_page(a, query, &page, hidden, visible, weights, result);
         for (size_t v = 0; v < columns; v++) {
-            float sum = result->y[v] * correction;
-            for (size_t j = hidden; j < visible; j++) {
-                size_t at = j * a->value_width + column + v;
-                sum = fmaf(weights[j], element_at(a->element_bytes, page.values, at), sum);
-            }
-            result->y[v] = sum;
+            result->y[v] = add_values(
+                &page, a->value_width, column + v, hidden, visible, weights, correction,
+                result->y[v]);
         }
     }
 }
@@ -108,7 +161,7 @@ void ckernels_join_spans_scalar(
 
 // Stores element `index` of a page's part.
 static void store_element(const ckernels_page_rows *rows, size_t index, float value) {
-    if (rows->element_bytes == 4) {
+    if (rows->bits == 32) {
         memcpy(rows->part + 4 * index, &value, sizeof value);
     } else {
         uint16_t half = half_from_float(value);
@@ -117,15 +170,22 @@ static void store_element(const ckernels_page_rows *rows, size_t index, float va
 }
 
 void ckernels_store_keys_scalar(const ckernels_page_rows *rows) {
+    if (rows->bits < 16) {
+        store_keys_in_codes(rows);
+        return;
+    }
     for (size_t t = 0; t < rows->tokens; t++) {
         for (size_t i = 0; i < rows->width; i++) {
-            size_t at = i * CKERNELS_PAGE_TOKENS + rows->slot + t;
-            store_element(rows, at, rows->x[t * rows->stride + i]);
+            store_element(rows, i * PAGE + rows->slot + t, rows->x[t * rows->stride + i]);
         }
     }
 }
 
 void ckernels_store_values_scalar(const ckernels_page_rows *rows) {
+    if (rows->bits < 16) {
+        store_values_in_codes(rows);
+        return;
+    }
     for (size_t t = 0; t < rows->tokens; t++) {
         for (size_t i = 0; i < rows->width; i++) {
             size_t at = (rows->slot + t) * rows->width + i;

@@ -5,18 +5,6 @@ internal import CKernels
 package import LinuxSystem
 package import ModelFormat
 
-/// How the KV cache keeps a number.
-package enum KVElement: Sendable, CaseIterable {
-    /// 32-bit float, exact.
-    case float
-    /// IEEE half: half the memory, rounded.
-    case half
-
-    package var byteCount: Int { self == .float ? 4 : 2 }
-
-    package init(_ format: KVFormat) { self = format.keys == .float ? .float : .half }
-}
-
 /// The shape of a layer's attention.
 package struct AttentionShape: Sendable {
     /// Tokens in a page of the KV cache.
@@ -33,11 +21,11 @@ package struct AttentionShape: Sendable {
     package var scale: Float
     /// Positions that a token sees at most, its own included; nil is all before it.
     package var window: Int?
-    package var element: KVElement
+    package var format: KVFormat
 
     package init(
         headCount: Int, keyValueHeadCount: Int, keyHeadWidth: Int, valueHeadWidth: Int,
-        scale: Float, window: Int? = nil, element: KVElement = .half
+        scale: Float, window: Int? = nil, format: KVFormat = KVFormat(.half)
     ) {
         precondition(window.map { $0 > 0 } ?? true)
         self.window = window
@@ -46,15 +34,17 @@ package struct AttentionShape: Sendable {
         self.keyHeadWidth = keyHeadWidth
         self.valueHeadWidth = valueHeadWidth
         self.scale = scale
-        self.element = element
+        self.format = format
     }
 
-    /// Bytes of one layer's page: keys `[kvHead][keyHeadWidth][64]`, then values
-    /// `[kvHead][64][valueHeadWidth]`.
-    package var pageBytes: Int {
-        keyValueHeadCount * Self.pageTokens * (keyHeadWidth + valueHeadWidth)
-            * element.byteCount
+    /// One layer's page.
+    package var page: KVPageShape {
+        KVPageShape(
+            format: format, headCount: keyValueHeadCount, keyHeadWidth: keyHeadWidth,
+            valueHeadWidth: valueHeadWidth)
     }
+
+    package var pageBytes: Int { page.byteCount }
 
     /// The first position that the token at `position` sees.
     package func begin(of position: Int) -> Int {
@@ -77,13 +67,19 @@ package struct AttentionSource: ~Escapable {
     let pool: RawSpan
     /// The byte in `pool` where the page of each 64 positions starts.
     let pageOffsets: Span<Int>
+    /// The page of all these tokens, where the format takes whole pages only.
+    let openPage: OpenPage?
 
     @_lifetime(copy pool, copy pageOffsets)
-    package init(firstPosition: Int, tokens: Int, pool: RawSpan, pageOffsets: Span<Int>) {
+    package init(
+        firstPosition: Int, tokens: Int, pool: RawSpan, pageOffsets: Span<Int>,
+        openPage: OpenPage? = nil
+    ) {
         self.firstPosition = firstPosition
         self.tokens = tokens
         self.pool = pool
         self.pageOffsets = pageOffsets
+        self.openPage = openPage
     }
 
     fileprivate func check(_ shape: AttentionShape) {
@@ -93,10 +89,9 @@ package struct AttentionSource: ~Escapable {
         let lastPage = (firstPosition + tokens - 1) / AttentionShape.pageTokens
         precondition(lastPage < pageOffsets.count)
         let firstPage = shape.begin(of: firstPosition) / AttentionShape.pageTokens
-        for page in firstPage...lastPage {
-            let offset = pageOffsets[page]
-            precondition(offset >= 0 && offset + shape.pageBytes <= pool.byteCount)
-        }
+        PagePlaces(shape: shape.page, open: openPage).check(
+            firstPage...lastPage, new: firstPosition / AttentionShape.pageTokens,
+            offsets: pageOffsets, byteCount: pool.byteCount)
     }
 }
 
@@ -122,9 +117,11 @@ extension Kernels {
             head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
             key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
             tokens: tokens, first_position: source.firstPosition, window: shape.window ?? 0,
-            queries: queries.start,
-            pool: source.pool.start, page_offsets: source.pageOffsets.start,
-            element_bytes: shape.element.byteCount, y: y.start)
+            queries: queries.start, pool: source.pool.start,
+            page_offsets: source.pageOffsets.start, key_bits: shape.format.keys.rawValue,
+            value_bits: shape.format.values.rawValue,
+            open_page: source.openPage.map { unsafe source.pool.start + $0.offset },
+            open_index: source.openPage?.index ?? 0, y: y.start)
         let positions = source.firstPosition + 1
         let begin = shape.begin(of: source.firstPosition)
         let needed = shape.partialCount(positions: positions)

@@ -56,11 +56,13 @@ extension Kernels {
     ///   - query: `[tokens][headCount][keyHeadWidth]`; `key` and `value` alike for theirs.
     ///   - pool: memory that holds the pages.
     ///   - pageOffsets: the byte in `pool` where the page of each 64 positions starts.
+    ///   - openPage: where all tokens are stored if the format takes whole pages only; nil else.
     package func finishHeads(
         _ shape: AttentionShape, _ treatment: HeadTreatment, query: inout MutableSpan<Float>,
         key: inout MutableSpan<Float>, value: inout MutableSpan<Float>,
         angles: borrowing RotaryAngles, firstPosition: Int, tokens: Int,
-        pool: inout MutableRawSpan, pageOffsets: Span<Int>, team: ComputeTeam
+        pool: inout MutableRawSpan, pageOffsets: Span<Int>, openPage: OpenPage? = nil,
+        team: ComputeTeam
     ) {
         guard tokens > 0 else { return }
         let heads = shape.keyValueHeadCount
@@ -73,19 +75,60 @@ extension Kernels {
         precondition(min(angles.cosines.count, angles.sines.count) >= tokens * pairs)
         treatment.check(shape)
         let page = AttentionShape.pageTokens
-        for index in firstPosition / page...(firstPosition + tokens - 1) / page {
-            let offset = pageOffsets[index]
-            precondition(offset >= 0 && offset + shape.pageBytes <= pool.byteCount)
-            precondition(offset % shape.element.byteCount == 0)
-        }
+        let pages = firstPosition / page...(firstPosition + tokens - 1) / page
+        let places = PagePlaces(shape: shape.page, open: openPage)
+        places.check(
+            pages, new: pages.lowerBound, offsets: pageOffsets, byteCount: pool.byteCount)
         let job = unsafe HeadsJob(
             table: table, shape: shape, treatment: treatment, firstPosition: firstPosition,
             tokens: tokens, query: query.start, key: key.start, value: value.start,
             cosines: angles.cosines.start, sines: angles.sines.start, pool: pool.start,
-            pageOffsets: pageOffsets.start)
+            pageOffsets: pageOffsets.start, places: places)
         unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: HeadsJob.self).pointee.run(piece: piece)
         }
+    }
+}
+
+extension Kernels {
+    /// Packs a page that is full, from halves into the format that takes whole pages only.
+    ///
+    /// - Parameters:
+    ///   - page: what the packed page is laid out as.
+    ///   - open: the byte in `pool` where the page in halves starts.
+    ///   - offset: the byte in `pool` where the packed page goes; the two do not overlap.
+    package func seal(
+        _ page: KVPageShape, from open: Int, to offset: Int, pool: inout MutableRawSpan,
+        team: ComputeTeam
+    ) {
+        let openBytes = page.open.byteCount
+        precondition(open >= 0 && open + openBytes <= pool.byteCount)
+        precondition(offset >= 0 && offset + page.byteCount <= pool.byteCount)
+        precondition(open % page.open.alignment == 0 && offset % page.alignment == 0)
+        precondition(open + openBytes <= offset || offset + page.byteCount <= open)
+        let job = unsafe SealJob(page: page, open: pool.start + open, packed: pool.start + offset)
+        unsafe team.run(pieces: page.headCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: SealJob.self).pointee.run(head: piece)
+        }
+    }
+}
+
+/// What the team's members need to pack a page. The pointers live as long as the call that made it.
+@safe
+private struct SealJob: @unchecked Sendable {
+    let page: KVPageShape
+    let open: UnsafeMutablePointer<UInt8>
+    let packed: UnsafeMutablePointer<UInt8>
+
+    func run(head: Int) {
+        let from = page.open
+        unsafe ckernels_pack_keys(
+            open + head * from.keyBytes, page.keyHeadWidth, page.format.keys.rawValue,
+            packed + head * page.keyBytes)
+        unsafe ckernels_pack_values(
+            open + page.headCount * from.keyBytes + head * from.valueBytes, page.valueHeadWidth,
+            page.format.values.rawValue,
+            packed + page.headCount * page.keyBytes + head * page.valueBytes)
     }
 }
 
@@ -108,6 +151,7 @@ private struct HeadsJob: @unchecked Sendable {
     let sines: UnsafePointer<Float>
     let pool: UnsafeMutablePointer<UInt8>
     let pageOffsets: UnsafePointer<Int>
+    let places: PagePlaces
 
     private var firstOffset: Int { firstPosition % Self.tokensPerPiece }
 
@@ -158,21 +202,22 @@ private struct HeadsJob: @unchecked Sendable {
     private func store(_ head: Int, _ range: Range<Int>) {
         let position = firstPosition + range.lowerBound
         let page = AttentionShape.pageTokens
-        let part = unsafe pool + pageOffsets[position / page]
-        let keyBytes = page * shape.keyHeadWidth * shape.element.byteCount
-        let valueBytes = page * shape.valueHeadWidth * shape.element.byteCount
+        let index = position / page
+        let (offset, pageShape) = unsafe places.place(index, offset: pageOffsets[index])
+        let part = unsafe pool + offset
         let keyStride = shape.keyValueHeadCount * shape.keyHeadWidth
         let valueStride = shape.keyValueHeadCount * shape.valueHeadWidth
         var keys = unsafe ckernels_page_rows(
             x: key + range.lowerBound * keyStride + head * shape.keyHeadWidth, stride: keyStride,
             tokens: range.count, width: shape.keyHeadWidth, slot: position % page,
-            element_bytes: shape.element.byteCount, part: part + head * keyBytes)
+            bits: pageShape.format.keys.rawValue, part: part + head * pageShape.keyBytes)
         unsafe table.pointee.store_keys(&keys)
         var values = unsafe ckernels_page_rows(
             x: value + range.lowerBound * valueStride + head * shape.valueHeadWidth,
             stride: valueStride, tokens: range.count, width: shape.valueHeadWidth,
-            slot: position % page, element_bytes: shape.element.byteCount,
-            part: part + shape.keyValueHeadCount * keyBytes + head * valueBytes)
+            slot: position % page, bits: pageShape.format.values.rawValue,
+            part: part + shape.keyValueHeadCount * pageShape.keyBytes
+                + head * pageShape.valueBytes)
         unsafe table.pointee.store_values(&values)
     }
 }

@@ -5,11 +5,11 @@ internal import LinuxSystem
 internal import ModelFormat
 
 extension AttentionShape {
-    init(_ mixer: AttentionMixer, scale: Float, element: KVElement) {
+    init(_ mixer: AttentionMixer, scale: Float, format: KVFormat) {
         self.init(
             headCount: mixer.headCount, keyValueHeadCount: mixer.keyValueHeadCount,
             keyHeadWidth: mixer.keyHeadWidth, valueHeadWidth: mixer.valueHeadWidth,
-            scale: scale, window: mixer.window, element: element)
+            scale: scale, window: mixer.window, format: format)
     }
 }
 
@@ -64,7 +64,7 @@ extension Executor {
                 cosines: angles.cosines.span.extracting(turned),
                 sines: angles.sines.span.extracting(turned)),
             firstPosition: rows.firstPosition, tokens: tokens.count, pool: &pages,
-            pageOffsets: rows.pageOffsets.span, team: team)
+            pageOffsets: rows.pageOffsets.span, openPage: rows.openPage, team: team)
     }
 
     /// Attention of a sequence's tokens over their pages.
@@ -75,7 +75,7 @@ extension Executor {
         let source = AttentionSource(
             firstPosition: rows.firstPosition, tokens: rows.tokens.count,
             pool: rows.pool.bytes(at: 0, byteCount: rows.pool.byteCount),
-            pageOffsets: rows.pageOffsets.span)
+            pageOffsets: rows.pageOffsets.span, openPage: rows.openPage)
         var room = partials.mutableSpan
         var attended = y.mutableSpan(
             in: rows.tokens.scaled(shape.headCount * shape.valueHeadWidth))
@@ -83,6 +83,16 @@ extension Executor {
         kernels.attend(
             shape, queries: queries.span.extracting(range), source: source, partials: &room,
             into: &attended, team: team)
+    }
+
+    /// Packs the page that is being filled, where these tokens are its last.
+    func seal(_ shape: AttentionShape, _ rows: ChunkRows) {
+        let end = rows.firstPosition + rows.tokens.count
+        guard let open = rows.openPage, end % AttentionShape.pageTokens == 0 else { return }
+        var pages = rows.pool.mutableBytes(at: 0, byteCount: rows.pool.byteCount)
+        kernels.seal(
+            shape.page, from: open.offset, to: rows.pageOffsets[open.index], pool: &pages,
+            team: team)
     }
 
     /// `act(gate) * up`, or `act(up)` for a network without a gate.

@@ -49,4 +49,6 @@ struct ChunkRows {
     let pool: MemoryArena
     /// The byte there where the page of each 64 positions starts.
     let pageOffsets: [Int]
+    /// The page of all these tokens, where the format takes whole pages only.
+    let openPage: OpenPage?
 }

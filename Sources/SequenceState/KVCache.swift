@@ -2,6 +2,7 @@
 // layer; sequences take pages as they grow, up to what they were promised when they began. What no
 // sequence was promised, prefixes of earlier ones may have.
 
+package import Compute
 package import LinuxSystem
 package import Memory
 package import ModelFormat
@@ -16,6 +17,8 @@ package struct SequenceID: Hashable, Sendable {
 package final class KVCache {
     package private(set) var layout: KVLayout
     package let pool: PagePool
+    /// Pages that sequences fill, where the format takes whole pages only.
+    private let openPool: PagePool
     /// What is remembered of earlier sequences; nil where nothing is.
     package var prefixes: PrefixCache?
     private var sequences: [SequenceID: SequenceState] = [:]
@@ -29,7 +32,15 @@ package final class KVCache {
     ) throws(SystemError) {
         self.layout = layout
         let arena = try MemoryArena(byteCount: byteCount, of: memory)
-        pool = PagePool(arena: arena, range: 0..<byteCount, pageBytes: layout.pageBytes)
+        pool = PagePool(arena: arena, range: 0..<0, pageBytes: layout.pageBytes)
+        openPool = PagePool(arena: arena, range: 0..<0, pageBytes: layout.openPageBytes)
+        cut()
+    }
+
+    private func cut() {
+        let open = min(layout.openBytes, pool.arena.byteCount)
+        openPool.cut(0..<open, pageBytes: layout.openPageBytes)
+        pool.cut(open..<pool.arena.byteCount, pageBytes: layout.pageBytes)
     }
 
     /// Pages that no open sequence was promised.
@@ -44,7 +55,7 @@ package final class KVCache {
         precondition(sequences.isEmpty, "sequences are open")
         prefixes?.suspend(unless: format)
         layout.format = format
-        pool.cut(into: layout.pageBytes)
+        cut()
     }
 
     /// Begins a sequence that will hold at most `tokensMax`: it is promised their pages, so that it
@@ -54,13 +65,15 @@ package final class KVCache {
     package func open(tokensMax: Int) -> SequenceID? {
         let tokens = max(tokensMax, 1)
         let needed = layout.pageCount(tokens: tokens)
-        guard needed <= pagesFree else { return nil }
+        let openCount =
+            layout.openPageBytes > 0 ? layout.ringPages.count * KVLayout.openPagesPerLayer : 0
+        guard needed <= pagesFree, openCount <= openPool.freeCount else { return nil }
         pagesPromised += needed
         let id = SequenceID(rawValue: nextSequence)
         nextSequence += 1
         sequences[id] = SequenceState(
             layerCount: layout.ringPages.count, tokensMax: layout.wholePages(tokens),
-            pagesPromised: needed)
+            pagesPromised: needed, openPages: (0..<openCount).compactMap { _ in openPool.take() })
         return id
     }
 
@@ -88,6 +101,7 @@ package final class KVCache {
         for layer in layout.ringPages.indices {
             sequence.keep(pages: 0..<0, layer: layer, in: pool)
         }
+        for page in sequence.openPages { openPool.release(page) }
         pagesPromised -= sequence.pagesPromised
     }
 
@@ -106,6 +120,27 @@ package final class KVCache {
         for page in positions.lowerBound / KVLayout.pageTokens..<end {
             sequence.own(page, layer: layer, in: pool, takingBy: takePage)
         }
+    }
+
+    /// The pieces of `positions` that are computed one after the other: pages, where what is stored
+    /// in one is read otherwise from the next.
+    package func pieces(of positions: Range<Int>) -> [Range<Int>] {
+        guard layout.format.takesWholePages else { return [positions] }
+        let pages =
+            positions.lowerBound / KVLayout.pageTokens...(positions.upperBound - 1)
+            / KVLayout.pageTokens
+        return pages.map {
+            positions.clamped(to: $0 * KVLayout.pageTokens..<($0 + 1) * KVLayout.pageTokens)
+        }
+    }
+
+    /// The page in halves that a sequence fills at `position`; nil where it fills its page itself.
+    package func openPage(_ id: SequenceID, layer: Int, position: Int) -> OpenPage? {
+        guard layout.format.takesWholePages else { return nil }
+        let index = position / KVLayout.pageTokens
+        let own = state(id).openPages[
+            layer * KVLayout.openPagesPerLayer + index % KVLayout.openPagesPerLayer]
+        return OpenPage(index: index, offset: openPool.offset(of: own))
     }
 
     /// Forgets what follows the first `tokens` of a sequence, and gives their pages back.

@@ -1,13 +1,15 @@
 // How keys and values of a model are laid out in pages, and how much sequences take.
 
 internal import Compute
+internal import Compute
 internal import LinuxSystem
 package import ModelFormat
 
 /// How keys and values of a model are laid out.
 ///
-/// A page holds 64 tokens of one layer: keys `[kvHead][keyHeadWidth][64]`, then values
-/// `[kvHead][64][valueHeadWidth]` (ckernels.h says why).
+/// A page holds 64 tokens of one layer, as ckernels.h says. Where the format takes whole pages only,
+/// a sequence has two more of each layer, in halves: the one that it fills, and the one before, in
+/// case it steps back.
 package struct KVLayout: Sendable, Equatable {
     package static let pageTokens = 64
 
@@ -34,9 +36,31 @@ package struct KVLayout: Sendable, Equatable {
         valueHeadWidth = shape.attention.valueHeadWidth
     }
 
+    var page: KVPageShape {
+        KVPageShape(
+            format: format, headCount: headCount, keyHeadWidth: keyHeadWidth,
+            valueHeadWidth: valueHeadWidth)
+    }
+
+    /// Bits that a number takes in the mean, steps and minima included.
+    package var bitsEffective: Double {
+        let numbers = Self.pageTokens * headCount * (keyHeadWidth + valueHeadWidth)
+        return Double(page.byteCount * 8) / Double(numbers)
+    }
+
+    /// Bytes of a page that a sequence fills; 0 where the format takes tokens one by one.
+    var openPageBytes: Int {
+        format.takesWholePages ? MemoryArena.footprint(page.open.byteCount) : 0
+    }
+
+    /// Of those, how many a sequence has of each layer.
+    static let openPagesPerLayer = 2
+
+    /// Bytes of a sequence's pages that it fills.
+    var openBytes: Int { ringPages.count * Self.openPagesPerLayer * openPageBytes }
+
     package var pageBytes: Int {
-        let tokenBytes = headCount * (keyHeadWidth + valueHeadWidth) * format.keys.rawValue / 8
-        return MemoryArena.footprint(Self.pageTokens * tokenBytes)
+        MemoryArena.footprint(page.byteCount)
     }
 
     /// Pages of one layer for a sequence of `tokens`.
@@ -62,7 +86,9 @@ package struct KVLayout: Sendable, Equatable {
     }
 
     /// Bytes of a pool that holds one sequence of `tokens`.
-    package func byteCount(tokens: Int) -> Int { pageCount(tokens: tokens) * pageBytes }
+    package func byteCount(tokens: Int) -> Int {
+        openBytes + pageCount(tokens: tokens) * pageBytes
+    }
 
     /// Tokens of the longest sequence that a pool of `bytesMax` bytes holds, up to `tokensMax`:
     /// whole pages but for the last.

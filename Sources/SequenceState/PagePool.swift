@@ -9,28 +9,27 @@ package typealias PageID = Int32
 /// The memory of all pages, and how many have each.
 package final class PagePool {
     package let arena: MemoryArena
-    package private(set) var pageBytes: Int
+    package private(set) var pageBytes = 1
     private var free: [PageID] = []
     private var references: [Int32] = []
 
     /// The part of the arena that is cut.
-    private let range: Range<Int>
+    private var range = 0..<0
 
     /// Cuts `range` of `arena` into as many pages as fit.
     package init(arena: MemoryArena, range: Range<Int>, pageBytes: Int) {
         self.arena = arena
-        self.range = range
-        self.pageBytes = pageBytes
-        cut(into: pageBytes)
+        cut(range, pageBytes: pageBytes)
     }
 
-    /// Cuts the same memory into pages of another size.
+    /// Cuts memory of the arena anew; without a size, into none.
     ///
     /// - Precondition: nobody has a page.
-    package func cut(into pageBytes: Int) {
+    package func cut(_ range: Range<Int>, pageBytes: Int) {
         precondition(free.count == references.count, "pages are in use")
+        self.range = range
         self.pageBytes = pageBytes
-        let count = range.count / pageBytes
+        let count = pageBytes > 0 ? range.count / pageBytes : 0
         references = Array(repeating: 0, count: count)
         free = (0..<PageID(count)).reversed()
     }

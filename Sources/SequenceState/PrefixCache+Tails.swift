@@ -25,7 +25,10 @@ extension PrefixCache {
         _ tokens: ArraySlice<TokenID>, after parent: NodeID?, owner: PrefixOwner,
         pages: [PageID]?
     ) {
-        guard !tokens.isEmpty, let pages, !pages.contains(PrefixTree.noPage) else { return }
+        // What is not a whole page is in a page of the sequence's own.
+        guard !tokens.isEmpty, !layout.format.takesWholePages, let pages,
+            !pages.contains(PrefixTree.noPage)
+        else { return }
         for page in pages { pool.retain(page) }
         let digest = parent.map { tree.block(of: $0).digest } ?? .none
         tails.append(

@@ -10,14 +10,19 @@ package final class SequenceState {
     /// Positions that it has room for.
     package let tokensMax: Int
     let pagesPromised: Int
+    /// Those that it fills, of another pool: `[layer][2]`, or none.
+    let openPages: [PageID]
 
     private static let none = PageID(-1)
 
-    package init(layerCount: Int, tokensMax: Int, pagesPromised: Int) {
+    package init(
+        layerCount: Int, tokensMax: Int, pagesPromised: Int, openPages: [PageID] = []
+    ) {
         offsets = Array(repeating: [], count: layerCount)
         pages = offsets.map { _ in [] }
         self.tokensMax = tokensMax
         self.pagesPromised = pagesPromised
+        self.openPages = openPages
     }
 
     /// The layer's page of that number, where there is one.

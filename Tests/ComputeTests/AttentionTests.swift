@@ -4,6 +4,7 @@
 import Compute
 import Glibc
 import LinuxSystem
+import ModelFormat
 import TestSupport
 import Testing
 
@@ -26,7 +27,8 @@ private struct AttentionCase {
         queries = random.floats(tokens * shape.headCount * shape.keyHeadWidth, nature)
         let pages = (firstPosition + tokens + 63) / 64
         // Pages in any order, with gaps, at odd multiples of an element.
-        let (element, gap) = (shape.element.byteCount, 17 * shape.element.byteCount)
+        let element = shape.format.keys.rawValue / 8
+        let gap = 17 * element
         let order = Array(0..<pages).shuffled(using: &random)
         pageOffsets = order.map { $0 * (shape.pageBytes + gap) + element }
         pool = [UInt8](repeating: 0xFF, count: pages * (shape.pageBytes + gap) + element)
@@ -40,8 +42,8 @@ private struct AttentionCase {
 
     private mutating func store(_ value: Float, at offset: Int) {
         let bits =
-            shape.element == .half ? UInt32(Float16(value).bitPattern) : value.bitPattern
-        for byte in 0..<shape.element.byteCount {
+            shape.format.keys == .half ? UInt32(Float16(value).bitPattern) : value.bitPattern
+        for byte in 0..<(shape.format.keys.rawValue / 8) {
             pool[offset + byte] = UInt8(truncatingIfNeeded: bits >> (8 * byte))
         }
     }
@@ -68,13 +70,13 @@ private struct AttentionCase {
     /// The byte of a position's key or value element.
     func keyOffset(_ position: Int, head: Int, index: Int) -> Int {
         let element = (head * shape.keyHeadWidth + index) * 64 + position % 64
-        return pageOffsets[position / 64] + element * shape.element.byteCount
+        return pageOffsets[position / 64] + element * (shape.format.keys.rawValue / 8)
     }
 
     func valueOffset(_ position: Int, head: Int, index: Int) -> Int {
         let first = shape.keyValueHeadCount * 64 * shape.keyHeadWidth
         let element = first + (head * 64 + position % 64) * shape.valueHeadWidth + index
-        return pageOffsets[position / 64] + element * shape.element.byteCount
+        return pageOffsets[position / 64] + element * (shape.format.keys.rawValue / 8)
     }
 
     /// Makes a position's keys and values NaN.
@@ -90,10 +92,10 @@ private struct AttentionCase {
     }
 
     private func number(_ offset: Int) -> Double {
-        let bits = (0..<shape.element.byteCount).reduce(UInt32(0)) { bits, byte in
+        let bits = (0..<(shape.format.keys.rawValue / 8)).reduce(UInt32(0)) { bits, byte in
             bits | UInt32(pool[offset + byte]) << (8 * byte)
         }
-        return shape.element == .half
+        return shape.format.keys == .half
             ? Double(Float16(bitPattern: UInt16(bits))) : Double(Float(bitPattern: bits))
     }
 
@@ -133,12 +135,12 @@ private struct AttentionCase {
 
 struct AttentionTests {
     private static func shape(
-        _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ element: KVElement = .half,
+        _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ bits: KVBits = .half,
         window: Int? = nil
     ) -> AttentionShape {
         AttentionShape(
             headCount: heads, keyValueHeadCount: groups, keyHeadWidth: key, valueHeadWidth: value,
-            scale: 1 / Float(key).squareRoot(), window: window, element: element)
+            scale: 1 / Float(key).squareRoot(), window: window, format: KVFormat(bits))
     }
 
     /// Single and grouped heads, odd widths, one page, a full page, several and a partial one,

@@ -81,7 +81,8 @@ static void check_one(
             .queries = queries,
             .pool = pool,
             .page_offsets = offsets,
-            .element_bytes = element_bytes,
+            .key_bits = 8 * element_bytes,
+            .value_bits = 8 * element_bytes,
         },
         .stride = shape.heads / shape.kv_heads * (2 + shape.value_width),
         .spans = (first + tokens + SPAN_POSITIONS - 1) / SPAN_POSITIONS,
@@ -122,7 +123,7 @@ static void check_pages(size_t width, size_t element_bytes, nature nature) {
         .tokens = tokens,
         .width = width,
         .slot = slot,
-        .element_bytes = element_bytes,
+        .bits = 8 * element_bytes,
     };
     float *x = random_floats(tokens * rows.stride, nature);
     void *before = allocate(bytes);

@@ -84,15 +84,26 @@ typedef struct {
     size_t y_stride;
 } ckernels_product;
 
-// Causal attention over KV pages of floats or IEEE halves. Token t sees positions
-// 0...first_position + t, with a window only the last `window` of them; pages and spans before
-// those are passed over, and need not be there. The page of position p starts at
-// pool + page_offsets[p / 64]: keys [kv_head][key_width][64], so that 64 positions lie side by
-// side, then values [kv_head][64][value_width].
+// Causal attention over KV pages. Token t sees positions 0...first_position + t, with a window only
+// the last `window` of them; pages and spans before those are passed over, and need not be there.
+//
+// The page of position p starts at pool + page_offsets[p / 64]: each key-value head's keys, then
+// each one's values. Keys and values have 32 (floats), 16 (halves), 8, 4 or 2 bits each, in any
+// combination. What a head of width w has in a page, so that 64 keys of positions and w columns of
+// values lie side by side:
+//     32, 16    keys [w][64], values [64][w]
+//     8, 4, 2   words of codes, the first code in the lowest of its b bits:
+//               keys [ceil(w * b / 32)][64], a word holding 32 / b channels of a position (0 in
+//               what is left of the last), values [2 * b][w], a word holding 32 / b positions of a
+//               column; then halves, first all steps s, then all minima m:
+//                   8, 4   [64], for each position
+//                   2      keys [2][w], for each channel of 32 positions;
+//                          values [ceil(w / 32)][64], for 32 columns of each position
+// A code c stands for c * s + m. A page at `open_page` has halves for both instead.
 //
 // Positions are cut into spans of 512 (8 pages). Per token, head and span, from m = -infinity,
 // l = 0, y = 0, over the span's pages in order (L16 is a sum in 16 lanes, see below):
-//     score[j] = (fma over the key's width, in order, from 0) * scale
+//     score[j] = dot[j] * scale
 //     m' = max(m, max of visible scores)             c = exp(m - m')
 //     p[j] = exp(score[j] - m'), 0 where not visible l = fma(l, c, L16(p))
 //     y[v] = y[v] * c, then for visible j in order y[v] = fma(p[j], value[j][v], y[v])
@@ -101,9 +112,22 @@ typedef struct {
 //     L = fma(L, c, l * d)            Y[v] = fma(Y[v], c, y[v] * d)
 // and last Y[v] = Y[v] / L. Spans can so be computed in parallel, with the same bits.
 //
-// Error: each score is off by at most key_width * 2^-24 * scale * sum |query * key|, which scales
-// its weight by e to that; beyond that each result is within 2e-6 of the largest |value| that it
-// averages.
+// dot, with fma over the key's width, in order, from 0 where nothing else is said:
+//     32, 16    fma of query[i] and key[i][j]
+//     8, 4      fma(s[j], d, m[j] * L16(query)), where d is fma of query[i] and code[i][j]
+//     2         fma of query[i] * s[i] and code[i][j], from L16(fma of query[i] and m[i])
+// and for values of 8, 4 or 2 bits y[v] is, in place of the line above,
+//     y[v] = fma(y[v], c, L16(fma of p[j] and m[j])), then for visible j in order
+//     y[v] = fma(p[j] * s[j], code[j][v], y[v]), then y[v] = y[v] + 0
+//
+// Queries stay floats in every set. Integer dot products (AVX-VNNI, dotprod) would have them
+// rounded to 8 bits, and save nothing that is short: decoding codes hides behind the fma that a
+// group's queries need anyway, and a page's bytes are the same.
+//
+// Error: with numbers for codes, each score is off by at most key_width * 2^-24 * scale * sum
+// |query * key|, which scales its weight by e to that; beyond that each result is within 2e-6 of
+// the largest |value| that it averages. For codes |query| * (|c * s| + |m|) stands for |query *
+// key|, twice over, and |c * s| + |m| for |value|.
 typedef struct {
     size_t head_count;
     size_t kv_head_count;
@@ -118,15 +142,16 @@ typedef struct {
     const float *queries;
     const uint8_t *pool;
     const intptr_t *page_offsets;
-    // 4: floats; 2: halves
-    size_t element_bytes;
+    // Of a number: 32, 16, 8, 4 or 2.
+    size_t key_bits;
+    size_t value_bits;
+    // NULL, or where the page of number `open_index` is, in place of what page_offsets says.
+    const uint8_t *open_page;
+    size_t open_index;
     // [tokens][head_count][value_width]
     float *y;
 } ckernels_attention;
 
-// Codes of 8, 4 or 2 bits are in words, the first in the lowest bits; keys [ceil(w * b / 32)][64],
-// values [2 * b][w]. Halves follow, first all steps, then all minima.
-//
 // Bytes of one head's keys, and values, in a page.
 static inline size_t ckernels_key_bytes(size_t bits, size_t width) {
     if (bits >= 16) return CKERNELS_PAGE_TOKENS * width * bits / 8;
@@ -195,6 +220,16 @@ static inline size_t ckernels_score_tile_bytes(size_t fine, size_t coarse) {
 }
 
 // Keys or values of one head for neighbouring tokens of a page, from projections to the page.
+//
+// Numbers become codes of b bits together: a token's row where a token has its step and minimum; of
+// 2 bits the 32 that share them. With low and high the least and the greatest of them, bounded to
+// +-65504:
+//     m = low rounded down to a half       s = (high - m) / (2^b - 1) rounded up to a half, > 0
+//     code = (x - m) * (1 / s), bounded to 0...2^b - 1, rounded to nearest even
+// so that a number x within +-65504 is off by at most s / 2, and 2^-23 * (|x| + |m|) for the
+// arithmetic. A minimum, and not the usual zero point -m / s: for numbers far from 0 and close to
+// each other that is more than a half can hold. Where one of the numbers is infinite or NaN, s and
+// m are NaN and the codes 0.
 typedef struct {
     // Of the first token; the next is `stride` further.
     const float *x;
@@ -203,7 +238,8 @@ typedef struct {
     size_t width;
     // The first token's place in the page.
     size_t slot;
-    size_t element_bytes;
+    // Of a number: 32, 16, 8 or 4.
+    size_t bits;
     // The head's part of the page.
     uint8_t *part;
 } ckernels_page_rows;
@@ -263,8 +299,8 @@ typedef struct ckernels_table {
     // Float to IEEE half, round to nearest even. `halves` may be unaligned.
     void (*store_half)(const float *x, size_t count, uint8_t *halves);
 
-    // Rows of keys into [width][64], and rows of values into [64][width]; halves round to nearest
-    // even. `part` is aligned to an element.
+    // Rows of keys, and rows of values, into their page; halves round to nearest even. `part` is
+    // aligned to 2 bytes for halves, else to 4.
     void (*store_keys)(const ckernels_page_rows *rows);
     void (*store_values)(const ckernels_page_rows *rows);
 

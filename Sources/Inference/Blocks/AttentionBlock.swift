@@ -37,7 +37,7 @@ final class AttentionBlock {
         buffers.add(.query, .floats(tokens * attention.queryWidth), read)
         buffers.add(.key, .floats(tokens * attention.keyWidth), read)
         buffers.add(.value, .floats(tokens * attention.valueWidth), read)
-        let partialCount = AttentionShape(attention, scale: 1, element: .float)
+        let partialCount = AttentionShape(attention, scale: 1, format: KVFormat(.float))
             .partialCount(positions: sizes.contextTokens)
         buffers.add(.partials, .floats(partialCount), .mixing)
         buffers.add(
@@ -93,20 +93,30 @@ final class AttentionBlock {
         _ attention: LayerGraph.Attention, layer: Int
     ) {
         let start = MonotonicClock.nanoseconds
+        let first = chunk.firstPosition
+        for positions in cache.pieces(of: first..<first + tokens.count) {
+            let done = positions.lowerBound - first
+            cache.prepare(chunk.sequence, layer: layer, positions: positions)
+            let rows = ChunkRows(
+                tokens: tokens.lowerBound + done..<tokens.lowerBound + done + positions.count,
+                firstAngle: angles.row(rope: attention.rope, token: firstRow + done),
+                firstPosition: positions.lowerBound, pool: cache.pool.arena,
+                pageOffsets: cache.pageOffsets(chunk.sequence, layer: layer),
+                openPage: cache.openPage(
+                    chunk.sequence, layer: layer, position: positions.lowerBound))
+            attend(rows, attention)
+        }
+        executor.count(since: start)
+    }
+
+    private func attend(_ rows: ChunkRows, _ attention: LayerGraph.Attention) {
         let shape = AttentionShape(
-            attention.shape, scale: attention.scale, element: KVElement(cache.layout.format))
-        cache.prepare(
-            chunk.sequence, layer: layer,
-            positions: chunk.firstPosition..<chunk.firstPosition + chunk.tokens.count)
-        let rows = ChunkRows(
-            tokens: tokens, firstAngle: angles.row(rope: attention.rope, token: firstRow),
-            firstPosition: chunk.firstPosition, pool: cache.pool.arena,
-            pageOffsets: cache.pageOffsets(chunk.sequence, layer: layer))
+            attention.shape, scale: attention.scale, format: cache.layout.format)
         executor.finishHeads(
             shape, attention.treatment, rows, query: &query, key: &key, value: &value,
             angles: angles.rows)
         executor.attend(
             shape, rows, queries: query, partials: &partials, into: &attended.floats)
-        executor.count(since: start)
+        executor.seal(shape, rows)
     }
 }
