@@ -2,145 +2,20 @@
 // precision, over scattered pages.
 
 import Compute
-import Glibc
 import LinuxSystem
 import ModelFormat
 import TestSupport
 import Testing
 
-/// A filled KV cache and queries.
-private struct AttentionCase {
-    let shape: AttentionShape
-    let tokens: Int
-    let firstPosition: Int
-    let queries: [Float]
-    var pool: [UInt8]
-    let pageOffsets: [Int]
-
-    init(
-        _ shape: AttentionShape, tokens: Int, firstPosition: Int, nature: Nature,
-        using random: inout SplitMix
-    ) {
-        self.shape = shape
-        self.tokens = tokens
-        self.firstPosition = firstPosition
-        queries = random.floats(tokens * shape.headCount * shape.keyHeadWidth, nature)
-        let pages = (firstPosition + tokens + 63) / 64
-        // Pages in any order, with gaps, at odd multiples of an element.
-        let element = shape.format.keys.rawValue / 8
-        let gap = 17 * element
-        let order = Array(0..<pages).shuffled(using: &random)
-        pageOffsets = order.map { $0 * (shape.pageBytes + gap) + element }
-        pool = [UInt8](repeating: 0xFF, count: pages * (shape.pageBytes + gap) + element)
-        for offset in pageOffsets {
-            let values = random.floats(shape.pageBytes / element, nature)
-            for (index, value) in values.enumerated() {
-                store(nature == .extreme ? value / 1e16 : value, at: offset + element * index)
-            }
-        }
-    }
-
-    private mutating func store(_ value: Float, at offset: Int) {
-        let bits =
-            shape.format.keys == .half ? UInt32(Float16(value).bitPattern) : value.bitPattern
-        for byte in 0..<(shape.format.keys.rawValue / 8) {
-            pool[offset + byte] = UInt8(truncatingIfNeeded: bits >> (8 * byte))
-        }
-    }
-
-    func result(
-        _ kernels: Kernels, tokens range: Range<Int>, partialCount: Int = 0,
-        team: ComputeTeam = alone
-    ) -> [Float] {
-        let queryWidth = shape.headCount * shape.keyHeadWidth
-        let part = Array(queries[range.lowerBound * queryWidth..<range.upperBound * queryWidth])
-        let count = range.count * shape.headCount * shape.valueHeadWidth
-        var y = [Float](repeating: 3, count: count)
-        var span = y.mutableSpan
-        var partials = [Float](repeating: .nan, count: partialCount)
-        var room = partials.mutableSpan
-        let source = unsafe AttentionSource(
-            firstPosition: firstPosition + range.lowerBound, tokens: range.count,
-            pool: pool.span.bytes, pageOffsets: pageOffsets.span)
-        kernels.attend(
-            shape, queries: part.span, source: source, partials: &room, into: &span, team: team)
-        return y
-    }
-
-    /// The byte of a position's key or value element.
-    func keyOffset(_ position: Int, head: Int, index: Int) -> Int {
-        let element = (head * shape.keyHeadWidth + index) * 64 + position % 64
-        return pageOffsets[position / 64] + element * (shape.format.keys.rawValue / 8)
-    }
-
-    func valueOffset(_ position: Int, head: Int, index: Int) -> Int {
-        let first = shape.keyValueHeadCount * 64 * shape.keyHeadWidth
-        let element = first + (head * 64 + position % 64) * shape.valueHeadWidth + index
-        return pageOffsets[position / 64] + element * (shape.format.keys.rawValue / 8)
-    }
-
-    /// Makes a position's keys and values NaN.
-    mutating func spoil(_ position: Int) {
-        for head in 0..<shape.keyValueHeadCount {
-            for index in 0..<shape.keyHeadWidth {
-                store(.nan, at: keyOffset(position, head: head, index: index))
-            }
-            for index in 0..<shape.valueHeadWidth {
-                store(.nan, at: valueOffset(position, head: head, index: index))
-            }
-        }
-    }
-
-    private func number(_ offset: Int) -> Double {
-        let bits = (0..<(shape.format.keys.rawValue / 8)).reduce(UInt32(0)) { bits, byte in
-            bits | UInt32(pool[offset + byte]) << (8 * byte)
-        }
-        return shape.format.keys == .half
-            ? Double(Float16(bitPattern: UInt16(bits))) : Double(Float(bitPattern: bits))
-    }
-
-    /// Softmax attention of one token's head in double precision, and the error to allow as
-    /// ckernels.h states it.
-    func exact(token: Int, head: Int) -> (values: [Double], bound: Double) {
-        let keyHead = head / (shape.headCount / shape.keyValueHeadCount)
-        let query = (token * shape.headCount + head) * shape.keyHeadWidth
-        let last = firstPosition + token
-        let positions = shape.begin(of: last)...last
-        var largestSum = 0.0
-        let scores = positions.map { position in
-            let products = (0..<shape.keyHeadWidth).map { index in
-                Double(queries[query + index])
-                    * number(keyOffset(position, head: keyHead, index: index))
-            }
-            largestSum = max(largestSum, products.reduce(0) { $0 + abs($1) })
-            return products.reduce(0, +) * Double(shape.scale)
-        }
-        let largest = scores.max() ?? 0
-        let weights = scores.map { exp($0 - largest) }
-        let sum = weights.reduce(0, +)
-        var result = [Double](repeating: 0, count: shape.valueHeadWidth)
-        var largestValue = 0.0
-        for position in positions {
-            for index in 0..<shape.valueHeadWidth {
-                let value = number(valueOffset(position, head: keyHead, index: index))
-                result[index] += weights[position - positions.lowerBound] / sum * value
-                largestValue = max(largestValue, abs(value))
-            }
-        }
-        let scoreError =
-            Double(shape.keyHeadWidth) * 0x1p-24 * Double(shape.scale) * largestSum
-        return (result, (2 * scoreError + 2e-6) * largestValue)
-    }
-}
-
 struct AttentionTests {
     private static func shape(
         _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ bits: KVBits = .half,
-        window: Int? = nil
+        values: KVBits? = nil, window: Int? = nil
     ) -> AttentionShape {
         AttentionShape(
             headCount: heads, keyValueHeadCount: groups, keyHeadWidth: key, valueHeadWidth: value,
-            scale: 1 / Float(key).squareRoot(), window: window, format: KVFormat(bits))
+            scale: 1 / Float(key).squareRoot(), window: window,
+            format: KVFormat(keys: bits, values: values ?? bits))
     }
 
     /// Single and grouped heads, odd widths, one page, a full page, several and a partial one,
@@ -156,7 +31,20 @@ struct AttentionTests {
         (shape(4, 2, 16, 16, window: 8), 21, 0), (shape(6, 2, 24, 40, .float, window: 1), 70, 3),
         (shape(4, 1, 16, 20, window: 64), 1, 190), (shape(2, 1, 8, 8, window: 100), 90, 480),
         (shape(7, 1, 8, 16, .float, window: 600), 1, 1300),
-        (shape(8, 2, 16, 16, window: 1000), 33, 60)
+        (shape(8, 2, 16, 16, window: 1000), 33, 60),
+        (shape(4, 2, 64, 64, .four), 1, 200), (shape(6, 2, 24, 40, .eight), 3, 62),
+        (shape(14, 2, 20, 12, .eight, values: .four), 2, 127), (shape(2, 1, 5, 3, .four), 6, 61),
+        (shape(7, 1, 8, 16, .half, values: .four), 1, 1300),
+        (shape(2, 2, 16, 300, .four, values: .eight), 5, 510),
+        (shape(2, 1, 8, 8, .four, window: 100), 90, 480),
+        (shape(7, 1, 8, 16, .eight, values: .four, window: 600), 1, 1300),
+        (shape(8, 2, 16, 16, .four, values: .float, window: 1000), 33, 60),
+        // These take whole pages: all tokens are in one page.
+        (shape(2, 1, 300, 33, .two), 3, 187), (shape(8, 1, 64, 64, .two), 2, 200),
+        (shape(4, 4, 8, 24, .two, values: .half), 4, 505),
+        (shape(3, 1, 40, 72, .float, values: .two), 3, 130),
+        (shape(5, 1, 16, 16, .four, values: .two), 1, 640),
+        (shape(4, 1, 16, 20, .two, window: 64), 1, 190)
     ]
 
     @Test func everySetEqualsScalar() {
@@ -227,22 +115,26 @@ struct AttentionTests {
 
     /// Pages before the window may be gone, and what lies before it in its first page must not
     /// matter, not even NaN.
-    @Test func whatLeftTheWindowDoesNotMatter() {
+    @Test(arguments: formats) func whatLeftTheWindowDoesNotMatter(format: KVFormat) {
         var random = SplitMix(seed: 0x54_0005)
-        let shape = Self.shape(4, 2, 32, 32, window: 70)
+        let shape = Self.shape(
+            4, 2, 32, 32, format.keys, values: format.values, window: 70)
         let full = AttentionCase(
             shape, tokens: 6, firstPosition: 160, nature: .ordinary, using: &random)
         expectNothingChanges(full, withNaNAt: 0..<91)
     }
 
     /// What lies in a page beyond the visible positions must not matter, not even NaN.
-    @Test func theFutureDoesNotMatter() {
+    @Test(arguments: formats) func theFutureDoesNotMatter(format: KVFormat) {
         var random = SplitMix(seed: 0x54_0004)
-        let shape = Self.shape(4, 2, 32, 32)
+        let shape = Self.shape(4, 2, 32, 32, format.keys, values: format.values)
         let full = AttentionCase(
             shape, tokens: 6, firstPosition: 66, nature: .ordinary, using: &random)
         expectNothingChanges(full, withNaNAt: 72..<128)
     }
+
+    private static let formats =
+        KVBits.allCases.map { KVFormat($0) } + [KVFormat(keys: .eight, values: .four)]
 
     /// Results are the same, and finite, whatever stands at `positions`.
     private func expectNothingChanges(_ full: AttentionCase, withNaNAt positions: Range<Int>) {
