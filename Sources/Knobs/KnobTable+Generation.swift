@@ -13,9 +13,10 @@ extension KnobTable {
             effect: """
                 Positions of the KV cache: longest prompt and answer together.
                 Each costs memory from the budget. "auto": what the weights leave of it, at least
-                512, at most 4096. A number is given before weights are, as far as the model and
-                the budget allow; `sluice show`, `sluice ps` and the log say what it came to and
-                why. The option of commands is neither more nor less than it says, or an error.
+                512, at most what the model was trained for. A number is given before weights are,
+                as far as the model and the budget allow; `sluice show`, `sluice ps` and the log say
+                what it came to and why. The option of commands is neither more nor less than it
+                says, or an error.
                 """
         ).option(
             "context", "context-tokens", as: Form.integer(1...(1 << 22)).orAuto,

@@ -65,7 +65,7 @@ package struct Profile: Sendable, Equatable {
     }
 
     package struct Generation: Sendable, Equatable {
-        /// nil is "auto": what memory leaves, at most 4096.
+        /// nil is "auto": what memory leaves.
         package var contextTokens: Int?
         package var prefillChunkTokens = 512
         package var speculation = SpeculationPolicy.automatic

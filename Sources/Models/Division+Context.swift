@@ -36,8 +36,9 @@ extension Division {
         var choice = choice
         choice.logitsRowsMax = activations.logitsRowsMax
         choice.speculationRoom = speculationRoom
-        let most = min(problem.shape.contextLength, ModelOptions.contextTokensMax)
-        return lengthened(to: most, problem, choice) { $0.takesNothing(from: self) }
+        return lengthened(to: problem.contextTokensMost, problem, choice) {
+            $0.takesNothing(from: self)
+        }
     }
 
     /// In a few words, why the context is as long as it is.
@@ -47,9 +48,10 @@ extension Division {
         if let wanted = problem.wishes.contextTokensWanted {
             return wanted == contextTokens ? "as asked" : "all that fits, of \(wanted) asked for"
         }
-        return contextTokens == ModelOptions.contextTokensMax
-            ? "the most that nobody asks for: context_tokens asks for more"
-            : "what weights leave of the memory: context_tokens asks for more"
+        return problem.wishes.isResident
+            ? "enough to measure: --context asks for more"
+            : "what weights leave of the memory: context_tokens asks for more, "
+                + "and fewer kv_bits hold more"
     }
 
     /// The same with the longest context up to `most` that fits and is welcome.

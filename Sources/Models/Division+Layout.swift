@@ -21,39 +21,53 @@ extension Division {
     ///
     /// - Throws: `LoadError.budget` with the least that could do.
     init(_ problem: DivisionProblem, _ choice: DivisionChoice) throws(LoadError) {
-        let (manifest, isResident) = (problem.manifest, problem.wishes.isResident)
         let limit = problem.share.limitBytes
         speculationRoom = choice.speculationRoom
         layout = problem.layout
         contextTokens =
             choice.contextTokens
-            ?? Self.contextTokens(
-                min(problem.shape.contextLength, ModelOptions.contextTokensMax), layout, limit)
+            ?? Self.contextTokens(problem.contextTokensMost, layout, limit)
         cacheBytes = layout.byteCount(tokens: contextTokens)
-        prefixes = PrefixPlan(problem, choice, layout, poolBytes: cacheBytes)
-        for step in Self.steps(problem, contextTokens) {
-            let shape = ActivationShape(
-                problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: step.tokens,
-                passTokensMax: step.passTokens,
-                logitsRowsMax: min(choice.logitsRowsMax, step.tokens),
-                contextTokens: contextTokens)
-            var fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
-            prefixes.add(to: &fixed)
-            let weightsMin = WeightPlan.bytesMin(
-                manifest, tokensPerStep: step.tokens, sparse: choice.sparse)
-            let isFrugal =
-                step.tokens == Self.tokensPerStepMin || Self.isFrugal(shape, manifest, limit)
-            guard fixed.leftBytes >= weightsMin && isFrugal || isResident else { continue }
-            let resident = WeightPlan.bytesResident(manifest, tokensPerStep: step.tokens)
-            plan = WeightPlan(
-                manifest, bytesMax: isResident ? resident : min(resident, fixed.leftBytes),
-                tokensPerStep: step.tokens, sparse: choice.sparse)
-            budget = Self.adding(plan, to: fixed)
-            tokensPerStep = shape.passTokensMax
-            activations = shape
-            return
+        for keeping in PrefixPlan.choices(problem.wishes.prefixes) {
+            let prefixes = PrefixPlan(
+                problem, choice, layout, poolBytes: cacheBytes, wished: keeping)
+            for step in Self.steps(problem, contextTokens) {
+                let shape = ActivationShape(
+                    problem.shape, bundlesNeurons: problem.manifest.neurons != nil,
+                    tokensMax: step.tokens, passTokensMax: step.passTokens,
+                    logitsRowsMax: min(choice.logitsRowsMax, step.tokens),
+                    contextTokens: contextTokens)
+                var fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
+                prefixes.add(to: &fixed)
+                guard let plan = Self.weights(problem, choice, shape, fixed) else { continue }
+                self.plan = plan
+                self.prefixes = prefixes
+                budget = Self.adding(plan, to: fixed)
+                tokensPerStep = shape.passTokensMax
+                activations = shape
+                return
+            }
         }
         throw Self.refusal(problem, choice, contextTokens)
+    }
+
+    /// Weights in what everything else leaves; nil where that is not enough, or where fewer tokens
+    /// at once serve them better.
+    private static func weights(
+        _ problem: DivisionProblem, _ choice: DivisionChoice, _ shape: ActivationShape,
+        _ fixed: MemoryPlan
+    ) -> WeightPlan? {
+        let (manifest, isResident) = (problem.manifest, problem.wishes.isResident)
+        let tokens = shape.tokensMax
+        let least = WeightPlan.bytesMin(
+            manifest, tokensPerStep: tokens, sparse: choice.sparse)
+        let isFrugal =
+            tokens == tokensPerStepMin || isFrugal(shape, manifest, problem.share.limitBytes)
+        guard fixed.leftBytes >= least && isFrugal || isResident else { return nil }
+        let resident = WeightPlan.bytesResident(manifest, tokensPerStep: tokens)
+        return WeightPlan(
+            manifest, bytesMax: isResident ? resident : min(resident, fixed.leftBytes),
+            tokensPerStep: tokens, sparse: choice.sparse)
     }
 
     private static func refusal(
@@ -78,7 +92,6 @@ extension Division {
             contextTokens: contextTokens)
         let cacheBytes = problem.layout.byteCount(tokens: contextTokens)
         var needed = fixedTerms(problem, choice, cacheBytes, contextTokens, activations)
-        PrefixPlan(problem, choice, problem.layout, poolBytes: cacheBytes).add(to: &needed)
         needed.add(
             .leastWeights,
             WeightPlan.bytesMin(
@@ -171,6 +184,12 @@ extension Division {
 }
 
 extension DivisionProblem {
+    /// The longest context that nobody has to ask for.
+    var contextTokensMost: Int {
+        wishes.isResident
+            ? min(shape.contextLength, ModelOptions.contextTokensResident) : shape.contextLength
+    }
+
     /// How the KV cache keeps what is wished for.
     var layout: KVLayout {
         KVLayout(

@@ -17,31 +17,54 @@ package struct PrefixPlan: Sendable {
     package let identity: PrefixFileIdentity
     let fileBytesMax: UInt64
 
-    /// Two blocks of the file on their way take at most this share of the limit.
-    private static let shareDivisor = 32
+    /// The file's blocks on their way, and its books, each take at most this share of the limit.
+    private static let shareDivisor = 64
 
-    init(_ problem: DivisionProblem, _ choice: DivisionChoice, _ layout: KVLayout, poolBytes: Int) {
-        let wishes = problem.wishes
-        identity = PrefixFileIdentity(
+    /// - Parameter wished: more than the memory and the pool can do comes to less.
+    init(
+        _ problem: DivisionProblem, _ choice: DivisionChoice, _ layout: KVLayout, poolBytes: Int,
+        wished: PrefixKeeping
+    ) {
+        let most = problem.share.limitBytes / Self.shareDivisor
+        let identity = PrefixFileIdentity(
             modelDigest: Digest256(hashing: Self.whatKeysFollowFrom(problem, choice)),
             kvFormat: "\(layout.format)", pageBytes: layout.pageBytes,
             layerCount: layout.ringPages.count)
-        fileBytesMax = wishes.prefixFileBytesMax
         let (least, enough) = PrefixStore.stagingBytes(identity)
-        let most = problem.share.limitBytes / Self.shareDivisor
+        func bookBytes(slots: Int) -> Int {
+            PrefixCache.bookBytes(
+                layout, poolBytes: poolBytes,
+                store: PrefixStoreOptions(
+                    path: "", identity: identity,
+                    bytesMax: PrefixStoreOptions.fileBytes(identity, slots: slots),
+                    flash: problem.wishes.flash))
+        }
+        let slotBytes = max(1, bookBytes(slots: 1) - bookBytes(slots: 0))
+        fileBytesMax = min(
+            problem.wishes.prefixFileBytesMax,
+            PrefixStoreOptions.fileBytes(identity, slots: most / slotBytes))
+        self.identity = identity
         // A pool that hardly holds a block has none to keep.
         let holdsBlocks = poolBytes >= 2 * layout.pageBytes * layout.ringPages.count
-        let isOnFlash = wishes.prefixes == .flash && least <= most && fileBytesMax > 0
+        let isOnFlash =
+            wished == .flash && least <= most
+            && fileBytesMax >= PrefixStoreOptions.fileBytes(identity, slots: 1)
         keeping =
-            !holdsBlocks ? .off : isOnFlash ? .flash : wishes.prefixes == .off ? .off : .memory
+            wished == .off || !holdsBlocks ? .off : isOnFlash ? .flash : .memory
         stagingBytes = keeping == .flash ? (enough <= most ? enough : least) : 0
-        let store =
-            keeping == .flash
-            ? PrefixStoreOptions(
-                path: "", identity: identity, bytesMax: fileBytesMax, flash: wishes.flash) : nil
-        bookBytes =
-            keeping == .off
-            ? 0 : PrefixCache.bookBytes(layout, poolBytes: poolBytes, store: store)
+        let file = PrefixStoreOptions(
+            path: "", identity: identity, bytesMax: fileBytesMax, flash: problem.wishes.flash)
+        self.bookBytes =
+            keeping == .off ? 0 : bookBytes(slots: keeping == .flash ? file.slotsMax : 0)
+    }
+
+    /// What is tried, best first: where memory is short, prefixes are what is done without.
+    static func choices(_ wished: PrefixKeeping) -> [PrefixKeeping] {
+        switch wished {
+        case .flash: [.flash, .memory, .off]
+        case .memory: [.memory, .off]
+        case .off: [.off]
+        }
     }
 
     func add(to budget: inout MemoryPlan) {

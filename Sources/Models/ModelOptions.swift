@@ -20,9 +20,10 @@ package struct ModelOptions: Sendable {
     /// Positions of the KV cache, neither more nor less.
     package var contextTokens: Int?
     /// Positions that are wished for: as many of them as the model has and memory allows. Without
-    /// either, what memory has left, at most ``contextTokensMax``.
+    /// either, what memory has left.
     package var contextTokensWanted: Int?
-    static let contextTokensMax = 4096
+    /// Where there is no limit, nobody needs more to measure.
+    static let contextTokensResident = 4096
     package var threads: Int
     /// How keys and values are kept: 32-bit floats are exact, all else rounds.
     package var kvFormat = KVFormat(.half)

@@ -7,9 +7,9 @@ package import ModelFormat
 
 /// How keys and values of a model are laid out.
 ///
-/// A page holds 64 tokens of one layer, as ckernels.h says. Where the format takes whole pages only,
-/// a sequence has two more of each layer, in halves: the one that it fills, and the one before, in
-/// case it steps back.
+/// A page holds 64 tokens of one layer, as ckernels.h says. Where the format takes whole pages
+/// only, a sequence has two more of each layer, in halves: the one that it fills, and the one
+/// before, in case it steps back.
 package struct KVLayout: Sendable, Equatable {
     package static let pageTokens = 64
 
@@ -88,6 +88,19 @@ package struct KVLayout: Sendable, Equatable {
     /// Bytes of a pool that holds one sequence of `tokens`.
     package func byteCount(tokens: Int) -> Int {
         openBytes + pageCount(tokens: tokens) * pageBytes
+    }
+
+    /// The same in another format.
+    package func with(_ format: KVFormat) -> Self {
+        var layout = self
+        layout.format = format
+        return layout
+    }
+
+    /// Bytes that a token takes in all layers that see all.
+    package var tokenBytes: Int {
+        let layers = ringPages.count { $0 == nil }
+        return layers * pageBytes / Self.pageTokens
     }
 
     /// Tokens of the longest sequence that a pool of `bytesMax` bytes holds, up to `tokensMax`:

@@ -31,6 +31,11 @@ package struct PrefixStoreOptions: Sendable {
         self.flash = flash
     }
 
+    /// Bytes of a file of so many slots.
+    package static func fileBytes(_ identity: PrefixFileIdentity, slots: Int) -> UInt64 {
+        UInt64(SlotHeader.byteCount) + UInt64(slots) * UInt64(identity.slotBytes)
+    }
+
     /// Slots that the file may have.
     package var slotsMax: Int {
         let bytes = bytesMax > UInt64(SlotHeader.byteCount) ? bytesMax - 4096 : 0

@@ -349,6 +349,10 @@ final class EngineLoop {
                 guard model.transformer.withLogits(row: own, session.sample) else { break }
             }
             row += chunk.logitsRowCount
+            // What drafts that were wrong took.
+            if chunk.firstPosition + chunk.tokens.count > session.computedCount {
+                model.cache.truncate(session.sequence, to: session.computedCount)
+            }
             // While windows still have what the prompt's last blocks see.
             if !wasDecoding, session.isDecoding {
                 remember(session, isEnded: false, in: model.cache)

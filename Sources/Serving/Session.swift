@@ -131,6 +131,9 @@ package final class Session {
     /// Whose text it is; nil where nobody knows.
     var owner: PrefixOwner? { order.client.user.map { .user($0) } }
 
+    /// Positions whose keys and values count.
+    var computedCount: Int { position }
+
     /// Tokens whose keys and values the sequence has.
     package var computedTokens: [TokenID] { Array(tokens.prefix(position)) }
 

@@ -108,6 +108,7 @@ struct ShowCommand: ParsableCommand {
             Self.row(
                 "context",
                 "\(division.contextTokens) tokens at once: \(division.contextReason)"))
+        describeKeyValues(division, packed.manifest.shape)
         let total = division.plan.denseBytes
         let experts = packed.manifest.experts.reduce(0) { $0 + $1.count }
         let verdict =
@@ -126,6 +127,19 @@ struct ShowCommand: ParsableCommand {
             if let shortage = division.workingSetShortage {
                 Terminal.line(Self.row("note", "\(shortage)"))
             }
+        }
+    }
+
+    /// What a token takes of the KV pages at each width, and the context that they hold.
+    private func describeKeyValues(_ division: Division, _ shape: ModelShape) {
+        for (index, width) in division.keyValueWidths(shape).enumerated() {
+            let bits = (width.bitsEffective * 100).rounded() / 100
+            let bytes = ByteSize.format(UInt64(width.tokenBytes))
+            Terminal.line(
+                Self.row(
+                    index == 0 ? "KV pages hold" : "",
+                    "\(width.contextTokens) tokens at \(width.format) bits (\(bits) with scales, "
+                        + "\(bytes) a token)\(width.isUsed ? ", in use" : "")"))
         }
     }
 

@@ -72,7 +72,7 @@ final class ServedModel {
         let answer = client.read(until: nil)
         let head = answer.prefix { $0 != "\r\n" }
         guard let start = answer.firstRange(of: "\"choices\""),
-            let end = answer.firstRange(of: "\"timings\"")
+            let end = answer.firstRange(of: "\"prompt_tokens_details\"")
         else { return answer }
         return String(head + answer[start.lowerBound..<end.lowerBound])
     }
