@@ -58,6 +58,15 @@ package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible 
     package let shortContextTokens: Int
     /// All that is needed with it.
     package let shortContextBytes: Int
+    /// Contexts that fit, longer than the short one, and how keys and values are kept for each.
+    package var fitting: [(contextTokens: Int, kvBits: String)] = []
+
+    package static func == (one: Self, other: Self) -> Bool {
+        one.needed == other.needed && one.contextTokens == other.contextTokens
+            && one.shortContextTokens == other.shortContextTokens
+            && one.shortContextBytes == other.shortContextBytes
+            && one.fitting.elementsEqual(other.fitting, by: ==)
+    }
 
     package init(
         needed: MemoryPlan, contextTokens: Int, shortContextTokens: Int, shortContextBytes: Int
@@ -75,6 +84,11 @@ package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible 
             : ""
         return "the memory limit is \(MemoryPlan.mebibytes(needed.limitBytes)), but at least "
             + "\(MemoryPlan.mebibytes(needed.sumBytes)) are needed for a context of "
-            + "\(contextTokens) tokens\(less): \(needed.sumDescription)"
+            + "\(contextTokens) tokens\(less): \(needed.sumDescription)\(alternatives)"
+    }
+
+    private var alternatives: String {
+        let each = fitting.map { "\($0.contextTokens) tokens at \($0.kvBits) bits" }
+        return each.isEmpty ? "" : "; what fits: \(each.joined(separator: ", "))"
     }
 }

@@ -74,11 +74,37 @@ extension Division {
         _ problem: DivisionProblem, _ choice: DivisionChoice, _ contextTokens: Int
     ) -> LoadError {
         let short = min(contextTokens, KVLayout.pageTokens)
-        return .budget(
-            BudgetError(
-                needed: least(problem, choice, contextTokens), contextTokens: contextTokens,
-                shortContextTokens: short,
-                shortContextBytes: least(problem, choice, short).sumBytes))
+        var error = BudgetError(
+            needed: least(problem, choice, contextTokens), contextTokens: contextTokens,
+            shortContextTokens: short, shortContextBytes: least(problem, choice, short).sumBytes)
+        error.fitting = fitting(problem, choice, contextTokens)
+        return .budget(error)
+    }
+
+    /// The longest contexts that fit: as keys and values are to be kept, and, where that is not
+    /// long enough, at the widest width at which it is, or the narrowest.
+    private static func fitting(
+        _ problem: DivisionProblem, _ choice: DivisionChoice, _ wanted: Int
+    ) -> [(contextTokens: Int, kvBits: String)] {
+        let own = problem.wishes.kvFormat
+        let narrower = KVBits.allCases.sorted(by: >).filter { $0 < max(own.keys, own.values) }
+        var found: [(contextTokens: Int, kvBits: String)] = []
+        for format in [own] + narrower.map({ KVFormat($0) }) {
+            var problem = problem
+            problem.wishes.kvFormat = format
+            // In pages: `low` fits, what is above `high` does not.
+            var (low, high) = (0, wanted / KVLayout.pageTokens)
+            while low < high {
+                let middle = (low + high + 1) / 2
+                let needed = least(problem, choice, middle * KVLayout.pageTokens)
+                if needed.leftBytes >= 0 { low = middle } else { high = middle - 1 }
+            }
+            // Of the narrower ones, one is enough.
+            if found.count > 1 { found.removeLast() }
+            if low > 1 { found.append((low * KVLayout.pageTokens, "\(format)")) }
+            if low == wanted / KVLayout.pageTokens { break }
+        }
+        return found
     }
 
     /// What is tried last: the least that could do.

@@ -44,7 +44,7 @@ package struct Division: Sendable {
 /// What is to be divided, and all that the division follows from.
 struct DivisionProblem {
     let model: ParsedModel
-    let wishes: ModelOptions
+    var wishes: ModelOptions
     /// The limit, and what the process and its clients have of it.
     var share: MemoryPlan
     let knowledge: Knowledge

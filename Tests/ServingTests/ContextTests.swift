@@ -75,6 +75,22 @@ import Weights
         }
     }
 
+    /// Who is refused learns how long a context fits, and how to get the one that was asked for.
+    @Test func refusalsSayWhatFits() throws {
+        try Fixtures.withPacked(Self.model) { path in
+            let least = try Fixtures.leastBytes(path) { $0.contextTokens = 512 }
+            #expect {
+                try self.sizing(path, memoryBytes: least - 1) { $0.contextTokens = 512 }
+            } throws: {
+                guard case LoadError.budget(let error) = $0 else { return false }
+                let (first, second) = (error.fitting.first, error.fitting.last)
+                return first?.kvBits == "16" && first?.contextTokens == 448
+                    && second?.kvBits == "8" && second?.contextTokens == 512
+                    && "\(error)".hasSuffix("448 tokens at 16 bits, 512 tokens at 8 bits")
+            }
+        }
+    }
+
     /// A model with a context of 1024, of which 512 is the least that is given unasked.
     private static var longModel: String? { Fixtures.sharedModel("docs-moe-q4_0.gguf") }
 
