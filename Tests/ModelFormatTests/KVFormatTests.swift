@@ -19,10 +19,10 @@ struct KVFormatTests {
     @Test(arguments: ["", "3", "k", "k8", "v4", "k8v", "kv4", "k8v5", "8v4", "k8v4 ", "04", "K8V4"])
     func anythingElseIsRefused(text: String) { #expect(KVFormat(text) == nil) }
 
-    @Test func onlyTwoBitsTakeWholePages() {
+    @Test func stepsOfChannelsTakeWholePages() {
         let whole = KVBits.allCases.flatMap { keys in
             KVBits.allCases.map { KVFormat(keys: keys, values: $0) }
         }.filter(\.takesWholePages)
-        #expect(whole.allSatisfy { $0.keys == .two || $0.values == .two } && whole.count == 9)
+        #expect(whole.allSatisfy { $0.keys <= .four || $0.values == .two } && whole.count == 13)
     }
 }

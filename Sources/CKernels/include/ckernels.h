@@ -96,9 +96,10 @@ typedef struct {
 //               keys [ceil(w * b / 32)][64], a word holding 32 / b channels of a position (0 in
 //               what is left of the last), values [2 * b][w], a word holding 32 / b positions of a
 //               column; then halves, first all steps s, then all minima m:
-//                   8, 4   [64], for each position
-//                   2      keys [2][w], for each channel of 32 positions;
-//                          values [ceil(w / 32)][64], for 32 columns of each position
+//                   8, and values of 4: [64], for each position
+//                   keys of 4: [w], for each channel of all 64 positions
+//                   keys of 2: [2][w], for each channel of 32 positions
+//                   values of 2: [ceil(w / 32)][64], for 32 columns of each position
 // A code c stands for c * s + m. A page at `open_page` has halves for both instead.
 //
 // Positions are cut into spans of 512 (8 pages). Per token, head and span, from m = -infinity,
@@ -114,8 +115,8 @@ typedef struct {
 //
 // dot, with fma over the key's width, in order, from 0 where nothing else is said:
 //     32, 16    fma of query[i] and key[i][j]
-//     8, 4      fma(s[j], d, m[j] * L16(query)), where d is fma of query[i] and code[i][j]
-//     2         fma of query[i] * s[i] and code[i][j], from L16(fma of query[i] and m[i])
+//     8         fma(s[j], d, m[j] * L16(query)), where d is fma of query[i] and code[i][j]
+//     4, 2      fma of query[i] * s[i] and code[i][j], from L16(fma of query[i] and m[i])
 // and for values of 8, 4 or 2 bits y[v] is, in place of the line above,
 //     y[v] = fma(y[v], c, L16(fma of p[j] and m[j])), then for visible j in order
 //     y[v] = fma(p[j] * s[j], code[j][v], y[v]), then y[v] = y[v] + 0
@@ -156,7 +157,7 @@ typedef struct {
 static inline size_t ckernels_key_bytes(size_t bits, size_t width) {
     if (bits >= 16) return CKERNELS_PAGE_TOKENS * width * bits / 8;
     size_t words = (width * bits + 31) / 32 * CKERNELS_PAGE_TOKENS;
-    return 4 * words + (bits == 2 ? 8 * width : 4 * CKERNELS_PAGE_TOKENS);
+    return 4 * words + 4 * (bits == 8 ? CKERNELS_PAGE_TOKENS : bits == 4 ? width : 2 * width);
 }
 
 static inline size_t ckernels_value_bytes(size_t bits, size_t width) {
@@ -221,8 +222,8 @@ static inline size_t ckernels_score_tile_bytes(size_t fine, size_t coarse) {
 
 // Keys or values of one head for neighbouring tokens of a page, from projections to the page.
 //
-// Numbers become codes of b bits together: a token's row where a token has its step and minimum; of
-// 2 bits the 32 that share them. With low and high the least and the greatest of them, bounded to
+// Numbers become codes of b bits together: a token's row where a token has its step and minimum,
+// else those that share them. With low and high the least and the greatest of them, bounded to
 // +-65504:
 //     m = low rounded down to a half       s = (high - m) / (2^b - 1) rounded up to a half, > 0
 //     code = (x - m) * (1 / s), bounded to 0...2^b - 1, rounded to nearest even
@@ -238,7 +239,7 @@ typedef struct {
     size_t width;
     // The first token's place in the page.
     size_t slot;
-    // Of a number: 32, 16, 8 or 4.
+    // Of a number: 32, 16, 8, or of values 4.
     size_t bits;
     // The head's part of the page.
     uint8_t *part;
