@@ -31,9 +31,10 @@ package struct PrefixStoreOptions: Sendable {
         self.flash = flash
     }
 
-    /// Bytes of a file of so many slots.
+    /// Bytes of a file of so many slots, or of as many as there may be.
     package static func fileBytes(_ identity: PrefixFileIdentity, slots: Int) -> UInt64 {
-        UInt64(SlotHeader.byteCount) + UInt64(slots) * UInt64(identity.slotBytes)
+        let slots = min(slots, PrefixStore.slotsMax)
+        return UInt64(SlotHeader.byteCount) + UInt64(slots) * UInt64(identity.slotBytes)
     }
 
     /// Slots that the file may have.

@@ -61,6 +61,17 @@ import Testing
         }
     }
 
+    /// Without a limit, as many slots as there may be.
+    @Test func filesHaveNoMoreSlotsThanThereMayBe() {
+        let identity = PrefixFileIdentity(
+            modelDigest: Digest256(hashing: "m"), kvFormat: "16", pageBytes: 1 << 20,
+            layerCount: 64)
+        let most = PrefixStoreOptions.fileBytes(identity, slots: PrefixStore.slotsMax)
+        #expect(PrefixStoreOptions.fileBytes(identity, slots: .max) == most)
+        #expect(
+            PrefixStoreOptions.fileBytes(identity, slots: 1) == UInt64(4096 + identity.slotBytes))
+    }
+
     @Test func theFileIsNoLongerThanItMayBe() throws {
         try withShelf { shelf in
             shelf.slotsMax = 3
