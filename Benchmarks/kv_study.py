@@ -17,7 +17,8 @@ softmax) with coded keys, and of the attention output with coded values, before 
 Perplexity by format, each window from scratch. `2` and `channel-B` leave the page of 64 tokens
 that a query is in exact, the others have every key and value in codes. The formats:
 
-    32, 8, 4, 2, k8v4   as sluice stores them (docs/KV-CACHE.md)
+    32, 16, 8, 2, k8v4  as sluice stores them (docs/KV-CACHE.md)
+    4, k4v8, k4v2       keys with a step for each token and head, as sluice stored them first
     hadamard-B          keys are rotated by a Hadamard matrix, by head, after RoPE; then B bits
     hadamard-both-B     values too
     smooth-B            SmoothAttention, alpha 0.5: each pair of RoPE's channels is divided by the
@@ -27,7 +28,8 @@ that a query is in exact, the others have every key and value in codes. The form
                         and values. Keys need no more: it changes a query's scores all alike. The
                         values' is added to the output
     centred-hadamard-B  the same, then keys and values are rotated
-    channel-B           keys in groups of 64 tokens of a channel; values as in B bits
+    channel-B           keys in groups of 64 tokens of a channel; values as in B bits. With 4
+                        bits, what sluice stores now
 """
 
 import argparse
@@ -232,7 +234,7 @@ class Centring:
 
 
 def stored(x, bits, are_keys):
-    """Keys or values as sluice has them in a page."""
+    """Keys or values as pages hold them; keys of 4 bits as they first did."""
     if bits >= 16:
         return x.astype(np.float16).astype(np.float32) if bits == 16 else x
     if bits > 2:

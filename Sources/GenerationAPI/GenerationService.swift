@@ -135,7 +135,7 @@ package struct GenerationStatistics: Sendable, Equatable {
 /// What a generation tells its caller, in order: `started`, any number of `text`, then one of
 /// `finished` and `failed`.
 package enum GenerationEvent: Sendable {
-    /// The prompt was admitted; `promptTokens` of it will be computed.
+    /// The prompt was admitted, and has `promptTokens`.
     case started(model: String, promptTokens: Int)
     /// Whole UTF-8 characters that cannot be part of a stop string any more. May be empty when only
     /// tokens are reported.

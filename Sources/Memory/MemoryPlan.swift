@@ -59,14 +59,7 @@ package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible 
     /// All that is needed with it.
     package let shortContextBytes: Int
     /// Contexts that fit, longer than the short one, and how keys and values are kept for each.
-    package var fitting: [(contextTokens: Int, kvBits: String)] = []
-
-    package static func == (one: Self, other: Self) -> Bool {
-        one.needed == other.needed && one.contextTokens == other.contextTokens
-            && one.shortContextTokens == other.shortContextTokens
-            && one.shortContextBytes == other.shortContextBytes
-            && one.fitting.elementsEqual(other.fitting, by: ==)
-    }
+    package var fitting: [FittingContext] = []
 
     package init(
         needed: MemoryPlan, contextTokens: Int, shortContextTokens: Int, shortContextBytes: Int
@@ -90,5 +83,16 @@ package struct BudgetError: Error, Sendable, Equatable, CustomStringConvertible 
     private var alternatives: String {
         let each = fitting.map { "\($0.contextTokens) tokens at \($0.kvBits) bits" }
         return each.isEmpty ? "" : "; what fits: \(each.joined(separator: ", "))"
+    }
+}
+
+/// A context that fits a limit, and the bits of keys and values at which it does.
+package struct FittingContext: Sendable, Equatable {
+    package let contextTokens: Int
+    package let kvBits: String
+
+    package init(contextTokens: Int, kvBits: String) {
+        self.contextTokens = contextTokens
+        self.kvBits = kvBits
     }
 }

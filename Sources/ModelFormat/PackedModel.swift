@@ -10,6 +10,9 @@ package struct PackedModel: Sendable {
     package let fileName: String
     package let fileByteCount: UInt64
     package let manifest: PackedManifest
+    /// Identity, not security: the file it was imported from, how long this one is, and the
+    /// checksum of all that its manifest says.
+    package let identity: String
 
     /// Reads and validates the header and the manifest of `source`.
     ///
@@ -24,6 +27,9 @@ package struct PackedModel: Sendable {
         try Self.verify(Checksum.of(bytes[...]), header.manifest, file: fileName, "the manifest")
         manifest = try PackedManifest(json: bytes, file: fileName, offset: header.manifest.offset)
         try manifest.validate(file: fileName, dataEnd: header.manifest.offset)
+        identity = [
+            manifest.source.digest, "\(fileByteCount)", header.manifest.checksum.hexadecimal
+        ].joined(separator: " ")
     }
 
     /// Reads `extent` into `buffer`, which has its size, and verifies it.

@@ -85,10 +85,10 @@ extension Division {
     /// long enough, at the widest width at which it is, or the narrowest.
     private static func fitting(
         _ problem: DivisionProblem, _ choice: DivisionChoice, _ wanted: Int
-    ) -> [(contextTokens: Int, kvBits: String)] {
+    ) -> [FittingContext] {
         let own = problem.wishes.kvFormat
         let narrower = KVBits.allCases.sorted(by: >).filter { $0 < max(own.keys, own.values) }
-        var found: [(contextTokens: Int, kvBits: String)] = []
+        var found: [FittingContext] = []
         for format in [own] + narrower.map({ KVFormat($0) }) {
             var problem = problem
             problem.wishes.kvFormat = format
@@ -101,7 +101,10 @@ extension Division {
             }
             // Of the narrower ones, one is enough.
             if found.count > 1 { found.removeLast() }
-            if low > 1 { found.append((low * KVLayout.pageTokens, "\(format)")) }
+            if low > 1 {
+                let tokens = low * KVLayout.pageTokens
+                found.append(FittingContext(contextTokens: tokens, kvBits: "\(format)"))
+            }
             if low == wanted / KVLayout.pageTokens { break }
         }
         return found

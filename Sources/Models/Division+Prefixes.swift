@@ -3,18 +3,17 @@
 package import Knobs
 internal import Memory
 internal import ModelFormat
-package import SequenceState
-internal import Weights
+internal import SequenceState
 internal import Weights
 
 /// How prefixes are kept.
 package struct PrefixPlan: Sendable {
-    /// `flash` where the file's blocks have memory to pass through, else no more than `memory`.
+    /// `flash` where the file's blocks have memory to pass through and their numbers are exact,
+    /// else no more than `memory`.
     package let keeping: PrefixKeeping
     /// Memory that blocks of the file pass through.
     package let stagingBytes: Int
     package let bookBytes: Int
-    package let identity: PrefixFileIdentity
     let fileBytesMax: UInt64
 
     /// The file's blocks on their way, and its books, each take at most this share of the limit.
@@ -26,10 +25,7 @@ package struct PrefixPlan: Sendable {
         wished: PrefixKeeping
     ) {
         let most = problem.share.limitBytes / Self.shareDivisor
-        let identity = PrefixFileIdentity(
-            modelDigest: Digest256(hashing: Self.whatKeysFollowFrom(problem, choice)),
-            kvFormat: "\(layout.format)", pageBytes: layout.pageBytes,
-            layerCount: layout.ringPages.count)
+        let identity = PrefixFileIdentity(layout, modelDigest: .none)
         let (least, enough) = PrefixStore.stagingBytes(identity)
         func bookBytes(slots: Int) -> Int {
             PrefixCache.bookBytes(
@@ -43,11 +39,13 @@ package struct PrefixPlan: Sendable {
         fileBytesMax = min(
             problem.wishes.prefixFileBytesMax,
             PrefixStoreOptions.fileBytes(identity, slots: most / slotBytes))
-        self.identity = identity
         // A pool that hardly holds a block has none to keep.
         let holdsBlocks = poolBytes >= 2 * layout.pageBytes * layout.ringPages.count
+        // What depends on a calibration does not outlive it.
+        let isLossy =
+            choice.sparse?.mode == .predicted || problem.wishes.activationSparsity != nil
         let isOnFlash =
-            wished == .flash && least <= most
+            wished == .flash && !isLossy && least <= most
             && fileBytesMax >= PrefixStoreOptions.fileBytes(identity, slots: 1)
         keeping =
             wished == .off || !holdsBlocks ? .off : isOnFlash ? .flash : .memory
@@ -70,18 +68,5 @@ package struct PrefixPlan: Sendable {
     func add(to budget: inout MemoryPlan) {
         budget.add(.prefixes, bookBytes)
         budget.add(.prefixesOnTheirWay, stagingBytes)
-    }
-
-    /// Everything that keys and values of a text depend on, beside the text and their format.
-    private static func whatKeysFollowFrom(
-        _ problem: DivisionProblem, _ choice: DivisionChoice
-    ) -> String {
-        let manifest = problem.manifest
-        let sparse = choice.sparse.map { "\($0.mode)" } ?? "off"
-        let silent = problem.wishes.activationSparsity.map { "\($0)" } ?? "none"
-        return """
-            1 \(manifest.source.digest) \(manifest.modelName) \(manifest.conversions) \
-            \(manifest.neurons?.count ?? 0) \(manifest.shape) \(sparse) \(silent)
-            """
     }
 }

@@ -1,11 +1,9 @@
 // What is remembered of prompts, and the file that keeps it beside the model.
 
 internal import FlashStorage
-internal import Inference
-internal import Inference
 internal import Knobs
 internal import Memory
-package import ModelFormat
+internal import ModelFormat
 internal import SequenceState
 
 extension ModelInstance {
@@ -18,10 +16,11 @@ extension ModelInstance {
             var flash = options.flash
             flash.tuner = nil
             let file = PrefixStoreOptions(
-                path: PrefixCache.path(of: path), identity: plan.identity,
+                path: PrefixCache.path(of: path),
+                identity: PrefixFileIdentity(
+                    division.layout, modelDigest: Digest256(hashing: prefixSource)),
                 bytesMax: plan.fileBytesMax, flash: flash)
-            opened = PrefixStore.open(
-                file, staging: memory, onNotice: options.onNotice)
+            opened = PrefixStore.open(file, staging: memory, onNotice: options.onNotice)
         }
         cache.prefixes = PrefixCache(
             pool: cache.pool, layout: cache.layout,
@@ -29,12 +28,9 @@ extension ModelInstance {
             store: opened?.store, blocks: opened?.blocks ?? [])
     }
 
-    /// Keeps keys and values in `format` from now on; nil is as the model was opened.
-    ///
-    /// - Precondition: no sequence is open.
-    package func use(_ format: KVFormat?) {
-        cache.change(to: format ?? division.layout.format)
-    }
+    /// What keys and values follow from, beside a text and their format: the model, and the
+    /// arithmetic of this program, whose number grows when its results change.
+    private var prefixSource: String { "arithmetic 1, \(parsed.model.identity)" }
 
     /// Positions that a sequence can have in the format in use.
     package var contextTokensNow: Int {

@@ -23,7 +23,7 @@ package final class ModelInstance {
     let identity: ModelIdentity
     /// Uses of experts when popularity was saved last.
     var savedAtUses = 0
-    private let parsed: ParsedModel
+    let parsed: ParsedModel
     /// All that is not in arenas: given back when the model is let go.
     private let memory: MemoryReservation
 

@@ -65,15 +65,14 @@ package final class KVCache {
     package func open(tokensMax: Int) -> SequenceID? {
         let tokens = max(tokensMax, 1)
         let needed = layout.pageCount(tokens: tokens)
-        let openCount =
-            layout.openPageBytes > 0 ? layout.ringPages.count * KVLayout.openPagesPerLayer : 0
-        guard needed <= pagesFree, openCount <= openPool.freeCount else { return nil }
+        guard needed <= pagesFree, layout.openPageCount <= openPool.freeCount else { return nil }
         pagesPromised += needed
         let id = SequenceID(rawValue: nextSequence)
         nextSequence += 1
         sequences[id] = SequenceState(
             layerCount: layout.ringPages.count, tokensMax: layout.wholePages(tokens),
-            pagesPromised: needed, openPages: (0..<openCount).compactMap { _ in openPool.take() })
+            pagesPromised: needed,
+            openPages: (0..<layout.openPageCount).compactMap { _ in openPool.take() })
         return id
     }
 
@@ -174,8 +173,6 @@ package final class KVCache {
     package func byteCount(_ id: SequenceID) -> Int {
         guard let sequence = sequences[id] else { return 0 }
         return sequence.pageCount * layout.pageBytes
+            + sequence.openPages.count * layout.openPageBytes
     }
-
-    /// Positions that a sequence has room for.
-    package func tokensMax(_ id: SequenceID) -> Int { sequences[id]?.tokensMax ?? 0 }
 }

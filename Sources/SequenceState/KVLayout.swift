@@ -1,7 +1,6 @@
 // How keys and values of a model are laid out in pages, and how much sequences take.
 
 internal import Compute
-internal import Compute
 internal import LinuxSystem
 package import ModelFormat
 
@@ -56,12 +55,15 @@ package struct KVLayout: Sendable, Equatable {
     /// Of those, how many a sequence has of each layer.
     static let openPagesPerLayer = 2
 
-    /// Bytes of a sequence's pages that it fills.
-    var openBytes: Int { ringPages.count * Self.openPagesPerLayer * openPageBytes }
-
-    package var pageBytes: Int {
-        MemoryArena.footprint(page.byteCount)
+    /// Pages that a sequence fills.
+    var openPageCount: Int {
+        format.takesWholePages ? ringPages.count * Self.openPagesPerLayer : 0
     }
+
+    /// Their bytes.
+    var openBytes: Int { openPageCount * openPageBytes }
+
+    package var pageBytes: Int { MemoryArena.footprint(page.byteCount) }
 
     /// Pages of one layer for a sequence of `tokens`.
     func pageCount(tokens: Int, layer: Int) -> Int {

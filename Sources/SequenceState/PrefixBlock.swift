@@ -12,9 +12,6 @@ package enum PrefixOwner: Hashable, Sendable {
     /// Any of them, where users share their prefixes.
     case anyUser
 
-    /// - Parameter uid: nil is everyone.
-    package init(uid: UInt32?) { self = uid.map { .user($0) } ?? .everyone }
-
     /// As two words, for digests and files.
     var words: (kind: UInt32, uid: UInt32) {
         switch self {

@@ -76,9 +76,6 @@ package final class PrefixCache {
     /// The file of prefixes of the packed file at `packed`.
     package static func path(of packed: String) -> String { packed + ".prefixes" }
 
-    /// Blocks that are remembered, in memory or on flash.
-    package var blockCount: Int { tree.nodeCount }
-
     // MARK: remembering
 
     /// Takes up the whole blocks of a sequence whose `tokens` are computed, and where it ends, what

@@ -46,8 +46,6 @@ extension PrefixStore {
     ///
     /// - Precondition: the slots hold blocks, and pages are asked only of layers that have one.
     package func restore(_ wanted: [BlockRestore], into pool: MemoryArena) -> RestoreOutcome {
-        let start = MonotonicClock.nanoseconds
-        defer { statistics.restoreNanoseconds += MonotonicClock.nanoseconds - start }
         var (count, failure) = settle(wanted)
         // By whom each is read, the first one first.
         var reading: [Int] = []

@@ -50,8 +50,6 @@ package struct PrefixStoreStatistics: Sendable, Equatable {
     package internal(set) var restoredBlocks = 0
     /// Saves and restores that failed.
     package internal(set) var lostBlocks = 0
-    /// Time in ``PrefixStore/restore(_:into:)``.
-    package internal(set) var restoreNanoseconds: UInt64 = 0
 }
 
 package final class PrefixStore {

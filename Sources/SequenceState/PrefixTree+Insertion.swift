@@ -125,19 +125,6 @@ extension PrefixTree {
         nodes[Int(number)].slot = slot.rawValue
     }
 
-    /// Takes pages out of a block that stays: those of layers whose window has passed it.
-    ///
-    /// - Returns: the pages that the caller now owns, one for each of `layers` that had one.
-    package mutating func takePages(of node: NodeID, layers: [Int]) -> [Int32] {
-        precondition(checked(node).isInMemory, "the block has no pages")
-        let start = pageRange(node.rawValue).lowerBound
-        return layers.compactMap { layer in
-            let page = pages[start + layer]
-            pages[start + layer] = Self.noPage
-            return page == Self.noPage ? nil : page
-        }
-    }
-
     /// - Returns: what the node had already.
     private mutating func take(_ offered: [Int32], into number: Int32) -> [Int32] {
         var surplus = [Int32](repeating: Self.noPage, count: offered.count)

@@ -58,19 +58,25 @@ package final class SequenceState {
         pageCount += 1
     }
 
-    /// Gives back all of a layer's pages but these.
+    /// Gives back all of a layer's pages but these. Looks at what goes alone: this is asked before
+    /// every token.
     package func keep(pages kept: Range<Int>, layer: Int, in pool: PagePool) {
-        for index in pages[layer].indices.reversed() {
-            if kept.contains(index) { continue }
-            if let page = page(index, layer: layer) {
-                pool.release(page)
-                pageCount -= 1
-                pages[layer][index] = Self.none
-                offsets[layer][index] = -1
-            } else if index < kept.lowerBound {
-                // What is further back went before.
-                break
-            }
+        let count = pages[layer].count
+        for index in min(kept.upperBound, count)..<count {
+            _ = giveBack(index, layer: layer, to: pool)
         }
+        var index = min(kept.lowerBound, count) - 1
+        // What is further back went before.
+        while index >= 0, giveBack(index, layer: layer, to: pool) { index -= 1 }
+    }
+
+    /// - Returns: false where there was none.
+    private func giveBack(_ index: Int, layer: Int, to pool: PagePool) -> Bool {
+        guard let page = page(index, layer: layer) else { return false }
+        pool.release(page)
+        pageCount -= 1
+        pages[layer][index] = Self.none
+        offsets[layer][index] = -1
+        return true
     }
 }

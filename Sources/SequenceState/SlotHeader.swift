@@ -34,6 +34,13 @@ package struct PrefixFileIdentity: Sendable, Hashable {
         self.layerCount = layerCount
     }
 
+    /// That of a model whose cache is laid out like this.
+    package init(_ layout: KVLayout, modelDigest: Digest256) {
+        self.init(
+            modelDigest: modelDigest, kvFormat: "\(layout.format)", pageBytes: layout.pageBytes,
+            layerCount: layout.ringPages.count)
+    }
+
     /// A header and all layers' pages.
     package var slotBytes: Int { SlotHeader.byteCount + payloadBytes(pages: layerCount) }
 

@@ -218,7 +218,7 @@ final class EngineLoop {
                     .overloaded, "requests with other kv_bits are running; try again later",
                     parameter: "kv_bits")
             }
-            model.use(wished)
+            model.cache.change(to: wished)
         }
         let context = model.contextTokensNow
         guard context > prompt.count else {

@@ -74,7 +74,6 @@ private struct TreeTwins {
         case 10: evictFromFlash()
         case 11, 12: if let entry { attachSlot(entry) }
         case 13: if let entry { attachPages(entry) }
-        case 14: if let entry { takePages(entry, &random) }
         default: if let entry, Int.random(in: 0..<3, using: &random) == 0 { damage(entry) }
         }
     }
@@ -252,14 +251,6 @@ private struct TreeTwins {
         tree.attach(pages: pages, to: entry.node)
         table[entry.path]?.pages = pages
         touch(entry.path)
-    }
-
-    mutating func takePages(_ entry: Entry, _ random: inout SplitMix) {
-        guard let pages = entry.pages else { return }
-        let layer = Int.random(in: 0..<layers, using: &random)
-        let taken = tree.takePages(of: entry.node, layers: [layer])
-        expect(taken == (pages[layer] == -1 ? [] : [pages[layer]]), "other pages were taken")
-        table[entry.path]?.pages?[layer] = -1
     }
 
     // MARK: comparing

@@ -109,9 +109,6 @@ extension PrefixTree {
         let second = try insert([4, 5, -1])
         #expect(!second.isNew && second.node == first.node && second.surplus == [4, -1, -1])
         #expect(tree.pages(of: first.node).map(Array.init) == [1, 5, 3])
-        #expect(tree.takePages(of: first.node, layers: [0, 2]) == [1, 3])
-        #expect(tree.takePages(of: first.node, layers: [0, 1]) == [5])
-        #expect(tree.pages(of: first.node).map(Array.init) == [-1, -1, -1])
     }
 
     @Test func leavesAreEvictedBeforeWhatTheyFollow() {

@@ -127,6 +127,21 @@ import Testing
         }
     }
 
+    /// What depends on a calibration is in no file that outlives it.
+    @Test func lossyWaysKeepNoFile() throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/llama.gguf") { path in
+            func keeping(_ sparsity: Float?) throws -> PrefixKeeping {
+                var options = ModelOptions()
+                options.memoryBytesMax = 48 << 20
+                options.prefixes = .flash
+                options.activationSparsity = sparsity
+                return try ModelInstance.division(path: path, options: options).prefixes.keeping
+            }
+            let (exact, lossy) = (try keeping(nil), try keeping(0.5))
+            #expect(exact == .flash && lossy == .memory)
+        }
+    }
+
     @Test func usersDoNotFindEachOthersPrefixes() throws {
         let catalog = try TinyCatalog(["llama"])
         let apart = try engine(catalog, .memory)
