@@ -194,12 +194,13 @@ final class EngineLoop {
         guard let sequence = model.cache.open(tokensMax: prompt.count + tokensMax) else {
             throw GenerationError(.overloaded, "no KV pages are free; try again later")
         }
-        let owner = waiting.order.client.user.map { PrefixOwner.user($0) }
-        let found = owner.map { model.cache.resume(sequence, prompt: prompt, owner: $0) }
+        let found = waiting.order.client.prefixOwner.map {
+            model.cache.resume(sequence, prompt: prompt, owner: $0)
+        }
         let admission = Admission(
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
             found: found ?? FoundPrefix(), sampler: sampler, tokensMax: tokensMax,
-            contextTokens: model.contextTokens,
+            contextTokens: model.contextTokensNow,
             submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(

@@ -129,7 +129,7 @@ package final class Session {
     }
 
     /// Whose text it is; nil where nobody knows.
-    var owner: PrefixOwner? { order.client.user.map { .user($0) } }
+    var owner: PrefixOwner? { order.client.prefixOwner }
 
     /// Positions whose keys and values count.
     var computedCount: Int { position }
@@ -242,4 +242,9 @@ package final class Session {
     private static func seconds(from start: UInt64, to end: UInt64) -> Double {
         Double(end - start) / 1e9
     }
+}
+
+extension ClientID {
+    /// Whose prefixes it finds; nil finds none.
+    var prefixOwner: PrefixOwner? { user.map { .user($0) } }
 }
