@@ -5,11 +5,14 @@
 #   scripts/test.sh [ARGUMENT...]    arguments of `swift test`, such as --filter ComputeTests
 #
 # Ends as `swift test` does. SLUICE_TEST_LOG=file keeps the output elsewhere than .build/test.log.
+# A run that prints nothing for SLUICE_TEST_SILENCE_SECONDS (1500) is a deadlock: it is ended, and
+# where it stood is said.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 export LC_ALL=C.UTF-8
 
 log=${SLUICE_TEST_LOG:-.build/test.log}
+silence_seconds=${SLUICE_TEST_SILENCE_SECONDS:-1500}
 mkdir -p "$(dirname "$log")"
 
 # Lines of the runner begin with a sign: passed, failed, skipped. What follows a failure's line and
@@ -63,7 +66,47 @@ summarize() {
     }'
 }
 
-swift test -c release --disable-testable-imports "$@" 2>&1 | tee "$log" | summarize
+# A process, all that it started, and what those started.
+family() {
+    local child
+    echo "$1"
+    for child in $(pgrep -P "$1"); do family "$child"; done
+}
+
+# What processes there are, and where the threads of the one with the tests wait. (The runner says
+# that a test began before it gets its turn, so its lines do not tell.)
+say_where_it_stands() {
+    local process
+    for process in "$@"; do
+        ps -o pid,stat,etime,args -ww --no-headers -p "$process" | cut -c 1-200
+    done
+    for process in "$@"; do
+        grep -qz '\.xctest$' "/proc/$process/cmdline" 2>/dev/null || continue
+        command -v gdb >/dev/null || continue
+        timeout 300 gdb -p "$process" -batch -ex 'thread apply all backtrace 25' 2>/dev/null |
+            grep -E '^(Thread|#)' | cut -c 1-160
+    done
+}
+
+# Ends the tests, which the process given has started, when their output stands still.
+watch_over() {
+    local processes
+    while sleep 5; do
+        [ $(($(date +%s) - $(stat -c %Y "$log"))) -lt "$silence_seconds" ] && continue
+        echo "no output for $silence_seconds s; ended where it stood:"
+        # The first line of a family is the oldest: what would wait for the others ends with them.
+        mapfile -t processes < <(family "$(pgrep -P "$1" -f -- 'swift[ -]test' | head -n 1)")
+        say_where_it_stands "${processes[@]}"
+        kill -KILL "${processes[@]}" 2>/dev/null
+        return
+    done
+}
+
+: >"$log"
+watch_over $$ &
+watch=$!
+trap 'kill "$watch" 2>/dev/null' EXIT
+swift test -c release --disable-testable-imports "$@" 2>&1 | tee -a "$log" | summarize
 status=${PIPESTATUS[0]}
 if [ "$status" -ne 0 ] && ! grep -q '^[✔✘] Test run with ' "$log"; then
     echo "the tests did not end; the last lines of their output:"

@@ -4,8 +4,11 @@
 import CRefusal
 import Glibc
 import LinuxSystem
+import Synchronization
 import TestSupport
 import Testing
+
+private let forkHandlerRuns = Atomic(0)
 
 @Suite struct RefusedCallTests {
     static let ringCalls = ["io_uring_setup", "io_uring_register", "io_uring_enter"]
@@ -61,6 +64,18 @@ import Testing
             ).wait()
             #expect(ending.status == 0, "\(call) \(error): \(ending.status) \(ending.errors)")
         }
+    }
+
+    /// What libraries do before a fork may wait for ever for what other tests compute (OpenBLAS).
+    @Test func startingWaitsForNoLibrary() throws {
+        let handlers: @convention(c) () -> Void = { forkHandlerRuns.add(1, ordering: .relaxed) }
+        #expect(pthread_atfork(handlers, nil, nil) == 0)
+        let scratch = try Scratch()
+        let ending = try Program.sluice.start(
+            ["--version"], refusing: ["statx"], error: EPERM, in: scratch
+        ).wait()
+        #expect(ending.status == 0, "\(ending.errors)")
+        #expect(forkHandlerRuns.load(ordering: .relaxed) == 0)
     }
 
     private static func packed(in scratch: Scratch) throws -> String {
