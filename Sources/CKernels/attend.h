@@ -94,6 +94,38 @@ ALWAYS_INLINE void join_span(
     }
 }
 
+// Of the spans that a token sees from `begin` to `positions`, those that this call joins.
+ALWAYS_INLINE size_t first_span_of(const ckernels_attention *a, size_t begin) {
+    return begin / SPAN_TOKENS > a->first_span ? begin / SPAN_TOKENS : a->first_span;
+}
+
+ALWAYS_INLINE size_t end_span_of(const ckernels_attention *a, size_t positions) {
+    size_t all = spans_of(positions);
+    return a->end_span > 0 && a->end_span < all ? a->end_span : all;
+}
+
+// Where an earlier call left the spans of the row before these; nothing where these are the first.
+ALWAYS_INLINE void resume_row(
+    const ckernels_attention *a, size_t row, size_t begin, float *max, float *sum) {
+    if (begin / SPAN_TOKENS >= a->first_span) return;
+    *max = a->states[2 * row];
+    *sum = a->states[2 * row + 1];
+}
+
+// Finishes a row's columns where no spans are left, else leaves it to the next call. Each strip of
+// columns resumes from the same state, so the last one leaves it.
+ALWAYS_INLINE void leave_row(
+    const ckernels_attention *a, size_t row, size_t positions, size_t column, size_t columns,
+    float max, float sum) {
+    float *y = a->y + row * a->value_width + column;
+    if (end_span_of(a, positions) == spans_of(positions)) {
+        for (size_t v = 0; v < columns; v++) y[v] = y[v] / sum;
+    } else if (column + columns == a->value_width) {
+        a->states[2 * row] = max;
+        a->states[2 * row + 1] = sum;
+    }
+}
+
 ALWAYS_INLINE void join_partials(
     const ckernels_attention *a, size_t kv_head, size_t token, const float *partials,
     size_t stride) {

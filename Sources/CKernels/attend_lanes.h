@@ -154,21 +154,23 @@ LANES_INLINE attention_pass strip_of(const ckernels_attention *a, size_t kv_head
     return (attention_pass){a, kv_head, column, smaller(a->value_width - column, STRIP_COLUMNS)};
 }
 
-// All spans of `count` queries from the group's query `start` of first_token on.
+// The spans of `count` queries from the group's query `start` of first_token on.
 TARGET static void attend_tile(
     const attention_pass *pass, attention_query *queries, size_t first_token, size_t start,
     int count) {
     const ckernels_attention *a = pass->attention;
     float maxima[QUERIES_MAX], sums[QUERIES_MAX];
     float *results[QUERIES_MAX];
+    size_t rows[QUERIES_MAX];
     for (int q = 0; q < count; q++) {
         size_t token = first_token + (start + (size_t)q) / group_size(a);
-        size_t row = row_of(a, pass->kv_head, token, (start + (size_t)q) % group_size(a));
-        begin_query(queries + q, a, token, row);
-        results[q] = a->y + row * a->value_width + pass->column;
+        rows[q] = row_of(a, pass->kv_head, token, (start + (size_t)q) % group_size(a));
+        begin_query(queries + q, a, token, rows[q]);
+        results[q] = a->y + rows[q] * a->value_width + pass->column;
+        resume_row(a, rows[q], queries[q].begin, maxima + q, sums + q);
     }
-    size_t span = queries[0].begin / SPAN_TOKENS;
-    for (; span < spans_of(queries[count - 1].positions); span++) {
+    size_t span = first_span_of(a, queries[0].begin);
+    for (; span < end_span_of(a, queries[count - 1].positions); span++) {
         attend_one_span(pass, queries, count, span);
         for (int q = 0; q < count; q++) {
             size_t begin = queries[q].begin / SPAN_TOKENS;
@@ -179,7 +181,8 @@ TARGET static void attend_tile(
         }
     }
     for (int q = 0; q < count; q++) {
-        for (size_t v = 0; v < pass->columns; v++) results[q][v] = results[q][v] / sums[q];
+        leave_row(
+            a, rows[q], queries[q].positions, pass->column, pass->columns, maxima[q], sums[q]);
     }
 }
 

@@ -122,18 +122,20 @@ void ckernels_attend_scalar(
     span_result result;
     for (size_t q = 0; q < count; q++) {
         size_t token = first_token + q / group_size(a);
-        size_t begin = begin_of(a, token) / SPAN_TOKENS;
+        size_t begin = begin_of(a, token), positions = positions_of(a, token);
         size_t row = row_of(a, kv_head, token, q % group_size(a));
         for (size_t column = 0; column < a->value_width; column += STRIP_COLUMNS) {
             size_t columns = smaller(a->value_width - column, STRIP_COLUMNS);
             float *y = a->y + row * a->value_width + column;
             float max = 0, sum = 0;
-            for (size_t s = begin; s < spans_of(positions_of(a, token)); s++) {
+            resume_row(a, row, begin, &max, &sum);
+            for (size_t s = first_span_of(a, begin); s < end_span_of(a, positions); s++) {
                 attend_strip(a, kv_head, row, s, column, columns, &result);
                 join_span(
-                    s == begin, result.max, result.sum, result.y, columns, &max, &sum, y);
+                    s == begin / SPAN_TOKENS, result.max, result.sum, result.y, columns, &max,
+                    &sum, y);
             }
-            for (size_t v = 0; v < columns; v++) y[v] = y[v] / sum;
+            leave_row(a, row, positions, column, columns, max, sum);
         }
     }
 }

@@ -62,9 +62,9 @@ struct PagePlaces {
     }
 
     /// That pages lie in a pool of `byteCount` bytes; and that tokens which are new lie in the open
-    /// page, where the format takes whole pages only.
-    func check(_ pages: ClosedRange<Int>, new: Int, offsets: Span<Int>, byteCount: Int) {
-        if shape.format.takesWholePages {
+    /// page, where the format takes whole pages only; nil where none of them is there.
+    func check(_ pages: ClosedRange<Int>, new: Int?, offsets: Span<Int>, byteCount: Int) {
+        if shape.format.takesWholePages, let new {
             precondition(open?.index == new && new == pages.upperBound)
         }
         for index in pages {

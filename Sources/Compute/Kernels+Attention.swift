@@ -82,16 +82,40 @@ package struct AttentionSource: ~Escapable {
         self.openPage = openPage
     }
 
-    fileprivate func check(_ shape: AttentionShape) {
+    /// - Parameter spans: those that are read; what the tokens see of the others need not be there.
+    fileprivate func check(_ shape: AttentionShape, spans: SpanRange) {
         precondition(shape.keyValueHeadCount > 0 && firstPosition >= 0)
         precondition(shape.headCount % shape.keyValueHeadCount == 0)
         precondition(shape.keyHeadWidth > 0 && shape.valueHeadWidth > 0)
-        let lastPage = (firstPosition + tokens - 1) / AttentionShape.pageTokens
+        precondition(spans.first <= spans.end ?? spans.first && spans.end != 0)
+        precondition((spans.end ?? spans.first) * AttentionShape.spanTokens <= firstPosition)
+        let spanPages = AttentionShape.spanTokens / AttentionShape.pageTokens
+        let lastPage =
+            spans.end.map { $0 * spanPages - 1 }
+            ?? (firstPosition + tokens - 1) / AttentionShape.pageTokens
         precondition(lastPage < pageOffsets.count)
-        let firstPage = shape.begin(of: firstPosition) / AttentionShape.pageTokens
+        let firstPage = max(
+            shape.begin(of: firstPosition) / AttentionShape.pageTokens, spans.first * spanPages)
+        guard firstPage <= lastPage else { return }
         PagePlaces(shape: shape.page, open: openPage).check(
-            firstPage...lastPage, new: firstPosition / AttentionShape.pageTokens,
+            firstPage...lastPage,
+            new: spans.end == nil ? firstPosition / AttentionShape.pageTokens : nil,
             offsets: pageOffsets, byteCount: pool.byteCount)
+    }
+}
+
+/// Some of the spans of positions that tokens see, for one of several calls that share the work.
+package struct SpanRange: Sendable {
+    package static let all = Self(first: 0, end: nil)
+
+    /// What is before was in earlier calls.
+    package let first: Int
+    /// What is from here on is for later calls; nil is nothing.
+    package let end: Int?
+
+    package init(first: Int, end: Int?) {
+        self.first = first
+        self.end = end
     }
 }
 
@@ -110,18 +134,8 @@ extension Kernels {
     ) {
         let tokens = source.tokens
         guard tokens > 0, shape.headCount > 0 else { return }
-        source.check(shape)
-        precondition(queries.count >= tokens * shape.headCount * shape.keyHeadWidth)
-        precondition(y.count >= tokens * shape.headCount * shape.valueHeadWidth)
-        let attention = unsafe ckernels_attention(
-            head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
-            key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
-            tokens: tokens, first_position: source.firstPosition, window: shape.window ?? 0,
-            queries: queries.start, pool: source.pool.start,
-            page_offsets: source.pageOffsets.start, key_bits: shape.format.keys.rawValue,
-            value_bits: shape.format.values.rawValue,
-            open_page: source.openPage.map { unsafe source.pool.start + $0.offset },
-            open_index: source.openPage?.index ?? 0, y: y.start)
+        source.check(shape, spans: .all)
+        let attention = unsafe Self.attention(shape, queries, source, y: &y)
         let positions = source.firstPosition + 1
         let begin = shape.begin(of: source.firstPosition)
         let needed = shape.partialCount(positions: positions)
@@ -141,6 +155,49 @@ extension Kernels {
             }
             for head in 0..<shape.keyValueHeadCount { job.join(head) }
         }
+    }
+
+    /// The same in several calls, each for some spans: what is in no call's spans need not be in
+    /// memory then. After the last call `y` has the same bits as after a single one; until then it
+    /// holds sums.
+    ///
+    /// - Parameters:
+    ///   - spans: follow those of the call before. All tokens are beyond them.
+    ///   - states: `[tokens][headCount][2]`, from one call to the next.
+    package func attend(
+        _ shape: AttentionShape, spans: SpanRange, queries: Span<Float>,
+        source: borrowing AttentionSource, states: inout MutableSpan<Float>,
+        into y: inout MutableSpan<Float>, team: ComputeTeam
+    ) {
+        guard source.tokens > 0, shape.headCount > 0 else { return }
+        source.check(shape, spans: spans)
+        precondition(states.count >= source.tokens * shape.headCount * 2)
+        var attention = unsafe Self.attention(shape, queries, source, y: &y)
+        unsafe attention.first_span = spans.first
+        unsafe attention.end_span = spans.end ?? 0
+        unsafe attention.states = states.start
+        let job = unsafe AttentionJob(table: table, attention: attention)
+        unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: AttentionJob.self).pointee.run(piece: piece)
+        }
+    }
+
+    private static func attention(
+        _ shape: AttentionShape, _ queries: Span<Float>, _ source: borrowing AttentionSource,
+        y: inout MutableSpan<Float>
+    ) -> ckernels_attention {
+        precondition(queries.count >= source.tokens * shape.headCount * shape.keyHeadWidth)
+        precondition(y.count >= source.tokens * shape.headCount * shape.valueHeadWidth)
+        return unsafe ckernels_attention(
+            head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
+            key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
+            tokens: source.tokens, first_position: source.firstPosition,
+            window: shape.window ?? 0, queries: queries.start, pool: source.pool.start,
+            page_offsets: source.pageOffsets.start, key_bits: shape.format.keys.rawValue,
+            value_bits: shape.format.values.rawValue,
+            open_page: source.openPage.map { unsafe source.pool.start + $0.offset },
+            open_index: source.openPage?.index ?? 0, first_span: 0, end_span: 0, states: nil,
+            y: y.start)
     }
 }
 

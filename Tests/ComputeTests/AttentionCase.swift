@@ -160,6 +160,28 @@ struct AttentionCase {
         return y
     }
 
+    /// The same in calls that each see some spans, and pages of their own spans alone.
+    func resultInParts(_ kernels: Kernels, spansPerCall: Int, team: ComputeTeam) -> [Float] {
+        var y = [Float](repeating: 3, count: tokens * shape.headCount * shape.valueHeadWidth)
+        var states = [Float](repeating: .nan, count: tokens * shape.headCount * 2)
+        var span = y.mutableSpan
+        var kept = states.mutableSpan
+        let spansBefore = firstPosition / AttentionShape.spanTokens
+        for first in stride(from: 0, through: spansBefore, by: spansPerCall) {
+            let isLast = first + spansPerCall > spansBefore
+            let end = isLast ? nil : first + spansPerCall
+            let pages = 8 * first..<(end.map { 8 * $0 } ?? pageOffsets.count)
+            let offsets = pageOffsets.enumerated().map { pages.contains($0) ? $1 : -1 }
+            let source = unsafe AttentionSource(
+                firstPosition: firstPosition, tokens: tokens, pool: pool.span.bytes,
+                pageOffsets: offsets.span, openPage: openPage)
+            kernels.attend(
+                shape, spans: SpanRange(first: first, end: end), queries: queries.span,
+                source: source, states: &kept, into: &span, team: team)
+        }
+        return y
+    }
+
     private func page(of position: Int) -> (offset: Int, shape: KVPageShape) {
         guard let openPage, openPage.index == position / 64 else {
             return (pageOffsets[position / 64], shape.page)

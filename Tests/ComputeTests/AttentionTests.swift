@@ -116,6 +116,28 @@ struct AttentionTests {
         }
     }
 
+    /// What lies on flash comes a few spans at a time.
+    @Test func spansInSeveralCallsAreTheSameBits() {
+        var random = SplitMix(seed: 0x54_0006)
+        let team = ComputeTeam(memberCount: 2)
+        let long: [(AttentionShape, tokens: Int, firstPosition: Int)] = [
+            (Self.shape(4, 2, 32, 32), 70, 1600), (Self.shape(2, 1, 8, 300, .float), 3, 2047),
+            (Self.shape(8, 2, 16, 16, .four), 20, 2048)
+        ]
+        for (shape, tokens, firstPosition) in Self.cases + long {
+            let attention = AttentionCase(
+                shape, tokens: tokens, firstPosition: firstPosition, nature: .ordinary,
+                using: &random)
+            for kernels in Kernels.available {
+                let whole = attention.result(kernels, tokens: 0..<tokens)
+                for spans in [1, 2] {
+                    let parts = attention.resultInParts(kernels, spansPerCall: spans, team: team)
+                    #expect(whole == parts, "\(kernels.name) \(shape) \(spans)")
+                }
+            }
+        }
+    }
+
     /// Pages before the window may be gone, and what lies before it in its first page must not
     /// matter, not even NaN.
     @Test(arguments: formats) func whatLeftTheWindowDoesNotMatter(format: KVFormat) {

@@ -28,6 +28,20 @@ static void attend(const ckernels_table *table, const void *context, void *const
     }
 }
 
+// All heads, each span before the tokens in a call of its own.
+static void attend_in_parts(const ckernels_table *table, const void *context, void *const *parts) {
+    ckernels_attention a = ((const attention_case *)context)->attention;
+    a.y = parts[0];
+    a.states = parts[1];
+    for (size_t head = 0; head < a.kv_head_count; head++) {
+        for (size_t span = 0; span <= a.first_position / SPAN_POSITIONS; span++) {
+            a.first_span = span;
+            a.end_span = span < a.first_position / SPAN_POSITIONS ? span + 1 : 0;
+            table->attend(&a, head, 0, a.tokens);
+        }
+    }
+}
+
 // The last token by spans, then joined.
 static void attend_spans(const ckernels_table *table, const void *context, void *const *parts) {
     const attention_case *c = context;
@@ -141,6 +155,11 @@ static void check_one(
         {FLOATS, shape.kv_heads * c.spans * c.stride * sizeof(float), NULL},
     };
     compare_sets("attend", attend, &c, 1, parts);
+    result_part states[2] = {
+        {FLOATS, y_bytes, NULL},
+        {FLOATS, tokens * shape.heads * 2 * sizeof(float), NULL},
+    };
+    compare_sets("attend in parts", attend_in_parts, &c, 2, states);
     compare_sets("attend_span and join_spans", attend_spans, &c, 2, parts);
     free(queries);
     free(pool);

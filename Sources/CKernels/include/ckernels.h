@@ -149,6 +149,12 @@ typedef struct {
     // NULL, or where the page of number `open_index` is, in place of what page_offsets says.
     const uint8_t *open_page;
     size_t open_index;
+    // `attend` alone: the spans that it joins, first_span ..< end_span, or with end_span 0 to the
+    // last; all tokens see beyond those before first_span, and beyond end_span. Before and after
+    // each call but the last, y holds Y, and `states` M and L: [tokens][head_count][2].
+    size_t first_span;
+    size_t end_span;
+    float *states;
     // [tokens][head_count][value_width]
     float *y;
 } ckernels_attention;
@@ -305,7 +311,8 @@ typedef struct ckernels_table {
     void (*store_keys)(const ckernels_page_rows *rows);
     void (*store_values)(const ckernels_page_rows *rows);
 
-    // All heads of one key-value head, for tokens first_token ..< end_token.
+    // All heads of one key-value head, for tokens first_token ..< end_token: all spans, or some of
+    // them, where the next call goes on.
     void (*attend)(
         const ckernels_attention *attention, size_t kv_head, size_t first_token, size_t end_token);
 
