@@ -48,11 +48,19 @@ package struct RotaryAngles: ~Escapable {
     }
 }
 
+/// Which of a layer's projections are finished.
+package enum FinishedHeads: Sendable {
+    case all
+    case queries
+    case keysAndValues
+}
+
 extension Kernels {
     /// Finishes the projections of consecutive tokens of one sequence: adds biases, norms heads,
     /// turns queries and keys by their positions' angles, and stores keys and values.
     ///
     /// - Parameters:
+    ///   - finished: queries may be finished before, and of more tokens together.
     ///   - query: `[tokens][headCount][keyHeadWidth]`; `key` and `value` alike for theirs.
     ///   - pool: memory that holds the pages.
     ///   - pageOffsets: the byte in `pool` where the page of each 64 positions starts.
@@ -62,7 +70,7 @@ extension Kernels {
         key: inout MutableSpan<Float>, value: inout MutableSpan<Float>,
         angles: borrowing RotaryAngles, firstPosition: Int, tokens: Int,
         pool: inout MutableRawSpan, pageOffsets: Span<Int>, openPage: OpenPage? = nil,
-        team: ComputeTeam
+        finished: FinishedHeads = .all, team: ComputeTeam
     ) {
         guard tokens > 0 else { return }
         let heads = shape.keyValueHeadCount
@@ -77,11 +85,14 @@ extension Kernels {
         let page = AttentionShape.pageTokens
         let pages = firstPosition / page...(firstPosition + tokens - 1) / page
         let places = PagePlaces(shape: shape.page, open: openPage)
-        places.check(
-            pages, new: pages.lowerBound, offsets: pageOffsets, byteCount: pool.byteCount)
+        if finished != .queries {
+            places.check(
+                pages, new: pages.lowerBound, offsets: pageOffsets, byteCount: pool.byteCount)
+        }
         let job = unsafe HeadsJob(
-            table: table, shape: shape, treatment: treatment, firstPosition: firstPosition,
-            tokens: tokens, query: query.start, key: key.start, value: value.start,
+            table: table, shape: shape, treatment: treatment, finished: finished,
+            firstPosition: firstPosition, tokens: tokens, query: query.start, key: key.start,
+            value: value.start,
             cosines: angles.cosines.start, sines: angles.sines.start, pool: pool.start,
             pageOffsets: pageOffsets.start, places: places)
         unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
@@ -142,6 +153,7 @@ private struct HeadsJob: @unchecked Sendable {
     let table: UnsafePointer<ckernels_table>
     let shape: AttentionShape
     let treatment: HeadTreatment
+    let finished: FinishedHeads
     let firstPosition: Int
     let tokens: Int
     let query: UnsafeMutablePointer<Float>
@@ -164,8 +176,12 @@ private struct HeadsJob: @unchecked Sendable {
         let first = max(0, piece * Self.tokensPerPiece - firstOffset)
         let end = min((piece + 1) * Self.tokensPerPiece - firstOffset, tokens)
         let (heads, keyHeads) = (shape.headCount, shape.keyValueHeadCount)
-        unsafe finish(
-            query, first..<end, heads: heads, bias: treatment.queryBias, norm: treatment.queryNorm)
+        if finished != .keysAndValues {
+            unsafe finish(
+                query, first..<end, heads: heads, bias: treatment.queryBias,
+                norm: treatment.queryNorm)
+        }
+        if finished == .queries { return }
         unsafe finish(
             key, first..<end, heads: keyHeads, bias: treatment.keyBias, norm: treatment.keyNorm)
         if let bias = treatment.valueBias {

@@ -52,6 +52,8 @@ package struct FlashStatistics: Sendable, Equatable {
     /// they compute counts until they look.
     package internal(set) var busyNanoseconds: UInt64 = 0
 
+    package init() {}
+
     mutating func count(_ bytes: Int, _ direction: StorageDirection) {
         switch direction {
         case .read: bytesRead += UInt64(bytes)

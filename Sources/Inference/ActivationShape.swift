@@ -16,6 +16,8 @@ package struct ActivationShape: Sendable, Equatable {
     package let logitsRowsMax: Int
     /// Positions of the longest sequence.
     let contextTokens: Int
+    /// Whether sequences may have spans that are not in memory.
+    let hasColdSpans: Bool
 
     /// - Parameters:
     ///   - bundlesNeurons: whether feed-forward networks are stored by the neuron.
@@ -23,9 +25,10 @@ package struct ActivationShape: Sendable, Equatable {
     ///   - passTokensMax: tokens of one step; more than `tokensMax` are computed in waves.
     ///   - logitsRowsMax: tokens of one step whose logits are wanted.
     ///   - contextTokens: positions of the longest sequence.
+    ///   - hasColdSpans: whether sequences may have spans that are not in memory.
     package init(
         _ shape: ModelShape, bundlesNeurons: Bool, tokensMax: Int, passTokensMax: Int,
-        logitsRowsMax: Int, contextTokens: Int
+        logitsRowsMax: Int, contextTokens: Int, hasColdSpans: Bool = false
     ) {
         model = shape
         self.bundlesNeurons = bundlesNeurons
@@ -33,6 +36,7 @@ package struct ActivationShape: Sendable, Equatable {
         self.passTokensMax = max(tokensMax, passTokensMax)
         self.logitsRowsMax = logitsRowsMax
         self.contextTokens = contextTokens
+        self.hasColdSpans = hasColdSpans
     }
 
     /// The blocks' buffers.

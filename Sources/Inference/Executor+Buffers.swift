@@ -48,7 +48,8 @@ extension Executor {
     /// pages.
     func finishHeads(
         _ shape: AttentionShape, _ treatment: HeadTreatment, _ rows: ChunkRows,
-        query: inout Buffer<Float>, key: inout Buffer<Float>, value: inout Buffer<Float>,
+        _ finished: FinishedHeads, query: inout Buffer<Float>, key: inout Buffer<Float>,
+        value: inout Buffer<Float>,
         angles: borrowing AngleRows
     ) {
         let (heads, tokens, pool) = (shape.keyValueHeadCount, rows.tokens, rows.pool)
@@ -64,7 +65,26 @@ extension Executor {
                 cosines: angles.cosines.span.extracting(turned),
                 sines: angles.sines.span.extracting(turned)),
             firstPosition: rows.firstPosition, tokens: tokens.count, pool: &pages,
-            pageOffsets: rows.pageOffsets.span, openPage: rows.openPage, team: team)
+            pageOffsets: rows.pageOffsets.span, openPage: rows.openPage, finished: finished,
+            team: team)
+    }
+
+    /// Attention of a sequence's tokens over some spans, whose pages are in memory now.
+    func attend(
+        _ shape: AttentionShape, spans: SpanRange, _ rows: ChunkRows,
+        queries: borrowing Buffer<Float>, states: inout Buffer<Float>, into y: inout Buffer<Float>
+    ) {
+        let source = AttentionSource(
+            firstPosition: rows.firstPosition, tokens: rows.tokens.count,
+            pool: rows.pool.bytes(at: 0, byteCount: rows.pool.byteCount),
+            pageOffsets: rows.pageOffsets.span, openPage: rows.openPage)
+        var kept = states.mutableSpan(in: rows.tokens.scaled(2 * shape.headCount))
+        var attended = y.mutableSpan(
+            in: rows.tokens.scaled(shape.headCount * shape.valueHeadWidth))
+        let range = rows.tokens.scaled(shape.headCount * shape.keyHeadWidth)
+        kernels.attend(
+            shape, spans: spans, queries: queries.span.extracting(range), source: source,
+            states: &kept, into: &attended, team: team)
     }
 
     /// Attention of a sequence's tokens over their pages.

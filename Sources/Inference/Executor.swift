@@ -48,7 +48,7 @@ struct ChunkRows {
     /// Memory that holds their pages.
     let pool: MemoryArena
     /// The byte there where the page of each 64 positions starts.
-    let pageOffsets: [Int]
+    var pageOffsets: [Int]
     /// The page of all these tokens, where the format takes whole pages only.
-    let openPage: OpenPage?
+    var openPage: OpenPage?
 }

@@ -140,6 +140,23 @@ extension KnobTable {
             effect: """
                 Most bytes of each model's file of prefixes.
                 Those that were not used for longest make room.
+                """),
+        Knob(
+            "kv.memory_bytes_max", \.keyValues.memoryBytesMax,
+            Form.size((1 << 20)...(1 << 40)).orAuto, unit: "bytes",
+            effect: """
+                Most memory for keys and values; of a longer text the oldest go to flash, and are \
+                read again for each token, with the same result.
+                "auto" keeps all of them in memory, and no text is longer than that allows.
+                """
+        ).option("kv-memory"),
+        Knob(
+            "kv.cold_bytes_max", \.keyValues.coldBytesMax, Form.size(0...(1 << 44)),
+            unit: "bytes",
+            effect: """
+                Most bytes of keys and values on flash of texts that are being worked on, for each \
+                model.
+                Their file has no name, and is gone when the service ends.
                 """)
     ]
 

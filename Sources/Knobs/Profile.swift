@@ -57,6 +57,10 @@ package struct Profile: Sendable, Equatable {
         package var prefixSharing = PrefixSharing.user
         /// Most bytes of each model's file of prefixes.
         package var flashBytesMax: UInt64 = 1 << 30
+        /// Nil keeps all that a sequence has in memory.
+        package var memoryBytesMax: UInt64?
+        /// Most bytes of sequences' oldest keys and values on flash.
+        package var coldBytesMax: UInt64 = 16 << 30
     }
 
     package struct Compute: Sendable, Equatable {

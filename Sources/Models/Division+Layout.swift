@@ -12,7 +12,7 @@ extension Division {
     static let tokensPerStepMin = 8
     /// A context that nobody asked for takes at most this share of the limit, but is never shorter
     /// than this (or than the model's own).
-    private static let contextShareDivisor = 8
+    fileprivate static let contextShareDivisor = 8
     static let contextTokensMin = 512
     /// The residual streams of a prompt take at most this share of the limit.
     private static let passShareDivisor = 32
@@ -23,11 +23,11 @@ extension Division {
     init(_ problem: DivisionProblem, _ choice: DivisionChoice) throws(LoadError) {
         let limit = problem.share.limitBytes
         speculationRoom = choice.speculationRoom
-        layout = problem.layout
         contextTokens =
             choice.contextTokens
-            ?? Self.contextTokens(problem.contextTokensMost, layout, limit)
-        cacheBytes = layout.byteCount(tokens: contextTokens)
+            ?? Self.contextTokens(problem.contextTokensMost, problem.layout, problem.kvShare(limit))
+        layout = problem.layout(contextTokens: contextTokens)
+        cacheBytes = try problem.cacheBytes(layout, contextTokens)
         for keeping in PrefixPlan.choices(problem.wishes.prefixes) {
             let prefixes = PrefixPlan(
                 problem, choice, layout, poolBytes: cacheBytes, wished: keeping)
@@ -36,7 +36,7 @@ extension Division {
                     problem.shape, bundlesNeurons: problem.manifest.neurons != nil,
                     tokensMax: step.tokens, passTokensMax: step.passTokens,
                     logitsRowsMax: min(choice.logitsRowsMax, step.tokens),
-                    contextTokens: contextTokens)
+                    contextTokens: contextTokens, hasColdSpans: layout.hasColdSpans)
                 var fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
                 prefixes.add(to: &fixed)
                 guard let plan = Self.weights(problem, choice, shape, fixed) else { continue }
@@ -118,8 +118,12 @@ extension Division {
         let activations = ActivationShape(
             problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: tokensPerStepMin,
             passTokensMax: 0, logitsRowsMax: min(choice.logitsRowsMax, tokensPerStepMin),
-            contextTokens: contextTokens)
-        let cacheBytes = problem.layout.byteCount(tokens: contextTokens)
+            contextTokens: contextTokens,
+            hasColdSpans: problem.layout(contextTokens: contextTokens).hasColdSpans)
+        let layout = problem.layout(contextTokens: contextTokens)
+        let cacheBytes =
+            (try? problem.cacheBytes(layout, contextTokens))
+            ?? layout.bytesNeeded(tokens: contextTokens)
         var needed = fixedTerms(problem, choice, cacheBytes, contextTokens, activations)
         needed.add(
             .leastWeights,
@@ -144,9 +148,9 @@ extension Division {
         return steps
     }
 
-    private static func contextTokens(_ wanted: Int, _ layout: KVLayout, _ limit: Int) -> Int {
-        let affordable = layout.tokenCount(
-            bytesMax: limit / contextShareDivisor, tokensMax: wanted)
+    /// - Parameter share: memory that a context that nobody asked for may take.
+    private static func contextTokens(_ wanted: Int, _ layout: KVLayout, _ share: Int) -> Int {
+        let affordable = layout.tokenCount(bytesMax: share, tokensMax: wanted)
         return min(wanted, max(contextTokensMin, affordable))
     }
 
@@ -219,10 +223,37 @@ extension DivisionProblem {
             ? min(shape.contextLength, ModelOptions.contextTokensResident) : shape.contextLength
     }
 
-    /// How the KV cache keeps what is wished for.
+    /// How the KV cache keeps what is wished for: with cold spans where they are allowed.
     var layout: KVLayout {
-        KVLayout(
+        let layout = KVLayout(
             shape, format: wishes.kvFormat,
             tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
+        return wishes.kvBytesMax.map { layout.withColdSpans(poolBytes: $0) } ?? layout
+    }
+
+    /// The same for sequences of `contextTokens`: nothing goes to flash where all fits.
+    func layout(contextTokens: Int) -> KVLayout {
+        let (cold, warm) = (layout, layout.withoutColdSpans)
+        let isWhole = warm.byteCount(tokens: contextTokens) <= wishes.kvBytesMax ?? .max
+        return isWhole ? warm : cold
+    }
+
+    /// Bytes of the KV pool: all that a sequence needs, or what it may have of that.
+    ///
+    /// - Throws: `LoadError.keyValueMemory` where that is less than the least.
+    func cacheBytes(_ layout: KVLayout, _ contextTokens: Int) throws(LoadError) -> Int {
+        let whole = layout.byteCount(tokens: contextTokens)
+        guard layout.hasColdSpans, let most = wishes.kvBytesMax else { return whole }
+        let needed = layout.bytesNeeded(tokens: contextTokens)
+        guard needed <= most else {
+            throw .keyValueMemory(
+                bytesMax: most, needed: needed, contextTokens: contextTokens)
+        }
+        return min(most, whole)
+    }
+
+    /// Memory that a context that nobody asked for may take of the limit.
+    func kvShare(_ limit: Int) -> Int {
+        wishes.kvBytesMax ?? limit / Division.contextShareDivisor
     }
 }

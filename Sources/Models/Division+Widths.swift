@@ -17,6 +17,10 @@ package struct KVWidth: Sendable, Equatable {
 }
 
 extension Division {
+    /// Positions of the longest sequence whose keys and values are in memory at once: the latest
+    /// ones; those before them are on flash.
+    package var hotTokens: Int { layout.hotTokens(contextTokens, poolBytes: cacheBytes) }
+
     /// All widths at which keys and values are alike, and the one in use.
     package func keyValueWidths(_ shape: ModelShape) -> [KVWidth] {
         var formats = KVBits.allCases.sorted(by: >).map { KVFormat($0) }

@@ -15,6 +15,8 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
     /// What is needed was there when it was divided, and is not any more.
     case memory(MemoryError)
     case tokenizer(TokenizerError)
+    /// What may be in memory of keys and values is too little for the least.
+    case keyValueMemory(bytesMax: Int, needed: Int, contextTokens: Int)
     /// More positions than the model has.
     case contextBeyondModel(asked: Int, known: Int)
 
@@ -26,6 +28,10 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
         case .budget(let error): "\(error)"
         case .memory(let error): "\(error)"
         case .tokenizer(let error): "\(error)"
+        case .keyValueMemory(let bytesMax, let needed, let contextTokens):
+            "keys and values may take \(MemoryPlan.mebibytes(bytesMax)) (kv.memory_bytes_max), "
+                + "and at least \(MemoryPlan.mebibytes(needed)) are needed in memory for a context "
+                + "of \(contextTokens) tokens; fewer kv_bits or prefill_chunk_tokens need less"
         case .contextBeyondModel(let asked, let known):
             "the model's context is \(known) tokens; \(asked) are asked for"
         }
@@ -46,7 +52,7 @@ extension LoadError: EndingError {
         case .format, .tokenizer: .badData
         case .system(let error): error.exitStatus
         case .read(let failure): failure.exitStatus
-        case .budget, .memory: .badConfiguration
+        case .budget, .memory, .keyValueMemory: .badConfiguration
         case .contextBeyondModel: .usage
         }
     }

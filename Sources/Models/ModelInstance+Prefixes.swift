@@ -2,11 +2,23 @@
 
 internal import FlashStorage
 internal import Knobs
+internal import LinuxSystem
 internal import Memory
 internal import ModelFormat
 internal import SequenceState
 
 extension ModelInstance {
+    /// Makes the file that what outgrows the KV pages goes to, where any may.
+    func keepColdSpans() throws(SystemError) {
+        guard division.layout.hasColdSpans else { return }
+        var flash = options.flash
+        flash.tuner = nil
+        try cache.keepCold(
+            ColdFileOptions(
+                path: path + ".cold", bytesMax: options.coldFileBytesMax,
+                checksEveryRead: options.verification == .always, flash: flash))
+    }
+
     /// Opens what is kept, as it was divided.
     func keepPrefixes(_ memory: consuming MemoryReservation) {
         let plan = division.prefixes

@@ -81,6 +81,7 @@ package final class ModelInstance {
         } catch {
             throw .system(error)
         }
+        do { try keepColdSpans() } catch { throw .system(error) }
         keepPrefixes(passing)
         try warm()
     }

@@ -16,6 +16,8 @@ extension ModelOptions {
         activationSparsity = profile.weights.activationSparsity
         qualityLossMax = Double(profile.weights.qualityLossMax)
         kvFormat = profile.keyValues.format
+        kvBytesMax = profile.keyValues.memoryBytesMax.map { Int(clamping: $0) }
+        coldFileBytesMax = profile.keyValues.coldBytesMax
         verification = profile.flash.verify
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation

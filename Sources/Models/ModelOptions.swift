@@ -27,6 +27,11 @@ package struct ModelOptions: Sendable {
     package var threads: Int
     /// How keys and values are kept: 32-bit floats are exact, all else rounds.
     package var kvFormat = KVFormat(.half)
+    /// Bytes for keys and values, at most: what longer sequences have beyond goes to flash. Nil
+    /// keeps all in memory.
+    package var kvBytesMax: Int?
+    /// Most bytes of such sequences on flash.
+    package var coldFileBytesMax: UInt64 = 16 << 30
     /// Tokens of a prompt that are computed together, at most; less when memory is short.
     package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.

@@ -3,6 +3,7 @@
 // sequence was promised, prefixes of earlier ones may have.
 
 package import Compute
+package import FlashStorage
 package import LinuxSystem
 package import Memory
 package import ModelFormat
@@ -21,6 +22,8 @@ package final class KVCache {
     private let openPool: PagePool
     /// What is remembered of earlier sequences; nil where nothing is.
     package var prefixes: PrefixCache?
+    /// Spans of long sequences that are on flash; nil where none may be.
+    var cold: ColdSpans?
     private var sequences: [SequenceID: SequenceState] = [:]
     private var nextSequence = 0
     /// Pages that open sequences may have together.
@@ -37,10 +40,19 @@ package final class KVCache {
         cut()
     }
 
-    private func cut() {
+    /// - Precondition: no sequence is open.
+    func cut() {
         let open = min(layout.openBytes, pool.arena.byteCount)
         openPool.cut(0..<open, pageBytes: layout.openPageBytes)
-        pool.cut(open..<pool.arena.byteCount, pageBytes: layout.pageBytes)
+        var start = layout.blockBytes(open)
+        if let cold {
+            cold.file.cut(pageBytes: layout.pageBytes)
+            let staging = start..<start + layout.stagingRoom
+            cold.reads.cut(staging, pageBytes: layout.pageBytes)
+            start = staging.upperBound
+        }
+        pool.cut(
+            min(start, pool.arena.byteCount)..<pool.arena.byteCount, pageBytes: layout.pageBytes)
     }
 
     /// Pages that no open sequence was promised.
@@ -64,7 +76,15 @@ package final class KVCache {
     /// - Returns: nil when the pool cannot promise so many.
     package func open(tokensMax: Int) -> SequenceID? {
         let tokens = max(tokensMax, 1)
-        let needed = layout.pageCount(tokens: tokens)
+        var needed = layout.pageCount(tokens: tokens)
+        var hotPagesMax: Int?
+        if needed > pagesFree, cold != nil {
+            let bounded = layout.pageCount(tokens: tokens, hotPagesMax: 0)
+            let most = (pagesFree - bounded) / max(1, layout.unboundedLayerCount)
+            guard most >= layout.hotPagesMin else { return nil }
+            hotPagesMax = most
+            needed = layout.pageCount(tokens: tokens, hotPagesMax: most)
+        }
         guard needed <= pagesFree, layout.openPageCount <= openPool.freeCount else { return nil }
         pagesPromised += needed
         let id = SequenceID(rawValue: nextSequence)
@@ -72,7 +92,8 @@ package final class KVCache {
         sequences[id] = SequenceState(
             layerCount: layout.ringPages.count, tokensMax: layout.wholePages(tokens),
             pagesPromised: needed,
-            openPages: (0..<layout.openPageCount).compactMap { _ in openPool.take() })
+            openPages: (0..<layout.openPageCount).compactMap { _ in openPool.take() },
+            hotPagesMax: hotPagesMax)
         return id
     }
 
@@ -82,7 +103,12 @@ package final class KVCache {
         _ id: SequenceID, prompt: [TokenID], owner: PrefixOwner
     ) -> FoundPrefix {
         guard let prefixes else { return FoundPrefix() }
-        return prefixes.find(prompt, owner: owner, into: state(id), takingBy: takePage)
+        var usable = prompt[...]
+        if let most = state(id).hotPagesMax {
+            // What of it would have to go to flash before anything is computed is not taken up.
+            usable = prompt.prefix((most - layout.hotPagesMin) * KVLayout.pageTokens + 1)
+        }
+        return prefixes.find(Array(usable), owner: owner, into: state(id), takingBy: takePage)
     }
 
     /// Remembers a sequence whose first `tokens` are computed, for those that will begin like it.
@@ -100,23 +126,30 @@ package final class KVCache {
         for layer in layout.ringPages.indices {
             sequence.keep(pages: 0..<0, layer: layer, in: pool)
         }
+        closeCold(sequence)
         for page in sequence.openPages { openPool.release(page) }
         pagesPromised -= sequence.pagesPromised
     }
 
     /// Makes room in a layer for tokens that are about to be computed at `positions`: their pages
-    /// are there, and the sequence's alone; those that no window reaches any more are given back.
+    /// are there, and the sequence's alone; those that no window reaches any more are given back,
+    /// and those that are more than it may have in memory go to flash.
     ///
+    /// - Throws: `ReadFailure` when the drive does not take them.
     /// - Precondition: the positions are within what the sequence was promised, and follow on those
     ///   that it has.
-    package func prepare(_ id: SequenceID, layer: Int, positions: Range<Int>) {
+    package func prepare(
+        _ id: SequenceID, layer: Int, positions: Range<Int>
+    ) throws(ReadFailure) {
         let sequence = state(id)
         precondition(positions.upperBound <= sequence.tokensMax, "more than was promised")
         let end = (positions.upperBound - 1) / KVLayout.pageTokens + 1
         sequence.keep(
             pages: layout.firstPageSeen(from: positions.lowerBound, layer: layer)..<Int.max,
             layer: layer, in: pool)
-        for page in positions.lowerBound / KVLayout.pageTokens..<end {
+        let first = positions.lowerBound / KVLayout.pageTokens
+        try makeRoom(sequence, layer: layer, first: first, end: end)
+        for page in first..<end {
             sequence.own(page, layer: layer, in: pool, takingBy: takePage)
         }
     }
@@ -146,6 +179,8 @@ package final class KVCache {
     package func truncate(_ id: SequenceID, to tokens: Int) {
         let end = layout.wholePages(tokens) / KVLayout.pageTokens
         for layer in layout.ringPages.indices {
+            let cold = coldSpanCount(id, layer: layer) * KVLayout.spanPages
+            precondition(cold <= end, "what is on flash is not forgotten in part")
             state(id).keep(pages: 0..<end, layer: layer, in: pool)
         }
     }
@@ -160,7 +195,7 @@ package final class KVCache {
         }
     }
 
-    private func state(_ id: SequenceID) -> SequenceState {
+    func state(_ id: SequenceID) -> SequenceState {
         guard let sequence = sequences[id] else { preconditionFailure("unknown sequence") }
         return sequence
     }

@@ -21,9 +21,15 @@ package struct KVLayout: Sendable, Equatable {
     /// Of each layer, the pages that hold all that its window sees; nil where it sees all.
     package let ringPages: [Int?]
 
+    /// Tokens of a sequence that a layer computes together, at most.
+    package let tokensAtOnceMax: Int
+    /// Memory that what is on flash is read to; 0 where all of a sequence is in memory.
+    package internal(set) var stagingBytes = 0
+
     /// - Parameter tokensAtOnceMax: tokens of a sequence that a layer computes together, at most.
     package init(_ shape: ModelShape, format: KVFormat, tokensAtOnceMax: Int) {
         self.format = format
+        self.tokensAtOnceMax = tokensAtOnceMax
         windows = shape.attentions.map(\.window)
         ringPages = windows.map {
             // The first of the tokens sees back over its window while the last is stored. Wherever
@@ -63,7 +69,14 @@ package struct KVLayout: Sendable, Equatable {
     /// Their bytes.
     var openBytes: Int { openPageCount * openPageBytes }
 
-    package var pageBytes: Int { MemoryArena.footprint(page.byteCount) }
+    /// Bytes from one page to the next: whole blocks where pages go to flash.
+    package var pageBytes: Int {
+        MemoryArena.footprint(
+            page.byteCount, alignment: stagingBytes > 0 ? MemoryArena.pageBytes : 64)
+    }
+
+    /// Bytes of a page that mean something.
+    var pageBytesUsed: Int { MemoryArena.footprint(page.byteCount) }
 
     /// Pages of one layer for a sequence of `tokens`.
     func pageCount(tokens: Int, layer: Int) -> Int {
@@ -105,13 +118,13 @@ package struct KVLayout: Sendable, Equatable {
         return layers * pageBytes / Self.pageTokens
     }
 
-    /// Tokens of the longest sequence that a pool of `bytesMax` bytes holds, up to `tokensMax`:
-    /// whole pages but for the last.
+    /// Tokens of the longest sequence that a pool of `bytesMax` bytes is enough for, up to
+    /// `tokensMax`: whole pages but for the last.
     package func tokenCount(bytesMax: Int, tokensMax: Int) -> Int {
         var (low, high) = (0, (tokensMax + Self.pageTokens - 1) / Self.pageTokens)
         while low < high {
             let middle = (low + high + 1) / 2
-            if byteCount(tokens: middle * Self.pageTokens) <= bytesMax {
+            if bytesNeeded(tokens: middle * Self.pageTokens) <= bytesMax {
                 low = middle
             } else {
                 high = middle - 1

@@ -12,17 +12,24 @@ package final class SequenceState {
     let pagesPromised: Int
     /// Those that it fills, of another pool: `[layer][2]`, or none.
     let openPages: [PageID]
+    /// Pages that it may have of each layer that sees all; nil where all of them are in memory.
+    let hotPagesMax: Int?
+    /// `[layer]`: where its first spans are, which are not in memory any more.
+    private(set) var coldPlaces: [[ColdPlace]]
 
     private static let none = PageID(-1)
 
     package init(
-        layerCount: Int, tokensMax: Int, pagesPromised: Int, openPages: [PageID] = []
+        layerCount: Int, tokensMax: Int, pagesPromised: Int, openPages: [PageID] = [],
+        hotPagesMax: Int? = nil
     ) {
         offsets = Array(repeating: [], count: layerCount)
         pages = offsets.map { _ in [] }
         self.tokensMax = tokensMax
         self.pagesPromised = pagesPromised
         self.openPages = openPages
+        self.hotPagesMax = hotPagesMax
+        coldPlaces = offsets.map { _ in [] }
     }
 
     /// The layer's page of that number, where there is one.
@@ -68,6 +75,12 @@ package final class SequenceState {
         var index = min(kept.lowerBound, count) - 1
         // What is further back went before.
         while index >= 0, giveBack(index, layer: layer, to: pool) { index -= 1 }
+    }
+
+    /// Gives back the pages of the span after those that are on flash, which is there now.
+    func leave(_ span: Range<Int>, at place: ColdPlace, layer: Int, in pool: PagePool) {
+        for index in span { _ = giveBack(index, layer: layer, to: pool) }
+        coldPlaces[layer].append(place)
     }
 
     /// - Returns: false where there was none.

@@ -37,7 +37,7 @@ package struct PrefixFileIdentity: Sendable, Hashable {
     /// That of a model whose cache is laid out like this.
     package init(_ layout: KVLayout, modelDigest: Digest256) {
         self.init(
-            modelDigest: modelDigest, kvFormat: "\(layout.format)", pageBytes: layout.pageBytes,
+            modelDigest: modelDigest, kvFormat: "\(layout.format)", pageBytes: layout.pageBytesUsed,
             layerCount: layout.ringPages.count)
     }
 

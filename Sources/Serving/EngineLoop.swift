@@ -292,6 +292,7 @@ final class EngineLoop {
         model.cache.prefixes?.finishSaving()
         do {
             try model.store.finishReads()
+            try model.cache.finishReads()
         } catch {
             options.onEvent(.readFailed(model: name, problem: "\(error)"))
             throw GenerationError(.readFailed, "\(error)").naming(name, insteadOf: model.path)
@@ -308,6 +309,7 @@ final class EngineLoop {
             preconditionFailure("sessions without a model")
         }
         let before = model.store.statistics
+        let readBefore = model.cache.coldStatistics.bytesRead
         let (plan, sessions) = scheduler.schedule()
         let start = MonotonicClock.nanoseconds
         do throws(ReadFailure) {
@@ -339,10 +341,12 @@ final class EngineLoop {
         }
         scheduler.record(plan, sessions, nanoseconds: MonotonicClock.nanoseconds - start)
         let spent = model.store.statistics - before
+        let coldBytes = model.cache.coldStatistics.bytesRead - readBefore
         var row = 0
         for (chunk, session) in zip(plan.chunks, sessions) {
             session.charge(
-                flashBytes: spent.flashBytes, hits: spent.bundleHits, misses: spent.bundleMisses,
+                flashBytes: spent.flashBytes + coldBytes, hits: spent.bundleHits,
+                misses: spent.bundleMisses,
                 keyValueBytes: model.cache.byteCount(session.sequence))
             let wasDecoding = session.isDecoding
             session.advance(chunk)
@@ -389,7 +393,7 @@ extension GenerationError {
         case .format, .tokenizer: self.init(.modelInvalid, "\(error)")
         case .system(let error) where error.refusesRing: self.init(.readerRefused, "\(error)")
         case .system, .read: self.init(.readFailed, "\(error)")
-        case .budget, .memory: self.init(.budgetExceeded, "\(error)")
+        case .budget, .memory, .keyValueMemory: self.init(.budgetExceeded, "\(error)")
         case .contextBeyondModel: self.init(.invalidRequest, "\(error)")
         }
     }

@@ -108,6 +108,11 @@ struct ShowCommand: ParsableCommand {
             Self.row(
                 "context",
                 "\(division.contextTokens) tokens at once: \(division.contextReason)"))
+        if division.hotTokens < division.contextTokens {
+            Terminal.line(
+                Self.row(
+                    "", "the latest \(division.hotTokens) of them in memory, the rest on flash"))
+        }
         describeKeyValues(division, packed.manifest.shape)
         let total = division.plan.denseBytes
         let experts = packed.manifest.experts.reduce(0) { $0 + $1.count }

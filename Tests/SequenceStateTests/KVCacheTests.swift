@@ -45,7 +45,7 @@ import Testing
         #expect(cache.pagesFree == 0 && cache.byteCount(sequence) == 0)
         for first in stride(from: 0, to: 4_096, by: 16) {
             for layer in 0..<3 {
-                cache.prepare(sequence, layer: layer, positions: first..<first + 16)
+                try cache.prepare(sequence, layer: layer, positions: first..<first + 16)
                 let offsets = cache.pageOffsets(sequence, layer: layer)
                 let seen = layer == 1 ? max(0, first - 199) / 64 : 0
                 #expect(offsets.count == (first + 15) / 64 + 1)
@@ -68,7 +68,7 @@ import Testing
         let first = try #require(cache.open(tokensMax: 65))
         let second = try #require(cache.open(tokensMax: 64))
         #expect(cache.byteCount(first) == 0 && cache.pool.freeCount == 12)
-        for layer in 0..<3 { cache.prepare(first, layer: layer, positions: 0..<65) }
+        for layer in 0..<3 { try cache.prepare(first, layer: layer, positions: 0..<65) }
         #expect(cache.byteCount(first) == layout.byteCount(tokens: 65))
         #expect(cache.pagesFree == 3)
         #expect(cache.open(tokensMax: 65) == nil)
@@ -88,12 +88,12 @@ import Testing
         let cache = try KVCache(
             layout: layout, byteCount: bytes, memory: try .unlimited(bytes))
         let sequence = try #require(cache.open(tokensMax: 256))
-        for layer in 0..<3 { cache.prepare(sequence, layer: layer, positions: 0..<256) }
+        for layer in 0..<3 { try cache.prepare(sequence, layer: layer, positions: 0..<256) }
         let offsets = cache.pageOffsets(sequence, layer: 0)
         cache.truncate(sequence, to: 65)
         #expect(cache.pool.freeCount == 6 && cache.byteCount(sequence) == 6 * layout.pageBytes)
         #expect(cache.pageOffsets(sequence, layer: 0)[..<2] == offsets[..<2])
-        for layer in 0..<3 { cache.prepare(sequence, layer: layer, positions: 65..<200) }
+        for layer in 0..<3 { try cache.prepare(sequence, layer: layer, positions: 65..<200) }
         #expect(cache.pageOffsets(sequence, layer: 0)[..<2] == offsets[..<2])
         cache.truncate(sequence, to: 0)
         #expect(cache.pool.freeCount == 12 && cache.byteCount(sequence) == 0)

@@ -12,6 +12,7 @@ extension BufferName {
     fileprivate static let key = Self("attention, keys")
     fileprivate static let value = Self("attention, values")
     fileprivate static let partials = Self("attention, parts of one token's")
+    fileprivate static let states = Self("attention, how far each head is")
     fileprivate static let attended = Self("attention, values summed")
 }
 
@@ -28,6 +29,8 @@ final class AttentionBlock {
     private var value: Buffer<Float>
     /// One token's attention over spans of positions.
     private var partials: Buffer<Float>
+    /// Tokens × heads × 2, where sequences have spans on flash.
+    private var states: Buffer<Float>
     /// Tokens × heads × value head width.
     private var attended: ProductInput
 
@@ -40,6 +43,8 @@ final class AttentionBlock {
         let partialCount = AttentionShape(attention, scale: 1, format: KVFormat(.float))
             .partialCount(positions: sizes.contextTokens)
         buffers.add(.partials, .floats(partialCount), .mixing)
+        let stateCount = sizes.hasColdSpans ? tokens * attention.headCount * 2 : 0
+        buffers.add(.states, .floats(stateCount), .mixing)
         buffers.add(
             .attended, .input(rows: tokens, columns: attention.attendedWidth),
             [.mixing, .mixerOutput])
@@ -56,6 +61,7 @@ final class AttentionBlock {
         key = workspace.floats(.key)
         value = workspace.floats(.value)
         partials = workspace.floats(.partials)
+        states = workspace.floats(.states)
         attended = workspace.input(.attended)
     }
 
@@ -74,7 +80,7 @@ final class AttentionBlock {
         workspace.enter(.mixing)
         var first = 0
         for chunk in wave.chunks {
-            attend(
+            try attend(
                 chunk, first..<first + chunk.tokens.count, wave.rows.lowerBound + first,
                 attention, layer: layer)
             first += chunk.tokens.count
@@ -91,32 +97,74 @@ final class AttentionBlock {
     private func attend(
         _ chunk: SequenceChunk, _ tokens: Range<Int>, _ firstRow: Int,
         _ attention: LayerGraph.Attention, layer: Int
-    ) {
-        let start = MonotonicClock.nanoseconds
+    ) throws(ReadFailure) {
+        let (start, waited) = (MonotonicClock.nanoseconds, cache.coldStatistics.waitNanoseconds)
         let first = chunk.firstPosition
-        for positions in cache.pieces(of: first..<first + tokens.count) {
+        let all = first..<first + tokens.count
+        try cache.prepare(chunk.sequence, layer: layer, positions: all)
+        let shape = AttentionShape(
+            attention.shape, scale: attention.scale, format: cache.layout.format)
+        let pageOffsets = cache.pageOffsets(chunk.sequence, layer: layer)
+        func rows(_ positions: Range<Int>) -> ChunkRows {
             let done = positions.lowerBound - first
-            cache.prepare(chunk.sequence, layer: layer, positions: positions)
-            let rows = ChunkRows(
+            return ChunkRows(
                 tokens: tokens.lowerBound + done..<tokens.lowerBound + done + positions.count,
                 firstAngle: angles.row(rope: attention.rope, token: firstRow + done),
                 firstPosition: positions.lowerBound, pool: cache.pool.arena,
-                pageOffsets: cache.pageOffsets(chunk.sequence, layer: layer),
+                pageOffsets: pageOffsets,
                 openPage: cache.openPage(
                     chunk.sequence, layer: layer, position: positions.lowerBound))
-            attend(rows, attention)
         }
-        executor.count(since: start)
+        let coldSpans = cache.coldSpanCount(chunk.sequence, layer: layer)
+        if coldSpans > 0 {
+            try attendToFlash(chunk.sequence, layer: layer, shape, attention, rows(all))
+        }
+        for positions in cache.pieces(of: all) {
+            attend(rows(positions), shape, attention, after: coldSpans)
+        }
+        executor.count(since: start + cache.coldStatistics.waitNanoseconds - waited)
     }
 
-    private func attend(_ rows: ChunkRows, _ attention: LayerGraph.Attention) {
-        let shape = AttentionShape(
-            attention.shape, scale: attention.scale, format: cache.layout.format)
+    /// Tokens of one piece, over all spans but those that were on flash.
+    private func attend(
+        _ rows: ChunkRows, _ shape: AttentionShape, _ attention: LayerGraph.Attention,
+        after coldSpans: Int
+    ) {
         executor.finishHeads(
-            shape, attention.treatment, rows, query: &query, key: &key, value: &value,
-            angles: angles.rows)
-        executor.attend(
-            shape, rows, queries: query, partials: &partials, into: &attended.floats)
+            shape, attention.treatment, rows, coldSpans > 0 ? .keysAndValues : .all,
+            query: &query, key: &key, value: &value, angles: angles.rows)
+        if coldSpans > 0 {
+            executor.attend(
+                shape, spans: SpanRange(first: coldSpans, end: nil), rows, queries: query,
+                states: &states, into: &attended.floats)
+        } else {
+            executor.attend(
+                shape, rows, queries: query, partials: &partials, into: &attended.floats)
+        }
         executor.seal(shape, rows)
+    }
+
+    /// A chunk's queries, over the spans that are on flash: in order, some in memory at a time. The
+    /// next ones are read meanwhile, and those of the next layer while this one is finished.
+    private func attendToFlash(
+        _ sequence: SequenceID, layer: Int, _ shape: AttentionShape,
+        _ attention: LayerGraph.Attention, _ rows: ChunkRows
+    ) throws(ReadFailure) {
+        executor.finishHeads(
+            shape, attention.treatment, rows, .queries, query: &query, key: &key, value: &value,
+            angles: angles.rows)
+        let groups = cache.coldGroups(sequence, layer: layer)
+        for (index, group) in groups.enumerated() {
+            let next =
+                index + 1 < groups.count
+                ? groups[index + 1] : cache.firstColdGroup(sequence, after: layer)
+            var rows = rows
+            rows.openPage = nil
+            rows.pageOffsets = try cache.pageOffsets(of: group, before: next)
+            executor.attend(
+                shape,
+                spans: SpanRange(first: group.spans.lowerBound, end: group.spans.upperBound),
+                rows, queries: query, states: &states, into: &attended.floats)
+        }
     }
 }

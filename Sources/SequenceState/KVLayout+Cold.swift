@@ -1,0 +1,81 @@
+// What a sequence needs in memory at least where its oldest spans may be on flash.
+
+internal import LinuxSystem
+
+extension KVLayout {
+    /// What goes to flash and comes back together: 512 tokens, whose sums attention makes apart.
+    package static let spanPages = 8
+    /// Of the memory for keys and values, what is on flash passes through at most this share, but
+    /// for two spans, and no more than a drive needs to be busy.
+    private static let stagingDivisor = 8
+    private static let stagingBytesMax = 16 << 20
+
+    /// The same with what a pool of `bytes` does not hold on flash.
+    package func withColdSpans(poolBytes bytes: Int) -> Self {
+        var layout = self
+        layout.stagingBytes = 1
+        let span = Self.spanPages * layout.pageBytes
+        let wanted = min(bytes / Self.stagingDivisor, Self.stagingBytesMax)
+        layout.stagingBytes = max(1, wanted / (2 * span)) * 2 * span
+        return layout
+    }
+
+    /// The same with all of a sequence in memory.
+    package var withoutColdSpans: Self {
+        var layout = self
+        layout.stagingBytes = 0
+        return layout
+    }
+
+    /// Whether spans of a long sequence go to flash.
+    package var hasColdSpans: Bool { stagingBytes > 0 }
+
+    /// Memory that what is on flash is read to, in whole pairs of spans of the format in use.
+    var stagingRoom: Int {
+        guard stagingBytes > 0 else { return 0 }
+        let pair = 2 * Self.spanPages * pageBytes
+        return max(1, stagingBytes / pair) * pair
+    }
+
+    /// Pages of a layer that are in memory at least: those that are written to, and what of their
+    /// span is before them.
+    package var hotPagesMin: Int {
+        (tokensAtOnceMax + Self.pageTokens - 2) / Self.pageTokens + Self.spanPages
+    }
+
+    /// Of a sequence of `tokens`, those whose keys and values a pool of `bytes` bytes has in memory
+    /// at once: the latest.
+    package func hotTokens(_ tokens: Int, poolBytes bytes: Int) -> Int {
+        guard stagingBytes > 0, bytes < byteCount(tokens: tokens) else { return tokens }
+        let pages = (bytes - blockBytes(openBytes) - stagingRoom) / pageBytes
+        let bounded = pageCount(tokens: tokens, hotPagesMax: 0)
+        return min(
+            tokens, max(0, pages - bounded) / max(1, unboundedLayerCount) * Self.pageTokens)
+    }
+
+    /// Pages of all layers that a sequence of `tokens` has in memory, with at most so many of each
+    /// that sees all.
+    func pageCount(tokens: Int, hotPagesMax: Int) -> Int {
+        ringPages.indices.reduce(0) {
+            let pages = pageCount(tokens: tokens, layer: $1)
+            return $0 + (ringPages[$1] == nil ? min(pages, hotPagesMax) : pages)
+        }
+    }
+
+    /// Layers that see all.
+    var unboundedLayerCount: Int { ringPages.count { $0 == nil } }
+
+    /// Bytes of a pool that is enough for one sequence of `tokens`.
+    package func bytesNeeded(tokens: Int) -> Int {
+        let whole = byteCount(tokens: tokens)
+        guard stagingBytes > 0 else { return whole }
+        let least = pageCount(tokens: tokens, hotPagesMax: hotPagesMin) * pageBytes
+        return min(whole, blockBytes(openBytes) + stagingRoom + least)
+    }
+
+    /// `bytes` in whole blocks of the drive, where that matters.
+    func blockBytes(_ bytes: Int) -> Int {
+        stagingBytes > 0
+            ? MemoryArena.footprint(bytes, alignment: MemoryArena.pageBytes) : bytes
+    }
+}
