@@ -92,12 +92,23 @@ extension KVCache {
         }
     }
 
-    /// Gives the places of a sequence's spans back, when nothing reads them.
-    func closeCold(_ sequence: SequenceState) {
-        guard let cold, sequence.coldPlaces.contains(where: { !$0.isEmpty }) else { return }
+    /// Forgets a layer's spans on flash after the first `spans`.
+    func dropCold(_ id: SequenceID, layer: Int, after spans: Int) {
+        guard let cold, coldSpanCount(id, layer: layer) > spans else { return }
+        let places = state(id).dropCold(after: spans, layer: layer)
         // A drive that does not answer keeps its places: they are not given to others.
         guard (try? cold.reads.drain()) != nil else { return }
-        for place in sequence.coldPlaces.joined() { cold.file.release(place) }
+        for place in places { cold.file.release(place) }
+    }
+
+    /// Gives the places of a sequence's spans back, when nothing reads them.
+    func closeCold(_ sequence: SequenceState) {
+        guard let cold, sequence.isCold else { return }
+        let isIdle = (try? cold.reads.drain()) != nil
+        for layer in layout.ringPages.indices {
+            let places = sequence.dropCold(after: 0, layer: layer)
+            if isIdle { for place in places { cold.file.release(place) } }
+        }
     }
 }
 

@@ -24,6 +24,8 @@ package final class KVCache {
     package var prefixes: PrefixCache?
     /// Spans of long sequences that are on flash; nil where none may be.
     var cold: ColdSpans?
+    /// The last long one that ended.
+    var parked: ParkedSequence?
     private var sequences: [SequenceID: SequenceState] = [:]
     private var nextSequence = 0
     /// Pages that open sequences may have together.
@@ -64,6 +66,7 @@ package final class KVCache {
     /// - Precondition: no sequence is open.
     package func change(to format: KVFormat) {
         guard format != layout.format else { return }
+        forgetParked()
         precondition(sequences.isEmpty, "sequences are open")
         prefixes?.suspend(unless: format)
         layout.format = format
@@ -111,6 +114,19 @@ package final class KVCache {
         return prefixes.find(Array(usable), owner: owner, into: state(id), takingBy: takePage)
     }
 
+    /// Lets a sequence that is open grow to `tokensMax`.
+    ///
+    /// - Returns: false when the pool cannot promise so much.
+    func extend(_ id: SequenceID, tokensMax: Int) -> Bool {
+        let sequence = state(id)
+        let tokens = max(tokensMax, 1)
+        let needed = layout.pageCount(tokens: tokens, hotPagesMax: sequence.hotPagesMax ?? .max)
+        guard needed - sequence.pagesPromised <= pagesFree else { return false }
+        pagesPromised += needed - sequence.pagesPromised
+        sequence.promise(pages: needed, tokensMax: layout.wholePages(tokens))
+        return true
+    }
+
     /// Remembers a sequence whose first `tokens` are computed, for those that will begin like it.
     ///
     /// - Parameter isEnded: whether nothing follows: what is no whole page is remembered too.
@@ -118,6 +134,14 @@ package final class KVCache {
         _ id: SequenceID, tokens: [TokenID], owner: PrefixOwner, isEnded: Bool
     ) {
         prefixes?.remember(tokens, owner: owner, of: state(id), isEnded: isEnded)
+    }
+
+    /// Remembers a sequence that ended as far as can be, and ends it.
+    package func finish(_ id: SequenceID, tokens: [TokenID], owner: PrefixOwner) {
+        guard sequences[id] != nil else { return }
+        if park(id, tokens: tokens, owner: owner) { return }
+        remember(id, tokens: tokens, owner: owner, isEnded: true)
+        close(id)
     }
 
     /// Ends a sequence, and what it was promised. One that has ended already is left alone.

@@ -5,6 +5,7 @@ internal import LinuxSystem
 extension KVLayout {
     /// What goes to flash and comes back together: 512 tokens, whose sums attention makes apart.
     package static let spanPages = 8
+    static let spanTokens = spanPages * pageTokens
     /// Of the memory for keys and values, what is on flash passes through at most this share, but
     /// for two spans, and no more than a drive needs to be busy.
     private static let stagingDivisor = 8

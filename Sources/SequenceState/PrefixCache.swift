@@ -76,6 +76,11 @@ package final class PrefixCache {
     /// The file of prefixes of the packed file at `packed`.
     package static func path(of packed: String) -> String { packed + ".prefixes" }
 
+    /// Whether one finds what the other left.
+    func isShared(_ owner: PrefixOwner, with other: PrefixOwner) -> Bool {
+        tree.seen(owner) == tree.seen(other)
+    }
+
     // MARK: remembering
 
     /// Takes up the whole blocks of a sequence whose `tokens` are computed, and where it ends, what

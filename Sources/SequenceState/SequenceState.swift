@@ -8,8 +8,8 @@ package final class SequenceState {
     /// Pages of all layers together.
     package private(set) var pageCount = 0
     /// Positions that it has room for.
-    package let tokensMax: Int
-    let pagesPromised: Int
+    package private(set) var tokensMax: Int
+    private(set) var pagesPromised: Int
     /// Those that it fills, of another pool: `[layer][2]`, or none.
     let openPages: [PageID]
     /// Pages that it may have of each layer that sees all; nil where all of them are in memory.
@@ -81,6 +81,22 @@ package final class SequenceState {
     func leave(_ span: Range<Int>, at place: ColdPlace, layer: Int, in pool: PagePool) {
         for index in span { _ = giveBack(index, layer: layer, to: pool) }
         coldPlaces[layer].append(place)
+    }
+
+    /// Takes the places on flash of a layer's spans after the first so many from it.
+    func dropCold(after spans: Int, layer: Int) -> [ColdPlace] {
+        let dropped = coldPlaces[layer].dropFirst(spans)
+        coldPlaces[layer].removeLast(dropped.count)
+        return Array(dropped)
+    }
+
+    /// Whether any of it is on flash.
+    var isCold: Bool { coldPlaces.contains { !$0.isEmpty } }
+
+    /// It may have so many pages and tokens from now on.
+    func promise(pages: Int, tokensMax: Int) {
+        pagesPromised = pages
+        self.tokensMax = tokensMax
     }
 
     /// - Returns: false where there was none.

@@ -191,15 +191,15 @@ final class EngineLoop {
             throw GenerationError(
                 .invalidRequest, "max_tokens must be at least 1", parameter: "max_tokens")
         }
-        guard let sequence = model.cache.open(tokensMax: prompt.count + tokensMax) else {
+        let begun = model.cache.begin(
+            prompt: prompt, tokensMax: prompt.count + tokensMax,
+            owner: waiting.order.client.prefixOwner)
+        guard let (sequence, found) = begun else {
             throw GenerationError(.overloaded, "no KV pages are free; try again later")
-        }
-        let found = waiting.order.client.prefixOwner.map {
-            model.cache.resume(sequence, prompt: prompt, owner: $0)
         }
         let admission = Admission(
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
-            found: found ?? FoundPrefix(), sampler: sampler, tokensMax: tokensMax,
+            found: found, sampler: sampler, tokensMax: tokensMax,
             contextTokens: model.contextTokensNow,
             submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
@@ -360,22 +360,23 @@ final class EngineLoop {
             }
             // While windows still have what the prompt's last blocks see.
             if !wasDecoding, session.isDecoding {
-                remember(session, isEnded: false, in: model.cache)
+                if let owner = session.owner {
+                    model.cache.remember(
+                        session.sequence, tokens: session.computedTokens, owner: owner,
+                        isEnded: false)
+                }
             }
         }
-    }
-
-    private func remember(_ session: Session, isEnded: Bool, in cache: KVCache) {
-        guard let owner = session.owner else { return }
-        cache.remember(
-            session.sequence, tokens: session.computedTokens, owner: owner, isEnded: isEnded)
     }
 
     private func retireFinished() {
         for session in scheduler.removeFinished() {
             guard let cache = loaded?.model.cache else { continue }
-            if !isDoubtful { remember(session, isEnded: true, in: cache) }
-            cache.close(session.sequence)
+            if !isDoubtful, let owner = session.owner {
+                cache.finish(session.sequence, tokens: session.computedTokens, owner: owner)
+            } else {
+                cache.close(session.sequence)
+            }
         }
     }
 }

@@ -112,6 +112,56 @@ import Testing
         }
     }
 
+    /// The next turn of a long chat goes on from the last one, whether it begins exactly like it
+    /// or is another attempt at the last question; others find nothing.
+    @Test(arguments: [("llama", "16"), ("llama-q4_k", "4")])
+    func theNextTurnGoesOn(name: String, format: String) throws {
+        let format = try #require(KVFormat(format))
+        try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in
+            var options = try options(path, format, rows: 64, isCold: true)
+            options.prefixes = .memory
+            let model = try ModelInstance(path: path, options: options)
+            func answer(
+                _ text: [TokenID], by user: UInt32
+            ) throws -> (found: FoundPrefix, logits: [Float]) {
+                let begun = model.cache.begin(
+                    prompt: text, tokensMax: Self.contextTokens, owner: .user(user))
+                let (sequence, found) = try #require(begun)
+                for first in stride(from: found.tokenCount, to: text.count, by: 64) {
+                    let chunk = SequenceChunk(
+                        sequence: sequence,
+                        tokens: Array(text[first..<min(first + 64, text.count)]),
+                        firstPosition: first, logits: .last)
+                    try model.transformer.forward(StepPlan(chunks: [chunk]))
+                }
+                model.cache.finish(sequence, tokens: text, owner: .user(user))
+                return (
+                    found,
+                    model.transformer.withLogits(row: 0) { row in row.indices.map { row[$0] } }
+                )
+            }
+            let turn: [TokenID] = Array(Self.tokens[..<3_000])
+            let next = turn + [5, 6, 7, 8, 9].map { TokenID($0) }
+            // Another attempt: within what is in memory, and within what is on flash.
+            let (again, earlier) = (
+                Array(turn[..<2_950]) + next.suffix(5), Array(turn[..<1_900]) + next.suffix(5)
+            )
+            #expect(try answer(turn, by: 1).found.tokenCount == 0)
+            let found = try [next, again, earlier].map { try answer($0, by: 1) }
+            #expect(found.map { $0.found.source } == [.flash, .flash, .flash])
+            #expect(found[0].found.tokenCount == 3_000)
+            #expect((2_880...2_950).contains(found[1].found.tokenCount), "\(found[1].found)")
+            #expect((1_536...1_900).contains(found[2].found.tokenCount), "\(found[2].found)")
+            for (text, found) in zip([next, again, earlier], found) {
+                let expected = try answer(text, by: 2)
+                #expect(expected.found.tokenCount == 0, "another user found it")
+                #expect(found.logits == expected.logits)
+                // Somebody else's, and a short text: what is parked makes room.
+                #expect(try answer(Array(text[..<70]), by: 3).found.tokenCount == 0)
+            }
+        }
+    }
+
     // MARK: drives that fail
 
     /// A short evaluation under which each read and write of keys and values goes wrong in turn.
