@@ -190,6 +190,13 @@ final class Daemon {
         return process.wait().status
     }
 
+    /// Ends the daemon without a chance to finish anything.
+    func kill() {
+        hasEnded = true
+        process.signal(SIGKILL)
+        _ = process.wait()
+    }
+
     func health() throws -> String { try request(["/health"]) }
 
     func request(_ arguments: [String]) throws -> String {
