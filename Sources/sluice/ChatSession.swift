@@ -8,6 +8,7 @@ internal import Glibc
 internal import Knobs
 internal import LineEditing
 internal import LinuxSystem
+internal import ModelFormat
 internal import Synchronization
 
 /// What every order of a session shares.
@@ -25,6 +26,8 @@ struct SessionOptions {
     var dropsOldest = false
     /// Keep what is typed in a chat on disk.
     var keepsHistory = true
+    /// How keys and values are kept for these answers; nil is the model's way.
+    var keyValueFormat: KVFormat?
 }
 
 /// A prompt and what was answered.
@@ -136,6 +139,7 @@ struct ChatSession {
         order.sampling = options.sampling.applied(to: order.sampling)
         order.tokensMax = options.tokensMax
         order.stopStrings = options.stopStrings
+        order.keyValueFormat = options.keyValueFormat
         return order
     }
 

@@ -99,8 +99,21 @@ struct EngineArguments: ParsableArguments {
         }
     }
 
-    /// Whether any of these was given.
-    var isGiven: Bool { !given.isEmpty || profile != nil || resident }
+    /// Knobs that a request may say too, to the daemon.
+    private var requestKnobs: [KnobArgument] { [kvBits].compactMap { $0 } }
+
+    /// Whether any of these was given that the daemon cannot be asked for.
+    var isForThisProcess: Bool {
+        given.count > requestKnobs.count || profile != nil || resident
+    }
+
+    /// What a request to the daemon says of them.
+    func apply(to order: inout SessionOptions) throws {
+        guard kvBits != nil else { return }
+        var profile = Profile()
+        for argument in requestKnobs { try argument.apply(to: &profile) }
+        order.keyValueFormat = profile.keyValues.format
+    }
 
     /// Whether `--sparse` chooses among the ways to read neurons.
     var choosesNeurons: Bool { sparse.map { $0.text != "auto" } ?? false }

@@ -67,7 +67,7 @@ struct RunCommand: ParsableCommand {
     func validate() throws {
         _ = try sampling()
         if let maxTokens, maxTokens < 1 { throw ValidationError("--max-tokens is at least 1") }
-        if !local && (engine.isGiven || library.library != nil) {
+        if !local && (engine.isForThisProcess || library.library != nil) {
             throw ValidationError("options about running the model go with --local")
         }
         if local && daemon.socket != nil {
@@ -78,8 +78,9 @@ struct RunCommand: ParsableCommand {
     func run() throws {
         let interrupts = Interrupts.shared
         let sampling = try sampling()
-        let options = options(sampling)
+        var options = options(sampling)
         guard local else {
+            try engine.apply(to: &options)
             let service = try daemon.connect(sampling: sampling)
             // Rather now than after a prompt was typed.
             if prompt == nil { try Self.require(model, of: service) }

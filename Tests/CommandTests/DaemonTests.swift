@@ -13,6 +13,20 @@ import Testing
         "--temperature", "9", "--top-k", "0", "--top-p", "1", "--min-p", "0", "--max-tokens", "490"
     ]
 
+    /// A request says its own width of keys and values; what the daemon decides goes with --local.
+    @Test func runAsksTheDaemonForAWidth() throws {
+        let daemon = try Daemon()
+        let wide = try daemon.start("What is curl?", ["--kv-bits", "32", "--max-tokens", "8"])
+            .wait()
+        #expect(wide.status == 0 && !wide.output.isEmpty, "\(wide.errors)")
+        let longest = try daemon.start("What is curl?", ["--kv-bits", "3"]).wait()
+        #expect(longest.status == 64 && longest.errors.contains("32, 16, 8, 4 or 2"))
+        let other = try daemon.start("What is curl?", ["--kv-bits", "8", "--kv-memory", "2M"])
+            .wait()
+        #expect(other.status == 64 && other.errors.contains("go with --local"), "\(other.errors)")
+        #expect(daemon.stop() == 0)
+    }
+
     @Test func idleDaemonIsSmall() throws {
         let daemon = try Daemon()
         #expect(try daemon.health() == "{\"status\":\"ok\"}")
