@@ -55,6 +55,9 @@ package enum RequestEncoder {
         body += "\"stream_options\":{\"include_usage\":true},".utf8
         body += "\"sluice\":{\"statistics\":true".utf8
         if let format = order.keyValueFormat { body += ",\"kv_bits\":\(format.json)".utf8 }
+        if let whenFull = order.whenFull {
+            body += ",\"kv_when_full\":\"\(whenFull.rawValue)\"".utf8
+        }
         body += "}".utf8
         if let model = order.model {
             body += ",\"model\":".utf8

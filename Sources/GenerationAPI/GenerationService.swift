@@ -67,6 +67,8 @@ package struct GenerationOrder: Sendable {
     package var stopStrings: [String] = []
     /// How keys and values are kept; nil is as the service keeps them.
     package var keyValueFormat: KVFormat?
+    /// What happens when the context is full; nil is as the service does it.
+    package var whenFull: FullContext?
     /// Likeliest alternatives to report with each token; nil reports no log-probabilities.
     package var alternativesReported: Int?
     package var client: ClientID

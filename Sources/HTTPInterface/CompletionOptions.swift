@@ -76,10 +76,11 @@ package struct CompletionRequest: Sendable {
     private mutating func readExtras(_ fields: RequestFields) throws(GenerationError) {
         guard let extras = try fields.object("sluice") else { return }
         for name in extras.members.keys.sorted()
-        where name != "statistics" && name != "kv_bits" {
+        where !["statistics", "kv_bits", "kv_when_full"].contains(name) {
             throw extras.error(name, "unknown")
         }
         order.keyValueFormat = try Self.keyValueFormat(extras)
+        order.whenFull = try Self.whenFull(extras)
         answer.includesStatistics = try extras.boolean("statistics") ?? false
     }
 
@@ -91,6 +92,14 @@ package struct CompletionRequest: Sendable {
         guard let format = (value.string ?? value.integer.map { "\($0)" }).flatMap({ KVFormat($0) })
         else { throw extras.error("kv_bits", "expected \(KVFormat.choices)") }
         return format
+    }
+
+    private static func whenFull(_ extras: RequestFields) throws(GenerationError) -> FullContext? {
+        guard let text = try extras.string("kv_when_full") else { return nil }
+        guard let choice = FullContext(rawValue: text) else {
+            throw extras.error("kv_when_full", "expected \"stop\" or \"slide\"")
+        }
+        return choice
     }
 
     private static func chatAlternatives(_ fields: RequestFields) throws(GenerationError) -> Int? {

@@ -115,6 +115,15 @@ extension Executor {
             team: team)
     }
 
+    /// A page of keys that seem to have come later: see `Kernels.turnKeys`.
+    func turnKeys(
+        _ page: KVPageShape, _ turn: KeyTurn, from source: Int, to target: Int,
+        in pool: MemoryArena
+    ) {
+        var pages = pool.mutableBytes(at: 0, byteCount: pool.byteCount)
+        kernels.turnKeys(page, turn, from: source, to: target, pool: &pages, team: team)
+    }
+
     /// `act(gate) * up`, or `act(up)` for a network without a gate.
     func activate(
         _ activation: Activation, gate: borrowing Buffer<Float>, up: borrowing Buffer<Float>,

@@ -17,6 +17,8 @@ package struct SequenceChunk: Sendable, Equatable {
 
     package var sequence: SequenceID
     package var tokens: [TokenID]
+    /// The first one's place in the sequence's page tables; where nothing was given up before it,
+    /// its position too.
     package var firstPosition: Int
     package var logits: Logits
 

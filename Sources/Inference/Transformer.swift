@@ -20,7 +20,7 @@ package final class Transformer {
     private let store: WeightStore
     private let products: Products
     private let workspace: Workspace
-    private let angles: PassAngles
+    let angles: PassAngles
     private let blocks: ModelBlocks
     private let layers: [LayerBlocks]
     private let output: OutputHead
@@ -66,7 +66,7 @@ package final class Transformer {
         residual.begin()
         products.removeAll()
         blocks.mixture?.begin()
-        angles.fill(plan)
+        angles.fill(plan, cache)
         if waves.count > 1 && store.canStayInLayers {
             try computeLayerByLayer(waves)
             try store.endStationaryPass(withOutput: needsLogits)

@@ -62,6 +62,9 @@ extension KnobTable {
         CommandOption(
             name: "file", commands: "eval", reason: "the text; a request brings its own"),
         CommandOption(
+            name: "without-sinks", commands: "eval",
+            reason: "for measurement: what slides without its first tokens falls apart"),
+        CommandOption(
             name: "recall", commands: "calibrate", reason: "a job that is done once for a model"),
         CommandOption(
             name: "keep-order", commands: "calibrate",

@@ -1,5 +1,6 @@
 // Knobs of what the engine may take: memory, the drive, which weights are read, processors.
 
+internal import GenerationAPI
 internal import Memory
 
 extension KnobTable {
@@ -119,6 +120,15 @@ extension KnobTable {
                 say its own, in `"sluice": {"kv_bits"}`. docs/KV-CACHE.md says what each costs.
                 """
         ).option("kv-bits"),
+        Knob(
+            "kv.when_full", \.keyValues.whenFull, Form.choice(FullContext.self),
+            effect: """
+                What happens when a context is full: the answer ends, or it slides (lossy).
+                "slide" forgets what is oldest but for the first 64 tokens, so that answers may be
+                longer than the context, and prompts up to four times as long. A request may say its
+                own, in `"sluice": {"kv_when_full"}`. docs/KV-CACHE.md says what it costs.
+                """
+        ).option("kv-when-full"),
         Knob(
             "kv.prefixes", \.keyValues.prefixes, Form.choice(PrefixKeeping.self),
             effect: """

@@ -53,6 +53,7 @@ package struct Profile: Sendable, Equatable {
     package struct KeyValues: Sendable, Equatable {
         /// 32 bits are exact; fewer round.
         package var format = KVFormat(.half)
+        package var whenFull = FullContext.stop
         package var prefixes = PrefixKeeping.flash
         package var prefixSharing = PrefixSharing.user
         /// Most bytes of each model's file of prefixes.

@@ -2,6 +2,7 @@
 // for comparison with other implementations and for perplexity.
 
 package import FlashStorage
+internal import GenerationAPI
 internal import Inference
 package import LinuxSystem
 package import ModelFormat
@@ -46,7 +47,8 @@ package struct Evaluator {
     /// Scores `tokens`, and continues them greedily by up to `generate` tokens.
     ///
     /// A sequence longer than the context is scored in windows of that many tokens, each from
-    /// scratch; the continuation follows the last window, as far as the context has room.
+    /// scratch; the continuation follows the last window, as far as the context has room. A model
+    /// that slides has one window, and it moves along.
     ///
     /// - Parameter onProgress: told the share of the work that is done, 0...1.
     package func evaluate(
@@ -59,7 +61,8 @@ package struct Evaluator {
         do throws(ReadFailure) {
             var start = 0
             while start < tokens.count {
-                let window = tokens[start..<min(start + model.contextTokens, tokens.count)]
+                let end = slides(tokens, generate) ? tokens.count : start + model.contextTokens
+                let window = tokens[start..<min(end, tokens.count)]
                 let before = start
                 start = window.endIndex
                 lossSum += try score(
@@ -110,8 +113,23 @@ package struct Evaluator {
         }
     }
 
-    private func openSequence() -> SequenceID {
-        guard let sequence = model.cache.open(tokensMax: model.contextTokens) else {
+    /// Whether tokens are more than the context holds, and go on all the same.
+    private func slides(_ tokens: [TokenID], _ generate: Int) -> Bool {
+        model.whenFull == .slide && slidingTokens != nil
+            && tokens.count + generate > model.contextTokens
+    }
+
+    private var slidingTokens: Int? {
+        model.cache.slidingTokens(tokensMax: model.contextTokens)
+    }
+
+    /// Tokens that a sequence keeps.
+    private func cacheTokens(_ slides: Bool) -> Int {
+        (slides ? slidingTokens : nil) ?? model.contextTokens
+    }
+
+    private func openSequence(slides: Bool = false) -> SequenceID {
+        guard let sequence = model.cache.open(tokensMax: cacheTokens(slides), slides: slides) else {
             preconditionFailure("the pool holds one sequence of the whole context")
         }
         return sequence
@@ -125,18 +143,19 @@ package struct Evaluator {
         _ window: [TokenID], generate: Int, _ evaluation: inout Evaluation,
         _ onProgress: (Int) -> Void
     ) throws(ReadFailure) -> Double {
-        let sequence = openSequence()
+        let slides = slides(window, generate)
+        let sequence = openSequence(slides: slides)
         defer { model.cache.close(sequence) }
         var loss = 0.0
         var position = 0
+        // Of the next token, in the sequence's page tables.
+        var place = 0
+        let step = min(
+            model.transformer.shape.logitsRowsMax,
+            slides ? KVCache.slidingStepTokensMax(tokens: cacheTokens(slides)) : .max)
         while position < window.count {
-            let end = min(position + model.transformer.shape.logitsRowsMax, window.count)
-            try model.transformer.forward(
-                StepPlan(chunks: [
-                    SequenceChunk(
-                        sequence: sequence, tokens: Array(window[position..<end]),
-                        firstPosition: position, logits: .all)
-                ]))
+            let end = min(position + step, window.count)
+            try compute(window[position..<end], of: sequence, at: &place, logits: .all)
             for row in 0..<end - position where position + row + 1 < window.count {
                 let target = window[position + row + 1]
                 loss += model.transformer.withLogits(row: row) { Self.loss(of: target, $0) }
@@ -149,28 +168,38 @@ package struct Evaluator {
             onProgress(position)
         }
         try continueGreedily(
-            sequence, from: position, generate: generate, &evaluation, onProgress)
+            sequence, from: position, at: place, generate: generate, &evaluation, onProgress)
         return loss
     }
 
     private func continueGreedily(
-        _ sequence: SequenceID, from start: Int, generate: Int, _ evaluation: inout Evaluation,
-        _ onProgress: (Int) -> Void
+        _ sequence: SequenceID, from start: Int, at place: Int, generate: Int,
+        _ evaluation: inout Evaluation, _ onProgress: (Int) -> Void
     ) throws(ReadFailure) {
         guard generate > 0 else { return }
-        var position = start
+        var (position, place) = (start, place)
+        let slides = slides(evaluation.tokens, generate)
         evaluation.greedy.append(Self.likeliest(evaluation.logits.span))
-        while evaluation.greedy.count < generate, position < model.contextTokens {
-            try model.transformer.forward(
-                StepPlan(chunks: [
-                    SequenceChunk(
-                        sequence: sequence, tokens: [evaluation.greedy.last ?? TokenID(0)],
-                        firstPosition: position, logits: .last)
-                ]))
+        while evaluation.greedy.count < generate, slides || place < model.contextTokens {
+            try compute(
+                evaluation.greedy.suffix(1), of: sequence, at: &place, logits: .last)
             position += 1
             evaluation.greedy.append(model.transformer.withLogits(row: 0) { Self.likeliest($0) })
             onProgress(position)
         }
+    }
+
+    /// Computes tokens at `place`, which moves behind them; where they do not fit any more, what is
+    /// oldest gives way.
+    private func compute(
+        _ tokens: ArraySlice<TokenID>, of sequence: SequenceID, at place: inout Int,
+        logits: SequenceChunk.Logits
+    ) throws(ReadFailure) {
+        var chunk = SequenceChunk(
+            sequence: sequence, tokens: Array(tokens), firstPosition: place, logits: logits)
+        _ = model.transformer.makeRoom(for: &chunk, keepsSinks: model.keepsSinks)
+        try model.transformer.forward(StepPlan(chunks: [chunk]))
+        place = chunk.firstPosition + tokens.count
     }
 
     private func lastLogits(row: Int) -> [Float] {

@@ -181,7 +181,10 @@ extension Division {
         budget.add(.vectors, manifest.vectors.extent.byteCount)
         budget.add(.neuronScales, NeuronWeights.scalesBytes(manifest))
         budget.add(.directory, directoryBytes(manifest, isSparse: choice.sparse != nil))
-        budget.add(.promptText, PromptBuilder.workBytes(contextTokens: contextTokens))
+        budget.add(
+            .promptText,
+            PromptBuilder.workBytes(
+                contextTokens: problem.wishes.promptTokensMax(contextTokens: contextTokens)))
         budget.add(
             .sampler,
             Sampler.bytesMax(

@@ -44,6 +44,7 @@ extension ModelInstance {
             ("prefill_chunk_tokens", "\(transformer.shape.tokensMax)"),
             ("speculate", "\(speculationRoom.draftsMax)"),
             ("kv_bits", "\(cache.layout.format)"),
+            ("kv_when_full", options.whenFull.rawValue),
             ("quality_loss_max", "\(sparse.qualityLossMax)")
         ]
         return (own + store.settings).map { LoadReport.Field($0.0, $0.1) }

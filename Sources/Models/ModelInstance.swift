@@ -3,6 +3,7 @@
 
 internal import Compute
 internal import FlashStorage
+package import GenerationAPI
 package import Inference
 package import LinuxSystem
 package import Memory
@@ -110,6 +111,11 @@ extension ModelInstance {
     package var contextTokens: Int { division.contextTokens }
     /// Why so many.
     package var contextReason: String { division.contextReason }
+    /// The longest prompt that there is memory for.
+    package var promptTokensMax: Int { options.promptTokensMax(contextTokens: contextTokens) }
+    /// What happens when the context is full.
+    package var whenFull: FullContext { options.whenFull }
+    package var keepsSinks: Bool { options.measuring.keepsSinks }
     package var prefillChunkTokens: Int { division.tokensPerStep }
     package var isResident: Bool { options.isResident }
     /// The expert cache is smaller than what one token uses.

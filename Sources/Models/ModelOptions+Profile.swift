@@ -18,6 +18,7 @@ extension ModelOptions {
         kvFormat = profile.keyValues.format
         kvBytesMax = profile.keyValues.memoryBytesMax.map { Int(clamping: $0) }
         coldFileBytesMax = profile.keyValues.coldBytesMax
+        whenFull = profile.keyValues.whenFull
         verification = profile.flash.verify
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation

@@ -3,6 +3,7 @@
 
 internal import Compute
 package import FlashStorage
+package import GenerationAPI
 package import Knobs
 internal import LinuxSystem
 package import Memory
@@ -32,6 +33,8 @@ package struct ModelOptions: Sendable {
     package var kvBytesMax: Int?
     /// Most bytes of such sequences on flash.
     package var coldFileBytesMax: UInt64 = 16 << 30
+    /// What happens when the context is full.
+    package var whenFull = FullContext.stop
     /// Tokens of a prompt that are computed together, at most; less when memory is short.
     package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.
@@ -76,6 +79,8 @@ package struct ModelOptions: Sendable {
 package struct MeasuringSwitches: Sendable {
     /// Whether more positions than the model learned may be asked for: to measure computing alone.
     package var mayExceedContext = false
+    /// Whether a sequence that slides keeps its first page.
+    package var keepsSinks = true
     /// How neurons are fetched: see `SparseOptions`.
     package var keepsNeuronWindows = true
     package var readsNeuronsApart = false
@@ -85,6 +90,14 @@ extension ModelOptions {
     /// Whether neurons may be predicted, and those that are not be left out.
     package var mayPredict: Bool {
         !isResident && (sparse == .predicted || sparse == nil && qualityLossMax > 0)
+    }
+
+    /// Contexts that a prompt may be long where it slides: memory for its text is set aside.
+    static let slidingPromptContexts = 4
+
+    /// The longest prompt that there is memory for.
+    func promptTokensMax(contextTokens: Int) -> Int {
+        whenFull == .slide ? Self.slidingPromptContexts * contextTokens : contextTokens
     }
 
     /// What a model that is opened now may divide: the limit, and of it what the process and its

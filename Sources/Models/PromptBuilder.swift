@@ -25,7 +25,10 @@ package struct PromptBuilder: Sendable {
     package init(_ model: ModelInstance, progress: ProgressCounter? = nil) {
         tokenizer = model.tokenizer
         chatTemplate = model.chatTemplate
-        context = Context(tokens: model.contextTokens, reason: model.contextReason)
+        let reason = model.contextReason
+        context = Context(
+            tokens: model.promptTokensMax,
+            reason: model.whenFull == .slide ? "\(reason); four times that to slide in" : reason)
         self.progress = progress
     }
 

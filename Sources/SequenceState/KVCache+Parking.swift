@@ -17,21 +17,25 @@ extension KVCache {
     /// Begins a sequence that will hold at most `tokensMax`, with as much of `prompt` less its last
     /// token, whose logits are wanted, as is remembered.
     ///
-    /// - Parameter owner: who finds their own alone; nil finds nothing.
+    /// - Parameters:
+    ///   - slides: whether it goes on when it is full; then `prompt` may be longer.
+    ///   - owner: who finds their own alone; nil finds nothing.
     /// - Returns: nil when the pool cannot promise so many pages.
     package func begin(
-        prompt: [TokenID], tokensMax: Int, owner: PrefixOwner?
+        prompt: [TokenID], tokensMax: Int, slides: Bool = false, owner: PrefixOwner?
     ) -> (sequence: SequenceID, found: FoundPrefix)? {
-        if let owner, let adopted = adopt(prompt, tokensMax: tokensMax, owner: owner) {
+        if !slides, let owner, let adopted = adopt(prompt, tokensMax: tokensMax, owner: owner) {
             return adopted
         }
-        var opened = open(tokensMax: tokensMax)
+        var opened = open(tokensMax: tokensMax, slides: slides)
         if opened == nil, parked != nil {
             forgetParked()
-            opened = open(tokensMax: tokensMax)
+            opened = open(tokensMax: tokensMax, slides: slides)
         }
         guard let sequence = opened else { return nil }
-        let found = owner.map { resume(sequence, prompt: prompt, owner: $0) }
+        // What slides need not have room for all that is remembered.
+        let prefix = slides ? Array(prompt.prefix(tokensMax)) : prompt
+        let found = owner.map { resume(sequence, prompt: prefix, owner: $0) }
         return (sequence, found ?? FoundPrefix())
     }
 

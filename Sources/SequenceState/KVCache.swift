@@ -19,7 +19,7 @@ package final class KVCache {
     package private(set) var layout: KVLayout
     package let pool: PagePool
     /// Pages that sequences fill, where the format takes whole pages only.
-    private let openPool: PagePool
+    let openPool: PagePool
     /// What is remembered of earlier sequences; nil where nothing is.
     package var prefixes: PrefixCache?
     /// Spans of long sequences that are on flash; nil where none may be.
@@ -76,12 +76,13 @@ package final class KVCache {
     /// Begins a sequence that will hold at most `tokensMax`: it is promised their pages, so that it
     /// cannot fail half-way, and takes each when it gets there.
     ///
+    /// - Parameter slides: whether it goes on when it is full: see ``slide(_:pages:keepsFirst:)``.
     /// - Returns: nil when the pool cannot promise so many.
-    package func open(tokensMax: Int) -> SequenceID? {
+    package func open(tokensMax: Int, slides: Bool = false) -> SequenceID? {
         let tokens = max(tokensMax, 1)
-        var needed = layout.pageCount(tokens: tokens)
+        var needed = pageCount(tokens: tokens, slides: slides)
         var hotPagesMax: Int?
-        if needed > pagesFree, cold != nil {
+        if needed > pagesFree, cold != nil, !slides {
             let bounded = layout.pageCount(tokens: tokens, hotPagesMax: 0)
             let most = (pagesFree - bounded) / max(1, layout.unboundedLayerCount)
             guard most >= layout.hotPagesMin else { return nil }
@@ -151,6 +152,7 @@ package final class KVCache {
             sequence.keep(pages: 0..<0, layer: layer, in: pool)
         }
         closeCold(sequence)
+        sequence.giveBackFirstPages(to: pool)
         for page in sequence.openPages { openPool.release(page) }
         pagesPromised -= sequence.pagesPromised
     }
@@ -210,7 +212,7 @@ package final class KVCache {
     }
 
     /// A page that was promised: a free one, or a prefix's that was not used for longest.
-    private func takePage() -> PageID {
+    func takePage() -> PageID {
         while true {
             if let page = pool.take() { return page }
             guard prefixes?.evict() == true else {

@@ -1,6 +1,6 @@
 // How keys and values of a model are laid out in pages, and how much sequences take.
 
-internal import Compute
+package import Compute
 internal import LinuxSystem
 package import ModelFormat
 
@@ -41,7 +41,7 @@ package struct KVLayout: Sendable, Equatable {
         valueHeadWidth = shape.attention.valueHeadWidth
     }
 
-    var page: KVPageShape {
+    package var page: KVPageShape {
         KVPageShape(
             format: format, headCount: headCount, keyHeadWidth: keyHeadWidth,
             valueHeadWidth: valueHeadWidth)

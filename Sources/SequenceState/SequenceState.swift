@@ -3,21 +3,26 @@
 /// A sequence of tokens on its way.
 package final class SequenceState {
     /// `[layer][page]`: where each begins in the pool; -1 where there is none (any more).
-    package private(set) var offsets: [[Int]]
-    private var pages: [[PageID]]
-    /// Pages of all layers together.
-    package private(set) var pageCount = 0
+    package internal(set) var offsets: [[Int]]
+    var pages: [[PageID]]
+    /// Pages of all layers together, first ones that were moved included.
+    package internal(set) var pageCount = 0
     /// Positions that it has room for.
     package private(set) var tokensMax: Int
     private(set) var pagesPromised: Int
     /// Those that it fills, of another pool: `[layer][2]`, or none.
-    let openPages: [PageID]
+    var openPages: [PageID]
     /// Pages that it may have of each layer that sees all; nil where all of them are in memory.
     let hotPagesMax: Int?
     /// `[layer]`: where its first spans are, which are not in memory any more.
     private(set) var coldPlaces: [[ColdPlace]]
+    /// By how much the position of what it has next is beyond its place in the tables.
+    package internal(set) var positionOffset = 0
+    /// Of each layer, the first page as it was computed, where what the table has is a copy that
+    /// moved along: see ``slide(pages:layer:keepsFirst:in:takingBy:)``.
+    var firstPages: [PageID?]
 
-    private static let none = PageID(-1)
+    static let none = PageID(-1)
 
     package init(
         layerCount: Int, tokensMax: Int, pagesPromised: Int, openPages: [PageID] = [],
@@ -25,6 +30,7 @@ package final class SequenceState {
     ) {
         offsets = Array(repeating: [], count: layerCount)
         pages = offsets.map { _ in [] }
+        firstPages = offsets.map { _ in nil }
         self.tokensMax = tokensMax
         self.pagesPromised = pagesPromised
         self.openPages = openPages

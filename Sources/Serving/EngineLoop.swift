@@ -186,31 +186,31 @@ final class EngineLoop {
         } catch {
             throw GenerationError(.invalidRequest, "\(error)", parameter: error.parameter.rawValue)
         }
-        let tokensMax = min(waiting.order.tokensMax ?? room, room)
+        let tokensMax = min(waiting.order.tokensMax ?? room.tokensMax, room.tokensMax)
         guard tokensMax > 0 else {
             throw GenerationError(
                 .invalidRequest, "max_tokens must be at least 1", parameter: "max_tokens")
         }
         let begun = model.cache.begin(
-            prompt: prompt, tokensMax: prompt.count + tokensMax,
-            owner: waiting.order.client.prefixOwner)
+            prompt: prompt, tokensMax: room.slidingTokens ?? prompt.count + tokensMax,
+            slides: room.slidingTokens != nil, owner: waiting.order.client.prefixOwner)
         guard let (sequence, found) = begun else {
             throw GenerationError(.overloaded, "no KV pages are free; try again later")
         }
         let admission = Admission(
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
             found: found, sampler: sampler, tokensMax: tokensMax,
-            contextTokens: model.contextTokensNow,
+            contextTokens: model.contextTokensNow, slidingTokens: room.slidingTokens,
             submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
             id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)
     }
 
-    /// Tokens that the context leaves for the answer, with keys and values kept as the order says.
+    /// What the context leaves for the answer, with keys and values kept as the order says.
     private func room(
         for prompt: [TokenID], _ order: GenerationOrder, _ model: ModelInstance
-    ) throws(GenerationError) -> Int {
+    ) throws(GenerationError) -> SequenceRoom {
         let wished = order.keyValueFormat ?? options.model.kvFormat
         if wished != model.cache.layout.format {
             // Pages are of one kind at a time.
@@ -220,6 +220,11 @@ final class EngineLoop {
                     parameter: "kv_bits")
             }
             model.cache.change(to: wished)
+        }
+        if (order.whenFull ?? options.model.whenFull) == .slide,
+            let room = try SequenceRoom.sliding(promptTokens: prompt.count, order, model)
+        {
+            return room
         }
         let context = model.contextTokensNow
         guard context > prompt.count else {
@@ -232,7 +237,7 @@ final class EngineLoop {
                 "the prompt has \(prompt.count) tokens, the context \(context) (\(reason))",
                 parameter: order.prompt.parameter)
         }
-        return context - prompt.count
+        return SequenceRoom(tokensMax: context - prompt.count)
     }
 
     /// The loaded model, after loading it if need be.
@@ -310,7 +315,8 @@ final class EngineLoop {
         }
         let before = model.store.statistics
         let readBefore = model.cache.coldStatistics.bytesRead
-        let (plan, sessions) = scheduler.schedule()
+        var (plan, sessions) = scheduler.schedule()
+        makeRoom(in: &plan, for: sessions, model)
         let start = MonotonicClock.nanoseconds
         do throws(ReadFailure) {
             let isCancelled = { [status] in

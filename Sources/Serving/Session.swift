@@ -19,6 +19,8 @@ package struct Admission {
     let tokensMax: Int
     /// Positions of the model's context.
     let contextTokens: Int
+    /// Tokens that the sequence keeps where it slides; nil where it has room for all.
+    let slidingTokens: Int?
     let submittedNanoseconds: UInt64
     /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
     let draftWindowTokens: Int?
@@ -26,11 +28,13 @@ package struct Admission {
     /// - Parameters:
     ///   - tokensMax: to be generated, at least one.
     ///   - contextTokens: positions of the model's context.
+    ///   - slidingTokens: that the sequence keeps where it slides; nil where it has room for all.
     ///   - draftWindowTokens: of the text that drafts are looked for in; nil drafts nothing.
     package init(
         order: GenerationOrder, prompt: [TokenID], sequence: SequenceID,
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
-        tokensMax: Int, contextTokens: Int, submittedNanoseconds: UInt64, draftWindowTokens: Int?
+        tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
+        submittedNanoseconds: UInt64, draftWindowTokens: Int?
     ) {
         self.order = order
         self.prompt = prompt
@@ -39,6 +43,7 @@ package struct Admission {
         self.sampler = sampler
         self.tokensMax = tokensMax
         self.contextTokens = contextTokens
+        self.slidingTokens = slidingTokens
         self.submittedNanoseconds = submittedNanoseconds
         self.draftWindowTokens = draftWindowTokens
     }
@@ -61,7 +66,11 @@ package final class Session {
     /// Tokens not yet computed: the rest of the prompt, or the last token sampled.
     private var pending: ArraySlice<TokenID>
     private var position: Int
-    /// The prompt, and what was sampled since.
+    /// Tokens after which what is oldest is forgotten; nil where there is room for all.
+    private let slidingTokens: Int?
+    /// Whether anything was forgotten.
+    private var hasSlid = false
+    /// The prompt, and what was sampled since; nothing any more once something was forgotten.
     private var tokens: [TokenID]
     private var drafting: Drafting?
     /// Drafts of the present pass that are still to be compared with what is sampled.
@@ -78,6 +87,7 @@ package final class Session {
         order = admission.order
         sampler = admission.sampler
         tokensMax = admission.tokensMax
+        slidingTokens = admission.slidingTokens
         position = admission.found.tokenCount
         tokens = admission.prompt
         pending = admission.prompt[position...]
@@ -103,7 +113,8 @@ package final class Session {
 
     /// The next tokens to compute, at most `tokensMax`.
     package func nextChunk(tokensMax: Int) -> SequenceChunk {
-        let tokens = pending.prefix(tokensMax)
+        let most = slidingTokens.map { KVCache.slidingStepTokensMax(tokens: $0) } ?? tokensMax
+        let tokens = pending.prefix(min(tokensMax, most))
         return SequenceChunk(
             sequence: sequence, tokens: Array(tokens), firstPosition: position,
             logits: tokens.count == pending.count ? .last : .none)
@@ -115,7 +126,11 @@ package final class Session {
     ) -> SequenceChunk {
         var chunk = nextChunk(tokensMax: 1)
         // The last token of all needs no logits after it.
-        let room = min(draftsMax, tokensMax - statistics.generatedTokens - 1)
+        var room = min(draftsMax, tokensMax - statistics.generatedTokens - 1)
+        // Nor may drafts change when a sequence slides.
+        if let slidingTokens, slidingTokens > position {
+            room = min(room, slidingTokens - position - 1)
+        }
         guard let drafting, room > 0 else { return chunk }
         let (tokens, probabilities) = drafting.drafts(count: room)
         // Nothing follows an end: its logits would not be looked at.
@@ -128,14 +143,26 @@ package final class Session {
         return chunk
     }
 
-    /// Whose text it is; nil where nobody knows.
-    var owner: PrefixOwner? { order.client.prefixOwner }
+    /// Who may be given what was computed; nil where nobody knows, or where it is no prefix any
+    /// more.
+    var owner: PrefixOwner? { hasSlid ? nil : order.client.prefixOwner }
 
     /// Positions whose keys and values count.
     var computedCount: Int { position }
 
     /// Tokens whose keys and values the sequence has.
     package var computedTokens: [TokenID] { Array(tokens.prefix(position)) }
+
+    /// Whether what is oldest is forgotten when its room is full.
+    var slides: Bool { slidingTokens != nil }
+
+    /// What was computed, and what follows, comes so many tokens earlier in the page tables.
+    func moveUp(by count: Int) {
+        guard count > 0 else { return }
+        position -= count
+        hasSlid = true
+        tokens = []
+    }
 
     /// The chunk was computed. Without logits there is more of the prompt; with them,
     /// ``sample(_:)`` follows. A draft's position counts only once the draft was sampled; the next
@@ -159,7 +186,7 @@ package final class Session {
             return false
         }
         sampler.accept(token)
-        tokens.append(token)
+        if !hasSlid { tokens.append(token) }
         drafting?.learn(token)
         let isDrafted = drafts.popFirst() == token
         if isDrafted { statistics.acceptedTokens += 1 }

@@ -16,7 +16,7 @@ struct EvalCommand: ParsableCommand {
         abstract: "Scores a text or tokens, and continues them greedily.",
         discussion: """
             A text longer than the context is scored in windows of that many tokens, each from \
-            scratch.
+            scratch; or, with --kv-when-full slide, in one that moves along.
             """)
 
     @OptionGroup var model: ModelArguments
@@ -28,6 +28,9 @@ struct EvalCommand: ParsableCommand {
     var generate = 0
 
     @OptionGroup var trace: TraceArguments
+
+    @Flag(help: "Without the first tokens in a window that slides: see what they are good for.")
+    var withoutSinks = false
 
     @Flag(help: "Print one JSON object: tokens, greedy, nll, logits.")
     var json = false
@@ -49,6 +52,7 @@ struct EvalCommand: ParsableCommand {
         let instance = try model.open {
             $0.prefillChunkTokens = rows
             $0.logitsRowsMax = rows
+            $0.measuring.keepsSinks = !withoutSinks
         }
         let readBefore = instance.store.statistics.flashBytes
         let tokens =

@@ -69,6 +69,7 @@ struct EngineArguments: ParsableArguments {
     @Option(knob: "generation.context_tokens") var context: KnobArgument?
     @Option(knob: "kv.bits") var kvBits: KnobArgument?
     @Option(knob: "kv.memory_bytes_max") var kvMemory: KnobArgument?
+    @Option(knob: "kv.when_full") var kvWhenFull: KnobArgument?
     @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
     var profile: String?
     @Option(knob: "flash.prefetch_max") var prefetchMax: KnobArgument?
@@ -85,7 +86,8 @@ struct EngineArguments: ParsableArguments {
     /// The knobs that were given.
     private var given: [KnobArgument] {
         [
-            memory, threads, context, kvBits, kvMemory, prefetchMax, readSecondsMax, speculate,
+            memory, threads, context, kvBits, kvMemory, kvWhenFull, prefetchMax, readSecondsMax,
+            speculate,
             sparse,
             qualityLossMax, activationSparsity, verify
         ].compactMap { $0 }

@@ -20,6 +20,18 @@ import Testing
 
     private let hello = #""messages":[{"role":"user","content":"hi"}]"#
 
+    @Test(arguments: [(#""slide""#, FullContext.slide), (#""stop""#, .stop), ("null", nil)])
+    func readsWhatHappensWhenTheContextIsFull(text: String, choice: FullContext?) throws {
+        let read = try request(#"{\#(hello),"sluice":{"kv_when_full":\#(text)}}"#)
+        #expect(read.order.whenFull == choice)
+    }
+
+    @Test(arguments: [#""turn""#, "1"]) func refusesOtherWaysToBeFull(text: String) throws {
+        #expect(throws: GenerationError.self) {
+            try request(#"{\#(hello),"sluice":{"kv_when_full":\#(text)}}"#)
+        }
+    }
+
     @Test func readsAFullChatRequest() throws {
         let request = try request(
             """

@@ -378,6 +378,11 @@ void ckernels_dequantize(int format, const uint8_t *blocks, size_t columns, floa
 void ckernels_pack_keys(const uint8_t *halves, size_t width, size_t bits, uint8_t *part);
 void ckernels_pack_values(const uint8_t *halves, size_t width, size_t bits, uint8_t *part);
 
+// A head's keys, and values, of a page become floats: [64][width], a token's side by side. What is
+// in codes is code * s + m, in that order, each rounded.
+void ckernels_unpack_keys(const uint8_t *part, size_t width, size_t bits, float *x);
+void ckernels_unpack_values(const uint8_t *part, size_t width, size_t bits, float *x);
+
 // What blocks of 32 quants stand for: x = scale * (float)quant.
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
 

@@ -4,6 +4,7 @@ internal import Compute
 internal import LinuxSystem
 internal import Memory
 internal import ModelFormat
+internal import SequenceState
 
 extension BufferName {
     fileprivate static let cosines = Self("rotary angles, cosines")
@@ -47,14 +48,18 @@ final class PassAngles {
     /// The row of a pass's token among those of embedding `rope`; nil turns nothing.
     func row(rope: Int?, token: Int) -> Int { (rope ?? 0) * passTokensMax + token }
 
-    /// Computes those of a step's tokens.
-    func fill(_ plan: StepPlan) {
+    /// How an embedding turns; nil turns nothing.
+    func table(rope: Int?) -> RotaryTable? { rope.map { tables[$0] } }
+
+    /// Computes those of a step's tokens, whose positions may be beyond their places in `cache`.
+    func fill(_ plan: StepPlan, _ cache: KVCache) {
         var place = 0
         for chunk in plan.chunks {
+            let first = chunk.firstPosition + cache.positionOffset(chunk.sequence)
             for offset in chunk.tokens.indices {
                 for (index, table) in tables.enumerated() {
                     let row = row(rope: index, token: place)
-                    rows.fill(table, position: chunk.firstPosition + offset, row: row)
+                    rows.fill(table, position: first + offset, row: row)
                 }
                 place += 1
             }

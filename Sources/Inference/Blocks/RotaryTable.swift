@@ -47,6 +47,11 @@ package struct RotaryTable: Sendable {
         }
     }
 
+    /// The angles by which `positions` more turn what was turned already, in radians.
+    package func angles(of positions: Int) -> [Double] {
+        frequencies.map { Double(positions) * $0 }
+    }
+
     /// YaRN, section 3.2: low frequencies are interpolated, high ones kept, with a ramp between the
     /// pairs that turn `betaSlow` and `betaFast` times within the original context.
     private static func blend(

@@ -1,0 +1,106 @@
+// Keys of a page that were turned by their positions, turned on: as if their tokens had come later.
+
+internal import CKernels
+package import LinuxSystem
+package import ModelFormat
+
+/// How keys of a page are turned on.
+package struct KeyTurn: Sendable {
+    let rotatedWidth: Int
+    let pairing: RotaryPairing
+    /// One row for each token of a page.
+    let cosines: [Float]
+    let sines: [Float]
+
+    /// - Parameter angles: radians, one for each pair; none turn nothing.
+    package init(angles: [Double], pairing: RotaryPairing) {
+        rotatedWidth = 2 * angles.count
+        self.pairing = pairing
+        let (cosines, sines) = (
+            angles.map { Float(Mathematics.cosine($0)) }, angles.map { Float(Mathematics.sine($0)) }
+        )
+        let tokens = 0..<AttentionShape.pageTokens
+        self.cosines = tokens.flatMap { _ in cosines }
+        self.sines = tokens.flatMap { _ in sines }
+    }
+}
+
+extension Kernels {
+    /// Writes to the page at `target` what the one at `source` holds, with its keys turned on.
+    /// Keys are decoded, turned as floats and stored anew, in the page's own format; values stay as
+    /// they are.
+    ///
+    /// - Parameters:
+    ///   - source: the byte in `pool` where the page starts.
+    ///   - target: alike; the two do not overlap.
+    package func turnKeys(
+        _ page: KVPageShape, _ turn: KeyTurn, from source: Int, to target: Int,
+        pool: inout MutableRawSpan, team: ComputeTeam
+    ) {
+        let bytes = page.byteCount
+        precondition(min(source, target) >= 0 && max(source, target) + bytes <= pool.byteCount)
+        precondition(source % page.alignment == 0 && target % page.alignment == 0)
+        precondition(source + bytes <= target || target + bytes <= source)
+        precondition(turn.rotatedWidth <= page.keyHeadWidth)
+        let pages = unsafe pool.start
+        unsafe (pages + target).update(from: pages + source, count: bytes)
+        guard turn.rotatedWidth > 0 else { return }
+        let job = unsafe TurnJob(table: table, page: page, turn: turn, part: pages + target)
+        unsafe team.run(pieces: page.headCount, job: job) { job, piece in
+            unsafe job.assumingMemoryBound(to: TurnJob.self).pointee.run(head: piece)
+        }
+    }
+}
+
+/// What the team's members need to turn keys. The pointers live as long as the call that made it.
+@safe
+private struct TurnJob: @unchecked Sendable {
+    let table: UnsafePointer<ckernels_table>
+    let page: KVPageShape
+    let turn: KeyTurn
+    let part: UnsafeMutablePointer<UInt8>
+
+    func run(head: Int) {
+        let (tokens, width) = (AttentionShape.pageTokens, page.keyHeadWidth)
+        let keys = unsafe part + head * page.keyBytes
+        let bits = page.format.keys.rawValue
+        unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: tokens * width) { floats in
+            guard let x = floats.baseAddress else { return }
+            unsafe ckernels_unpack_keys(keys, width, bits, x)
+            unsafe table.pointee.rotate(
+                x, tokens, 1, width, turn.rotatedWidth, turn.cosines.span.start,
+                turn.sines.span.start, turn.pairing == .halves ? 1 : 0)
+            unsafe PageRows(table: table, width: width, bits: bits).storeKeys(x, in: keys)
+        }
+    }
+}
+
+/// Rows of a whole page on their way back from floats.
+@safe
+struct PageRows {
+    let table: UnsafePointer<ckernels_table>
+    let width: Int
+    let bits: Int
+
+    /// Keys of 64 tokens, to one head's part of a page.
+    func storeKeys(_ x: UnsafePointer<Float>, in part: UnsafeMutablePointer<UInt8>) {
+        guard bits < 8 else { return unsafe store(x, bits, in: part) }
+        // Whole pages are coded from halves.
+        let bytes = 2 * AttentionShape.pageTokens * width
+        unsafe withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 64) { halves in
+            let bytes = unsafe halves.assumingMemoryBound(to: UInt8.self)
+            guard let start = bytes.baseAddress else { return }
+            unsafe store(x, 16, in: start)
+            unsafe ckernels_pack_keys(start, width, bits, part)
+        }
+    }
+
+    private func store(
+        _ x: UnsafePointer<Float>, _ bits: Int, in part: UnsafeMutablePointer<UInt8>
+    ) {
+        var rows = unsafe ckernels_page_rows(
+            x: x, stride: width, tokens: AttentionShape.pageTokens, width: width, slot: 0,
+            bits: bits, part: part)
+        unsafe table.pointee.store_keys(&rows)
+    }
+}

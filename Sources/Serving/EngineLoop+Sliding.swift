@@ -1,0 +1,49 @@
+// Answers that go on when their context is full.
+
+internal import GenerationAPI
+internal import Inference
+internal import ModelFormat
+internal import Models
+internal import SequenceState
+
+/// Room that a text has in the KV cache.
+struct SequenceRoom {
+    /// Tokens that are generated at most.
+    var tokensMax: Int
+    /// Tokens that the sequence keeps where it slides; nil where all of them fit.
+    var slidingTokens: Int?
+}
+
+extension SequenceRoom {
+    /// What an order gets that may go on beyond its context; nil where all of it fits, and it need
+    /// not.
+    ///
+    /// - Throws: `GenerationError` where there are too few pages to slide in.
+    static func sliding(
+        promptTokens: Int, _ order: GenerationOrder, _ model: ModelInstance
+    ) throws(GenerationError) -> SequenceRoom? {
+        let context = model.contextTokensNow
+        // Who does not say gets what is left, and a whole context where nothing is.
+        guard
+            promptTokens + (order.tokensMax ?? 0) > context
+                || promptTokens == context && order.tokensMax == nil
+        else { return nil }
+        guard let tokens = model.cache.slidingTokens(tokensMax: context) else {
+            throw GenerationError(
+                .contextExceeded,
+                "a context of \(context) tokens is too short to slide: it takes "
+                    + "\(KVCache.slidingTokensMin), and a page more for each layer",
+                parameter: order.prompt.parameter)
+        }
+        return SequenceRoom(tokensMax: order.tokensMax ?? context, slidingTokens: tokens)
+    }
+}
+
+extension EngineLoop {
+    /// Makes room for chunks whose sequences are full.
+    func makeRoom(in plan: inout StepPlan, for sessions: [Session], _ model: ModelInstance) {
+        for (index, session) in sessions.enumerated() where session.slides {
+            session.moveUp(by: model.transformer.makeRoom(for: &plan.chunks[index]))
+        }
+    }
+}
