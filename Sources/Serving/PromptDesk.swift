@@ -47,7 +47,8 @@ package final class PromptDesk: Sendable {
         // One more, with which the thread is told to end.
         let jobs = Mailbox<PromptJob>(capacity: jobsMax + 1)
         let finished = Finished()
-        thread = try Thread(name: "sluice-prompts") {
+        // Chat templates nest, and are evaluated by functions that do.
+        thread = try Thread(name: "sluice-prompts", stackBytes: 1 << 20) {
             Self.run(jobs, finished, onFinished)
         }
         self.jobs = jobs
