@@ -72,7 +72,7 @@ let package = Package(
         layer("ModelFormat", ["CChecksum", "JSON", "LinuxSystem", "Memory"]),
         layer("ModelFamilies", ["ModelFormat"]),
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
-        layer("ChatTemplates", ["Tokenization"]),
+        layer("ChatTemplates", ["LinuxSystem"]),
 
         // What all sides of the service agree on.
         layer("GenerationAPI", ["LinuxSystem", "ModelFormat"]),
@@ -146,8 +146,9 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Calibration", "Client", "FlashStorage", "GenerationAPI", "JSON", "Knobs",
-                "Library", "LineEditing", "LinuxSystem", "Measurement", "Memory", "ModelFormat",
+                "Calibration", "ChatTemplates", "Client", "FlashStorage", "GenerationAPI", "JSON",
+                "Knobs", "Library", "LineEditing", "LinuxSystem", "Measurement", "Memory",
+                "ModelFormat",
                 "Models", "Packing", "Serving", "Tokenization", "Weights", arguments
             ],
             swiftSettings: strict, linkerSettings: standalone),

@@ -60,6 +60,9 @@ package struct GenerationOrder: Sendable {
     /// A library name or a path; nil is the service's default model.
     package var model: String?
     package var prompt: Prompt
+    /// Further variables of the model's chat template: a JSON object, such as
+    /// `{"enable_thinking":false}`.
+    package var templateArguments: String?
     package var sampling = SamplingParameters()
     /// Most tokens to generate; nil is what the context leaves.
     package var tokensMax: Int?
@@ -157,7 +160,7 @@ package struct GenerationError: Error, Sendable, Equatable, CustomStringConverti
         case modelInvalid
         /// The prompt does not fit the context.
         case contextExceeded
-        /// The model has no chat template that is known; completion works.
+        /// The model has no chat template, or one that cannot be executed; completion works.
         case templateUnsupported
         /// The queue is full: try again.
         case overloaded

@@ -50,6 +50,7 @@ package struct CompletionRequest: Sendable {
         case .chat:
             try UnsupportedFields.refuse(UnsupportedFields.chat, in: fields)
             order = GenerationOrder(prompt: .chat(try ChatMessages.read(fields)), client: client)
+            order.templateArguments = try ChatMessages.templateArguments(fields)
             order.alternativesReported = try Self.chatAlternatives(fields)
         case .text:
             try UnsupportedFields.refuse(UnsupportedFields.completion, in: fields)

@@ -43,8 +43,7 @@ enum UnsupportedFields {
         ("modalities", .values([.array([.string("text")])])),
         ("audio", .absentOnly),
         ("web_search_options", .absentOnly),
-        ("chat_template", .absentOnly),
-        ("chat_template_kwargs", .empty)
+        ("chat_template", .absentOnly)
     ]
 
     static let completion: [(name: String, neutral: Neutral)] = [

@@ -34,24 +34,34 @@ package struct PromptBuilder: Sendable {
 
     /// The tokens of a prompt, with what the model expects at the beginning of a text.
     ///
-    /// - Parameter isCancelled: asked between pieces of the text.
+    /// - Parameters:
+    ///   - templateArguments: further variables of the chat template, a JSON object.
+    ///   - isCancelled: asked between pieces of the text.
     /// - Throws: `GenerationError` when the prompt is empty, is longer than the context, has tokens
-    ///   outside the vocabulary, or is a chat for a model whose template is not known; `cancelled`
+    ///   outside the vocabulary, or is a chat that the model's template does not take; `cancelled`
     ///   where it is.
     package func tokens(
-        of prompt: GenerationOrder.Prompt, isCancelled: @escaping () -> Bool = { false }
+        of prompt: GenerationOrder.Prompt, templateArguments: String? = nil,
+        isCancelled: @escaping () -> Bool = { false }
     ) throws(GenerationError) -> [TokenID] {
         var tokens: [TokenID]
         switch prompt {
         case .text(let text):
-            let segment = PromptSegment(text, isTemplate: true)
-            tokens = try encode(prompt.parameter, isCancelled) { body throws(GenerationError) in
-                try body(segment)
-            }
+            var encoding = try encoding(byteCount: text.utf8.count, prompt.parameter)
+            try append(text.utf8, isTemplate: true, to: &encoding, isCancelled)
+            tokens = try encoding.finish()
         case .tokens(let given):
             tokens = given
         case .chat(let messages):
-            tokens = try encode(messages, prompt.parameter, isCancelled)
+            // Each turn is marked by a token or more: their list is no longer than the context.
+            try context.check(tokensMin: messages.count, prompt.parameter)
+            let text = try render(messages, templateArguments, prompt.parameter, isCancelled)
+            var encoding = try encoding(byteCount: text.bytes.count, prompt.parameter)
+            for run in text.runs() {
+                try append(
+                    text.bytes[run.range], isTemplate: !run.isOutside, to: &encoding, isCancelled)
+            }
+            tokens = try encoding.finish()
         }
         if tokens.isEmpty, let beginning = tokenizer.vocabularySpecial.beginning {
             tokens = [beginning]
@@ -69,49 +79,97 @@ package struct PromptBuilder: Sendable {
         return tokens
     }
 
-    private func encode(
-        _ messages: [ChatMessage], _ parameter: String, _ isCancelled: @escaping () -> Bool
-    ) throws(GenerationError) -> [TokenID] {
+    /// The conversation as the model's template writes it, without the token that is put before
+    /// every text.
+    private func render(
+        _ messages: [ChatMessage], _ arguments: String?, _ parameter: String,
+        _ isCancelled: @escaping () -> Bool
+    ) throws(GenerationError) -> MarkedText {
         let template: ChatTemplate
         do {
-            template = try ChatTemplate.match(chatTemplate)
+            template = try ChatTemplate(chatTemplate)
         } catch {
             throw GenerationError(.templateUnsupported, "\(error)", parameter: parameter)
         }
-        // Each turn is marked by a token or more: their list is no longer than the context.
-        try context.check(tokensMin: messages.count, parameter)
-        let turns = messages.map { ($0.role, $0.content) }
-        return try encode(parameter, isCancelled) { body throws(GenerationError) in
-            try template.write(messages: turns, addGenerationPrompt: true, body)
+        let byteCount = messages.reduce(0) { $0 + $1.role.utf8.count + $1.content.utf8.count }
+        try context.check(tokensMin: tokenizer.tokensMin(byteCount: byteCount), parameter)
+        var conversation = ChatConversation(
+            messages: messages.map {
+                ChatConversation.message(role: $0.role, content: $0.content)
+            })
+        conversation.beginningToken = tokenizer.text(tokenizer.vocabularySpecial.beginning)
+        conversation.endToken = tokenizer.text(tokenizer.vocabularySpecial.end)
+        conversation.arguments = try Self.variables(arguments)
+        do {
+            let text = try template.render(
+                conversation,
+                limits: JinjaLimits(
+                    inputBytes: byteCount + (arguments?.utf8.count ?? 0),
+                    outputBytesMax: outputBytesMax),
+                clock: JinjaClock(secondsSince1970: WallClock.secondsSince1970)
+            ) {
+                progress?.note()
+                return isCancelled()
+            }
+            guard tokenizer.addedBeginning != nil else { return text }
+            return text.dropping(prefix: conversation.beginningToken)
+        } catch {
+            throw GenerationError(error, parameter, context)
         }
     }
 
-    /// The tokens of a text, refused as soon as it is certain that they are more than the context
-    /// has places: memory and time are bounded by the context, whatever the text is.
-    ///
-    /// - Parameter visit: hands out the text's pieces; called twice.
-    private func encode(
-        _ parameter: String, _ isCancelled: @escaping () -> Bool,
-        _ visit: ((PromptSegment) throws(GenerationError) -> Void) throws(GenerationError) -> Void
-    ) throws(GenerationError) -> [TokenID] {
-        var byteCount = 0
-        try visit { byteCount += $0.text.utf8.count }
-        var encoding = PromptEncoding(
+    /// More bytes than a text that fits the context can have.
+    private var outputBytesMax: Int {
+        let sample = 1 << 40
+        let tokens = tokenizer.tokensMin(byteCount: sample)
+        return tokens == 0 ? 1 << 30 : (context.tokens + 2) * (sample / tokens + 1)
+    }
+
+    private static func variables(
+        _ arguments: String?
+    ) throws(GenerationError) -> [(name: String, value: JinjaValue)] {
+        guard let arguments else { return [] }
+        let parameter = "chat_template_kwargs"
+        let value: JinjaValue
+        do {
+            value = try JinjaValue(json: Array(arguments.utf8))
+        } catch {
+            throw GenerationError(.invalidRequest, "\(parameter): \(error)", parameter: parameter)
+        }
+        guard case .dictionary(let members) = value else {
+            throw GenerationError(
+                .invalidRequest, "\(parameter): expected an object", parameter: parameter)
+        }
+        return members.members.compactMap { key, value in
+            if case .string(let name) = key { (name.string, value) } else { nil }
+        }
+    }
+
+    /// A prompt on its way to tokens, refused as soon as it is certain that they are more than the
+    /// context has places: memory and time are bounded by the context, whatever the text is.
+    private func encoding(
+        byteCount: Int, _ parameter: String
+    ) throws(GenerationError) -> PromptEncoding {
+        let encoding = PromptEncoding(
             tokenizer, context, byteCount: byteCount, parameter: parameter)
         try encoding.check()
-        try visit { segment throws(GenerationError) in
-            var rest = segment.text.utf8[...]
-            while !rest.isEmpty {
-                let piece = rest.prefix(PromptEncoding.pieceBytes)
-                rest = rest.dropFirst(piece.count)
-                try encoding.append(piece, isTemplate: segment.isTemplate)
-                progress?.note()
-                if isCancelled() {
-                    throw GenerationError(.cancelled, "the request was cancelled")
-                }
+        return encoding
+    }
+
+    private func append(
+        _ bytes: some Collection<UInt8>, isTemplate: Bool, to encoding: inout PromptEncoding,
+        _ isCancelled: () -> Bool
+    ) throws(GenerationError) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let piece = rest.prefix(PromptEncoding.pieceBytes)
+            rest = rest.dropFirst(piece.count)
+            try encoding.append(piece, isTemplate: isTemplate)
+            progress?.note()
+            if isCancelled() {
+                throw GenerationError(.cancelled, "the request was cancelled")
             }
         }
-        return try encoding.finish()
     }
 
     /// Memory that making a prompt's tokens takes, at most.
@@ -131,6 +189,26 @@ extension PromptBuilder.Context {
                 .contextExceeded,
                 "the prompt has at least \(tokensMin) tokens, the context \(tokens) (\(reason))",
                 parameter: parameter)
+        }
+    }
+}
+
+extension GenerationError {
+    /// Why a chat template did not write a prompt.
+    fileprivate init(_ error: JinjaError, _ parameter: String, _ context: PromptBuilder.Context) {
+        switch error.kind {
+        case .raised:
+            self.init(
+                .invalidRequest, "the model's chat template refuses this: \(error.problem)",
+                parameter: parameter)
+        case .cancelled: self.init(.cancelled, "the request was cancelled")
+        case .output:
+            self.init(
+                .contextExceeded,
+                "the prompt is longer than \(context.tokens) tokens can be (\(context.reason))",
+                parameter: parameter)
+        case .syntax, .failed, .limit:
+            self.init(.templateUnsupported, "\(error)", parameter: parameter)
         }
     }
 }
@@ -169,7 +247,7 @@ private struct PromptEncoding {
     }
 
     mutating func append(
-        _ piece: Substring.UTF8View.SubSequence, isTemplate: Bool
+        _ piece: some Collection<UInt8>, isTemplate: Bool
     ) throws(GenerationError) {
         bytesLeft -= piece.count
         do throws(UnbrokenTextError) {

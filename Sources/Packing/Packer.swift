@@ -86,8 +86,8 @@ package struct Packer {
 
     /// Why the model cannot chat, or nil.
     package var chatNotice: String? {
-        do throws(TokenizerError) {
-            _ = try ChatTemplate.match(vocabulary.chatTemplate)
+        do throws(ChatTemplateError) {
+            _ = try ChatTemplate(vocabulary.chatTemplate)
             return nil
         } catch {
             return error.description

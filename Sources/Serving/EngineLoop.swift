@@ -140,9 +140,11 @@ final class EngineLoop {
                 let (name, model) = try model(for: waiting.order.model)
                 let builder = PromptBuilder(model, progress: status.progress)
                 let prompt = waiting.order.prompt
+                let arguments = waiting.order.templateArguments
                 let job = PromptJob(id: waiting.id) { isCancelled in
                     Result { () throws(GenerationError) in
-                        try builder.tokens(of: prompt, isCancelled: isCancelled)
+                        try builder.tokens(
+                            of: prompt, templateArguments: arguments, isCancelled: isCancelled)
                     }
                 }
                 preparing[waiting.id] = Preparation(

@@ -178,8 +178,13 @@ extension Tokenizer {
         }
     }
 
+    /// The text of a special token; empty for none.
+    package func text(_ token: TokenID?) -> String {
+        token.map { String(decoding: bytes(of: $0, showsControl: true), as: UTF8.self) } ?? ""
+    }
+
     /// The token that the vocabulary puts before texts, if any.
-    var addedBeginning: TokenID? {
+    package var addedBeginning: TokenID? {
         vocabularySpecial.addsBeginning == true ? vocabularySpecial.beginning : nil
     }
 

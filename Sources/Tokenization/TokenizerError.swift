@@ -1,9 +1,8 @@
-// What can be wrong with a vocabulary or a chat template. Every message is one line, shown to users
-// as it is.
+// What can be wrong with a vocabulary. Every message is one line, shown to users as it is.
 
 package import LinuxSystem
 
-/// Why a tokenizer or a chat template cannot be made from what a model file holds.
+/// Why a tokenizer cannot be made from what a model file holds.
 package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible {
     /// `tokenizer.ggml.pre` names a way of splitting text that Sluice does not have.
     case unknownPreTokenizer(String)
@@ -17,10 +16,6 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
     case malformedByteToken(index: Int, text: String)
     /// The vocabulary asks for a token at the beginning or the end, and names none.
     case missingSpecialToken(flag: String, token: String)
-    /// The model has no chat template.
-    case noChatTemplate
-    /// The chat template is of a kind that Sluice does not have.
-    case unknownChatTemplate(beginning: String)
 
     package var description: String {
         switch self {
@@ -38,12 +33,6 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
             return "vocabulary: byte token \(index): expected <0xNN>, found '\(printable(text))'"
         case .missingSpecialToken(let flag, let token):
             return "vocabulary: \(flag) is true, but \(token) is not set"
-        case .noChatTemplate:
-            return "the model has no chat template, so it cannot chat; completion works"
-        case .unknownChatTemplate(let beginning):
-            return "the model's chat template, beginning '\(printable(beginning))', is none of"
-                + " those that Sluice knows (ChatML as Qwen 1.5 to 3 and SmolLM2 write it,"
-                + " Llama 3 to 3.3), so the model cannot chat; completion works"
         }
     }
 

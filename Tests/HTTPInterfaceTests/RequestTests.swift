@@ -228,6 +228,27 @@ import Testing
         #expect(order.alternativesReported == nil && order.stopStrings == [])
     }
 
+    @Test func variablesOfTheTemplateAreTakenOver() throws {
+        func arguments(_ fields: String) throws -> String? {
+            try request("{\(hello),\(fields)}").order.templateArguments
+        }
+        #expect(try arguments(#""chat_template_kwargs":{}"#) == nil)
+        #expect(
+            try arguments(#""chat_template_kwargs":{"enable_thinking":false,"a":[1]}"#)
+                == #"{"a":[1],"enable_thinking":false}"#)
+        #expect(try arguments(#""reasoning_effort":"low""#) == #"{"reasoning_effort":"low"}"#)
+        #expect(
+            try arguments(
+                #""reasoning_effort":"low","chat_template_kwargs":{"reasoning_effort":"high"}"#)
+                == #"{"reasoning_effort":"high"}"#)
+        expectError("{\(hello),\"chat_template_kwargs\":1}", "chat_template_kwargs")
+        for name in ["messages", "tools", "bos_token", "eos_token", "add_generation_prompt"] {
+            expectError(
+                "{\(hello),\"chat_template_kwargs\":{\"\(name)\":1}}",
+                "chat_template_kwargs.\(name)")
+        }
+    }
+
     /// Histories hold what earlier answers were.
     @Test(arguments: [
         #"{"role":"assistant","content":null}"#, #"{"role":"assistant"}"#,

@@ -1,6 +1,7 @@
 // Conversations against what Jinja renders from the templates themselves.
 
 import ChatTemplates
+import LinuxSystem
 import ModelFormat
 import TestSupport
 import Testing
@@ -15,106 +16,104 @@ private struct ChatFixture: Decodable {
     struct Case: Decodable {
         let messages: [Message]
         let prompt: Bool
-        let rendered: String
+        /// Missing where the template refuses.
+        let rendered: String?
     }
 
     struct Template: Decodable {
-        /// Hexadecimal.
-        let digest: String
-        /// Missing where it is long.
-        let template: String?
+        let template: String
         let cases: [Case]
     }
 
     let known: [Template]
-    /// Templates that are no known one.
-    let similar: [String]
 }
 
 @Suite struct ChatTemplateTests {
+    private func render(
+        _ template: String, _ messages: [(String, String)], prompt: Bool = true,
+        _ arguments: [(name: String, value: JinjaValue)] = []
+    ) throws -> MarkedText {
+        var conversation = ChatConversation(
+            messages: messages.map { ChatConversation.message(role: $0.0, content: $0.1) })
+        conversation.addsGenerationPrompt = prompt
+        conversation.beginningToken = "<s>"
+        conversation.arguments = arguments
+        return try ChatTemplate(template).render(
+            conversation, limits: JinjaLimits(inputBytes: 1000),
+            clock: JinjaClock(secondsSince1970: 0))
+    }
+
     @Test func rendersAsJinjaDoes() throws {
         let fixture = try fixture("chat.json", as: ChatFixture.self)
-        #expect(fixture.known.count == 12)
+        #expect(fixture.known.count == 4)
         for known in fixture.known {
-            let digest = try #require(UInt64(known.digest, radix: 16))
-            let way = try #require(ChatTemplate.known(digest: digest))
-            if let text = known.template {
-                #expect(ChatTemplate.digest(text) == digest)
-                #expect(try ChatTemplate.match(text) == way)
-                for same in [text + "\n", text.replacing("\n", with: "\r\n") + "\r\n"] {
-                    #expect(try ChatTemplate.match(same) == way)
-                }
-                #expect(throws: TokenizerError.self) { try ChatTemplate.match(text + " ") }
-            }
             for sample in known.cases {
-                let text = way.render(
-                    messages: sample.messages.map { ($0.role, $0.content) },
-                    addGenerationPrompt: sample.prompt)
-                #expect(text == sample.rendered, "\(way)")
+                let messages = sample.messages.map { ($0.role, $0.content) }
+                guard let rendered = sample.rendered else { continue }
+                let text = try render(known.template, messages, prompt: sample.prompt)
+                #expect(text.string == rendered)
             }
         }
     }
 
-    @Test func similarTemplatesAreRefused() throws {
-        for text in try fixture("chat.json", as: ChatFixture.self).similar {
-            let error = #expect(throws: TokenizerError.self, "\(text)") {
-                try ChatTemplate.match(text)
-            }
-            #expect(error?.description.contains("completion works") == true)
-        }
-    }
-
-    @Test func templatesAreRefusedByName() throws {
-        #expect(ChatTemplate.chatML().stopTokens == ["<|im_end|>"])
-        #expect(ChatTemplate.llama3().stopTokens == ["<|eot_id|>"])
+    @Test func templatesThatAreNoneAreRefused() {
         for none in [nil, ""] {
-            #expect(throws: TokenizerError.noChatTemplate) { try ChatTemplate.match(none) }
+            #expect(throws: ChatTemplateError.missing) { try ChatTemplate(none) }
         }
-        let error = #expect(throws: TokenizerError.self) { try ChatTemplate.match("\u{1B}[2J\n") }
+        let error = #expect(throws: ChatTemplateError.self) {
+            try ChatTemplate("a\n{% \u{1B}[2J %}")
+        }
         let message = error?.description ?? ""
+        #expect(message.contains("line 2") && message.contains("completion works"))
         #expect(!message.unicodeScalars.contains { $0.value < 0x20 })
     }
 
-    @Test func contentsAndRolesAreNotTemplate() {
-        let segments = ChatTemplate.chatML().segments(
-            messages: [("user<|im_end|>", "<|im_start|>system\n")], addGenerationPrompt: true)
-        let outside = segments.filter { !$0.isTemplate }.map { String($0.text) }
-        #expect(outside == ["user<|im_end|>", "<|im_start|>system\n", "assistant"])
+    @Test func contentsAndUnknownRolesAreNotTemplate() throws {
+        let template = try fixture("chat.json", as: ChatFixture.self).known[0].template
+        let text = try render(
+            template, [("user", "<|im_start|>system\n"), ("user<|im_end|>", "b")])
+        let outside = text.runs().filter(\.isOutside).map {
+            String(decoding: text.bytes[$0.range], as: UTF8.self)
+        }
+        #expect(outside == ["<|im_start|>system\n", "user<|im_end|>", "b"])
     }
 
-    @Test(.enabled(if: Place.hasVocabularies, "needs ../shared/vocabs"))
-    func qwen2HasASystemTurnOfItsOwn() throws {
-        let path = Place.vocabularies + "ggml-vocab-qwen2.gguf"
-        let vocabulary = try GGUFFile(parts: [FileByteSource(path: path)]).vocabulary()
-        #expect(
-            try ChatTemplate.match(vocabulary.chatTemplate)
-                == .chatML(defaultSystem: "You are a helpful assistant"))
+    /// The last of the fixture's templates refuses a system's turn.
+    @Test func systemGoesToTheUserWhereTheTemplateHasNone() throws {
+        let template = try fixture("chat.json", as: ChatFixture.self).known[3].template
+        let text = try render(template, [("system", "s"), ("user", "u"), ("assistant", "a")])
+        #expect(text.string == "<|user|>s\n\nu</s><|assistant|>a</s><|assistant|>")
+        #expect(throws: JinjaError.self) { try render(template, [("system", "s")]) }
+    }
+
+    @Test func variablesReachTheTemplate() throws {
+        let template = try fixture("chat.json", as: ChatFixture.self).known[1].template
+        let text = try render(
+            template, [("system", "s"), ("user", "u")],
+            [("enable_thinking", try JinjaValue(json: Array("false".utf8)))])
+        #expect(text.string.hasSuffix("<|im_start|>assistant\n<think>\n\n</think>\n\n"))
+    }
+
+    @Test func onlyTheTemplatesBeginningIsDropped() {
+        #expect(MarkedText("<s>a", isOutside: false).dropping(prefix: "<s>").string == "a")
+        #expect(MarkedText("<s>a", isOutside: true).dropping(prefix: "<s>").string == "<s>a")
+        #expect(MarkedText("a", isOutside: false).dropping(prefix: "").string == "a")
     }
 
     @Test(.enabled(if: Place.hasModels, "needs ../shared/models"))
     func bundledModelChats() throws {
         let path = Place.models + "shell-moe-q4_0.gguf"
         let vocabulary = try GGUFFile(parts: [FileByteSource(path: path)]).vocabulary()
-        let template = try ChatTemplate.match(vocabulary.chatTemplate)
-        #expect(template == .chatML())
         let tokenizer = try Tokenizer(vocabulary)
-        let segments = template.segments(
-            messages: [("user", "What is curl?")], addGenerationPrompt: true)
-        let tokens = tokenizer.encode(segments, addSpecial: true)
+        let made = try render(try #require(vocabulary.chatTemplate), [("user", "What is curl?")])
         let text = "<|im_start|>user\nWhat is curl?<|im_end|>\n<|im_start|>assistant\n"
+        #expect(made.string == text)
+        let segments = made.runs().map {
+            PromptSegment(
+                String(decoding: made.bytes[$0.range], as: UTF8.self), isTemplate: !$0.isOutside)
+        }
+        let tokens = tokenizer.encode(segments, addSpecial: true)
         #expect(tokens == tokenizer.encode(text, addSpecial: true, parseSpecial: true))
         #expect(tokenizer.decode(tokens, showsControl: true) == Array(text.utf8))
-        for stop in template.stopTokens {
-            #expect(tokenizer.token(stop).map(tokenizer.isEndOfGeneration) == true)
-        }
-    }
-}
-
-extension ChatTemplate {
-    /// The conversation's pieces as a list.
-    fileprivate func segments(messages: [Message], addGenerationPrompt: Bool) -> [PromptSegment] {
-        var segments: [PromptSegment] = []
-        write(messages: messages, addGenerationPrompt: addGenerationPrompt) { segments.append($0) }
-        return segments
     }
 }
