@@ -17,7 +17,7 @@ internal import Packing
         subcommands: [
             ImportCommand.self, ListCommand.self, ShowCommand.self, RemoveCommand.self,
             RunCommand.self, RunningCommand.self, EvalCommand.self, BenchCommand.self,
-            CalibrateCommand.self, TokenizeCommand.self, TuneCommand.self
+            CalibrateCommand.self, TokenizeCommand.self, TemplateCommand.self, TuneCommand.self
         ])
 
     /// Parses, runs, and exits with the status that fits (docs: sysexits).

@@ -22,6 +22,22 @@ enum TextInput {
         return Array(bytes.prefix(found))
     }
 
+    /// The bytes of a regular file, or of standard input.
+    ///
+    /// - Parameter path: nil is standard input.
+    /// - Throws: as ``read(_:)``.
+    static func bytes(of path: String?) throws -> [UInt8] {
+        if let path { return try read(path) }
+        var bytes: [UInt8] = []
+        try readInputPieces { piece in
+            guard bytes.count < bytesMax else {
+                throw SystemError("read", errorNumber: EFBIG, subject: "standard input")
+            }
+            bytes += piece
+        }
+        return bytes
+    }
+
     /// Hands the bytes of a regular file, or of standard input, to `body` in pieces, however many.
     ///
     /// - Parameter path: nil is standard input.

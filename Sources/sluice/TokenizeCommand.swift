@@ -42,7 +42,7 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     func run() throws {
-        let tokenizer = try Tokenizer(try vocabulary())
+        let tokenizer = try Tokenizer(try library.vocabulary(of: model))
         var stream = TokenStream(
             tokenizer, addSpecial: special, unbrokenBytesMax: Self.unbrokenBytesMax)
         var printer = TokenPrinter(isJSON: json)
@@ -61,9 +61,12 @@ struct TokenizeCommand: ParsableCommand {
 
     /// The longest word, or stretch that nothing divides.
     private static let unbrokenBytesMax = 1 << 20
+}
 
-    private func vocabulary() throws -> Vocabulary {
-        let path = try library.explaining { try $0.resolve(model) }
+extension LibraryOptions {
+    /// The vocabulary of a model, which may also be a GGUF file without tensors.
+    func vocabulary(of model: String) throws -> Vocabulary {
+        let path = try explaining { try $0.resolve(model) }
         let source = try FileByteSource(path: path, name: path)
         guard GGUFFile.isGGUF(source) else {
             return try PackedModel(source: source).vocabulary(from: source)

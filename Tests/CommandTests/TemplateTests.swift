@@ -1,0 +1,62 @@
+// The built client prints what a chat template makes of a conversation.
+
+import FoundationEssentials
+import TestSupport
+import Testing
+
+@Suite struct TemplateTests {
+    private static let template =
+        "{{ bos_token }}{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}"
+        + "{% if tools %}{{ tools | tojson }}{% endif %}"
+        + "{% if add_generation_prompt %}[assistant]{% endif %}"
+        + "{% if enable_thinking is false %}<none>{% endif %}{{ effort }}"
+
+    private func run(
+        _ arguments: [String], _ messages: String, template: String = template
+    ) throws -> Ending {
+        let scratch = try Scratch()
+        let file = try scratch.write(Array(template.utf8), to: "template.jinja")
+        let input = try scratch.write(Array(messages.utf8), to: "messages.json")
+        let tools = try scratch.write(Array(#"[{"b": 1, "a": "x"}]"#.utf8), to: "tools.json")
+        return try Program.sluice.run(
+            ["template", "--file", file] + arguments.map { $0 == "TOOLS" ? tools : $0 },
+            in: scratch, input: input)
+    }
+
+    private static let messages = #"[{"role": "user", "content": "a"}]"#
+
+    @Test func printsThePrompt() throws {
+        let plain = try run([], Self.messages)
+        #expect(plain.status == 0 && plain.output == "[user]a\n[assistant]", "\(plain.errors)")
+        let all = try run(
+            [
+                "--tools", "TOOLS", "--no-generation-prompt", "--set", "bos_token=<s>", "--set",
+                "enable_thinking=false", "--set", "effort=high"
+            ], Self.messages)
+        #expect(
+            all.output == "<s>[user]a\n[{\"b\": 1, \"a\": \"x\"}]<none>high", "\(all.errors)")
+        let time = try run(
+            ["--time", "0"], Self.messages, template: "{{ strftime_now('%Y-%m-%d') }}")
+        #expect(time.output == "1970-01-01", "\(time.errors)")
+    }
+
+    @Test func printsTheModelsOwn() throws {
+        let scratch = try Scratch()
+        let input = try scratch.write(Array(Self.messages.utf8), to: "messages.json")
+        let ending = try Program.sluice.run(
+            ["template", Repository.model, "--messages", input], in: scratch)
+        #expect(
+            ending.output == "<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n",
+            "\(ending.errors)")
+    }
+
+    @Test(arguments: [
+        ("{{ messages.x.y }}", "[]", 65, "line 1, column 14"),
+        ("\n{% if %}", "[]", 65, "line 2"), ("{{ raise_exception('no') }}", "[]", 65, "no"),
+        ("", "{", 64, "invalid JSON"), ("", "{}", 64, "expected a list")
+    ])
+    func refusesInOneLine(template: String, messages: String, status: Int32, part: String) throws {
+        let ending = try run([], messages, template: template)
+        #expect(ending.status == status && ending.errors.contains(part), "\(ending.errors)")
+    }
+}
