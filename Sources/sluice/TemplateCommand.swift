@@ -13,8 +13,8 @@ struct TemplateCommand: ParsableCommand {
         abstract: "Prints the prompt that a chat template makes of a conversation.",
         discussion: """
             The template is a model's own, or a file's. Messages and tools are JSON as the API \
-            takes it, and reach the template as they are. The prompt is printed as it is, without a \
-            newline at its end.
+            takes it, and reach the template as they are. The prompt is printed as it is, without \
+            a newline at its end.
             """)
 
     @Argument(help: "A name in the library, a packed file, or a GGUF file.")
@@ -57,15 +57,16 @@ struct TemplateCommand: ParsableCommand {
     }
 
     func run() throws {
+        var conversation = ChatConversation(messages: [])
+        // What is wrong with the template is said before messages are waited for.
+        let template = try template(for: &conversation)
         let list = try json("--messages", try TextInput.bytes(of: messages))
         guard case .list(let elements) = list else {
             throw ValidationError("--messages: expected a list")
         }
-        var conversation = ChatConversation(
-            messages: elements.elements.map(ChatConversation.named))
+        conversation.messages = elements.elements.map(ChatConversation.named)
         if let tools { conversation.tools = try json("--tools", try TextInput.read(tools)) }
         conversation.addsGenerationPrompt = !omitsGenerationPrompt
-        let template = try template(for: &conversation)
         for setting in settings {
             let parts = setting.split(
                 separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

@@ -176,7 +176,7 @@ struct TinyModel {
         writer.add(
             "tokenizer.ggml.tokens", (0..<vocabulary).map { tokenTexts[$0] ?? "t\($0)" })
         writer.add("tokenizer.ggml.merges", ["t 1", "t 2"])
-        writer.add("tokenizer.chat_template", "{{ messages }}")
+        writer.add("tokenizer.chat_template", "{{ messages")
         addMetadata(&writer)
         for tensor in tensors() {
             writer.addTensor(

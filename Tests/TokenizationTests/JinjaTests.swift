@@ -98,7 +98,8 @@ func render(
         "{% set ns = namespace(x=[]) %}"
             + "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x|tojson }}",
         "{% set ns = namespace(x=[]) %}"
-            + "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x == [ns.x] }}",
+            + "{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
+            + "{{ ns.x == [ns.x] }}",
         "{% set ns = namespace(x=1) %}"
             + "{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}",
         "{% set ns = namespace(x='ab') %}"

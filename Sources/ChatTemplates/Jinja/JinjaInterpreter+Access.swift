@@ -1,5 +1,5 @@
-// Attributes, elements and slices. What would change a list or a dictionary is refused, as in Jinja's
-// immutable sandbox.
+// Attributes, elements and slices. What would change a list or a dictionary is refused, as in
+// Jinja's immutable sandbox.
 
 extension JinjaInterpreter {
     private static let textMethods: Set<String> = [

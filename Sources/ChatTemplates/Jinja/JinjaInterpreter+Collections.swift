@@ -21,20 +21,10 @@ extension JinjaInterpreter {
             return .string(try joined(parts, separator, isStrict: false))
         case "map": return try mapped(elements, arguments)
         case "sort":
-            let given = try arguments.bound(to: "reverse", "case_sensitive", "attribute", in: name)
-            let isCaseSensitive = given[1]?.isTrue ?? false
             return .list(
-                try sorted(elements, given[0]?.isTrue ?? false) { element throws(JinjaFault) in
-                    guard let names = given[2]?.text else {
-                        return self.folded(element, isCaseSensitive)
-                    }
-                    // Lists of keys, of which equal ones are not compared further.
-                    return .list(
-                        try names.split(MarkedText(",")).map { name throws(JinjaFault) in
-                            self.folded(
-                                try self.path(.string(name), of: element), isCaseSensitive)
-                        })
-                })
+                try sorted(
+                    elements,
+                    by: arguments.bound(to: "reverse", "case_sensitive", "attribute", in: name)))
         case "min", "max":
             let given = try arguments.bound(to: "case_sensitive", "attribute", in: name)
             let order = try sorted(elements, name == "max") { element throws(JinjaFault) in
@@ -72,6 +62,23 @@ extension JinjaInterpreter {
             }
             return sum
         default: throw .failed("there is no filter '\(name)'")
+        }
+    }
+
+    /// - Parameter given: whether backwards, whether capitals count, and keys.
+    private func sorted(
+        _ elements: [JinjaValue], by given: [JinjaValue?]
+    ) throws(JinjaFault) -> [JinjaValue] {
+        let isCaseSensitive = given[1]?.isTrue ?? false
+        return try sorted(elements, given[0]?.isTrue ?? false) { element throws(JinjaFault) in
+            guard let names = given[2]?.text else {
+                return self.folded(element, isCaseSensitive)
+            }
+            // Lists of keys, of which equal ones are not compared further.
+            return .list(
+                try names.split(MarkedText(",")).map { name throws(JinjaFault) in
+                    self.folded(try self.path(.string(name), of: element), isCaseSensitive)
+                })
         }
     }
 

@@ -1,5 +1,5 @@
-// Tokens to expressions, in the order of precedence that Jinja has: filters and tests bind most, then
-// powers, products, `~`, sums, comparisons, `not`, `and`, `or`, and `if` least.
+// Tokens to expressions, in the order of precedence that Jinja has: filters and tests bind most,
+// then powers, products, `~`, sums, comparisons, `not`, `and`, `or`, and `if` least.
 
 extension JinjaParser {
     private func node(

@@ -117,8 +117,8 @@ extension JinjaValue {
         }
     }
 
-    /// Bytes and values that writing the value passes, at the least: lists hold others, and may hold
-    /// one many times.
+    /// Bytes and values that writing the value passes, at the least: lists hold others, and may
+    /// hold one many times.
     var weight: Int {
         switch self {
         case .string(let text): 1 + text.count
