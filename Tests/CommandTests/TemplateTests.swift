@@ -53,7 +53,7 @@ import Testing
     @Test(arguments: [
         ("{{ messages.x.y }}", "[]", 65, "line 1, column 14"),
         ("\n{% if %}", "[]", 65, "line 2"), ("{{ raise_exception('no') }}", "[]", 65, "no"),
-        ("", "{", 64, "invalid JSON"), ("", "{}", 64, "expected a list")
+        ("a", "{", 64, "invalid JSON"), ("a", "{}", 64, "expected a list")
     ])
     func refusesInOneLine(template: String, messages: String, status: Int32, part: String) throws {
         let ending = try run([], messages, template: template)
