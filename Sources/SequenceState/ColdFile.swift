@@ -72,11 +72,12 @@ final class ColdFile {
         self.file = try FlashFile.register(path: options.path, with: reader, options: flash)
     }
 
-    /// Makes places for pages of another size.
+    /// Makes places for pages of another size. Those that a drive once did not answer for are
+    /// there again.
     ///
-    /// - Precondition: nobody has one.
+    /// - Precondition: nobody has one, and nothing is read or written.
     func cut(pageBytes: Int) {
-        precondition(free.count == placeCount, "places are in use")
+        precondition(requestsInFlight == 0, "places are in use")
         precondition(pageBytes % MemoryArena.pageBytes == 0, "pages are whole blocks")
         self.pageBytes = pageBytes
         free = []

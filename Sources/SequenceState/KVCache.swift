@@ -63,9 +63,12 @@ package final class KVCache {
     /// Keeps keys and values otherwise from now on, in the same memory. Prefixes in memory are
     /// forgotten, and none is remembered until the format is the first one again.
     ///
+    /// - Throws: `ReadFailure` when the drive still has not answered an earlier sequence: nothing
+    ///   has changed then.
     /// - Precondition: no sequence is open.
-    package func change(to format: KVFormat) {
+    package func change(to format: KVFormat) throws(ReadFailure) {
         guard format != layout.format else { return }
+        try finishReads()
         forgetParked()
         precondition(sequences.isEmpty, "sequences are open")
         prefixes?.suspend(unless: format)

@@ -221,7 +221,12 @@ final class EngineLoop {
                     .overloaded, "requests with other kv_bits are running; try again later",
                     parameter: "kv_bits")
             }
-            model.cache.change(to: wished)
+            do {
+                try model.cache.change(to: wished)
+            } catch {
+                throw GenerationError(.readFailed, "\(error)")
+                    .naming(loaded?.name ?? "", insteadOf: model.path)
+            }
         }
         if (order.whenFull ?? options.model.whenFull) == .slide,
             let room = try SequenceRoom.sliding(promptTokens: prompt.count, order, model)

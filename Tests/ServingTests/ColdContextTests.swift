@@ -201,6 +201,23 @@ import Testing
         }
     }
 
+    /// What a drive may still write to is not used for pages of another format; once it answers
+    /// all is as it was, places included that it did not answer for.
+    @Test func nothingChangesUnderAStalledDrive() throws {
+        let limit: UInt64 = 1_000_000_000
+        try withFaults(stallNanosecondsMax: limit) { model, script in
+            let (expected, count) = try baseline(model, script)
+            script.arm(.stall(nanoseconds: 4 * limit), at: count / 2)
+            #expect(throws: EvaluationError.self) { try self.evaluate(model) }
+            #expect(throws: ReadFailure.self) { try model.cache.change(to: KVFormat(.eight)) }
+            #expect(model.cache.layout.format == KVFormat(.half))
+            script.arm(nil)
+            while (try? model.cache.change(to: KVFormat(.eight))) == nil {}
+            try model.cache.change(to: KVFormat(.half))
+            #expect(try evaluate(model) == expected)
+        }
+    }
+
     @Test func aFullFileIsAnError() throws {
         try Fixtures.withPacked(Fixtures.folder + "models/llama.gguf") { path in
             var options = try options(path, KVFormat(.half), rows: 64, isCold: true)
@@ -250,11 +267,15 @@ import Testing
         }
     }
 
-    private func withFaults(_ body: (ModelInstance, FaultScript) throws -> Void) throws {
+    private func withFaults(
+        stallNanosecondsMax: UInt64 = FlashOptions.stallNanosecondsDefault,
+        _ body: (ModelInstance, FaultScript) throws -> Void
+    ) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/llama.gguf") { path in
             let script = FaultScript()
             var options = try options(path, KVFormat(.half), rows: 64, isCold: true)
             options.verification = .always
+            options.flash.stallNanosecondsMax = stallNanosecondsMax
             let poolBytes = try ModelInstance.division(path: path, options: options).cacheBytes
             // Weights come from a drive that works.
             options.flash.interposer = {
