@@ -115,12 +115,11 @@ extension Division {
         _ problem: DivisionProblem, _ choice: DivisionChoice, _ contextTokens: Int
     ) -> MemoryPlan {
         let manifest = problem.manifest
+        let layout = problem.layout(contextTokens: contextTokens)
         let activations = ActivationShape(
             problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: tokensPerStepMin,
             passTokensMax: 0, logitsRowsMax: min(choice.logitsRowsMax, tokensPerStepMin),
-            contextTokens: contextTokens,
-            hasColdSpans: problem.layout(contextTokens: contextTokens).hasColdSpans)
-        let layout = problem.layout(contextTokens: contextTokens)
+            contextTokens: contextTokens, hasColdSpans: layout.hasColdSpans)
         let cacheBytes =
             (try? problem.cacheBytes(layout, contextTokens))
             ?? layout.bytesNeeded(tokens: contextTokens)

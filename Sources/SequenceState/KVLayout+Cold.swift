@@ -14,6 +14,7 @@ extension KVLayout {
     /// The same with what a pool of `bytes` does not hold on flash.
     package func withColdSpans(poolBytes bytes: Int) -> Self {
         var layout = self
+        // With any, pages are whole blocks of the drive: so large is a span.
         layout.stagingBytes = 1
         let span = Self.spanPages * layout.pageBytes
         let wanted = min(bytes / Self.stagingDivisor, Self.stagingBytesMax)
