@@ -32,9 +32,6 @@ package struct JinjaTemplate {
         names = parser.names
     }
 
-    /// Whether the template uses the name.
-    package func mentions(_ name: String) -> Bool { names.contains(name) }
-
     /// The text that the template makes of `variables`.
     ///
     /// - Parameter isCancelled: asked every few thousand steps.

@@ -124,8 +124,6 @@ extension MarkedText {
     /// Characters, as Python counts them: code points.
     var scalarCount: Int { bytes.count { $0 & 0xC0 != 0x80 } }
 
-    var isASCII: Bool { bytes.allSatisfy { $0 < 0x80 } }
-
     /// Where each character begins.
     var scalarOffsets: [Int] { bytes.indices.filter { bytes[$0] & 0xC0 != 0x80 } }
 
