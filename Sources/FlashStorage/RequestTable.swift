@@ -6,12 +6,16 @@ internal import LinuxSystem
 struct RequestTable {
     private struct Active {
         let request: FlashRequest
+        /// None are left of a free place.
         var piecesLeft: Int
         var failure: ReadFailure?
     }
 
-    /// By number; nil is a free place.
-    private var active: [Active?] = []
+    /// By number.
+    private var active: [Active] = []
+    /// Numbers of free places: reads of single neurons are many, and looking for one takes longer
+    /// than all else about them.
+    private var free: [Int] = []
     private(set) var activeCount = 0
     private var finished: [FlashCompletion] = []
 
@@ -22,9 +26,9 @@ struct RequestTable {
     mutating func add(_ request: FlashRequest, pieces: Int) -> Int {
         let new = Active(request: request, piecesLeft: pieces)
         activeCount += 1
-        if let free = active.firstIndex(where: { $0 == nil }) {
-            active[free] = new
-            return free
+        if let number = free.popLast() {
+            active[number] = new
+            return number
         }
         active.append(new)
         return active.count - 1
@@ -34,18 +38,14 @@ struct RequestTable {
 
     /// A piece ended. A request fails as its first piece that failed.
     mutating func endPiece(of number: Int, failure: ReadFailure?) {
-        guard var request = active[number] else {
-            preconditionFailure("a piece without a request")
-        }
-        request.piecesLeft -= 1
-        request.failure = request.failure ?? failure
-        guard request.piecesLeft == 0 else {
-            active[number] = request
-            return
-        }
-        active[number] = nil
+        precondition(active[number].piecesLeft > 0, "a piece without a request")
+        active[number].piecesLeft -= 1
+        if let failure, active[number].failure == nil { active[number].failure = failure }
+        guard active[number].piecesLeft == 0 else { return }
+        free.append(number)
         activeCount -= 1
-        finished.append(FlashCompletion(request: request.request, failure: request.failure))
+        let ended = active[number]
+        finished.append(FlashCompletion(request: ended.request, failure: ended.failure))
     }
 }
 
