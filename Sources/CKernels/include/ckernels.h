@@ -383,6 +383,29 @@ void ckernels_pack_values(const uint8_t *halves, size_t width, size_t bits, uint
 void ckernels_unpack_keys(const uint8_t *part, size_t width, size_t bits, float *x);
 void ckernels_unpack_values(const uint8_t *part, size_t width, size_t bits, float *x);
 
+// What is kept of a head's keys x, [tokens][width], when they leave memory: of each channel the
+// least number, rounded down, then of each the greatest, rounded up: floats' upper 16 bits,
+// [2][width]. A channel with a NaN has infinities.
+void ckernels_summarize_keys(const float *x, size_t tokens, size_t width, uint8_t *summary);
+
+// Upper bounds of the dot products of queries with keys of pages, from what is kept of those: the
+// sum over channels of max(q * least, q * greatest), in 16 lanes. NaN where an infinity meets a 0.
+typedef struct {
+    // What is kept of the first page's keys; the next page's is `stride` bytes further.
+    const uint8_t *summaries;
+    size_t stride;
+    size_t count;
+    size_t width;
+    // [heads][width]
+    const float *queries;
+    size_t heads;
+    // [heads][y_stride], a page each.
+    float *y;
+    size_t y_stride;
+} ckernels_bounds;
+
+void ckernels_bound_scores(const ckernels_bounds *bounds);
+
 // What blocks of 32 quants stand for: x = scale * (float)quant.
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
 
