@@ -58,6 +58,11 @@ package enum RequestEncoder {
         if let whenFull = order.whenFull {
             body += ",\"kv_when_full\":\"\(whenFull.rawValue)\"".utf8
         }
+        switch order.coldTokens {
+        case .all: body += ",\"kv_cold_tokens_max\":\"all\"".utf8
+        case .most(let tokens): body += ",\"kv_cold_tokens_max\":\(tokens)".utf8
+        case nil: break
+        }
         body += "}".utf8
         if let model = order.model {
             body += ",\"model\":".utf8

@@ -72,6 +72,8 @@ package struct GenerationOrder: Sendable {
     package var keyValueFormat: KVFormat?
     /// What happens when the context is full; nil is as the service does it.
     package var whenFull: FullContext?
+    /// What of it is read again where it is partly on flash; nil is as the service does it.
+    package var coldTokens: ColdTokens?
     /// Likeliest alternatives to report with each token; nil reports no log-probabilities.
     package var alternativesReported: Int?
     package var client: ClientID

@@ -73,15 +73,18 @@ package struct CompletionRequest: Sendable {
         answer.includesUsage = try options.boolean("include_usage") ?? false
     }
 
+    private static let extras = ["statistics", "kv_bits", "kv_when_full", "kv_cold_tokens_max"]
+
     /// Our own object is ours to check: an unknown member is a mistake.
     private mutating func readExtras(_ fields: RequestFields) throws(GenerationError) {
         guard let extras = try fields.object("sluice") else { return }
         for name in extras.members.keys.sorted()
-        where !["statistics", "kv_bits", "kv_when_full"].contains(name) {
+        where !Self.extras.contains(name) {
             throw extras.error(name, "unknown")
         }
         order.keyValueFormat = try Self.keyValueFormat(extras)
         order.whenFull = try Self.whenFull(extras)
+        order.coldTokens = try Self.coldTokens(extras)
         answer.includesStatistics = try extras.boolean("statistics") ?? false
     }
 
@@ -101,6 +104,16 @@ package struct CompletionRequest: Sendable {
             throw extras.error("kv_when_full", "expected \"stop\" or \"slide\"")
         }
         return choice
+    }
+
+    private static func coldTokens(_ extras: RequestFields) throws(GenerationError) -> ColdTokens? {
+        let name = "kv_cold_tokens_max"
+        guard let value = extras[name], value != .null else { return nil }
+        if value == .string("all") { return .all }
+        guard let tokens = value.integer, (1...(1 << 22)).contains(tokens) else {
+            throw extras.error(name, "expected a number of tokens, or \"all\"")
+        }
+        return .most(Int(tokens))
     }
 
     private static func chatAlternatives(_ fields: RequestFields) throws(GenerationError) -> Int? {

@@ -41,10 +41,10 @@ struct NormedRows {
 /// Tokens of one sequence in a wave.
 struct ChunkRows {
     /// Their rows.
-    let tokens: Range<Int>
+    var tokens: Range<Int>
     /// The first one's row among the angles of its rotary embedding.
     let firstAngle: Int
-    let firstPosition: Int
+    var firstPosition: Int
     /// Memory that holds their pages.
     let pool: MemoryArena
     /// The byte there where the page of each 64 positions starts.

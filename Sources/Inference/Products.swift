@@ -19,6 +19,9 @@ final class Products {
         self.executor = executor
     }
 
+    /// Whether all of them are in memory, in whatever order they are asked for.
+    var areHeld: Bool { !store.plan.streamsDense }
+
     /// Forgets what was collected for a pass that failed.
     func removeAll() { group.removeAll() }
 

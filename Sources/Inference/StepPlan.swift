@@ -21,14 +21,19 @@ package struct SequenceChunk: Sendable, Equatable {
     /// its position too.
     package var firstPosition: Int
     package var logits: Logits
+    /// Of the sequence's pages on flash, those that each token reads in a layer at most; nil reads
+    /// all, for the same as in memory.
+    package var coldPagesMax: Int?
 
     package init(
-        sequence: SequenceID, tokens: [TokenID], firstPosition: Int, logits: Logits
+        sequence: SequenceID, tokens: [TokenID], firstPosition: Int, logits: Logits,
+        coldPagesMax: Int? = nil
     ) {
         self.sequence = sequence
         self.tokens = tokens
         self.firstPosition = firstPosition
         self.logits = logits
+        self.coldPagesMax = coldPagesMax
     }
 
     /// Rows of logits that it asks for.

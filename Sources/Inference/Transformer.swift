@@ -47,7 +47,8 @@ package final class Transformer {
             workspace: workspace, angles: angles, observer: observer)
         let blocks = ModelBlocks(context, cache: cache)
         self.blocks = blocks
-        layers = graph.layers.map { blocks.blocks($0, workspace) }
+        let following = graph.layers.dropFirst().map { Optional($0) } + [nil]
+        layers = zip(graph.layers, following).map { blocks.blocks($0, $1, workspace) }
         output = OutputHead(context)
         residual = ResidualStream(context)
     }

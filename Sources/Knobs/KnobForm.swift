@@ -43,6 +43,8 @@ struct KnobForm<Value: Equatable & Sendable>: Sendable {
     var orAuto: KnobForm<Value?> { or("auto") }
     /// The same, or `"off"` for nil.
     var orOff: KnobForm<Value?> { or("off") }
+    /// The same, or `"all"` for nil.
+    var orAll: KnobForm<Value?> { or("all") }
     /// The same, and never nil.
     var given: KnobForm<Value?> {
         KnobForm<Value?>(

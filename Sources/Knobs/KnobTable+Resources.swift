@@ -161,6 +161,16 @@ extension KnobTable {
                 """
         ).option("kv-memory"),
         Knob(
+            "kv.cold_tokens_max", \.keyValues.coldTokensMax,
+            Form.integer(1...(1 << 22)).orAll, unit: "tokens",
+            effect: """
+                Of a text that is partly on flash, how many of those tokens are read again for \
+                each token of an answer: all, or those that can matter most (lossy).
+                Whole 512 tokens for each layer. A request may say its own, in `"sluice":
+                {"kv_cold_tokens_max"}`. docs/KV-CACHE.md says what it costs and saves.
+                """
+        ).option("kv-cold-tokens"),
+        Knob(
             "kv.cold_bytes_max", \.keyValues.coldBytesMax, Form.size(0...(1 << 44)),
             unit: "bytes",
             effect: """

@@ -60,6 +60,8 @@ package struct Profile: Sendable, Equatable {
         package var flashBytesMax: UInt64 = 1 << 30
         /// Nil keeps all that a sequence has in memory.
         package var memoryBytesMax: UInt64?
+        /// Of what is on flash, what each token reads; nil is all of it.
+        package var coldTokensMax: Int?
         /// Most bytes of sequences' oldest keys and values on flash.
         package var coldBytesMax: UInt64 = 16 << 30
     }

@@ -84,8 +84,10 @@ package struct Benchmark {
     package func runOnce(
         onProgress: (Int) -> Void = { _ in }
     ) throws(ReadFailure) -> BenchmarkRun {
-        guard let sequence = model.cache.open(tokensMax: plan.promptTokens + plan.generatedTokens)
-        else { preconditionFailure("callers check the context") }
+        let opened = model.cache.open(
+            tokensMax: plan.promptTokens + plan.generatedTokens,
+            summarizes: model.coldTokensMax != nil)
+        guard let sequence = opened else { preconditionFailure("callers check the context") }
         defer { model.cache.close(sequence) }
         var run = BenchmarkRun()
         let atStart = model.store.statistics
@@ -144,7 +146,7 @@ package struct Benchmark {
                 StepPlan(chunks: [
                     SequenceChunk(
                         sequence: sequence, tokens: [plan.tokens?[position] ?? TokenID(token)],
-                        firstPosition: position, logits: .last)
+                        firstPosition: position, logits: .last, coldPagesMax: model.coldPagesMax)
                 ]))
             onProgress(index + 1)
             token = (token * 7919 + index) % vocabulary

@@ -129,7 +129,10 @@ package struct Evaluator {
     }
 
     private func openSequence(slides: Bool = false) -> SequenceID {
-        guard let sequence = model.cache.open(tokensMax: cacheTokens(slides), slides: slides) else {
+        let opened = model.cache.open(
+            tokensMax: cacheTokens(slides), slides: slides,
+            summarizes: model.coldTokensMax != nil)
+        guard let sequence = opened else {
             preconditionFailure("the pool holds one sequence of the whole context")
         }
         return sequence
@@ -196,7 +199,8 @@ package struct Evaluator {
         logits: SequenceChunk.Logits
     ) throws(ReadFailure) {
         var chunk = SequenceChunk(
-            sequence: sequence, tokens: Array(tokens), firstPosition: place, logits: logits)
+            sequence: sequence, tokens: Array(tokens), firstPosition: place, logits: logits,
+            coldPagesMax: model.coldPagesMax)
         _ = model.transformer.makeRoom(for: &chunk, keepsSinks: model.keepsSinks)
         try model.transformer.forward(StepPlan(chunks: [chunk]))
         place = chunk.firstPosition + tokens.count

@@ -230,7 +230,10 @@ extension DivisionProblem {
         let layout = KVLayout(
             shape, format: wishes.kvFormat,
             tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
-        return wishes.kvBytesMax.map { layout.withColdSpans(poolBytes: $0) } ?? layout
+        let summarizes = wishes.coldTokensMax != nil
+        return wishes.kvBytesMax.map {
+            layout.withColdSpans(poolBytes: $0, summarizes: summarizes)
+        } ?? layout
     }
 
     /// The same for sequences of `contextTokens`: nothing goes to flash where all fits.

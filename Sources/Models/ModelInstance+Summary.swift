@@ -45,6 +45,7 @@ extension ModelInstance {
             ("speculate", "\(speculationRoom.draftsMax)"),
             ("kv_bits", "\(cache.layout.format)"),
             ("kv_when_full", options.whenFull.rawValue),
+            ("kv_cold_tokens_max", options.coldTokensMax.map { "\($0)" } ?? "all"),
             ("quality_loss_max", "\(sparse.qualityLossMax)")
         ]
         return (own + store.settings).map { LoadReport.Field($0.0, $0.1) }

@@ -115,6 +115,10 @@ extension ModelInstance {
     package var promptTokensMax: Int { options.promptTokensMax(contextTokens: contextTokens) }
     /// What happens when the context is full.
     package var whenFull: FullContext { options.whenFull }
+    /// Of what is on flash, the tokens that each token of an answer reads; nil reads all.
+    package var coldTokensMax: Int? { options.coldTokensMax }
+    /// The same in pages.
+    package var coldPagesMax: Int? { coldTokensMax.map { KVLayout.pages(tokens: $0) } }
     package var keepsSinks: Bool { options.measuring.keepsSinks }
     package var prefillChunkTokens: Int { division.tokensPerStep }
     package var isResident: Bool { options.isResident }

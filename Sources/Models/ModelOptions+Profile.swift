@@ -17,6 +17,7 @@ extension ModelOptions {
         qualityLossMax = Double(profile.weights.qualityLossMax)
         kvFormat = profile.keyValues.format
         kvBytesMax = profile.keyValues.memoryBytesMax.map { Int(clamping: $0) }
+        coldTokensMax = profile.keyValues.coldTokensMax
         coldFileBytesMax = profile.keyValues.coldBytesMax
         whenFull = profile.keyValues.whenFull
         verification = profile.flash.verify

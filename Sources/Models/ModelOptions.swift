@@ -31,6 +31,9 @@ package struct ModelOptions: Sendable {
     /// Bytes for keys and values, at most: what longer sequences have beyond goes to flash. Nil
     /// keeps all in memory.
     package var kvBytesMax: Int?
+    /// Of what such sequences have there, the tokens that each token of an answer reads in a layer;
+    /// nil reads all, for the same as in memory.
+    package var coldTokensMax: Int?
     /// Most bytes of such sequences on flash.
     package var coldFileBytesMax: UInt64 = 16 << 30
     /// What happens when the context is full.

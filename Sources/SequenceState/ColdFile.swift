@@ -146,6 +146,16 @@ final class ColdFile {
                 byteCount: Self.spanPages * pageBytes, arenaOffset: target))
     }
 
+    /// Begins to read one page to `target`.
+    func startReading(
+        _ page: ColdPage, to target: Int, ticket: FlashTicket
+    ) throws(ReadFailure) {
+        try reader.submit(
+            FlashRequest(
+                ticket, file: file, fileOffset: offset(of: page.place, page: page.index),
+                byteCount: pageBytes, arenaOffset: target))
+    }
+
     /// The next request that ended.
     func wait() throws(ReadFailure) -> FlashCompletion {
         guard let completion = try reader.next(waiting: true) else {
@@ -156,18 +166,22 @@ final class ColdFile {
 
     /// Whether what came back of a place is what was written there.
     func check(_ place: ColdPlace, at target: Int) throws(ReadFailure) {
-        let arena = arena
         for index in 0..<Self.spanPages {
-            guard let expected = checksums[place.rawValue][index] else { continue }
-            let found = Checksum.of(
-                arena.bytes(at: target + index * pageBytes, byteCount: pageBytes))
-            guard found == expected else {
-                throw ReadFailure(
-                    file: options.path, fileOffset: offset(of: place, page: index),
-                    cause: .checksum(expected: expected, found: found))
-            }
-            if !options.checksEveryRead { checksums[place.rawValue][index] = nil }
+            try check(ColdPage(place: place, index: index), at: target + index * pageBytes)
         }
+    }
+
+    /// The same for one page of it.
+    func check(_ page: ColdPage, at target: Int) throws(ReadFailure) {
+        guard let expected = checksums[page.place.rawValue][page.index] else { return }
+        let arena = arena
+        let found = Checksum.of(arena.bytes(at: target, byteCount: pageBytes))
+        guard found == expected else {
+            throw ReadFailure(
+                file: options.path, fileOffset: offset(of: page.place, page: page.index),
+                cause: .checksum(expected: expected, found: found))
+        }
+        if !options.checksEveryRead { checksums[page.place.rawValue][page.index] = nil }
     }
 
     func release(_ place: ColdPlace) { free.append(place) }

@@ -13,12 +13,15 @@ package struct ColdGroup: Hashable, Sendable {
 
 /// What is read, and what was.
 final class ColdReads {
-    private let file: ColdFile
+    let file: ColdFile
     private let arena: MemoryArena
     /// Where both groups' memory begins.
     private var start = 0
     private var pageBytes = 0
     private(set) var spansPerGroup = 0
+    /// The same memory in pages; whichever was used last has it.
+    var pages = ColdPageCache(count: 0)
+    private var readsPages = false
     private var halves = [Half(), Half()]
     /// The half that is filled next.
     private var turn = 0
@@ -44,6 +47,29 @@ final class ColdReads {
         spansPerGroup = range.count / (2 * KVLayout.spanPages * pageBytes)
         precondition(spansPerGroup > 0, "no room for a span")
         halves = [Half(), Half()]
+        pages = ColdPageCache(count: pageSlotCount)
+        readsPages = false
+    }
+
+    /// Pages that there is memory for.
+    var pageSlotCount: Int { 2 * spansPerGroup * KVLayout.spanPages }
+
+    /// Where the memory of such a page begins.
+    func offset(ofPage slot: Int) -> Int { start + slot * pageBytes }
+
+    /// Pages have the memory from now on.
+    func beginPages() throws(ReadFailure) {
+        guard !readsPages else { return }
+        try drain()
+        readsPages = true
+    }
+
+    /// Groups have the memory from now on.
+    private func beginGroups() throws(ReadFailure) {
+        guard readsPages else { return }
+        try drain()
+        forgetPages()
+        readsPages = false
     }
 
     /// Where a group's pages are, when they are there: the first one's byte in the arena.
@@ -51,6 +77,7 @@ final class ColdReads {
     /// - Parameter places: of the group's spans.
     /// - Throws: `ReadFailure` when they do not come, or are not what was written.
     func demand(_ group: ColdGroup, _ places: [ColdPlace]) throws(ReadFailure) -> Int {
+        try beginGroups()
         if halves[turn].group != group { try startReading(group, places) }
         let half = turn
         while halves[half].pendingCount > 0 { try takeCompletion() }
@@ -67,6 +94,7 @@ final class ColdReads {
 
     /// Begins to read what will be wanted next, into the memory that is not computed with.
     func readAhead(_ group: ColdGroup, _ places: [ColdPlace]) throws(ReadFailure) {
+        try beginGroups()
         if halves[turn].group != group { try startReading(group, places) }
     }
 
@@ -89,8 +117,9 @@ final class ColdReads {
         }
     }
 
-    private func takeCompletion() throws(ReadFailure) {
+    func takeCompletion() throws(ReadFailure) {
         let completion = try file.wait()
+        if takePage(completion) { return }
         // Another one's is of a request that was given up.
         guard let half = halves.firstIndex(where: { $0.ticket == completion.request.ticket })
         else { return }

@@ -88,6 +88,7 @@ extension KVCache {
             // The reader's memory for completions is one: what was read ahead is done with first.
             try cold.reads.drain()
             let place = try cold.file.write(sequence.offsets[layer][pages].map { $0 })
+            summarize(sequence, layer: layer, pages)
             sequence.leave(pages, at: place, layer: layer, in: pool)
         }
     }
@@ -96,6 +97,7 @@ extension KVCache {
     func dropCold(_ id: SequenceID, layer: Int, after spans: Int) {
         guard let cold, coldSpanCount(id, layer: layer) > spans else { return }
         let places = state(id).dropCold(after: spans, layer: layer)
+        cold.reads.forgetPages()
         // A drive that does not answer keeps its places: they are not given to others.
         guard (try? cold.reads.drain()) != nil else { return }
         for place in places { cold.file.release(place) }
@@ -105,6 +107,7 @@ extension KVCache {
     func closeCold(_ sequence: SequenceState) {
         guard let cold, sequence.isCold else { return }
         let isIdle = (try? cold.reads.drain()) != nil
+        cold.reads.forgetPages()
         for layer in layout.ringPages.indices {
             let places = sequence.dropCold(after: 0, layer: layer)
             if isIdle { for place in places { cold.file.release(place) } }

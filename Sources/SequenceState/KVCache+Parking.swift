@@ -19,18 +19,23 @@ extension KVCache {
     ///
     /// - Parameters:
     ///   - slides: whether it goes on when it is full; then `prompt` may be longer.
+    ///   - summarizes: whether it keeps what tells which of its pages on flash matter.
     ///   - owner: who finds their own alone; nil finds nothing.
     /// - Returns: nil when the pool cannot promise so many pages.
     package func begin(
-        prompt: [TokenID], tokensMax: Int, slides: Bool = false, owner: PrefixOwner?
+        prompt: [TokenID], tokensMax: Int, slides: Bool = false, summarizes: Bool = false,
+        owner: PrefixOwner?
     ) -> (sequence: SequenceID, found: FoundPrefix)? {
-        if !slides, let owner, let adopted = adopt(prompt, tokensMax: tokensMax, owner: owner) {
+        // What was computed from parts of a text alone is no prefix for who reads all of it.
+        if !slides, let owner, let parked, self.summarizes(parked.id) == summarizes,
+            let adopted = adopt(prompt, tokensMax: tokensMax, owner: owner)
+        {
             return adopted
         }
-        var opened = open(tokensMax: tokensMax, slides: slides)
+        var opened = open(tokensMax: tokensMax, slides: slides, summarizes: summarizes)
         if opened == nil, parked != nil {
             forgetParked()
-            opened = open(tokensMax: tokensMax, slides: slides)
+            opened = open(tokensMax: tokensMax, slides: slides, summarizes: summarizes)
         }
         guard let sequence = opened else { return nil }
         // What slides need not have room for all that is remembered.

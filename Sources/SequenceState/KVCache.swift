@@ -79,18 +79,23 @@ package final class KVCache {
     /// Begins a sequence that will hold at most `tokensMax`: it is promised their pages, so that it
     /// cannot fail half-way, and takes each when it gets there.
     ///
-    /// - Parameter slides: whether it goes on when it is full: see ``slide(_:pages:keepsFirst:)``.
+    /// - Parameters:
+    ///   - slides: whether it goes on when it is full: see ``slide(_:pages:keepsFirst:)``.
+    ///   - summarizes: whether it keeps what tells which of its pages on flash matter.
     /// - Returns: nil when the pool cannot promise so many.
-    package func open(tokensMax: Int, slides: Bool = false) -> SequenceID? {
+    package func open(
+        tokensMax: Int, slides: Bool = false, summarizes: Bool = false
+    ) -> SequenceID? {
         let tokens = max(tokensMax, 1)
         var needed = pageCount(tokens: tokens, slides: slides)
         var hotPagesMax: Int?
         if needed > pagesFree, cold != nil, !slides {
-            let bounded = layout.pageCount(tokens: tokens, hotPagesMax: 0)
+            let summaries = layout.summaryPageCount(tokens: tokens, summarizes: summarizes)
+            let bounded = layout.pageCount(tokens: tokens, hotPagesMax: 0) + summaries
             let most = (pagesFree - bounded) / max(1, layout.unboundedLayerCount)
             guard most >= layout.hotPagesMin else { return nil }
             hotPagesMax = most
-            needed = layout.pageCount(tokens: tokens, hotPagesMax: most)
+            needed = layout.pageCount(tokens: tokens, hotPagesMax: most) + summaries
         }
         guard needed <= pagesFree, layout.openPageCount <= openPool.freeCount else { return nil }
         pagesPromised += needed
@@ -100,7 +105,7 @@ package final class KVCache {
             layerCount: layout.ringPages.count, tokensMax: layout.wholePages(tokens),
             pagesPromised: needed,
             openPages: (0..<layout.openPageCount).compactMap { _ in openPool.take() },
-            hotPagesMax: hotPagesMax)
+            hotPagesMax: hotPagesMax, summarizes: summarizes && hotPagesMax != nil)
         return id
     }
 
@@ -124,7 +129,10 @@ package final class KVCache {
     func extend(_ id: SequenceID, tokensMax: Int) -> Bool {
         let sequence = state(id)
         let tokens = max(tokensMax, 1)
-        let needed = layout.pageCount(tokens: tokens, hotPagesMax: sequence.hotPagesMax ?? .max)
+        let needed =
+            layout.pageCount(tokens: tokens, hotPagesMax: sequence.hotPagesMax ?? .max)
+            + layout.summaryPageCount(
+                tokens: tokens, summarizes: sequence.summaryPages != nil)
         guard needed - sequence.pagesPromised <= pagesFree else { return false }
         pagesPromised += needed - sequence.pagesPromised
         sequence.promise(pages: needed, tokensMax: layout.wholePages(tokens))
@@ -155,6 +163,7 @@ package final class KVCache {
             sequence.keep(pages: 0..<0, layer: layer, in: pool)
         }
         closeCold(sequence)
+        sequence.giveBackSummaries(to: pool)
         sequence.giveBackFirstPages(to: pool)
         for page in sequence.openPages { openPool.release(page) }
         pagesPromised -= sequence.pagesPromised

@@ -12,8 +12,11 @@ extension KVLayout {
     private static let stagingBytesMax = 16 << 20
 
     /// The same with what a pool of `bytes` does not hold on flash.
-    package func withColdSpans(poolBytes bytes: Int) -> Self {
+    ///
+    /// - Parameter summarizes: whether sequences keep what tells which of it matters.
+    package func withColdSpans(poolBytes bytes: Int, summarizes: Bool = false) -> Self {
         var layout = self
+        layout.summarizesCold = summarizes
         // With any, pages are whole blocks of the drive: so large is a span.
         layout.stagingBytes = 1
         let span = Self.spanPages * layout.pageBytes
@@ -26,6 +29,7 @@ extension KVLayout {
     package var withoutColdSpans: Self {
         var layout = self
         layout.stagingBytes = 0
+        layout.summarizesCold = false
         return layout
     }
 
@@ -50,7 +54,9 @@ extension KVLayout {
     package func hotTokens(_ tokens: Int, poolBytes bytes: Int) -> Int {
         guard stagingBytes > 0, bytes < byteCount(tokens: tokens) else { return tokens }
         let pages = (bytes - blockBytes(openBytes) - stagingRoom) / pageBytes
-        let bounded = pageCount(tokens: tokens, hotPagesMax: 0)
+        let bounded =
+            pageCount(tokens: tokens, hotPagesMax: 0)
+            + summaryPageCount(tokens: tokens, summarizes: summarizesCold)
         return min(
             tokens, max(0, pages - bounded) / max(1, unboundedLayerCount) * Self.pageTokens)
     }
@@ -71,8 +77,10 @@ extension KVLayout {
     package func bytesNeeded(tokens: Int) -> Int {
         let whole = byteCount(tokens: tokens)
         guard stagingBytes > 0 else { return whole }
-        let least = pageCount(tokens: tokens, hotPagesMax: hotPagesMin) * pageBytes
-        return min(whole, blockBytes(openBytes) + stagingRoom + least)
+        let least =
+            pageCount(tokens: tokens, hotPagesMax: hotPagesMin)
+            + summaryPageCount(tokens: tokens, summarizes: summarizesCold)
+        return min(whole, blockBytes(openBytes) + stagingRoom + least * pageBytes)
     }
 
     /// `bytes` in whole blocks of the drive, where that matters.

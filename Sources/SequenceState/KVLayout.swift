@@ -25,6 +25,8 @@ package struct KVLayout: Sendable, Equatable {
     package let tokensAtOnceMax: Int
     /// Memory that what is on flash is read to; 0 where all of a sequence is in memory.
     package internal(set) var stagingBytes = 0
+    /// Whether sequences that nobody says more of keep what tells which pages on flash matter.
+    package internal(set) var summarizesCold = false
 
     /// - Parameter tokensAtOnceMax: tokens of a sequence that a layer computes together, at most.
     package init(_ shape: ModelShape, format: KVFormat, tokensAtOnceMax: Int) {

@@ -14,6 +14,8 @@ package final class SequenceState {
     var openPages: [PageID]
     /// Pages that it may have of each layer that sees all; nil where all of them are in memory.
     let hotPagesMax: Int?
+    /// `[layer]`: pages with what is kept of keys that are on flash; nil where nothing is.
+    var summaryPages: [[PageID]]?
     /// `[layer]`: where its first spans are, which are not in memory any more.
     private(set) var coldPlaces: [[ColdPlace]]
     /// By how much the position of what it has next is beyond its place in the tables.
@@ -26,7 +28,7 @@ package final class SequenceState {
 
     package init(
         layerCount: Int, tokensMax: Int, pagesPromised: Int, openPages: [PageID] = [],
-        hotPagesMax: Int? = nil
+        hotPagesMax: Int? = nil, summarizes: Bool = false
     ) {
         offsets = Array(repeating: [], count: layerCount)
         pages = offsets.map { _ in [] }
@@ -36,6 +38,7 @@ package final class SequenceState {
         self.openPages = openPages
         self.hotPagesMax = hotPagesMax
         coldPlaces = offsets.map { _ in [] }
+        summaryPages = summarizes ? offsets.map { _ in [] } : nil
     }
 
     /// The layer's page of that number, where there is one.

@@ -16,7 +16,7 @@ final class EngineLoop {
     private let mailbox: Mailbox<EngineMessage>
     private let status: EngineStatus
     private let catalog: any ModelCatalog
-    private let options: EngineOptions
+    let options: EngineOptions
     private let desk: PromptDesk
     private var queue = FairQueue()
     /// Orders whose prompts are at the desk, by their ids.
@@ -193,17 +193,19 @@ final class EngineLoop {
             throw GenerationError(
                 .invalidRequest, "max_tokens must be at least 1", parameter: "max_tokens")
         }
+        let coldPagesMax = coldPagesMax(waiting.order)
         let begun = model.cache.begin(
             prompt: prompt, tokensMax: room.slidingTokens ?? prompt.count + tokensMax,
-            slides: room.slidingTokens != nil, owner: waiting.order.client.prefixOwner)
+            slides: room.slidingTokens != nil, summarizes: coldPagesMax != nil,
+            owner: waiting.order.client.prefixOwner)
         guard let (sequence, found) = begun else {
-            throw GenerationError(.overloaded, "no KV pages are free; try again later")
+            throw noPages(model, tokens: prompt.count + tokensMax, summarizes: coldPagesMax != nil)
         }
         let admission = Admission(
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
             found: found, sampler: sampler, tokensMax: tokensMax,
             contextTokens: model.contextTokensNow, slidingTokens: room.slidingTokens,
-            submittedNanoseconds: waiting.submittedNanoseconds,
+            coldPagesMax: coldPagesMax, submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
             id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)

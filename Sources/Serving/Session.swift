@@ -21,6 +21,8 @@ package struct Admission {
     let contextTokens: Int
     /// Tokens that the sequence keeps where it slides; nil where it has room for all.
     let slidingTokens: Int?
+    /// Of its pages on flash, those that a token of the answer reads in a layer; nil reads all.
+    let coldPagesMax: Int?
     let submittedNanoseconds: UInt64
     /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
     let draftWindowTokens: Int?
@@ -29,12 +31,13 @@ package struct Admission {
     ///   - tokensMax: to be generated, at least one.
     ///   - contextTokens: positions of the model's context.
     ///   - slidingTokens: that the sequence keeps where it slides; nil where it has room for all.
+    ///   - coldPagesMax: of its pages on flash, those that a token of the answer reads in a layer.
     ///   - draftWindowTokens: of the text that drafts are looked for in; nil drafts nothing.
     package init(
         order: GenerationOrder, prompt: [TokenID], sequence: SequenceID,
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
-        submittedNanoseconds: UInt64, draftWindowTokens: Int?
+        coldPagesMax: Int? = nil, submittedNanoseconds: UInt64, draftWindowTokens: Int?
     ) {
         self.order = order
         self.prompt = prompt
@@ -44,6 +47,7 @@ package struct Admission {
         self.tokensMax = tokensMax
         self.contextTokens = contextTokens
         self.slidingTokens = slidingTokens
+        self.coldPagesMax = coldPagesMax
         self.submittedNanoseconds = submittedNanoseconds
         self.draftWindowTokens = draftWindowTokens
     }
@@ -68,6 +72,7 @@ package final class Session {
     private var position: Int
     /// Tokens after which what is oldest is forgotten; nil where there is room for all.
     private let slidingTokens: Int?
+    private let coldPagesMax: Int?
     /// Whether anything was forgotten.
     private var hasSlid = false
     /// The prompt, and what was sampled since; nothing any more once something was forgotten.
@@ -88,6 +93,7 @@ package final class Session {
         sampler = admission.sampler
         tokensMax = admission.tokensMax
         slidingTokens = admission.slidingTokens
+        coldPagesMax = admission.coldPagesMax
         position = admission.found.tokenCount
         tokens = admission.prompt
         pending = admission.prompt[position...]
@@ -117,7 +123,8 @@ package final class Session {
         let tokens = pending.prefix(min(tokensMax, most))
         return SequenceChunk(
             sequence: sequence, tokens: Array(tokens), firstPosition: position,
-            logits: tokens.count == pending.count ? .last : .none)
+            logits: tokens.count == pending.count ? .last : .none,
+            coldPagesMax: isDecoding ? coldPagesMax : nil)
     }
 
     /// The last token and drafts of those after it, at most `draftsMax`.

@@ -28,6 +28,7 @@ struct SessionOptions {
     var keepsHistory = true
     /// How keys and values are kept for these answers; nil is the model's way.
     var keyValueFormat: KVFormat?
+    var coldTokens: ColdTokens?
 }
 
 /// A prompt and what was answered.
@@ -140,6 +141,7 @@ struct ChatSession {
         order.tokensMax = options.tokensMax
         order.stopStrings = options.stopStrings
         order.keyValueFormat = options.keyValueFormat
+        order.coldTokens = options.coldTokens
         return order
     }
 

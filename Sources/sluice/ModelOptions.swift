@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import FlashStorage
+internal import GenerationAPI
 internal import Glibc
 internal import Knobs
 internal import Library
@@ -69,6 +70,7 @@ struct EngineArguments: ParsableArguments {
     @Option(knob: "generation.context_tokens") var context: KnobArgument?
     @Option(knob: "kv.bits") var kvBits: KnobArgument?
     @Option(knob: "kv.memory_bytes_max") var kvMemory: KnobArgument?
+    @Option(knob: "kv.cold_tokens_max") var kvColdTokens: KnobArgument?
     @Option(knob: "kv.when_full") var kvWhenFull: KnobArgument?
     @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
     var profile: String?
@@ -86,10 +88,8 @@ struct EngineArguments: ParsableArguments {
     /// The knobs that were given.
     private var given: [KnobArgument] {
         [
-            memory, threads, context, kvBits, kvMemory, kvWhenFull, prefetchMax, readSecondsMax,
-            speculate,
-            sparse,
-            qualityLossMax, activationSparsity, verify
+            memory, threads, context, kvBits, kvMemory, kvColdTokens, kvWhenFull, prefetchMax,
+            readSecondsMax, speculate, sparse, qualityLossMax, activationSparsity, verify
         ].compactMap { $0 }
     }
 
@@ -102,7 +102,7 @@ struct EngineArguments: ParsableArguments {
     }
 
     /// Knobs that a request may say too, to the daemon.
-    private var requestKnobs: [KnobArgument] { [kvBits].compactMap { $0 } }
+    private var requestKnobs: [KnobArgument] { [kvBits, kvColdTokens].compactMap { $0 } }
 
     /// Whether any of these was given that the daemon cannot be asked for.
     var isForThisProcess: Bool {
@@ -111,10 +111,12 @@ struct EngineArguments: ParsableArguments {
 
     /// What a request to the daemon says of them.
     func apply(to order: inout SessionOptions) throws {
-        guard kvBits != nil else { return }
         var profile = Profile()
         for argument in requestKnobs { try argument.apply(to: &profile) }
-        order.keyValueFormat = profile.keyValues.format
+        if kvBits != nil { order.keyValueFormat = profile.keyValues.format }
+        if kvColdTokens != nil {
+            order.coldTokens = profile.keyValues.coldTokensMax.map { .most($0) } ?? .all
+        }
     }
 
     /// Whether `--sparse` chooses among the ways to read neurons.

@@ -33,7 +33,7 @@ struct ShowCommand: ParsableCommand {
             Terminal.line("weights         all checksums are right")
         }
         let division = try ModelInstance.division(path: path, options: options)
-        describeBudget(division, packed)
+        describeBudget(division, packed, coldTokensMax: options.coldTokensMax)
         let speeds = division.speeds
         for way in division.neuronWays { describe(way, speeds) }
         describeSpeed(SpeedPrediction(division, packed.manifest), speeds)
@@ -95,7 +95,9 @@ struct ShowCommand: ParsableCommand {
         return Set(all.map(\.rawValue)).sorted().joined(separator: " ")
     }
 
-    private func describeBudget(_ division: Division, _ packed: PackedModel) {
+    private func describeBudget(
+        _ division: Division, _ packed: PackedModel, coldTokensMax: Int?
+    ) {
         Terminal.line("")
         for term in division.budget.terms where term.bytes > 0 {
             Terminal.line(Self.row(term.name, MemoryPlan.mebibytes(term.bytes)))
@@ -112,6 +114,10 @@ struct ShowCommand: ParsableCommand {
             Terminal.line(
                 Self.row(
                     "", "the latest \(division.hotTokens) of them in memory, the rest on flash"))
+            if let most = coldTokensMax {
+                Terminal.line(
+                    Self.row("", "of which a token of an answer reads at most \(most) (lossy)"))
+            }
         }
         describeKeyValues(division, packed.manifest.shape)
         let total = division.plan.denseBytes

@@ -32,6 +32,21 @@ import Testing
         }
     }
 
+    @Test(arguments: [
+        ("512", ColdTokens.most(512)), (#""all""#, .all), ("null", nil)
+    ])
+    func readsWhatIsReadOfTextsOnFlash(text: String, choice: ColdTokens?) throws {
+        let read = try request(#"{\#(hello),"sluice":{"kv_cold_tokens_max":\#(text)}}"#)
+        #expect(read.order.coldTokens == choice)
+    }
+
+    @Test(arguments: [#""some""#, "0", "-1", "1.5", "99999999", "true"])
+    func refusesOtherPartsOfTextsOnFlash(text: String) throws {
+        #expect(throws: GenerationError.self) {
+            try request(#"{\#(hello),"sluice":{"kv_cold_tokens_max":\#(text)}}"#)
+        }
+    }
+
     @Test func readsAFullChatRequest() throws {
         let request = try request(
             """

@@ -18,21 +18,26 @@ extension BufferName {
 
 /// Attention over the KV cache: from `normed` to `projected`.
 final class AttentionBlock {
-    private let executor: Executor
-    private let products: Products
+    let executor: Executor
+    let products: Products
     private let workspace: Workspace
-    private let cache: KVCache
-    private let angles: PassAngles
+    let cache: KVCache
+    let angles: PassAngles
     /// Tokens × heads × head width, each.
-    private var query: Buffer<Float>
-    private var key: Buffer<Float>
-    private var value: Buffer<Float>
+    var query: Buffer<Float>
+    var key: Buffer<Float>
+    var value: Buffer<Float>
     /// One token's attention over spans of positions.
     private var partials: Buffer<Float>
     /// Tokens × heads × 2, where sequences have spans on flash.
-    private var states: Buffer<Float>
+    var states: Buffer<Float>
     /// Tokens × heads × value head width.
-    private var attended: ProductInput
+    var attended: ProductInput
+    /// Heads × pages that may be on flash: what a token can find in each.
+    var bounds: Buffer<Float>
+    let boundPagesMax: Int
+    /// Tokens × heads × head width: the next layer's queries, guessed.
+    var guess: Buffer<Float>
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
         let (tokens, attention) = (sizes.tokensMax, sizes.model.attention)
@@ -48,6 +53,7 @@ final class AttentionBlock {
         buffers.add(
             .attended, .input(rows: tokens, columns: attention.attendedWidth),
             [.mixing, .mixerOutput])
+        PageChoosing.declare(sizes, in: &buffers)
     }
 
     init(_ context: BlockContext, cache: KVCache) {
@@ -63,6 +69,9 @@ final class AttentionBlock {
         partials = workspace.floats(.partials)
         states = workspace.floats(.states)
         attended = workspace.input(.attended)
+        bounds = workspace.bounds
+        boundPagesMax = PageChoosing.pagesMax(context.sizes)
+        guess = workspace.guess
     }
 
     func run(
@@ -116,7 +125,10 @@ final class AttentionBlock {
                     chunk.sequence, layer: layer, position: positions.lowerBound))
         }
         let coldSpans = cache.coldSpanCount(chunk.sequence, layer: layer)
-        if coldSpans > 0 {
+        if let most = chooses(chunk, layer: layer) {
+            try attendToChosen(
+                chunk, layer: layer, shape, attention, rows(all), pagesMax: most)
+        } else if coldSpans > 0 {
             try attendToFlash(chunk.sequence, layer: layer, shape, attention, rows(all))
         }
         for positions in cache.pieces(of: all) {

@@ -53,7 +53,9 @@ struct ModelBlocks {
     }
 
     /// Those that compute a layer.
-    func blocks(_ layer: LayerGraph, _ workspace: Workspace) -> LayerBlocks {
+    ///
+    /// - Parameter next: the layer after it.
+    func blocks(_ layer: LayerGraph, _ next: LayerGraph?, _ workspace: Workspace) -> LayerBlocks {
         let mixer: MixerBlock =
             switch layer.mixer {
             case .attention(let weights): .attention(attention, weights)
@@ -65,7 +67,8 @@ struct ModelBlocks {
             case .mixture(let weights): .mixture(Self.needed(mixture), weights)
             }
         return LayerBlocks(
-            graph: layer, mixer: mixer, feedForward: feedForward, workspace: workspace)
+            graph: layer, next: next, mixer: mixer, feedForward: feedForward,
+            workspace: workspace)
     }
 
     private static func needed<Block>(_ block: Block?) -> Block {
@@ -77,6 +80,7 @@ struct ModelBlocks {
 /// One layer.
 struct LayerBlocks {
     let graph: LayerGraph
+    let next: LayerGraph?
     let mixer: MixerBlock
     let feedForward: FeedForwardBlock
     let workspace: Workspace
@@ -96,6 +100,9 @@ struct LayerBlocks {
             graph.afterMixerNorm, scale: graph.residualScale, tokens: wave.tokenCount)
 
         workspace.enter(.feedForward)
+        if let next, case .attention(let block, _) = mixer {
+            try block.readAhead(for: next, wave, &residual)
+        }
         residual.normalize(by: graph.feedForwardNorm, wave)
         switch feedForward {
         case .dense(let block, let weights):
