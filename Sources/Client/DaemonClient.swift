@@ -131,10 +131,14 @@ package final class DaemonClient: GenerationService {
         func number(_ key: String) -> Int { Int(clamping: model[key]?.integer ?? 0) }
         let bits = model["kv_bits"]
         let format = (bits?.string ?? bits?.integer.map { "\($0)" }).flatMap { KVFormat($0) }
+        let contextTokens = number("context_tokens")
+        // What an older daemon does not say, it does not have.
+        let hotTokens = model["context_tokens_in_memory"]?.integer.map { Int(clamping: $0) }
         return LoadedModel(
             reads: reads, readsReason: model["reads_because"]?.string,
-            contextTokens: number("context_tokens"),
+            contextTokens: contextTokens,
             contextReason: model["context_because"]?.string ?? "",
+            hotTokens: hotTokens ?? contextTokens,
             keyValueFormat: format ?? KVFormat(.half),
             memoryBytesMax: number("memory_limit_bytes"))
     }

@@ -19,6 +19,9 @@ package struct LoadedModel: Sendable, Equatable {
     package var readsReason: String?
     package var contextTokens: Int
     package var contextReason: String
+    /// Of so long a text, the tokens whose keys and values are in memory at once: the latest. The
+    /// rest is on flash.
+    package var hotTokens: Int
     /// How the KV cache keeps keys and values.
     package var keyValueFormat: KVFormat
     /// The limit for everything.
@@ -26,12 +29,13 @@ package struct LoadedModel: Sendable, Equatable {
 
     package init(
         reads: Reads, readsReason: String? = nil, contextTokens: Int, contextReason: String,
-        keyValueFormat: KVFormat, memoryBytesMax: Int
+        hotTokens: Int, keyValueFormat: KVFormat, memoryBytesMax: Int
     ) {
         self.reads = reads
         self.readsReason = readsReason
         self.contextTokens = contextTokens
         self.contextReason = contextReason
+        self.hotTokens = hotTokens
         self.keyValueFormat = keyValueFormat
         self.memoryBytesMax = memoryBytesMax
     }
@@ -40,7 +44,8 @@ package struct LoadedModel: Sendable, Equatable {
 extension LoadedModel: CustomStringConvertible {
     package var description: String {
         let why = readsReason.map { " (\($0))" } ?? ""
+        let memory = hotTokens < contextTokens ? ", \(hotTokens) of them in memory" : ""
         return "reads \(reads.rawValue)\(why), context \(contextTokens) tokens "
-            + "(\(contextReason)), KV \(keyValueFormat) bits"
+            + "(\(contextReason))\(memory), KV \(keyValueFormat) bits"
     }
 }

@@ -48,7 +48,8 @@ enum ModelsWriter {
         buffer.writeString(",\"context_tokens\":\(loaded.contextTokens),\"context_because\":")
         buffer.writeJSON(loaded.contextReason)
         buffer.writeString(
-            ",\"kv_bits\":\(loaded.keyValueFormat.json),"
+            ",\"context_tokens_in_memory\":\(loaded.hotTokens),"
+                + "\"kv_bits\":\(loaded.keyValueFormat.json),"
                 + "\"memory_limit_bytes\":\(loaded.memoryBytesMax)")
     }
 }

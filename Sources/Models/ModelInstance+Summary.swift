@@ -22,7 +22,8 @@ extension ModelInstance {
         return LoadedModel(
             reads: reads, readsReason: manifest.neurons == nil ? nil : sparse.reason,
             contextTokens: contextTokens, contextReason: contextReason,
-            keyValueFormat: cache.layout.format, memoryBytesMax: budget.limitBytes)
+            hotTokens: division.hotTokens, keyValueFormat: cache.layout.format,
+            memoryBytesMax: budget.limitBytes)
     }
 }
 

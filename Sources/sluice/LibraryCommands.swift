@@ -76,6 +76,7 @@ struct ListCommand: ParsableCommand {
             if let loaded = model.loaded {
                 text += ",\"reads\":\"\(loaded.reads.rawValue)\"".utf8
                 text += ",\"context_tokens\":\(loaded.contextTokens)".utf8
+                text += ",\"context_tokens_in_memory\":\(loaded.hotTokens)".utf8
                 text += ",\"kv_bits\":\(loaded.keyValueFormat.json)".utf8
                 if let reason = loaded.readsReason {
                     text += ",\"reads_because\":".utf8
@@ -138,6 +139,9 @@ struct RunningCommand: ParsableCommand {
         let heads = ["NAME", "ARCHITECTURE", "SIZE", "READS", "CONTEXT", "KV"]
         Terminal.write(Terminal.table([heads] + cells))
         for loaded in models.compactMap(\.loaded) {
+            if loaded.hotTokens < loaded.contextTokens {
+                Terminal.line("in memory: the latest \(loaded.hotTokens) tokens, of a longer text")
+            }
             if let reason = loaded.readsReason { Terminal.line("neurons: \(reason)") }
             Terminal.line("context: \(loaded.contextReason)")
         }

@@ -102,7 +102,8 @@ import Testing
             ["--silent", "--unix-socket", socket, "http://localhost/v1/models"], in: scratch)
         for part in [
             "\"reads\":\"whole\"", "\"context_tokens\":320", "\"context_because\":\"as asked\"",
-            "\"kv_bits\":16", "\"memory_limit_bytes\":\(30 << 20)"
+            "\"context_tokens_in_memory\":320", "\"kv_bits\":16",
+            "\"memory_limit_bytes\":\(30 << 20)"
         ] { #expect(models.output.contains(part), "\(models.output)") }
         let running = try Program.sluice.run(["ps", "--socket", socket], in: scratch)
         for word in ["READS", "whole", "320", "16 bits", "context: as asked"] {

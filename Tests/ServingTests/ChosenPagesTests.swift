@@ -2,6 +2,7 @@
 // same as in memory, less reads less, and a drive that fails ends one request.
 
 import FlashStorage
+import GenerationAPI
 import Glibc
 import Inference
 import Knobs
@@ -66,6 +67,15 @@ import Testing
             let distances = [most, few].map { abs($0.0.meanLoss - whole.meanLoss) }
             #expect(distances[0] <= distances[1] + 0.002, "\(distances)")
             #expect(distances[1] < 0.2, "\(distances)")
+        }
+    }
+
+    @Test func whatIsInMemoryIsTold() throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/llama.gguf") { path in
+            let options = try options(path, KVFormat(.half), coldTokensMax: 512)
+            let told = try ModelInstance(path: path, options: options).summary
+            #expect(told.hotTokens > 0 && told.hotTokens < told.contextTokens)
+            #expect(told.description.contains("\(told.hotTokens) of them in memory"))
         }
     }
 
