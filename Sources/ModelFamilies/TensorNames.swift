@@ -52,6 +52,12 @@ package enum TensorNames {
         return prefix(layer) + stem
     }
 
+    /// What files of some families call it where they have no tensor of its usual name: Seed-OSS
+    /// and GLM norm after attention what the feed-forward network reads.
+    package static func otherVector(_ role: VectorRole, layer: Int?) -> String? {
+        role == .feedForwardNorm ? prefix(layer) + "post_attention_norm.weight" : nil
+    }
+
     /// All experts' `part` (`gate`, `up` or `down`) in one three-dimensional tensor.
     package static func experts(_ part: String, layer: Int) -> String {
         "blk.\(layer).ffn_\(part)_exps.weight"

@@ -122,7 +122,7 @@ struct PackingPlan: Sendable {
         var tensors: [GGUFTensor] = []
         var end = 0
         func add(_ vector: VectorShape, layer: Int?) throws(FormatError) {
-            let name = TensorNames.vector(vector.role, layer: layer)
+            let name = catalogue.name(of: vector.role, layer: layer)
             let tensor = try catalogue.claim(name, dimensions: [vector.count])
             guard [.f32, .f16, .bf16].contains(StoredTensor(tensor).format) else {
                 throw FormatError(

@@ -24,6 +24,16 @@ struct TensorCatalogue {
         return tensor
     }
 
+    /// What the file calls a vector: by its usual name, or by another one that it has in its place.
+    func name(of role: VectorRole, layer: Int?) -> String {
+        let usual = TensorNames.vector(role, layer: layer)
+        guard gguf.tensor(named: usual) == nil,
+            let other = TensorNames.otherVector(role, layer: layer),
+            gguf.tensor(named: other) != nil, !claimed.contains(other)
+        else { return usual }
+        return other
+    }
+
     /// The tensor `name` with the given dimensions, GGUF's order: columns first.
     ///
     /// - Throws: `FormatError` when there is none or it has another shape.

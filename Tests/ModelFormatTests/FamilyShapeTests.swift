@@ -89,6 +89,23 @@ import Testing
         #expect(shape.ropes.count == 1)
     }
 
+    /// Of the model of 64 layers one of four sees all, and does not rotate; others have no windows.
+    @Test func exaone() throws {
+        let small = try shape("exaone4") { $0.add("exaone4.attention.sliding_window", UInt32(9)) }
+        #expect(windows(small) == [nil, nil, nil, nil] && small.contextLength == 4_096)
+        #expect(small.layers.allSatisfy { $0.norms == .after })
+        #expect(small.attentions.allSatisfy { $0.rope != nil && $0.headNorm == .perHead })
+        for window in [nil, 100] {
+            let large = try shape("exaone4", without: "block_count") {
+                $0.add("exaone4.block_count", UInt32(64))
+                if let window { $0.add("exaone4.attention.sliding_window", UInt32(window)) }
+            }
+            let period = [window ?? 4_096, window ?? 4_096, window ?? 4_096, nil]
+            #expect(Array(windows(large)[..<8]) == period + period)
+            #expect(large.attentions.allSatisfy { ($0.rope == nil) == ($0.window == nil) })
+        }
+    }
+
     @Test func normsAfter() throws {
         let shape = try shape("olmo2")
         #expect(shape.layers.allSatisfy { $0.norms == .after })
@@ -168,7 +185,8 @@ import Testing
         for name in ["gpt2", "LLAMA", "", "mamba"] {
             expectRefused(
                 "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron granite "
-                    + "granitemoe smollm3 olmo2 gemma3 smallthinker, found '\(name)'"
+                    + "granitemoe smollm3 olmo2 gemma3 smallthinker exaone4 seed_oss, "
+                    + "found '\(name)'"
             ) {
                 try shape(name)
             }

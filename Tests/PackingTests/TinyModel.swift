@@ -75,11 +75,12 @@ struct TinyModel {
         if ropeFactors { vector("rope_freqs.weight", keyWidth / 2) }
         for layer in 0..<layers {
             let block = "blk.\(layer)."
-            if architecture != "olmo2" {
+            if !["olmo2", "exaone4"].contains(architecture) {
                 vector(block + "attn_norm.weight", width)
-                vector(block + "ffn_norm.weight", width)
+                let isRenamed = architecture == "seed_oss"
+                vector(block + (isRenamed ? "post_attention_norm" : "ffn_norm") + ".weight", width)
             }
-            if ["olmo2", "gemma3"].contains(architecture) {
+            if ["olmo2", "gemma3", "exaone4"].contains(architecture) {
                 vector(block + "post_attention_norm.weight", width)
                 vector(block + "post_ffw_norm.weight", width)
             }
@@ -98,7 +99,8 @@ struct TinyModel {
                     architecture.hasPrefix("qwen2") ? name != "attn_output" : biases
                 if biased { vector(block + name + ".bias", rows) }
             }
-            if ["qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2"].contains(architecture) {
+            let normed = ["qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4"]
+            if normed.contains(architecture) {
                 let all = architecture.hasPrefix("olmo")
                 vector(block + "attn_q_norm.weight", all ? heads * keyWidth : keyWidth)
                 vector(block + "attn_k_norm.weight", all ? keyValueHeads * keyWidth : keyWidth)

@@ -10,8 +10,8 @@ expert's router logit ("router"). Weights of any block format are decoded exactl
 attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
 OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
-(2503.19786), SmallThinker (2507.20984), llama.cpp's graph for Granite and SmolLM3, and the GGUF
-specification for the names.
+(2503.19786), SmallThinker (2507.20984), EXAONE 4 (2507.11407), llama.cpp's graph for Granite,
+SmolLM3 and Seed-OSS, and the GGUF specification for the names.
 """
 
 import argparse
@@ -214,8 +214,12 @@ class Model:
     def block(self, layer, x, positions):
         prefix, before = f"blk.{layer}.", x
         y = self.attention(layer, self.row_norm(prefix + "attn_norm", x), positions)
-        x = x + self.residual_scale * self.row_norm(prefix + "post_attention_norm", y)
-        normed = self.row_norm(prefix + "ffn_norm", x)
+        if self.arch == "seed_oss":
+            x = x + y
+            normed = self.row_norm(prefix + "post_attention_norm", x)
+        else:
+            x = x + self.residual_scale * self.row_norm(prefix + "post_attention_norm", y)
+            normed = self.row_norm(prefix + "ffn_norm", x)
         if prefix + "ffn_gate_inp.weight" in self.tensors:
             y = self.experts(prefix, normed, before if self.arch == "smallthinker" else normed)
         else:

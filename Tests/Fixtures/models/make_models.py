@@ -165,6 +165,12 @@ MODELS = {
         keys=dict(expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID),
         seed=10146,
     ),
+    "exaone4": dict(
+        arch="exaone4", width=48, norms="head", pre_norms=False, post_norms=True, seed=308
+    ),
+    "seed_oss": dict(
+        arch="seed_oss", width=48, head_width=16, ffn=56, biases=True, seed=310
+    ),
     # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
     # against exact_forward.py.
     "llama-relu": dict(ffn=90, seed=3118),
@@ -373,7 +379,8 @@ def add_attention(tensors, model, prefix, head_width):
 def add_feed_forward(tensors, model, prefix):
     width = model["width"]
     if model["pre_norms"]:
-        tensors.norm(prefix + "ffn_norm", width)
+        renamed = model["arch"] == "seed_oss"
+        tensors.norm(prefix + ("post_attention_norm" if renamed else "ffn_norm"), width)
     if model["post_norms"]:
         tensors.norm(prefix + "post_ffw_norm", width)
     if not model["experts"]:

@@ -48,6 +48,8 @@ LENGTHS = {
     "olmo2": 56,
     "gemma3": 72,
     "smallthinker": 56,
+    "exaone4": 56,
+    "seed_oss": 56,
 }
 GENERATED = 16
 EXACT_ONLY = {
