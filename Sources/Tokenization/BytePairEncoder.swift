@@ -59,7 +59,7 @@ struct BytePairEncoder: Sendable {
     func encode(_ bytes: ArraySlice<UInt8>, isOpen: Bool, into output: inout [TokenID]) -> Int {
         let text = ScalarText(utf8: bytes)
         let ends = preTokenizer.wordEnds(text)
-        let settledEnd = isOpen ? text.settledEnd : text.count
+        let settledEnd = isOpen ? preTokenizer.settledEnd(text) : text.count
         var chain = MergeChain()
         var word: [UInt8] = []
         var start = 0
@@ -79,6 +79,13 @@ struct BytePairEncoder: Sendable {
             chain.visit { symbol, _ in append(symbol, to: &output) }
         }
         return isOpen ? ScalarText.byteCount(ofFirst: start, of: bytes) : bytes.count
+    }
+
+    /// How often splitting `bytes` into words looks at a scalar.
+    func looks(splitting bytes: [UInt8]) -> Int {
+        let text = ScalarText(utf8: bytes[...])
+        _ = preTokenizer.wordEnds(text)
+        return text.looks.count
     }
 
     /// The token that is this whole word, if any.

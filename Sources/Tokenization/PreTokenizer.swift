@@ -1,76 +1,20 @@
-// How text is split into words before byte-level BPE, which never merges across them. Each way is a
-// list of regular expressions in llama.cpp; here each is a matcher written by hand, in linear time
-// for any text.
+// How text is split into words before BPE, which never merges across them. Each way is a list of
+// steps that several names share, and each step stands for a regular expression of llama.cpp.
 
 /// A way of splitting text, by its name in `tokenizer.ggml.pre`, and what else that name says.
 struct PreTokenizer: Sendable {
-    /// The regular expressions, which several names share.
-    enum Rule: Sendable {
-        case gpt2, digitsThenGPT2, falcon, llama3, qwen2, qwen35, tekken, gpt4o
-        case deepSeekLLM, deepSeekCoder, deepSeekV3, standard
-    }
-
-    let rule: Rule
+    let steps: [SplitStep]
     /// Whether a word that is a token as a whole is taken without merging.
     var ignoresMerges = false
     /// Whether texts begin with the beginning token where the file does not say.
     var addsBeginning = false
 
-    /// Names by what they mean, as llama.cpp has them (`llama-vocab.cpp`). `olmo` is what OLMoE's
-    /// files say; it splits as GPT-2 does.
-    private static let named: [(names: [String], way: PreTokenizer)] = [
-        (["default"], PreTokenizer(rule: .standard)),
-        (
-            [
-                "gpt-2", "olmo", "phi-2", "mpt", "jais", "trillion", "granite-docling", "exaone4",
-                "gigachat", "a.x-4.0", "mellum", "modern-bert", "jina-es", "jina-de", "jina-v2-es",
-                "jina-v2-de"
-            ], PreTokenizer(rule: .gpt2)
-        ),
-        (
-            [
-                "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
-                "mellum2"
-            ], PreTokenizer(rule: .digitsThenGPT2)
-        ),
-        (["falcon"], PreTokenizer(rule: .falcon)),
-        (
-            [
-                "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
-                "lfm2", "jina-v5-nano"
-            ], PreTokenizer(rule: .llama3, ignoresMerges: true, addsBeginning: true)
-        ),
-        (["dbrx", "smaug-bpe", "chatglm-bpe"], PreTokenizer(rule: .llama3)),
-        (["glm4", "glm5"], PreTokenizer(rule: .llama3, ignoresMerges: true)),
-        (
-            [
-                "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan",
-                "solar-open", "grok-2"
-            ], PreTokenizer(rule: .qwen2)
-        ),
-        (["qwen35"], PreTokenizer(rule: .qwen35)),
-        (["tekken"], PreTokenizer(rule: .tekken, ignoresMerges: true, addsBeginning: true)),
-        (["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], PreTokenizer(rule: .gpt4o)),
-        (["deepseek-llm"], PreTokenizer(rule: .deepSeekLLM)),
-        (["deepseek-coder"], PreTokenizer(rule: .deepSeekCoder)),
-        (
-            ["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
-            PreTokenizer(rule: .deepSeekV3)
-        )
-    ]
-
     static var knownNames: [String] { named.flatMap(\.names) }
-
-    private init(rule: Rule, ignoresMerges: Bool = false, addsBeginning: Bool = false) {
-        self.rule = rule
-        self.ignoresMerges = ignoresMerges
-        self.addsBeginning = addsBeginning
-    }
 
     /// - Throws: `TokenizerError.unknownPreTokenizer`. No name is the default way.
     init(name: String?) throws(TokenizerError) {
         guard let name, !name.isEmpty else {
-            self = PreTokenizer(rule: .standard)
+            self = Self.standard
             return
         }
         guard let match = Self.named.first(where: { $0.names.contains(name) }) else {
@@ -79,140 +23,191 @@ struct PreTokenizer: Sendable {
         self = match.way
     }
 
+    private init(_ steps: SplitStep...) { self.steps = steps }
+
+    private init(_ pattern: WordPattern) { steps = [.words(pattern)] }
+
+    private func with(_ change: (inout PreTokenizer) -> Void) -> PreTokenizer {
+        var changed = self
+        change(&changed)
+        return changed
+    }
+
+    private var ignoringMerges: PreTokenizer { with { $0.ignoresMerges = true } }
+    private var addingBeginning: PreTokenizer { with { $0.addsBeginning = true } }
+
     /// The words of `text`, by where they end.
     func wordEnds(_ text: ScalarText) -> [Int32] {
         var words = Pieces(text)
-        switch rule {
-        case .gpt2: words.split { text.gpt2Match(from: $0, to: $1) }
-        case .digitsThenGPT2:
-            words.split { start, _ in text.classes[start] == .number ? start + 1 : nil }
-            words.split { text.gpt2Match(from: $0, to: $1) }
-        case .falcon: words.splitAsFalcon()
-        case .llama3: words.split { text.llama3Match(from: $0, to: $1, digitsMax: 3) }
-        case .qwen2: words.split { text.llama3Match(from: $0, to: $1, digitsMax: 1) }
-        case .qwen35: words.split { text.qwen35Match(from: $0, to: $1) }
-        case .tekken: words.split { text.tekkenMatch(from: $0, to: $1) }
-        case .gpt4o: words.split { text.gpt4oMatch(from: $0, to: $1) }
-        case .deepSeekLLM: words.splitAsDeepSeekLLM()
-        case .deepSeekCoder: words.splitAsDeepSeekCoder()
-        case .deepSeekV3: words.splitAsDeepSeekV3()
-        case .standard: words.splitAsStandard()
-        }
+        for step in steps { words.split(step) }
         return words.ends
     }
 }
 
-/// Text cut into pieces, which each regular expression of a list cuts further.
-struct Pieces {
-    let text: ScalarText
-    /// Where each piece ends; it begins where the one before it ends.
-    private(set) var ends: [Int32]
+// MARK: - Names
 
-    /// - Precondition: shorter than 2 GiB.
-    init(_ text: ScalarText) {
-        self.text = text
-        ends = text.count == 0 ? [] : [Int32(text.count)]
-    }
+extension PreTokenizer {
+    private static let standard = PreTokenizer(
+        .runs(.standardPunctuation), .gpt2, .runs(.numbers), .threeDigits)
+    private static let llama3 = PreTokenizer(WordPattern(digitsMax: 3))
+    private static let qwen2 = WordPattern()
+    private static let bloom = SplitStep.spacedRuns(.notSentenceMarks, anySpace: false)
 
-    /// Cuts every piece into matches and what lies between them.
-    ///
-    /// `match` gets a position and its piece's end, and returns where a match that begins there
-    /// ends, or nil.
-    mutating func split(_ match: (Int, Int) -> Int?) {
-        var cut: [Int32] = []
-        cut.reserveCapacity(ends.count)
-        var start = 0
-        for end in ends.lazy.map({ Int($0) }) {
-            var position = start
-            var gapStart = start
-            while position < end {
-                guard let matchEnd = match(position, end) else {
-                    position += 1
-                    continue
-                }
-                if gapStart < position { cut.append(Int32(position)) }
-                cut.append(Int32(matchEnd))
-                position = matchEnd
-                gapStart = matchEnd
-            }
-            if gapStart < end { cut.append(Int32(end)) }
-            start = end
-        }
-        ends = cut
-    }
+    /// Names by what they mean, as llama.cpp 0.3.36 of llama-cpp-python has them
+    /// (`llama-vocab.cpp`).
+    private static let named: [(names: [String], way: PreTokenizer)] =
+        simple + ofSeveralSteps + wordPatterns
 
-    /// Cuts off the white space that each piece ends with (`\s+$`), which a search from the left
-    /// would take quadratic time to find.
-    mutating func splitOffTrailingSpace() {
-        var cut: [Int32] = []
-        cut.reserveCapacity(ends.count)
-        var start = 0
-        for end in ends.lazy.map({ Int($0) }) {
-            var spaceStart = end
-            while spaceStart > start, text.classes[spaceStart - 1] == .whitespace {
-                spaceStart -= 1
-            }
-            if start < spaceStart { cut.append(Int32(spaceStart)) }
-            if spaceStart < end { cut.append(Int32(end)) }
-            start = end
-        }
-        ends = cut
-    }
-}
+    private static let simple: [(names: [String], way: PreTokenizer)] = [
+        (["default"], standard),
+        (
+            [
+                "gpt-2", "olmo", "phi-2", "mpt", "jais", "trillion", "granite-docling", "exaone4",
+                "gigachat", "a.x-4.0", "mellum", "modern-bert", "jina-es", "jina-de", "jina-v2-es",
+                "jina-v2-de", "jina-v1-en", "jina-v2-code", "roberta-bpe"
+            ], PreTokenizer(.gpt2)
+        ),
+        (
+            [
+                "smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b",
+                "mellum2"
+            ], PreTokenizer(.each(.numbers), .gpt2)
+        ),
+        (["falcon"], PreTokenizer(.runs(.falconPunctuation), .gpt2, .threeDigits)),
+        (["poro-chat", "bloom", "gpt3-finnish"], PreTokenizer(bloom)),
+        (["viking"], PreTokenizer(bloom, .each(.numbers))),
+        (["superbpe"], PreTokenizer(.runs(.numbers), .digitsByThree))
+    ]
 
-extension ScalarText {
-    /// Where the run of scalars that satisfy `isMember` ends, from `start`, before `end`.
-    func runEnd(from start: Int, to end: Int, _ isMember: (Int) -> Bool) -> Int {
-        var index = start
-        while index < end, isMember(index) { index += 1 }
-        return index
-    }
+    private static let ofSeveralSteps: [(names: [String], way: PreTokenizer)] = [
+        (
+            ["deepseek-llm"],
+            PreTokenizer(
+                .each(.newlines), .spacedRuns(.deepSeekLetters, anySpace: true),
+                .spacedRuns(.deepSeekMarks, anySpace: true), .trailingSpace,
+                .runs(.deepSeekIdeographs), .runs(.numbers))
+        ),
+        (
+            ["deepseek-coder"],
+            PreTokenizer(
+                .each(.newlines), .spacedRuns(.letters, anySpace: true),
+                .spacedRuns(.punctuation, anySpace: true), .runs(.deepSeekIdeographs),
+                .each(.numbers))
+        ),
+        (
+            ["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"],
+            PreTokenizer(
+                .runs(.numbers, countMax: 3), .runs(.ideographsAndKana),
+                .deepSeekV3(joinsNewlines: true))
+        ),
+        (
+            ["spark2_5"],
+            PreTokenizer(
+                .runs(.numbers, countMax: 3), .runs(.ideographsAndKana),
+                .deepSeekV3(joinsNewlines: false), .each(.numbers))
+        ),
+        (
+            ["afmoe"],
+            PreTokenizer(
+                .numbersByThree, .runs(.spacelessScripts), .deepSeekV3(joinsNewlines: true))
+        ),
+        (
+            ["chameleon"],
+            PreTokenizer(
+                .chameleonTokens, .indents, .each(.numbers), .each(.chameleonPunctuation), .gpt2
+            ).addingBeginning
+        ),
+        (["jais-2"], PreTokenizer(.words(WordPattern(digitsMax: 3)), .spacesInPowers)),
+        (["laguna"], PreTokenizer(.newlineRuns, .words(qwen2))),
+        (
+            ["minicpm5"],
+            PreTokenizer(
+                .runs(.numbers, countMax: 3), .words(WordPattern(digitsMax: 3))
+            ).ignoringMerges
+        ),
+        (
+            ["youtu"],
+            PreTokenizer(
+                .eastAsianScripts,
+                .words(
+                    WordPattern(
+                        contractions: .inWords, words: .markedLetters,
+                        signsEnd: .newlinesOrSlashes))
+            ).ignoringMerges
+        ),
+        (
+            ["tiny_aya", "cohere2moe"],
+            PreTokenizer(
+                .numbersByThree,
+                .words(
+                    WordPattern(
+                        contractions: .inWords, words: .markedLetters, digitsMax: 3,
+                        signsEnd: .newlinesOrSlashes)))
+        )
+    ]
 
-    func runEnd(of kind: UnicodeClass, from start: Int, to end: Int) -> Int {
-        runEnd(from: start, to: end) { classes[$0] == kind }
-    }
-
-    /// Whether the scalar is neither white space nor a letter nor a number.
-    func isSign(_ index: Int) -> Bool {
-        switch classes[index] {
-        case .other, .punctuation, .symbol, .mark: true
-        case .letter, .number, .whitespace: false
-        }
-    }
-
-    func isNewline(_ index: Int) -> Bool { scalars[index] == 0x0A || scalars[index] == 0x0D }
-
-    /// Where an English contraction (`'s 't 're 've 'm 'll 'd`) at `start` ends, or nil.
-    func contractionEnd(from start: Int, to end: Int, ignoresCase: Bool) -> Int? {
-        guard scalars[start] == 0x27, start + 1 < end else { return nil }
-        func letter(_ index: Int) -> UInt32 {
-            let scalar = scalars[index]
-            return ignoresCase && (0x41...0x5A).contains(scalar) ? scalar + 0x20 : scalar
-        }
-        let first = letter(start + 1)
-        if first == 0x73 || first == 0x74 || first == 0x6D || first == 0x64 { return start + 2 }
-        guard start + 2 < end else { return nil }
-        switch (first, letter(start + 2)) {
-        case (0x72, 0x65), (0x76, 0x65), (0x6C, 0x6C): return start + 3
-        default: return nil
-        }
-    }
-
-    /// `\s*[\r\n]+|\s+(?!\S)|\s+`: white space up to its last newline, or else as `spaceEnd`.
-    func newlinesOrSpaceEnd(from start: Int, to end: Int) -> Int {
-        var newlinesEnd = runEnd(of: .whitespace, from: start, to: end)
-        while newlinesEnd > start, !isNewline(newlinesEnd - 1) { newlinesEnd -= 1 }
-        return newlinesEnd > start ? newlinesEnd : spaceEnd(from: start, to: end)
-    }
-
-    /// `\s+(?!\S)|\s+`: white space up to, not including, the last one before a word.
-    func spaceEnd(from start: Int, to end: Int) -> Int {
-        let runEnd = runEnd(of: .whitespace, from: start, to: end)
-        return runEnd - start > 1 && runEnd < end ? runEnd - 1 : runEnd
-    }
+    private static let wordPatterns: [(names: [String], way: PreTokenizer)] = [
+        (
+            [
+                "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
+                "lfm2", "jina-v5-nano"
+            ], llama3.ignoringMerges.addingBeginning
+        ),
+        (["dbrx", "smaug-bpe", "chatglm-bpe"], llama3),
+        (["glm4", "glm5"], llama3.ignoringMerges),
+        (
+            [
+                "qwen2", "deepseek-r1-qwen", "kormo", "f2llmv2", "megrez", "stablelm2", "hunyuan",
+                "solar-open", "grok-2", "bailingmoe", "bailingmoe2", "llada-moe"
+            ], PreTokenizer(qwen2)
+        ),
+        (["qwen35"], PreTokenizer(WordPattern(words: .markedLetters, excludesMarks: true))),
+        (["ufakzeka"], PreTokenizer(WordPattern(contractions: .none))),
+        (["seed-coder"], PreTokenizer(WordPattern(signsEnd: .nothing))),
+        (
+            ["exaone-moe"],
+            PreTokenizer(WordPattern(words: .spacedLetters, signsEnd: .oneNewlineOrSlash))
+        ),
+        (
+            ["tekken"],
+            PreTokenizer(
+                WordPattern(contractions: .none, words: .cased, signsEnd: .newlinesOrSlashes)
+            ).ignoringMerges.addingBeginning
+        ),
+        (
+            ["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"],
+            PreTokenizer(
+                WordPattern(
+                    contractions: .inWords, words: .cased, digitsMax: 3,
+                    signsEnd: .newlinesOrSlashes))
+        ),
+        (
+            ["granite-embed-multi-97m"],
+            PreTokenizer(
+                WordPattern(
+                    contractions: .inWords, words: .markedCased, digitsMax: 3,
+                    signsEnd: .newlinesOrSlashes)
+            ).ignoringMerges
+        ),
+        (
+            ["kimi-k2"],
+            PreTokenizer(
+                WordPattern(contractions: .inWords, words: .hanOrLetters, digitsMax: 3))
+        )
+    ]
 }
 
 // MARK: - Text of which more may follow
+
+extension PreTokenizer {
+    /// The words that end up to here stay as they are, whatever follows the text.
+    func settledEnd(_ text: ScalarText) -> Int {
+        for case .chameleonTokens in steps {
+            if let start = text.openSentinel { return max(0, min(text.settledEnd, start - 1)) }
+        }
+        return text.settledEnd
+    }
+}
 
 extension ScalarText {
     /// Scalars at the end that the rest of a cut character may still change.
@@ -220,12 +215,12 @@ extension ScalarText {
     /// Scalars after a run that a matcher may look at: a contraction's.
     private static let lookAhead = 3
 
-    /// The words that end up to here stay as they are, whatever follows the text.
+    /// Where what follows can change words, whatever the steps are.
     ///
     /// Where a word ends depends on what is before that, on the run of white space, letters,
     /// numbers or signs that the next scalar belongs to, and on a few scalars after that run. And
     /// splitting goes on from a word's end as from a text's beginning: no expression looks back.
-    var settledEnd: Int {
+    fileprivate var settledEnd: Int {
         var runStart = count - 1 - Self.cutScalars - Self.lookAhead
         guard runStart > 0 else { return 0 }
         while runStart > 0, isSameRun(runStart - 1, runStart) { runStart -= 1 }

@@ -1,10 +1,18 @@
 // Text as code points with their classes, the form that pre-tokenizers work on. Bytes that are not
 // UTF-8 become U+FFFD here, and only here: SentencePiece keeps them.
 
+/// How often matchers looked at a scalar, which a test holds linear in the text.
+final class LookCounter {
+    var count = 0
+}
+
 /// Code points and their classes, index by index.
 struct ScalarText {
     private(set) var scalars: [UInt32] = []
     private(set) var classes: [UnicodeClass] = []
+
+    /// Shared with copies, so that a matcher's looks count for its text.
+    let looks = LookCounter()
 
     var count: Int { scalars.count }
 

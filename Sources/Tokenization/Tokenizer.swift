@@ -198,6 +198,15 @@ extension Tokenizer {
         if case .sentencePiece = model { true } else { false }
     }
 
+    /// How often splitting `bytes` into words looks at a scalar: linear in their number. Nil where
+    /// nothing is split before merging.
+    package func looks(splitting bytes: [UInt8]) -> Int? {
+        switch model {
+        case .bytePair(let encoder): encoder.looks(splitting: bytes)
+        case .sentencePiece: nil
+        }
+    }
+
     /// Tokens that a text of `byteCount` bytes has at the least: no token stands for more bytes
     /// than the longest one's text has. 0 where a text's bytes may get lost.
     package func tokensMin(byteCount: Int) -> Int {

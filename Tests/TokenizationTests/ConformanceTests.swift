@@ -24,22 +24,29 @@ import Tokenization
         #expect(checked == 360)
     }
 
-    /// Every name that is accepted, but those that only share another's rule, against llama.cpp.
+    /// Every name that is accepted, against llama.cpp.
     @Test func preTokenizerNames() throws {
-        let cases = try fixture("pre-tokenizers.json", as: PreTokenizerCases.self)
-        #expect(cases.groups.count == 14 && cases.textBytes.count == 157)
-        for group in cases.groups {
-            for name in group.names {
-                let tokenizer = try Tokenizer(cases.vocabulary.vocabulary(preTokenizer: name))
-                for (text, expected) in zip(cases.textBytes, group.plain) {
-                    #expect(
-                        tokenizer.ids(text, special: false) == expected,
-                        "\(name): \(String(decoding: text, as: UTF8.self).debugDescription)")
+        var names: Set<String> = []
+        for cases in try fixture("pre-tokenizers.json", as: [PreTokenizerCases].self) {
+            let texts = cases.textBytes
+            #expect(texts.count >= 90)
+            for group in cases.groups {
+                for name in group.names {
+                    let tokenizer = try Tokenizer(cases.vocabulary.vocabulary(preTokenizer: name))
+                    for (text, expected) in zip(texts, group.plain) {
+                        #expect(
+                            tokenizer.ids(text, special: false) == expected,
+                            "\(name): \(String(decoding: text, as: UTF8.self).debugDescription)")
+                    }
+                    let beginning: [Int32] = group.adds ? [Int32(cases.vocabulary.beginning)] : []
+                    #expect(tokenizer.ids([], special: true) == beginning, "\(name)")
+                    names.insert(name)
                 }
-                let beginning: [Int32] = group.adds ? [Int32(cases.vocabulary.beginning)] : []
-                #expect(tokenizer.ids([], special: true) == beginning, "\(name)")
             }
         }
+        #expect(names.count == 87)
+        let known = TokenizerError.unknownPreTokenizer("").description
+        for name in names { #expect(known.contains(" \(name)")) }
     }
 
     @Test(
@@ -47,16 +54,26 @@ import Tokenization
         arguments: Place.vocabularyNames + Place.moreVocabularyNames.filter(Place.has))
     func testStringsOfRealVocabulary(name: String) throws {
         let path = Place.vocabularies + "ggml-vocab-\(name).gguf"
-        let tokenizer = try tokenizer(file: path)
-        let texts = try split(#require(fileBytes(path + ".inp")))
-        let lines = try #require(fileBytes(path + ".out")).split(
-            separator: 0x0A, omittingEmptySubsequences: false)
+        let (tokenizer, texts, lines) = try cases(ofVocabulary: path)
         #expect(texts.count >= 46 && lines.count >= texts.count)
         for (index, text) in texts.enumerated() {
-            let expected = String(decoding: lines[index], as: UTF8.self)
-                .split(separator: " ").compactMap { Int32($0) }
-            #expect(tokenizer.ids(text, special: false) == expected, "case \(index)")
+            #expect(tokenizer.ids(text, special: false) == ids(lines[index]), "case \(index)")
         }
+    }
+
+    /// A vocabulary's tokenizer, the texts beside it, and a line of ids for each.
+    private func cases(
+        ofVocabulary path: String
+    ) throws -> (tokenizer: Tokenizer, texts: [[UInt8]], lines: [ArraySlice<UInt8>]) {
+        (
+            try tokenizer(file: path), try split(#require(fileBytes(path + ".inp"))),
+            try #require(fileBytes(path + ".out")).split(
+                separator: 0x0A, omittingEmptySubsequences: false)
+        )
+    }
+
+    private func ids(_ line: ArraySlice<UInt8>) -> [Int32] {
+        String(decoding: line, as: UTF8.self).split(separator: " ").compactMap { Int32($0) }
     }
 
     @Test(.enabled(if: Place.hasVocabularies, "needs ../shared/vocabs"))

@@ -20,15 +20,25 @@ import gguf
 import llama_cpp
 
 PRE_TOKENIZERS = ["gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "default"]
-# Every rule, every flag that goes with a name, and some names that share one.
+# Every name that llama.cpp has for byte-level BPE on bytes (llama-vocab.cpp).
 NAMES = PRE_TOKENIZERS + [
     "smollm", "falcon", "tekken", "gpt-4o", "deepseek-coder", "deepseek-v3", "qwen35",
     "chatglm-bpe", "glm4", "falcon3", "mpt", "phi-2", "starcoder", "refact", "command-r",
     "stablelm2", "hunyuan-dense", "minimax-m2", "lfm2", "dbrx", "olmo", "llama4", "smaug-bpe",
+    "llama3", "llama-v3", "falcon-h1", "pixtral", "midm-2.0", "jina-v5-nano", "glm5", "jais",
+    "trillion", "granite-docling", "exaone4", "gigachat", "a.x-4.0", "mellum", "modern-bert",
+    "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "jina-v1-en", "jina-v2-code", "roberta-bpe",
+    "codeshell", "exaone", "minerva-7b", "mellum2", "deepseek-r1-qwen", "kormo", "f2llmv2",
+    "megrez", "hunyuan", "solar-open", "grok-2", "kanana2", "talkie", "joyai-llm", "hy_v4",
+    "jais-2", "minicpm5", "spark2_5", "youtu", "poro-chat", "bloom", "gpt3-finnish", "viking",
+    "chameleon", "granite-embed-multi-97m", "tiny_aya", "cohere2moe", "kimi-k2", "superbpe",
+    "bailingmoe", "bailingmoe2", "llada-moe", "seed-coder", "ufakzeka", "afmoe", "laguna",
+    "exaone-moe",
 ]
 # One character of each kind that some expression tells from the others.
 KINDS = list("Aa1 \n'st!$/`\"") + [
-    "É", "é", "中", "ア", "２", "、", "€", "\u0301", "\u3000", "\u200b", "☃", "\r"]
+    "É", "é", "中", "ア", "２", "、", "€", "\u0301", "\u3000", "\u200b", "☃", "\r",
+    "\t", "_", "한", "ㄅ", "ก", "เ", "๑", "…", "，", "।", "\U00020000", "\U0001f680"]
 SEED = 20260701
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6
 
@@ -212,6 +222,12 @@ def small_vocabulary_cases():
     return groups
 
 
+def merges_of_spaces():
+    """Runs of two merge to all powers of two and to three, so that where a run is cut shows."""
+    space = alphabet()[0x20]
+    return [(space * 2**n, space * 2**n) for n in range(1, 10)] + [(space * 2, space)]
+
+
 def seam_vocabulary():
     """A vocabulary that joins the bytes at the seam of any two characters of KINDS: where a word
     ends shows in the ids. "11" is a token that no merge makes, for names that take whole words."""
@@ -226,6 +242,9 @@ def seam_vocabulary():
         if left + right not in tokens and (x, y) != ("1", "1"):
             tokens.append(left + right)
             merges.append(f"{left} {right}")
+    for left, right in merges_of_spaces():
+        tokens.append(left + right)
+        merges.append(f"{left} {right}")
     tokens.append("11")
     tokens.append("<|begin|>")
     return {
@@ -234,15 +253,11 @@ def seam_vocabulary():
     }
 
 
-def name_cases():
+def name_cases(vocabulary, names, samples):
     """Texts of all kinds of characters, and each name's ids for them; names with the same ids share
     them."""
-    vocabulary = seam_vocabulary()
-    source = random.Random(SEED + 4)
-    samples = ["".join(source.choices(KINDS, k=source.randrange(2, 9))) for _ in range(150)]
-    samples += ["aa11bb", "11", "ABCdef'LLx", "HTTPServer2", "ÉAAÉa", "  \n \n  a", "1234567 89"]
-    names, cases = {}, {}
-    for name in NAMES:
+    grouped, cases = {}, {}
+    for name in names:
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "vocabulary.gguf")
             write_gguf(path, vocabulary, name)
@@ -252,14 +267,33 @@ def name_cases():
                 for special in [False, True]]
         first = next((other for other, known in cases.items() if known == ids), name)
         cases[first] = ids
-        names.setdefault(first, []).append(name)
+        grouped.setdefault(first, []).append(name)
     return {
         "vocabulary": vocabulary, "texts": [text.encode().hex() for text in samples],
         "groups": [
-            {"names": names[first], "plain": ids[0],
+            {"names": grouped[first], "plain": ids[0],
              "adds": [len(b) > len(a) for a, b in zip(*ids)][0]}
             for first, ids in cases.items()],
     }
+
+
+def pre_tokenizer_cases():
+    source = random.Random(SEED + 4)
+    samples = ["".join(source.choices(KINDS, k=source.randrange(2, 9))) for _ in range(60)]
+    samples += [
+        "aa11bb", "11", "ABCdef'LLx", "HTTPServer2", "ÉAAÉa", "  \n \n  a", "1234567 89",
+        "the cat and 한국어 中文", "IMGIMGABZ IMGIMGZ", "<sentinel:12><sentinel:>", "       x",
+        "a" + " " * 30 + "b", " " * 13, "!\r\n\n/x", "?//\n\n",
+        "AB\u0301C\u0301 \u0301AB !\u0301AB",
+        "a\u0301 b\u0301\u0301 c", "\u0301", "12345678901234", "１２３４５", "12３４567 1",
+        "กเ๑๑เก เก",
+        "一丁龥龦\u9fff", "\uf900\uac00\u8c48\u3131\u318e\u312f\u303f", "can't CAN'T x'S's",
+        "\n\n\n a\n\n", "。。. .", " . , x", "\u06d4ab\u060c  c", "\u3400\u4dbf\U0002a6d0a",
+        "'st 'stA x'sta", "'tA 'tt 'ss 'ta 'sa", "  1", "   11  2", " " * 9 + "x",
+        " " * 5 + "\n" + " " * 7 + "!", " " * 700 + "x", "!" + " " * 1100, "a" + " " * 515 + "1",
+        "  11a 1 22", "a1", "a 111", "1a11b111c1111",
+    ]
+    return [name_cases(seam_vocabulary(), NAMES, samples)]
 
 
 def real_vocabulary_cases(folder):
@@ -279,9 +313,10 @@ def main():
     silent = llama_cpp.llama_log_callback(lambda level, text, data: None)
     llama_cpp.llama_log_set(silent, ctypes.c_void_p(0))
     save("small-vocabularies.json", small_vocabulary_cases())
-    save("pre-tokenizers.json", name_cases())
+    save("pre-tokenizers.json", pre_tokenizer_cases())
     if len(sys.argv) > 1:
         save("real-vocabularies.json", real_vocabulary_cases(sys.argv[1]))
 
 
-main()
+if __name__ == "__main__":
+    main()
