@@ -1,7 +1,7 @@
 // A vocabulary out of GGUF metadata (`tokenizer.*`), also from files that hold no tensors. Owns the
 // checks that a tokenizer relies on: as many kinds and scores as tokens, special tokens inside the
 // vocabulary, merges of two pieces, byte tokens that name a byte. Refuses tokenizer kinds other
-// than byte-level BPE and SentencePiece by name.
+// than BPE and SentencePiece by name.
 
 extension GGUFFile {
     /// The vocabulary, decoded.
@@ -25,7 +25,7 @@ private struct GGUFVocabularyReader {
         }
         vocabulary.kinds = try kinds(count: count)
         switch vocabulary.model {
-        case .bytePairEncoding: vocabulary.merges = try merges()
+        case .bytePairEncoding, .characterPairEncoding: vocabulary.merges = try merges()
         case .sentencePiece:
             vocabulary.scores = try scores(count: count)
             try checkByteTokens(vocabulary)
@@ -41,7 +41,7 @@ private struct GGUFVocabularyReader {
         guard let model = Vocabulary.Model(rawValue: name) else {
             throw FormatError(
                 file: metadata.source.name, offset: metadata.entry(key)?.payload.lowerBound,
-                expected: "\(key) to be gpt2 (byte-level BPE) or llama (SentencePiece)",
+                expected: "\(key) to be gpt2 (byte-level BPE), llama (SentencePiece) or gemma4",
                 found: shown(name))
         }
         return model

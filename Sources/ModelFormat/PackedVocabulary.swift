@@ -83,7 +83,7 @@ extension Vocabulary {
         }
         let modelName = try reader.readText() ?? ""
         guard let model = Model(rawValue: modelName) else {
-            throw reader.error("vocabulary model gpt2 or llama", "another")
+            throw reader.error("vocabulary model gpt2, llama or gemma4", "another")
         }
         self.init(model: model)
         preTokenizer = try reader.readText()

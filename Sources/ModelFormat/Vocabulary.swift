@@ -45,9 +45,11 @@ package enum TokenKind: UInt8, Sendable {
 }
 
 package struct Vocabulary: Sendable, Equatable {
-    /// GGUF's `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` is SentencePiece.
+    /// GGUF's `tokenizer.ggml.model`: `gpt2` is byte-level BPE, `llama` is SentencePiece, `gemma4`
+    /// is BPE on characters.
     package enum Model: String, Sendable, Codable {
         case bytePairEncoding = "gpt2", sentencePiece = "llama"
+        case characterPairEncoding = "gemma4"
     }
 
     package var model: Model
@@ -58,7 +60,7 @@ package struct Vocabulary: Sendable, Equatable {
     package var kinds: [TokenKind] = []
     /// One per token; SentencePiece only.
     package var scores: [Float] = []
-    /// `left right` pairs in rank order; byte-level BPE only.
+    /// `left right` pairs in rank order; BPE only.
     package var merges = StringTable()
     package var special = SpecialTokens()
     /// The Jinja source of `tokenizer.chat_template`. Matched by its text, never executed.

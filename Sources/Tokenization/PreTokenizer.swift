@@ -3,11 +3,24 @@
 
 /// A way of splitting text, by its name in `tokenizer.ggml.pre`, and what else that name says.
 struct PreTokenizer: Sendable {
+    /// What words are written in before their parts are merged.
+    enum Alphabet: Sendable {
+        /// A character for each byte.
+        case bytes
+        /// Characters as they are, perhaps with U+2581 for spaces; bytes have tokens `<0xHH>`.
+        case characters(escapesSpaces: Bool)
+    }
+
     let steps: [SplitStep]
     /// Whether a word that is a token as a whole is taken without merging.
     var ignoresMerges = false
     /// Whether texts begin with the beginning token where the file does not say.
     var addsBeginning = false
+    /// Whether they do even where the file says that they do not.
+    var alwaysAddsBeginning = false
+    /// Whether a run of newlines that is a token as a whole is taken without merging.
+    var takesNewlineRuns = false
+    var alphabet = Alphabet.bytes
 
     static var knownNames: [String] { named.flatMap(\.names) }
 
@@ -52,6 +65,10 @@ extension PreTokenizer {
     private static let llama3 = PreTokenizer(WordPattern(digitsMax: 3))
     private static let qwen2 = WordPattern()
     private static let bloom = SplitStep.spacedRuns(.notSentenceMarks, anySpace: false)
+    /// Merges run over whole lines.
+    private static let lines = PreTokenizer(.newlineRuns).with {
+        $0.alphabet = .characters(escapesSpaces: true)
+    }
 
     /// Names by what they mean, as llama.cpp 0.3.36 of llama-cpp-python has them
     /// (`llama-vocab.cpp`).
@@ -76,7 +93,21 @@ extension PreTokenizer {
         (["falcon"], PreTokenizer(.runs(.falconPunctuation), .gpt2, .threeDigits)),
         (["poro-chat", "bloom", "gpt3-finnish"], PreTokenizer(bloom)),
         (["viking"], PreTokenizer(bloom, .each(.numbers))),
-        (["superbpe"], PreTokenizer(.runs(.numbers), .digitsByThree))
+        (["superbpe"], PreTokenizer(.runs(.numbers), .digitsByThree)),
+        (
+            ["gemma4", "granite-embed-multi-311m"],
+            lines.with {
+                $0.alwaysAddsBeginning = true
+                $0.takesNewlineRuns = true
+            }
+        ),
+        (["sarvam-moe"], lines),
+        (
+            ["whitespace"],
+            PreTokenizer(.runs(.notSpace)).with {
+                $0.alphabet = .characters(escapesSpaces: false)
+            }
+        )
     ]
 
     private static let ofSeveralSteps: [(names: [String], way: PreTokenizer)] = [

@@ -8,6 +8,8 @@ enum ScalarSet: Sendable {
     case numbers
     /// `\p{P}`
     case punctuation
+    /// `\S`
+    case notSpace
     /// `[\r\n]`
     case newlines
     /// `[\p{P}$+<=>^~|]`
@@ -37,6 +39,7 @@ enum ScalarSet: Sendable {
         case .letters: kind == .letter
         case .numbers: kind == .number
         case .punctuation: kind == .punctuation
+        case .notSpace: kind != .whitespace
         case .newlines: scalar == 0x0A || scalar == 0x0D
         case .standardPunctuation: kind == .punctuation || Self.isStandardSymbol(scalar)
         case .falconPunctuation:

@@ -18,12 +18,14 @@ struct ScalarText {
 
     /// Decodes as the reference implementation does: a sequence of the right shape is taken even
     /// where it is overlong or a surrogate, and every byte of none becomes a U+FFFD of its own.
-    init(utf8 bytes: ArraySlice<UInt8>) {
+    /// With `escapesSpaces`, U+2581 stands for a space, as in SentencePiece.
+    init(utf8 bytes: ArraySlice<UInt8>, escapesSpaces: Bool = false) {
         scalars.reserveCapacity(bytes.count)
         classes.reserveCapacity(bytes.count)
         var index = bytes.startIndex
         while index < bytes.endIndex {
-            let scalar = Self.decode(bytes, &index)
+            var scalar = Self.decode(bytes, &index)
+            if escapesSpaces, scalar == 0x20 { scalar = 0x2581 }
             scalars.append(scalar)
             classes.append(UnicodeClass(scalar))
         }

@@ -27,7 +27,7 @@ struct SentencePieceEncoder: Sendable {
         }
         var neighbours = CharacterPairs()
         for index in 0..<tokens.count {
-            neighbours.add(tokens.texts[index], length: Self.characterLength)
+            neighbours.add(tokens.texts[index])
         }
         self.neighbours = neighbours
     }
@@ -59,9 +59,9 @@ struct SentencePieceEncoder: Sendable {
         var start = 0
         var last: UInt32?
         while start < text.count {
-            let length = min(Self.characterLength(text[start]), text.count - start)
+            let length = min(CharacterPairs.length(text[start]), text.count - start)
             // The rest of this character may still come.
-            if isOpen, start + Self.characterLength(text[start]) > text.count { break }
+            if isOpen, start + CharacterPairs.length(text[start]) > text.count { break }
             let character = CharacterPairs.packed(text[start..<start + length])
             if let last, !neighbours.contains(last, character), source.advance(to: start),
                 source.offset > 0
@@ -96,17 +96,6 @@ struct SentencePieceEncoder: Sendable {
             }
         }
         chain.removeAll()
-    }
-
-    /// Bytes of the character that begins with `lead`, which for invalid text is a guess; the
-    /// merges and the byte tokens work whatever it is.
-    private static func characterLength(_ lead: UInt8) -> Int {
-        switch lead {
-        case 0xC0...0xDF: 2
-        case 0xE0...0xEF: 3
-        case 0xF0...: 4
-        default: 1
-        }
     }
 
     /// A number that is lower where the score is higher. Scores that are no numbers come last.
@@ -161,54 +150,6 @@ private struct SourcePlace {
             offset += 1
         }
         return escaped == target
-    }
-}
-
-/// Pairs of characters, kept as bits that a hash of each sets: a pair that was added is always
-/// found, some others too.
-private struct CharacterPairs: Sendable {
-    private static let bits = 1 << 18
-    private var words = [UInt64](repeating: 0, count: bits / 64)
-    /// Some text was not UTF-8: where its characters begin depends on what is before it.
-    private var holdsAll = false
-
-    var residentBytes: Int { words.count * 8 }
-
-    /// A character's bytes as one number.
-    static func packed(_ bytes: ArraySlice<UInt8>) -> UInt32 {
-        bytes.reduce(0) { $0 << 8 | UInt32($1) }
-    }
-
-    /// Adds every two neighbours in `text`.
-    mutating func add(_ text: ArraySlice<UInt8>, length: (UInt8) -> Int) {
-        guard String(validating: text, as: UTF8.self) != nil else {
-            holdsAll = true
-            return
-        }
-        var last: UInt32?
-        var start = text.startIndex
-        while start < text.endIndex {
-            let end = start + length(text[start])
-            let character = Self.packed(text[start..<end])
-            if let last {
-                let bit = Self.bit(last, character)
-                words[bit / 64] |= 1 << UInt64(bit % 64)
-            }
-            last = character
-            start = end
-        }
-    }
-
-    func contains(_ left: UInt32, _ right: UInt32) -> Bool {
-        let bit = Self.bit(left, right)
-        return holdsAll || words[bit / 64] >> UInt64(bit % 64) & 1 == 1
-    }
-
-    private static func bit(_ left: UInt32, _ right: UInt32) -> Int {
-        // A mix of all bits (SplitMix64's): the constant is 2^64 over the golden ratio.
-        var pair = (UInt64(left) << 32 | UInt64(right)) &* 0x9E37_79B9_7F4A_7C15
-        pair = (pair ^ pair >> 29) &* 0xBF58_476D_1CE4_E5B9
-        return Int(pair >> 46)
     }
 }
 

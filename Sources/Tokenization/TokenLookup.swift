@@ -38,6 +38,12 @@ struct TokenLookup: Sendable {
         for text in WellKnownTokens.controls {
             if let token = table.find(Array(text.utf8)) { kinds[token] = .control }
         }
+        // Gemma 4's vocabulary has a tag of HTML by this text.
+        if table.find(Array("<|tool_response>".utf8)) != nil,
+            let token = table.find(Array("</s>".utf8))
+        {
+            kinds[token] = .normal
+        }
         self.kinds = kinds
     }
 
@@ -72,11 +78,16 @@ enum WellKnownTokens {
         "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>",
         "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]",
         "<|end_of_text|>", "<end_of_utterance>", "<eos>",
+        "<turn|>", "<|tool_response>", "<|flush|>", "<|calls|>", "[e~[",
         "<\u{FF5C}end\u{2581}of\u{2581}sentence\u{FF5C}>",
         // Ends of a file or a repository in code completion.
         "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>",
         "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>", "<|file_sep|>"
     ]
+
+    /// Where all tokens of a group are there, "<|end|>" ends a message, not what a model says.
+    static let endsOfMore = [["<|return|>", "<|call|>"], ["<|calls|>", "<|flush|>"]]
+    static let endOfMessage = "<|end|>"
 
     /// Tokens that are control tokens whatever kind the file gives them.
     static let controls =

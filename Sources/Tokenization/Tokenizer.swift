@@ -20,7 +20,8 @@ package struct PromptSegment: Sendable, Equatable {
     }
 }
 
-/// The tokenizer that a vocabulary describes: byte-level BPE or SentencePiece. Ids are llama.cpp's.
+/// The tokenizer that a vocabulary describes: BPE, on bytes or characters, or SentencePiece. Ids
+/// are llama.cpp's.
 ///
 /// Texts are expected to be shorter than 1 GiB. `TokenStream` says what encoding takes; time grows
 /// as n log n.
@@ -45,11 +46,13 @@ package struct Tokenizer: Sendable {
         let tokens = try TokenLookup(vocabulary)
         var special = Self.specialTokens(vocabulary)
         switch vocabulary.model {
-        case .bytePairEncoding:
+        case .bytePairEncoding, .characterPairEncoding:
             let encoder = try BytePairEncoder(vocabulary, tokens: tokens)
             model = .bytePair(encoder)
             special.addsBeginning =
-                special.addsBeginning ?? (encoder.addsBeginning && special.beginning != nil)
+                encoder.alwaysAddsBeginning
+                ? true
+                : special.addsBeginning ?? (encoder.addsBeginning && special.beginning != nil)
             special.addsSpacePrefix = false
         case .sentencePiece:
             model = .sentencePiece(
@@ -71,9 +74,17 @@ package struct Tokenizer: Sendable {
         var endings = Set(
             [special.end, special.endOfTurn].compactMap(\.self) + special.moreEndings)
         for text in WellKnownTokens.endOfGeneration {
-            if let token = tokens.anyToken(Array(text.utf8)) {
+            if let token = tokens.anyToken(Array(text.utf8)), tokens.kinds[Int(token)] == .control {
                 endings.insert(TokenID(rawValue: token))
             }
+        }
+        func find(_ text: String) -> TokenID? {
+            tokens.anyToken(Array(text.utf8)).map { TokenID(rawValue: $0) }
+        }
+        if WellKnownTokens.endsOfMore.contains(where: { $0.allSatisfy { find($0) != nil } }),
+            let end = find(WellKnownTokens.endOfMessage)
+        {
+            endings.remove(end)
         }
         self.endings = endings
     }
@@ -195,7 +206,10 @@ extension Tokenizer {
 
     /// Whether a space takes three bytes while text is encoded.
     var escapesSpaces: Bool {
-        if case .sentencePiece = model { true } else { false }
+        switch model {
+        case .bytePair(let encoder): encoder.escapesSpaces
+        case .sentencePiece: true
+        }
     }
 
     /// How often splitting `bytes` into words looks at a scalar: linear in their number. Nil where
@@ -243,8 +257,10 @@ extension Tokenizer {
             if let byte = ByteToken.byte(text) { bytes.append(byte) }
         case .normal:
             switch model {
-            case .bytePair: ByteAlphabet.appendDecoded(text, to: &bytes)
-            case .sentencePiece: Self.appendUnescaped(text, to: &bytes)
+            case .bytePair(let encoder) where encoder.isByteLevel:
+                ByteAlphabet.appendDecoded(text, to: &bytes)
+            case .bytePair(let encoder) where !encoder.escapesSpaces: bytes += text
+            case .bytePair, .sentencePiece: Self.appendUnescaped(text, to: &bytes)
             }
         case .unused, .undefined:
             break

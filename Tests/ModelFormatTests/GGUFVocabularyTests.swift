@@ -99,7 +99,7 @@ import Testing
 
     @Test(arguments: ["bert", "t5", "rwkv", "none", "GPT2", ""])
     func otherModelsAreNamed(model: String) {
-        expectRefused("gpt2 (byte-level BPE) or llama (SentencePiece), found '\(model)'") {
+        expectRefused("gpt2 (byte-level BPE), llama (SentencePiece) or gemma4, found '\(model)'") {
             try vocabulary(model: model)
         }
     }

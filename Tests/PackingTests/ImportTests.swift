@@ -37,7 +37,7 @@ import Testing
     @Test func vocabulariesThatNoLoadAcceptsAreRefused() throws {
         let unknown = try refusal(TinyModel(preTokenizer: "nonsense"))
         #expect(unknown.contains("unknown pre-tokenizer 'nonsense'; known: default, gpt-2, "))
-        #expect(unknown.contains(", smollm, ") && unknown.contains(", kimi-k2"))
+        #expect(unknown.contains(", smollm, ") && unknown.contains(", gemma4, "))
         #expect(try refusal(TinyModel(tokenTexts: [5: "t3"])).contains("tokens 3 and 5"))
         let flags = ["add_bos_token": "bos_token_id", "add_eos_token": "eos_token_id"]
         for (flag, key) in flags {

@@ -44,9 +44,32 @@ import Tokenization
                 }
             }
         }
-        #expect(names.count == 87)
+        #expect(names.count == 91)
         let known = TokenizerError.unknownPreTokenizer("").description
         for name in names { #expect(known.contains(" \(name)")) }
+    }
+
+    /// As many texts as `make_random_texts.py` was told to make, for each of its vocabularies.
+    @Test(.enabled(if: Place.randomTexts != nil, "needs $SLUICE_RANDOM_TEXTS"))
+    func randomTextsOfEveryName() throws {
+        let folder = try #require(Place.randomTexts)
+        let names = try String(
+            decoding: #require(fileBytes(folder + "/names.txt")), as: UTF8.self)
+        for name in names.split(separator: "\n") {
+            let path = "\(folder)/ggml-vocab-\(name).gguf"
+            let (tokenizer, texts, lines) = try cases(ofVocabulary: path)
+            #expect(texts.count >= 1000 && lines.count == texts.count + 1)
+            var wrong = 0
+            for (index, text) in texts.enumerated() {
+                if tokenizer.ids(text, special: false) == ids(lines[index]) { continue }
+                wrong += 1
+                if wrong > 3 { continue }
+                let shown = String(decoding: text, as: UTF8.self).debugDescription
+                Issue.record("\(name) case \(index): \(shown)")
+            }
+            print("\(name): \(wrong) of \(texts.count) texts differ")
+            #expect(wrong == 0, "\(name)")
+        }
     }
 
     @Test(

@@ -40,6 +40,9 @@ enum Place {
         unsafe getenv(name).map { unsafe String(cString: $0) }
     }
 
+    /// What `make_random_texts.py` wrote, if it was run.
+    static let randomTexts = environment("SLUICE_RANDOM_TEXTS")
+
     static let hasModels = fileBytes(models + "README.md") != nil
 }
 

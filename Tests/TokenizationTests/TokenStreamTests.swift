@@ -74,7 +74,7 @@ import Tokenization
                 }
             }
             #expect(error?.description.contains("cannot divide") == true)
-            for words in ["the fox; 12\n", "the fox; 12,"] {
+            for words in ["the fox; 12\n", "the fox; 12 "] {
                 var stream = TokenStream(tokenizer, addSpecial: true, unbrokenBytesMax: 20_000)
                 for _ in 0..<100 {
                     try stream.append(

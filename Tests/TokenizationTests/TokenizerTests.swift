@@ -132,6 +132,33 @@ import Tokenization
         }
     }
 
+    /// What ends generation by its text, and where the same text does not.
+    @Test(arguments: [
+        (["a", "<|end|>", "<|call|>"], [1, 2]), (["<|end|>", "<|call|>", "<|return|>"], [1, 2]),
+        (["<|end|>", "<|flush|>", "<|calls|>"], [1, 2]), (["</s>", "<turn|>"], [0, 1]),
+        (["</s>", "<turn|>", "<|tool_response>"], [1, 2])
+    ])
+    func endingsByText(texts: [String], endings: [Int]) throws {
+        var vocabulary = Vocabulary(model: .characterPairEncoding)
+        vocabulary.tokens = StringTable((texts + ["<s>"]).map(\.utf8))
+        vocabulary.special.beginning = TokenID(texts.count)
+        let tokenizer = try Tokenizer(vocabulary)
+        let found = (0..<texts.count).filter { tokenizer.isEndOfGeneration(TokenID($0)) }
+        #expect(found == endings)
+        // Gemma 4's `</s>` is text, and is shown.
+        let isText = texts.contains("</s>") && !found.contains(0)
+        #expect(tokenizer.bytes(of: TokenID(0)).isEmpty == (!isText && texts[0] != "a"))
+    }
+
+    @Test func beginningOfGemma4IsNeeded() throws {
+        var vocabulary = Vocabulary(model: .characterPairEncoding)
+        vocabulary.tokens = StringTable(["<bos>", "a"].map(\.utf8))
+        vocabulary.special.addsBeginning = false
+        #expect(throws: TokenizerError.self) { try Tokenizer(vocabulary) }
+        vocabulary.special.beginning = TokenID(0)
+        #expect(try Tokenizer(vocabulary).addedBeginning == TokenID(0))
+    }
+
     @Test func residentBytesCountTheTables() throws {
         for tokenizer in try smallTokenizers() {
             let textBytes = (0..<tokenizer.tokenCount).reduce(0) {

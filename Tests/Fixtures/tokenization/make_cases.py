@@ -13,6 +13,7 @@ import glob
 import json
 import os
 import random
+import re
 import sys
 import tempfile
 
@@ -35,6 +36,8 @@ NAMES = PRE_TOKENIZERS + [
     "bailingmoe", "bailingmoe2", "llada-moe", "seed-coder", "ufakzeka", "afmoe", "laguna",
     "exaone-moe",
 ]
+# Those that have no alphabet of bytes.
+CHARACTER_NAMES = ["gemma4", "granite-embed-multi-311m", "sarvam-moe", "whitespace"]
 # One character of each kind that some expression tells from the others.
 KINDS = list("Aa1 \n'st!$/`\"") + [
     "É", "é", "中", "ア", "２", "、", "€", "\u0301", "\u3000", "\u200b", "☃", "\r",
@@ -253,6 +256,31 @@ def seam_vocabulary():
     }
 
 
+def character_vocabulary():
+    """Merges of any two neighbours, and of some with a third, over characters and not over bytes.
+    Bytes have tokens of their own; some characters and what some merges make have none."""
+    source = random.Random(SEED + 5)
+    kinds = ["\u2581" if kind == " " else kind for kind in KINDS if kind not in "\n\r"]
+    merges = [(x, y) for x in kinds for y in kinds if (x, y) != ("1", "1")]
+    merges += [(x + y, source.choice(kinds)) for x, y in source.sample(merges, 200)]
+    source.shuffle(merges)
+    tokens = [f"<0x{byte:02X}>" for byte in range(256)]
+    tokens += [kind for kind in kinds if kind not in "☃\t"]
+    tokens += sorted({x + y for x, y in merges} - {"a1", "中中"})
+    tokens += ["11", "\n", "\n\n", "\n\n\n\n", "<|begin|>"]
+    return {
+        "model": "gpt2", "tokens": tokens,
+        "kinds": [BYTE] * 256 + [NORMAL] * (len(tokens) - 257) + [CONTROL],
+        "scores": [], "merges": [f"{x} {y}" for x, y in merges],
+        "beginning": len(tokens) - 1, "end": len(tokens) - 1,
+    }
+
+
+def single_spaces(text):
+    """llama.cpp's `whitespace` ends at a run of white space that has a space in it: one remains."""
+    return re.sub(r"\s*[ ]\s*", " ", text)
+
+
 def name_cases(vocabulary, names, samples):
     """Texts of all kinds of characters, and each name's ids for them; names with the same ids share
     them."""
@@ -293,7 +321,14 @@ def pre_tokenizer_cases():
         " " * 5 + "\n" + " " * 7 + "!", " " * 700 + "x", "!" + " " * 1100, "a" + " " * 515 + "1",
         "  11a 1 22", "a1", "a 111", "1a11b111c1111",
     ]
-    return [name_cases(seam_vocabulary(), NAMES, samples)]
+    characters = character_vocabulary()
+    texts = [single_spaces(text) for text in samples]
+    return [
+        name_cases(seam_vocabulary(), NAMES, samples),
+        name_cases(characters, CHARACTER_NAMES[:-1], samples),
+        name_cases(characters, CHARACTER_NAMES[-1:], texts),
+        name_cases({**characters, "model": "gemma4"}, ["default"], samples),
+    ]
 
 
 def real_vocabulary_cases(folder):
