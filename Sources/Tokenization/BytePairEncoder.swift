@@ -26,16 +26,16 @@ struct BytePairEncoder: Sendable {
         preTokenizer = try PreTokenizer(
             name: isOfCharacters ? vocabulary.model.rawValue : vocabulary.preTokenizer)
         var extra = TextTable()
-        func symbol(_ text: [UInt8]) -> Int32 {
-            if let token = tokens.plainToken(text, 0..<text.count) { return token }
-            return Int32(tokens.count + extra.insert(text))
+        func symbol(_ text: [UInt8], _ range: Range<Int>) -> Int32 {
+            if let token = tokens.plainToken(text, range) { return token }
+            return Int32(tokens.count + extra.insert(Array(text[range])))
         }
         switch preTokenizer.alphabet {
         case .bytes:
             byteSymbols = (0..<256).map { byte in
                 var text: [UInt8] = []
                 ByteAlphabet.append(UInt8(byte), to: &text)
-                return symbol(text)
+                return symbol(text, 0..<text.count)
             }
             byteTokens = (0..<256).map {
                 tokens.plainToken([UInt8($0)], 0..<1) ?? Self.notSymbol
@@ -48,16 +48,20 @@ struct BytePairEncoder: Sendable {
         }
         let list = vocabulary.merges
         var merges = MergeTable(capacity: list.count)
+        var merged: [UInt8] = []
         var neighbours: CharacterPairs? = byteSymbols.isEmpty ? CharacterPairs() : nil
         for index in 0..<list.count {
             let merge = list[index]
             // The left part may begin with a space, never hold one.
             guard let space = merge.dropFirst().firstIndex(of: 0x20) else { continue }
-            let left = Array(merge[..<space])
-            let right = Array(merge[(space + 1)...])
+            merged.removeAll(keepingCapacity: true)
+            merged += merge[..<space]
+            let seam = merged.count
+            merged += merge[(space + 1)...]
             merges.append(
-                left: symbol(left), right: symbol(right), merged: symbol(left + right))
-            neighbours?.add((left + right)[...])
+                left: symbol(merged, 0..<seam), right: symbol(merged, seam..<merged.count),
+                merged: symbol(merged, 0..<merged.count))
+            neighbours?.add(merged[...])
         }
         self.neighbours = neighbours
         self.tokens = tokens
@@ -99,14 +103,19 @@ struct BytePairEncoder: Sendable {
         let isByteLevel = isByteLevel
         var chain = MergeChain()
         var word: [UInt8] = []
+        var written: [UInt8] = []
         var start = 0
         for end in ends.lazy.map({ Int($0) }) {
             if end > settledEnd { break }
             word.removeAll(keepingCapacity: true)
             text.appendUTF8(start..<end, to: &word)
             start = end
-            if let token = wholeToken(word) {
+            if let token = wholeToken(word, &written) {
                 output.append(TokenID(rawValue: token))
+                continue
+            }
+            if isByteLevel, word.count == 1 {
+                append(byteSymbols[Int(word[0])], word[...], to: &output)
                 continue
             }
             chain.removeAll()
@@ -169,16 +178,16 @@ struct BytePairEncoder: Sendable {
         }
     }
 
-    /// The token that is this whole word, if any, and taken before merging.
-    private func wholeToken(_ word: [UInt8]) -> Int32? {
+    /// The token that is this whole word, if any, and taken before merging. `written` is room to
+    /// write the word as tokens are.
+    private func wholeToken(_ word: [UInt8], _ written: inout [UInt8]) -> Int32? {
         if preTokenizer.takesNewlineRuns, word.allSatisfy({ $0 == 0x0A }) {
             return tokens.plainToken(word, 0..<word.count)
         }
         guard preTokenizer.ignoresMerges, word.count <= tokens.longestBytes else { return nil }
-        var text: [UInt8] = []
-        text.reserveCapacity(word.count * 2)
-        for byte in word { ByteAlphabet.append(byte, to: &text) }
-        return tokens.plainToken(text, 0..<text.count)
+        written.removeAll(keepingCapacity: true)
+        for byte in word { ByteAlphabet.append(byte, to: &written) }
+        return tokens.plainToken(written, 0..<written.count)
     }
 
     /// Appends a symbol's tokens. One outside the vocabulary becomes the tokens of its text's
