@@ -31,6 +31,11 @@ package struct ChatConversation {
 
     package init(messages: [JinjaValue]) { self.messages = messages }
 
+    /// Whether there is a tool to call.
+    package var hasTools: Bool {
+        if case .list(let list) = tools { !list.elements.isEmpty } else { false }
+    }
+
     /// Roles that templates know. They are names, nobody's text: templates make tokens of them,
     /// such as `<|user|>`.
     private static let roles: Set<String> = [

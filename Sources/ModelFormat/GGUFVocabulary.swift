@@ -32,6 +32,7 @@ private struct GGUFVocabularyReader {
         }
         vocabulary.special = try special(vocabulary.model, count: count)
         vocabulary.chatTemplate = try metadata.string("tokenizer.chat_template")
+        vocabulary.toolTemplate = try metadata.string("tokenizer.chat_template.tool_use")
         return vocabulary
     }
 

@@ -3,9 +3,11 @@
 // input: every count is checked against the bytes that remain before anything is allocated.
 
 extension Vocabulary {
-    /// Of vocabularies with further endings; without them they are as before there were any.
-    private static let encodingVersion: UInt32 = 2
-    private static let plainEncodingVersion: UInt32 = 1
+    /// What only some vocabularies have is written under a version of its own: the others stay as
+    /// they were before there was any.
+    private static let plainVersion: UInt32 = 1
+    private static let endingsVersion: UInt32 = 2
+    private static let toolTemplateVersion: UInt32 = 3
     /// Bytes that the reader and the writer hold at a time.
     private static let windowBytes = 64 << 10
 
@@ -39,8 +41,8 @@ extension Vocabulary {
                 try flush(above: Self.windowBytes)
             }
         }
-        window.appendLittleEndian(
-            special.moreEndings.isEmpty ? Self.plainEncodingVersion : Self.encodingVersion)
+        let version = packedVersion
+        window.appendLittleEndian(version)
         put(model.rawValue)
         put(preTokenizer)
         put(chatTemplate)
@@ -50,12 +52,13 @@ extension Vocabulary {
         for flag in [special.addsBeginning, special.addsEnd, special.addsSpacePrefix] {
             window.append(flag.map { $0 ? 1 : 0 } ?? 2)
         }
-        if !special.moreEndings.isEmpty {
+        if version >= Self.endingsVersion {
             window.appendLittleEndian(UInt32(special.moreEndings.count))
             for token in special.moreEndings {
                 window.appendLittleEndian(UInt32(bitPattern: token.rawValue))
             }
         }
+        if version >= Self.toolTemplateVersion { put(toolTemplate) }
         try put(tokens)
         window.appendLittleEndian(UInt32(kinds.count))
         for kind in kinds {
@@ -71,6 +74,11 @@ extension Vocabulary {
         try flush(above: 0)
     }
 
+    private var packedVersion: UInt32 {
+        if toolTemplate != nil { return Self.toolTemplateVersion }
+        return special.moreEndings.isEmpty ? Self.plainVersion : Self.endingsVersion
+    }
+
     /// Reads and verifies a vocabulary extent.
     ///
     /// - Throws: `FormatError` when reading fails, the bytes are damaged, or they are not a
@@ -78,8 +86,8 @@ extension Vocabulary {
     package init(packed extent: PackedExtent, source: any ByteSource) throws(FormatError) {
         var reader = PackedVocabularyReader(source: source, extent: extent)
         let version = try reader.readUInt32()
-        guard version == Self.encodingVersion || version == Self.plainEncodingVersion else {
-            throw reader.error("vocabulary version 1 or 2", "\(version)")
+        guard (Self.plainVersion...Self.toolTemplateVersion).contains(version) else {
+            throw reader.error("vocabulary version 1 to 3", "\(version)")
         }
         let modelName = try reader.readText() ?? ""
         guard let model = Model(rawValue: modelName) else {
@@ -89,7 +97,8 @@ extension Vocabulary {
         preTokenizer = try reader.readText()
         chatTemplate = try reader.readText()
         special = try reader.readSpecialTokens()
-        if version == Self.encodingVersion { special.moreEndings = try reader.readTokens() }
+        if version >= Self.endingsVersion { special.moreEndings = try reader.readTokens() }
+        if version >= Self.toolTemplateVersion { toolTemplate = try reader.readText() }
         tokens = try reader.readTable()
         let kindCount = try reader.readCount(of: "token kinds", elementBytes: 1)
         kinds.reserveCapacity(kindCount)

@@ -12,8 +12,9 @@ struct TemplateCommand: ParsableCommand {
         commandName: "template",
         abstract: "Prints the prompt that a chat template makes of a conversation.",
         discussion: """
-            The template is a model's own, or a file's. Messages and tools are JSON as the API \
-            takes it, and reach the template as they are. The prompt is printed as it is, without \
+            The template is a model's own, or a file's; of a model that has one for tools, that \
+            one where there are any. Messages and tools are JSON as the API takes it, and reach \
+            the template as they are. The prompt is printed as it is, without \
             a newline at its end.
             """)
 
@@ -58,6 +59,7 @@ struct TemplateCommand: ParsableCommand {
 
     func run() throws {
         var conversation = ChatConversation(messages: [])
+        if let tools { conversation.tools = try json("--tools", try TextInput.read(tools)) }
         // What is wrong with the template is said before messages are waited for.
         let template = try template(for: &conversation)
         let list = try json("--messages", try TextInput.bytes(of: messages))
@@ -65,7 +67,6 @@ struct TemplateCommand: ParsableCommand {
             throw ValidationError("--messages: expected a list")
         }
         conversation.messages = elements.elements.map(ChatConversation.named)
-        if let tools { conversation.tools = try json("--tools", try TextInput.read(tools)) }
         conversation.addsGenerationPrompt = !omitsGenerationPrompt
         for setting in settings {
             let parts = setting.split(
@@ -94,7 +95,8 @@ struct TemplateCommand: ParsableCommand {
         let tokenizer = try Tokenizer(vocabulary)
         conversation.beginningToken = tokenizer.text(tokenizer.vocabularySpecial.beginning)
         conversation.endToken = tokenizer.text(tokenizer.vocabularySpecial.end)
-        return try ChatTemplate(vocabulary.chatTemplate)
+        return try ChatTemplate(
+            vocabulary.chatTemplate(hasTools: conversation.hasTools))
     }
 
     private func json(_ option: String, _ bytes: [UInt8]) throws -> JinjaValue {

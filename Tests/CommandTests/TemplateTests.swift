@@ -50,6 +50,30 @@ import Testing
             "\(ending.errors)")
     }
 
+    /// Out of the GGUF file and out of what was packed of it.
+    @Test func modelsTemplateForTools() throws {
+        let scratch = try Scratch()
+        let model = VocabularyModel(
+            contextTokens: 64, toolTemplate: "{{ tools | tojson }}{{ messages[0].content }}")
+        let source = try scratch.write(
+            model.bytes(source: Repository.fixtures + "/gguf/vocabulary-bpe.gguf"), to: "m.gguf")
+        let input = try scratch.write(Array(Self.messages.utf8), to: "messages.json")
+        let tools = try scratch.write(Array(#"[{"b": 1, "a": "x"}]"#.utf8), to: "tools.json")
+        let none = try scratch.write(Array("[]".utf8), to: "none.json")
+        let made = try Program.sluice.run(
+            ["import", source, "--library", scratch.folder, "--name", "m"], in: scratch)
+        #expect(made.status == 0, "\(made.errors)")
+        for file in [source, scratch.folder + "/m.sluice"] {
+            let arguments = ["template", file, "--messages", input]
+            let ending = try Program.sluice.run(arguments + ["--tools", tools], in: scratch)
+            #expect(ending.output == "[{\"b\": 1, \"a\": \"x\"}]a", "\(ending.errors)")
+            let plain = try Program.sluice.run(arguments, in: scratch)
+            let empty = try Program.sluice.run(arguments + ["--tools", none], in: scratch)
+            #expect(plain.status == 0 && !plain.output.hasPrefix("["), "\(plain.errors)")
+            #expect(empty.output == plain.output, "\(empty.errors)")
+        }
+    }
+
     @Test(arguments: [
         ("{{ messages.x.y }}", "[]", 65, "line 1, column 14"),
         ("\n{% if %}", "[]", 65, "line 2"), ("{{ raise_exception('no') }}", "[]", 65, "no"),

@@ -14,6 +14,8 @@ struct VocabularyModel {
     let contextTokens: Int
     /// Instead of the source's `tokenizer.ggml.pre`.
     var preTokenizer: String?
+    /// The template for conversations with tools.
+    var toolTemplate: String?
 
     /// The model with the vocabulary of the GGUF file at `source`, and a chat template.
     func bytes(source: String) throws -> [UInt8] {
@@ -37,6 +39,7 @@ struct VocabularyModel {
         }
         if let preTokenizer { file.add("tokenizer.ggml.pre", preTokenizer) }
         file.add("tokenizer.chat_template", try Self.chatTemplate())
+        if let toolTemplate { file.add("tokenizer.chat_template.tool_use", toolTemplate) }
         Self.addWeights(to: &file, tokens: tokens)
         return file.bytes()
     }

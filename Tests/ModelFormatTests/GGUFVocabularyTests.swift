@@ -73,6 +73,18 @@ import Testing
         #expect(vocabulary.special.unknown == TokenID(0))
     }
 
+    @Test func templatesForTools() throws {
+        let plain = try vocabulary { $0.add("tokenizer.chat_template", "a") }
+        #expect(plain.chatTemplate(hasTools: true) == "a")
+        let both = try vocabulary {
+            $0.add("tokenizer.chat_template", "a")
+            $0.add("tokenizer.chat_templates", ["tool_use"])
+            $0.add("tokenizer.chat_template.tool_use", "b")
+        }
+        #expect(both.chatTemplate(hasTools: false) == "a")
+        #expect(both.chatTemplate(hasTools: true) == "b")
+    }
+
     @Test func bytesStayAsTheyAre() throws {
         var builder = GGUFBuilder()
         builder.add("tokenizer.ggml.model", "llama")

@@ -97,6 +97,12 @@ import Testing
         listed.special.moreEndings = [TokenID(0), TokenID(tokens - 1)]
         #expect(encoded(vocabulary)[0] == 1 && encoded(listed)[0] == 2)
         #expect(try decoded(encoded(listed)) == listed)
+        var tooled = vocabulary
+        tooled.toolTemplate = "{{ tools }}"
+        #expect(encoded(tooled)[0] == 3)
+        #expect(try decoded(encoded(tooled)) == tooled)
+        tooled.special.moreEndings = listed.special.moreEndings
+        #expect(try decoded(encoded(tooled)) == tooled)
         listed.special.moreEndings = [TokenID(tokens)]
         let bytes = encoded(listed)
         #expect(throws: FormatError.self) { try decoded(bytes) }
