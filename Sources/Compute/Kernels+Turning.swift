@@ -70,37 +70,54 @@ private struct TurnJob: @unchecked Sendable {
             unsafe table.pointee.rotate(
                 x, tokens, 1, width, turn.rotatedWidth, turn.cosines.span.start,
                 turn.sines.span.start, turn.pairing == .halves ? 1 : 0)
-            unsafe PageRows(table: table, width: width, bits: bits).storeKeys(x, in: keys)
+            unsafe PageRows(table: table, width: width, bits: bits, tokens: tokens)
+                .storeKeys(x, in: keys)
         }
     }
 }
 
-/// Rows of a whole page on their way back from floats.
+/// Rows of one head on their way back from floats, to the first places of a page.
 @safe
 struct PageRows {
     let table: UnsafePointer<ckernels_table>
     let width: Int
     let bits: Int
+    /// 64 where keys have less than 8 bits, or values less than 4.
+    let tokens: Int
 
-    /// Keys of 64 tokens, to one head's part of a page.
     func storeKeys(_ x: UnsafePointer<Float>, in part: UnsafeMutablePointer<UInt8>) {
-        guard bits < 8 else { return unsafe store(x, bits, in: part) }
+        guard bits < 8 else {
+            var rows = unsafe rows(x, bits, part)
+            return unsafe table.pointee.store_keys(&rows)
+        }
         // Whole pages are coded from halves.
-        let bytes = 2 * AttentionShape.pageTokens * width
-        unsafe withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 64) { halves in
+        unsafe withUnsafeTemporaryAllocation(byteCount: 128 * width, alignment: 64) { halves in
             let bytes = unsafe halves.assumingMemoryBound(to: UInt8.self)
             guard let start = bytes.baseAddress else { return }
-            unsafe store(x, 16, in: start)
+            var rows = unsafe rows(x, 16, start)
+            unsafe table.pointee.store_keys(&rows)
             unsafe ckernels_pack_keys(start, width, bits, part)
         }
     }
 
-    private func store(
-        _ x: UnsafePointer<Float>, _ bits: Int, in part: UnsafeMutablePointer<UInt8>
-    ) {
-        var rows = unsafe ckernels_page_rows(
-            x: x, stride: width, tokens: AttentionShape.pageTokens, width: width, slot: 0,
-            bits: bits, part: part)
-        unsafe table.pointee.store_keys(&rows)
+    func storeValues(_ x: UnsafePointer<Float>, in part: UnsafeMutablePointer<UInt8>) {
+        guard bits < 4 else {
+            var rows = unsafe rows(x, bits, part)
+            return unsafe table.pointee.store_values(&rows)
+        }
+        unsafe withUnsafeTemporaryAllocation(byteCount: 128 * width, alignment: 64) { halves in
+            let bytes = unsafe halves.assumingMemoryBound(to: UInt8.self)
+            guard let start = bytes.baseAddress else { return }
+            var rows = unsafe rows(x, 16, start)
+            unsafe table.pointee.store_values(&rows)
+            unsafe ckernels_pack_values(start, width, bits, part)
+        }
+    }
+
+    private func rows(
+        _ x: UnsafePointer<Float>, _ bits: Int, _ part: UnsafeMutablePointer<UInt8>
+    ) -> ckernels_page_rows {
+        unsafe ckernels_page_rows(
+            x: x, stride: width, tokens: tokens, width: width, slot: 0, bits: bits, part: part)
     }
 }

@@ -74,6 +74,9 @@ package struct GenerationOrder: Sendable {
     package var whenFull: FullContext?
     /// What of it is read again where it is partly on flash; nil is as the service does it.
     package var coldTokens: ColdTokens?
+    /// Tokens that are kept of a longer prompt, besides its last ones; 0 keeps all, nil as many as
+    /// the service does.
+    package var snapTokens: Int?
     /// Likeliest alternatives to report with each token; nil reports no log-probabilities.
     package var alternativesReported: Int?
     package var client: ClientID

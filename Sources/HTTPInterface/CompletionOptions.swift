@@ -73,7 +73,9 @@ package struct CompletionRequest: Sendable {
         answer.includesUsage = try options.boolean("include_usage") ?? false
     }
 
-    private static let extras = ["statistics", "kv_bits", "kv_when_full", "kv_cold_tokens_max"]
+    private static let extras = [
+        "statistics", "kv_bits", "kv_when_full", "kv_cold_tokens_max", "kv_snap_tokens"
+    ]
 
     /// Our own object is ours to check: an unknown member is a mistake.
     private mutating func readExtras(_ fields: RequestFields) throws(GenerationError) {
@@ -85,6 +87,7 @@ package struct CompletionRequest: Sendable {
         order.keyValueFormat = try Self.keyValueFormat(extras)
         order.whenFull = try Self.whenFull(extras)
         order.coldTokens = try Self.coldTokens(extras)
+        order.snapTokens = try extras.integer("kv_snap_tokens", in: 0...(1 << 22))
         answer.includesStatistics = try extras.boolean("statistics") ?? false
     }
 

@@ -16,8 +16,11 @@ package struct ActivationShape: Sendable, Equatable {
     package let logitsRowsMax: Int
     /// Positions of the longest sequence.
     let contextTokens: Int
+    /// Of the longest sequence, those that are in memory at once: the longest prompt of which some
+    /// tokens alone can be kept.
+    package let hotTokensMax: Int
     /// Whether sequences may have spans that are not in memory.
-    let hasColdSpans: Bool
+    var hasColdSpans: Bool { hotTokensMax < contextTokens }
 
     /// - Parameters:
     ///   - bundlesNeurons: whether feed-forward networks are stored by the neuron.
@@ -25,10 +28,10 @@ package struct ActivationShape: Sendable, Equatable {
     ///   - passTokensMax: tokens of one step; more than `tokensMax` are computed in waves.
     ///   - logitsRowsMax: tokens of one step whose logits are wanted.
     ///   - contextTokens: positions of the longest sequence.
-    ///   - hasColdSpans: whether sequences may have spans that are not in memory.
+    ///   - hotTokensMax: of those, as many as are in memory at once; nil is all.
     package init(
         _ shape: ModelShape, bundlesNeurons: Bool, tokensMax: Int, passTokensMax: Int,
-        logitsRowsMax: Int, contextTokens: Int, hasColdSpans: Bool = false
+        logitsRowsMax: Int, contextTokens: Int, hotTokensMax: Int? = nil
     ) {
         model = shape
         self.bundlesNeurons = bundlesNeurons
@@ -36,7 +39,7 @@ package struct ActivationShape: Sendable, Equatable {
         self.passTokensMax = max(tokensMax, passTokensMax)
         self.logitsRowsMax = logitsRowsMax
         self.contextTokens = contextTokens
-        self.hasColdSpans = hasColdSpans
+        self.hotTokensMax = min(hotTokensMax ?? contextTokens, contextTokens)
     }
 
     /// The blocks' buffers.

@@ -115,6 +115,35 @@ extension Executor {
             team: team)
     }
 
+    /// What a sequence's tokens look at, into the first `heads × positions` of `sums`: see
+    /// `Kernels.sumAttention`.
+    func sumAttention(
+        _ shape: AttentionShape, _ rows: ChunkRows, queries: borrowing Buffer<Float>,
+        into sums: inout Buffer<Float>
+    ) {
+        let source = AttentionSource(
+            firstPosition: rows.firstPosition, tokens: rows.tokens.count,
+            pool: rows.pool.bytes(at: 0, byteCount: rows.pool.byteCount),
+            pageOffsets: rows.pageOffsets.span, openPage: rows.openPage)
+        let positions = rows.firstPosition + rows.tokens.count
+        var span = sums.mutableSpan(in: 0..<shape.keyValueHeadCount * positions)
+        let range = rows.tokens.scaled(shape.headCount * shape.keyHeadWidth)
+        kernels.sumAttention(
+            shape, queries: queries.span.extracting(range), source: source, into: &span,
+            team: team)
+    }
+
+    /// Keeps some rows of a sequence's pages: see `Kernels.gather`.
+    func gather(
+        _ page: KVPageShape, rows: borrowing Buffer<Int32>, count: Int, in pool: MemoryArena,
+        pageOffsets: [Int], _ openPage: OpenPage?
+    ) {
+        var pages = pool.mutableBytes(at: 0, byteCount: pool.byteCount)
+        kernels.gather(
+            page, rows: rows.span.extracting(0..<page.headCount * count), count: count,
+            pool: &pages, pageOffsets: pageOffsets.span, openPage: openPage, team: team)
+    }
+
     /// A page of keys that seem to have come later: see `Kernels.turnKeys`.
     func turnKeys(
         _ page: KVPageShape, _ turn: KeyTurn, from source: Int, to target: Int,

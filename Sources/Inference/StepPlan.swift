@@ -24,6 +24,9 @@ package struct SequenceChunk: Sendable, Equatable {
     /// Of the sequence's pages on flash, those that each token reads in a layer at most; nil reads
     /// all, for the same as in memory.
     package var coldPagesMax: Int?
+    /// Places that are left of all tokens so far when these, a prompt's last, are computed; nil
+    /// keeps all.
+    package var keptTokens: Int?
 
     package init(
         sequence: SequenceID, tokens: [TokenID], firstPosition: Int, logits: Logits,
@@ -72,10 +75,17 @@ extension StepPlan {
         var wave = Wave(rows: 0..<0)
         for var rest in chunks {
             while !rest.tokens.isEmpty {
-                let count = min(rest.tokens.count, tokensMax - wave.tokenCount)
+                let room = tokensMax - wave.tokenCount
+                let count = rest.count(inRoomFor: room, tokensMax)
+                if count == 0 {
+                    waves.append(wave)
+                    wave = Wave(rows: wave.rows.upperBound..<wave.rows.upperBound)
+                    continue
+                }
                 var piece = rest
                 piece.tokens = Array(rest.tokens.prefix(count))
                 rest.tokens.removeFirst(count)
+                if !rest.tokens.isEmpty { piece.keptTokens = nil }
                 rest.firstPosition += count
                 wave.chunks.append(piece)
                 wave.rows = wave.rows.lowerBound..<wave.rows.upperBound + count
@@ -86,5 +96,14 @@ extension StepPlan {
         }
         if wave.tokenCount > 0 { waves.append(wave) }
         return waves
+    }
+}
+
+extension SequenceChunk {
+    /// Tokens of it that go where `room` is left of `tokensMax`: those at a prompt's end that say
+    /// what is kept of it go together.
+    fileprivate func count(inRoomFor room: Int, _ tokensMax: Int) -> Int {
+        guard keptTokens != nil, tokens.count > room else { return min(tokens.count, room) }
+        return min(room, max(0, tokens.count - min(PromptSelection.queryTokens, tokensMax)))
     }
 }

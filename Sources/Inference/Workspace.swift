@@ -30,6 +30,7 @@ extension BufferLifetime {
 /// What a buffer holds.
 enum BufferExtent {
     case floats(Int)
+    case indices(Int)
     /// Floats, and the same in blocks of 8 bits.
     case input(rows: Int, columns: Int)
     case neurons(Int, tokens: Int)
@@ -37,6 +38,7 @@ enum BufferExtent {
     var byteCount: Int {
         switch self {
         case .floats(let count): Buffer<Float>.footprint(count: count)
+        case .indices(let count): Buffer<Int32>.footprint(count: count)
         case .input(let rows, let columns):
             ProductInput.footprint(tokensMax: rows, columnsMax: columns)
         case .neurons(let count, let tokens):
@@ -85,6 +87,13 @@ final class Workspace {
     func floats(_ name: BufferName) -> Buffer<Float> {
         guard case .floats(let count) = begin(name) else {
             preconditionFailure("\(name) is no buffer of floats")
+        }
+        return Buffer(count: count, in: arena)
+    }
+
+    func indices(_ name: BufferName) -> Buffer<Int32> {
+        guard case .indices(let count) = begin(name) else {
+            preconditionFailure("\(name) is no buffer of indices")
         }
         return Buffer(count: count, in: arena)
     }

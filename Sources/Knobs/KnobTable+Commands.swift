@@ -62,6 +62,9 @@ extension KnobTable {
         CommandOption(
             name: "file", commands: "eval", reason: "the text; a request brings its own"),
         CommandOption(
+            name: "prompt-tokens", commands: "eval",
+            reason: "for measurement: a request's prompt is one"),
+        CommandOption(
             name: "without-sinks", commands: "eval",
             reason: "for measurement: what slides without its first tokens falls apart"),
         CommandOption(

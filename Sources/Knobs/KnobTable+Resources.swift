@@ -130,6 +130,16 @@ extension KnobTable {
                 """
         ).option("kv-when-full"),
         Knob(
+            "kv.snap_tokens", \.keyValues.snapTokens, Form.integer(64...(1 << 22)).orOff,
+            unit: "tokens",
+            effect: """
+                Tokens that are kept of a longer prompt: those that its end looks at most (lossy).
+                Each head of each layer keeps its own (SnapKV), and the last 32 besides, in whole
+                pages: longer answers fit, and are faster. A request may say its own, in
+                `"sluice": {"kv_snap_tokens"}`, 0 for all. docs/KV-CACHE.md says what it costs.
+                """
+        ).option("kv-snap-tokens"),
+        Knob(
             "kv.prefixes", \.keyValues.prefixes, Form.choice(PrefixKeeping.self),
             effect: """
                 Where keys and values of earlier texts are kept for texts that begin like them, \

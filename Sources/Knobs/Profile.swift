@@ -54,6 +54,8 @@ package struct Profile: Sendable, Equatable {
         /// 32 bits are exact; fewer round.
         package var format = KVFormat(.half)
         package var whenFull = FullContext.stop
+        /// Tokens that are kept of a longer prompt, besides its last ones; nil keeps all.
+        package var snapTokens: Int?
         package var prefixes = PrefixKeeping.flash
         package var prefixSharing = PrefixSharing.user
         /// Most bytes of each model's file of prefixes.

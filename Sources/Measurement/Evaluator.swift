@@ -26,6 +26,8 @@ package struct Evaluation: Sendable, Equatable {
 package enum EvaluationError: Error, Sendable, CustomStringConvertible {
     case noTokens
     case tokenOutsideVocabulary(TokenID, vocabularySize: Int)
+    /// Longer than what can be in memory at once, of which some tokens alone are to be kept.
+    case promptTooLong(tokens: Int, tokensMax: Int)
     case read(ReadFailure)
 
     package var description: String {
@@ -33,6 +35,9 @@ package enum EvaluationError: Error, Sendable, CustomStringConvertible {
         case .noTokens: "there are no tokens to evaluate"
         case .tokenOutsideVocabulary(let token, let size):
             "token \(token.rawValue) is outside the vocabulary of \(size)"
+        case .promptTooLong(let tokens, let most):
+            "a prompt of \(tokens) tokens, of which some are to be kept, does not fit in memory: "
+                + "\(most) do"
         case .read(let failure): "\(failure)"
         }
     }
@@ -50,11 +55,18 @@ package struct Evaluator {
     /// scratch; the continuation follows the last window, as far as the context has room. A model
     /// that slides has one window, and it moves along.
     ///
-    /// - Parameter onProgress: told the share of the work that is done, 0...1.
+    /// - Parameters:
+    ///   - promptTokens: of these that are a prompt: they are not scored, and of them is kept what
+    ///     the model's options say, where nothing slides.
+    ///   - onProgress: told the share of the work that is done, 0...1.
     package func evaluate(
-        _ tokens: [TokenID], generate: Int, onProgress: (Double) -> Void = { _ in }
+        _ tokens: [TokenID], generate: Int, promptTokens: Int = 0,
+        onProgress: (Double) -> Void = { _ in }
     ) throws(EvaluationError) -> Evaluation {
         try check(tokens)
+        if promptTokens > 0, model.snapTokens != nil, promptTokens > model.gatheredTokensMax {
+            throw .promptTooLong(tokens: promptTokens, tokensMax: model.gatheredTokensMax)
+        }
         let total = Double(tokens.count + generate)
         var evaluation = Evaluation(tokens: tokens)
         var lossSum = 0.0
@@ -66,7 +78,8 @@ package struct Evaluator {
                 let before = start
                 start = window.endIndex
                 lossSum += try score(
-                    Array(window), generate: start == tokens.count ? generate : 0, &evaluation
+                    Array(window), generate: start == tokens.count ? generate : 0,
+                    promptTokens: before == 0 ? promptTokens : 0, &evaluation
                 ) { onProgress(Double(before + $0) / total) }
             }
         } catch {
@@ -128,10 +141,11 @@ package struct Evaluator {
         (slides ? slidingTokens : nil) ?? model.contextTokens
     }
 
-    private func openSequence(slides: Bool = false) -> SequenceID {
+    private func openSequence(slides: Bool = false, staysInMemory: Bool = false) -> SequenceID {
+        let tokens = staysInMemory ? model.gatheredTokensMax : cacheTokens(slides)
         let opened = model.cache.open(
-            tokensMax: cacheTokens(slides), slides: slides,
-            summarizes: model.coldTokensMax != nil)
+            tokensMax: tokens, slides: slides, summarizes: model.coldTokensMax != nil,
+            staysInMemory: staysInMemory)
         guard let sequence = opened else {
             preconditionFailure("the pool holds one sequence of the whole context")
         }
@@ -143,16 +157,22 @@ package struct Evaluator {
     /// - Parameter onProgress: told how many of its tokens are computed, generated ones included.
     /// - Returns: the sum of its tokens' losses.
     private func score(
-        _ window: [TokenID], generate: Int, _ evaluation: inout Evaluation,
+        _ window: [TokenID], generate: Int, promptTokens: Int, _ evaluation: inout Evaluation,
         _ onProgress: (Int) -> Void
     ) throws(ReadFailure) -> Double {
         let slides = slides(window, generate)
-        let sequence = openSequence(slides: slides)
+        let keepsSome = promptTokens > 0 && model.snapTokens != nil && !slides
+        let sequence = openSequence(slides: slides, staysInMemory: keepsSome)
         defer { model.cache.close(sequence) }
         var loss = 0.0
         var position = 0
         // Of the next token, in the sequence's page tables.
         var place = 0
+        if promptTokens > 0 {
+            position = min(promptTokens, window.count - 1)
+            try read(
+                prompt: window[..<position], of: sequence, keepsSome: keepsSome, at: &place)
+        }
         let step = min(
             model.transformer.shape.logitsRowsMax,
             slides ? KVCache.slidingStepTokensMax(tokens: cacheTokens(slides)) : .max)
@@ -226,8 +246,38 @@ package struct Evaluator {
 extension EvaluationError: EndingError {
     package var exitStatus: ExitStatus {
         switch self {
-        case .noTokens, .tokenOutsideVocabulary: .usage
+        case .noTokens, .tokenOutsideVocabulary, .promptTooLong: .usage
         case .read(let failure): failure.exitStatus
+        }
+    }
+}
+
+extension Evaluator {
+    /// Computes a prompt.
+    ///
+    /// - Parameter keepsSome: whether of it is kept what the model's options say.
+    private func read(
+        prompt: ArraySlice<TokenID>, of sequence: SequenceID, keepsSome: Bool,
+        at place: inout Int
+    ) throws(ReadFailure) {
+        var rest = prompt
+        while !rest.isEmpty {
+            let count = PromptSelection.stepTokens(
+                of: rest.count, atMost: model.prefillChunkTokens)
+            var chunk = SequenceChunk(
+                sequence: sequence, tokens: Array(rest.prefix(count)), firstPosition: place,
+                logits: .none)
+            _ = model.transformer.makeRoom(for: &chunk, keepsSinks: model.keepsSinks)
+            place = chunk.firstPosition + count
+            rest = rest.dropFirst(count)
+            if keepsSome, rest.isEmpty, let kept = model.snapTokens {
+                chunk.keptTokens = KVLayout.gatheredTokens(
+                    kept: kept + PromptSelection.queryTokens, of: place)
+            }
+            try model.transformer.forward(StepPlan(chunks: [chunk]))
+            guard let kept = chunk.keptTokens else { continue }
+            model.cache.noteGathering(sequence, pages: (place - kept) / KVLayout.pageTokens)
+            place = kept
         }
     }
 }

@@ -36,7 +36,8 @@ extension Division {
                     problem.shape, bundlesNeurons: problem.manifest.neurons != nil,
                     tokensMax: step.tokens, passTokensMax: step.passTokens,
                     logitsRowsMax: min(choice.logitsRowsMax, step.tokens),
-                    contextTokens: contextTokens, hasColdSpans: layout.hasColdSpans)
+                    contextTokens: contextTokens,
+                    hotTokensMax: layout.hotTokensMax(contextTokens, poolBytes: cacheBytes))
                 var fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
                 prefixes.add(to: &fixed)
                 guard let plan = Self.weights(problem, choice, shape, fixed) else { continue }
@@ -116,13 +117,14 @@ extension Division {
     ) -> MemoryPlan {
         let manifest = problem.manifest
         let layout = problem.layout(contextTokens: contextTokens)
-        let activations = ActivationShape(
-            problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: tokensPerStepMin,
-            passTokensMax: 0, logitsRowsMax: min(choice.logitsRowsMax, tokensPerStepMin),
-            contextTokens: contextTokens, hasColdSpans: layout.hasColdSpans)
         let cacheBytes =
             (try? problem.cacheBytes(layout, contextTokens))
             ?? layout.bytesNeeded(tokens: contextTokens)
+        let activations = ActivationShape(
+            problem.shape, bundlesNeurons: manifest.neurons != nil, tokensMax: tokensPerStepMin,
+            passTokensMax: 0, logitsRowsMax: min(choice.logitsRowsMax, tokensPerStepMin),
+            contextTokens: contextTokens,
+            hotTokensMax: layout.hotTokensMax(contextTokens, poolBytes: cacheBytes))
         var needed = fixedTerms(problem, choice, cacheBytes, contextTokens, activations)
         needed.add(
             .leastWeights,

@@ -1,10 +1,18 @@
 // What is asked for and what the model, or the machine, can: more is refused or said, never done in
 // silence.
 
+internal import Inference
 internal import LinuxSystem
 internal import ModelFormat
+internal import SequenceState
 
 extension ModelInstance {
+    /// The longest prompt of which some tokens alone can be kept, and what may follow on it: what
+    /// is in memory at once, as keys and values are kept now.
+    package var gatheredTokensMax: Int {
+        min(cache.hotTokens(of: contextTokensNow), transformer.shape.hotTokensMax)
+    }
+
     /// Refuses positions that the model never learned: what it makes of them is nonsense.
     ///
     /// - Throws: `LoadError.contextBeyondModel`.

@@ -47,6 +47,7 @@ extension ModelInstance {
             ("kv_bits", "\(cache.layout.format)"),
             ("kv_when_full", options.whenFull.rawValue),
             ("kv_cold_tokens_max", options.coldTokensMax.map { "\($0)" } ?? "all"),
+            ("kv_snap_tokens", options.snapTokens.map { "\($0)" } ?? "off"),
             ("quality_loss_max", "\(sparse.qualityLossMax)")
         ]
         return (own + store.settings).map { LoadReport.Field($0.0, $0.1) }

@@ -119,6 +119,8 @@ extension ModelInstance {
     package var coldTokensMax: Int? { options.coldTokensMax }
     /// The same in pages.
     package var coldPagesMax: Int? { coldTokensMax.map { KVLayout.pages(tokens: $0) } }
+    /// Tokens that are kept of a longer prompt, besides its last ones; nil keeps all.
+    package var snapTokens: Int? { options.snapTokens }
     package var keepsSinks: Bool { options.measuring.keepsSinks }
     package var prefillChunkTokens: Int { division.tokensPerStep }
     package var isResident: Bool { options.isResident }

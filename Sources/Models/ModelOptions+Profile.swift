@@ -20,6 +20,7 @@ extension ModelOptions {
         coldTokensMax = profile.keyValues.coldTokensMax
         coldFileBytesMax = profile.keyValues.coldBytesMax
         whenFull = profile.keyValues.whenFull
+        snapTokens = profile.keyValues.snapTokens
         verification = profile.flash.verify
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation

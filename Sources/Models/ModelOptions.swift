@@ -38,6 +38,8 @@ package struct ModelOptions: Sendable {
     package var coldFileBytesMax: UInt64 = 16 << 30
     /// What happens when the context is full.
     package var whenFull = FullContext.stop
+    /// Tokens that are kept of a longer prompt, besides its last ones; nil keeps all.
+    package var snapTokens: Int?
     /// Tokens of a prompt that are computed together, at most; less when memory is short.
     package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.

@@ -20,24 +20,32 @@ extension KVCache {
     /// - Parameters:
     ///   - slides: whether it goes on when it is full; then `prompt` may be longer.
     ///   - summarizes: whether it keeps what tells which of its pages on flash matter.
+    ///   - staysInMemory: whether none of it may be on flash.
     ///   - owner: who finds their own alone; nil finds nothing.
     /// - Returns: nil when the pool cannot promise so many pages.
     package func begin(
         prompt: [TokenID], tokensMax: Int, slides: Bool = false, summarizes: Bool = false,
-        owner: PrefixOwner?
+        staysInMemory: Bool = false, owner: PrefixOwner?
     ) -> (sequence: SequenceID, found: FoundPrefix)? {
-        // What was computed from parts of a text alone is no prefix for who reads all of it.
-        if !slides, let owner, let parked, self.summarizes(parked.id) == summarizes,
+        // What is parked is on flash; and what was computed from parts of a text alone is no prefix
+        // for who reads all of it.
+        if !slides, !staysInMemory, let owner, let parked,
+            self.summarizes(parked.id) == summarizes,
             let adopted = adopt(prompt, tokensMax: tokensMax, owner: owner)
         {
             return adopted
         }
-        var opened = open(tokensMax: tokensMax, slides: slides, summarizes: summarizes)
-        if opened == nil, parked != nil {
-            forgetParked()
-            opened = open(tokensMax: tokensMax, slides: slides, summarizes: summarizes)
+        func opened() -> SequenceID? {
+            open(
+                tokensMax: tokensMax, slides: slides, summarizes: summarizes,
+                staysInMemory: staysInMemory)
         }
-        guard let sequence = opened else { return nil }
+        var own = opened()
+        if own == nil, parked != nil {
+            forgetParked()
+            own = opened()
+        }
+        guard let sequence = own else { return nil }
         // What slides need not have room for all that is remembered.
         let prefix = slides ? Array(prompt.prefix(tokensMax)) : prompt
         let found = owner.map { resume(sequence, prompt: prefix, owner: $0) }

@@ -39,7 +39,7 @@ extension KVCache {
     }
 
     /// Whether a layer sees all of so many tokens.
-    private func seesAll(_ layer: Int, tokens: Int) -> Bool {
+    package func seesAll(_ layer: Int, tokens: Int) -> Bool {
         layout.windows[layer].map { $0 >= tokens } ?? true
     }
 

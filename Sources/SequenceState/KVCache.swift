@@ -82,14 +82,16 @@ package final class KVCache {
     /// - Parameters:
     ///   - slides: whether it goes on when it is full: see ``slide(_:pages:keepsFirst:)``.
     ///   - summarizes: whether it keeps what tells which of its pages on flash matter.
+    ///   - staysInMemory: whether none of it may be on flash; nothing that slides is.
     /// - Returns: nil when the pool cannot promise so many.
     package func open(
-        tokensMax: Int, slides: Bool = false, summarizes: Bool = false
+        tokensMax: Int, slides: Bool = false, summarizes: Bool = false,
+        staysInMemory: Bool = false
     ) -> SequenceID? {
         let tokens = max(tokensMax, 1)
         var needed = pageCount(tokens: tokens, slides: slides)
         var hotPagesMax: Int?
-        if needed > pagesFree, cold != nil, !slides {
+        if needed > pagesFree, cold != nil, !slides, !staysInMemory {
             let summaries = layout.summaryPageCount(tokens: tokens, summarizes: summarizes)
             let bounded = layout.pageCount(tokens: tokens, hotPagesMax: 0) + summaries
             let most = (pagesFree - bounded) / max(1, layout.unboundedLayerCount)

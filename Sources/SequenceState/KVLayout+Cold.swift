@@ -61,6 +61,11 @@ extension KVLayout {
             tokens, max(0, pages - bounded) / max(1, unboundedLayerCount) * Self.pageTokens)
     }
 
+    /// The same where any may be on flash; nil where all are in memory.
+    package func hotTokensMax(_ tokens: Int, poolBytes bytes: Int) -> Int? {
+        hasColdSpans ? hotTokens(tokens, poolBytes: bytes) : nil
+    }
+
     /// Pages of all layers that a sequence of `tokens` has in memory, with at most so many of each
     /// that sees all.
     func pageCount(tokens: Int, hotPagesMax: Int) -> Int {

@@ -28,6 +28,12 @@ extension SequenceState {
         offsets[layer].removeSubrange(start..<start + count)
     }
 
+    /// Forgets the layer's last `count` places, which have no pages any more.
+    func dropEmpty(pages count: Int, layer: Int) {
+        pages[layer].removeLast(count)
+        offsets[layer].removeLast(count)
+    }
+
     /// What follows in all layers comes so many pages earlier in the tables than it did.
     func noteSlide(pages count: Int) {
         positionOffset += count * KVLayout.pageTokens

@@ -12,6 +12,20 @@ struct SequenceRoom {
     var tokensMax: Int
     /// Tokens that the sequence keeps where it slides; nil where all of them fit.
     var slidingTokens: Int?
+    /// Tokens of the prompt that are kept, at least; nil keeps all.
+    var keptTokens: Int?
+
+    /// What of a prompt may be looked for among what is remembered, and a token more.
+    func remembered(of prompt: [TokenID]) -> [TokenID] {
+        guard keptTokens != nil else { return prompt }
+        // The last ones say what is kept: they are computed.
+        return Array(prompt.prefix(max(1, prompt.count - PromptSelection.queryTokens + 1)))
+    }
+
+    /// Places in its page tables that the sequence has at most.
+    func placesMax(promptTokens: Int, tokensMax: Int) -> Int {
+        slidingTokens ?? max(promptTokens, (keptTokens ?? promptTokens) + tokensMax)
+    }
 }
 
 extension SequenceRoom {

@@ -193,10 +193,13 @@ final class EngineLoop {
             throw GenerationError(
                 .invalidRequest, "max_tokens must be at least 1", parameter: "max_tokens")
         }
-        let coldPagesMax = coldPagesMax(waiting.order)
+        // Of what is gathered nothing is on flash.
+        let coldPagesMax = room.keptTokens == nil ? self.coldPagesMax(waiting.order) : nil
         let begun = model.cache.begin(
-            prompt: prompt, tokensMax: room.slidingTokens ?? prompt.count + tokensMax,
+            prompt: room.remembered(of: prompt),
+            tokensMax: room.placesMax(promptTokens: prompt.count, tokensMax: tokensMax),
             slides: room.slidingTokens != nil, summarizes: coldPagesMax != nil,
+            staysInMemory: room.keptTokens != nil,
             owner: waiting.order.client.prefixOwner)
         guard let (sequence, found) = begun else {
             throw noPages(model, tokens: prompt.count + tokensMax, summarizes: coldPagesMax != nil)
@@ -205,7 +208,8 @@ final class EngineLoop {
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
             found: found, sampler: sampler, tokensMax: tokensMax,
             contextTokens: model.contextTokensNow, slidingTokens: room.slidingTokens,
-            coldPagesMax: coldPagesMax, submittedNanoseconds: waiting.submittedNanoseconds,
+            keptTokens: room.keptTokens, coldPagesMax: coldPagesMax,
+            submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
             id: waiting.id, admission, tokenizer: model.tokenizer, onEvent: waiting.onEvent)
@@ -246,7 +250,8 @@ final class EngineLoop {
                 "the prompt has \(prompt.count) tokens, the context \(context) (\(reason))",
                 parameter: order.prompt.parameter)
         }
-        return SequenceRoom(tokensMax: context - prompt.count)
+        return try SequenceRoom.gathering(prompt, order, model)
+            ?? SequenceRoom(tokensMax: context - prompt.count)
     }
 
     /// The loaded model, after loading it if need be.
@@ -326,6 +331,7 @@ final class EngineLoop {
         let readBefore = model.cache.coldStatistics.bytesRead
         var (plan, sessions) = scheduler.schedule()
         makeRoom(in: &plan, for: sessions, model)
+        rememberWhole(plan, of: sessions, in: model.cache)
         let start = MonotonicClock.nanoseconds
         do throws(ReadFailure) {
             let isCancelled = { [status] in
@@ -365,6 +371,7 @@ final class EngineLoop {
                 keyValueBytes: model.cache.byteCount(session.sequence))
             let wasDecoding = session.isDecoding
             session.advance(chunk)
+            gatherUp(chunk, of: session, in: model.cache)
             for own in row..<row + chunk.logitsRowCount {
                 guard model.transformer.withLogits(row: own, session.sample) else { break }
             }

@@ -23,6 +23,8 @@ package struct Admission {
     let slidingTokens: Int?
     /// Of its pages on flash, those that a token of the answer reads in a layer; nil reads all.
     let coldPagesMax: Int?
+    /// Tokens of the prompt that are kept, at least, where it is longer; nil keeps all.
+    let keptTokens: Int?
     let submittedNanoseconds: UInt64
     /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
     let draftWindowTokens: Int?
@@ -37,7 +39,8 @@ package struct Admission {
         order: GenerationOrder, prompt: [TokenID], sequence: SequenceID,
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
-        coldPagesMax: Int? = nil, submittedNanoseconds: UInt64, draftWindowTokens: Int?
+        keptTokens: Int? = nil, coldPagesMax: Int? = nil, submittedNanoseconds: UInt64,
+        draftWindowTokens: Int?
     ) {
         self.order = order
         self.prompt = prompt
@@ -48,6 +51,7 @@ package struct Admission {
         self.contextTokens = contextTokens
         self.slidingTokens = slidingTokens
         self.coldPagesMax = coldPagesMax
+        self.keptTokens = keptTokens
         self.submittedNanoseconds = submittedNanoseconds
         self.draftWindowTokens = draftWindowTokens
     }
@@ -73,8 +77,12 @@ package final class Session {
     /// Tokens after which what is oldest is forgotten; nil where there is room for all.
     private let slidingTokens: Int?
     private let coldPagesMax: Int?
+    /// Tokens of the prompt that are kept; nil keeps all.
+    private let keptTokens: Int?
     /// Whether anything was forgotten.
     private var hasSlid = false
+    /// Whether what the sequence has is a prefix.
+    private var isPrefix = true
     /// The prompt, and what was sampled since; nothing any more once something was forgotten.
     private var tokens: [TokenID]
     private var drafting: Drafting?
@@ -94,6 +102,7 @@ package final class Session {
         tokensMax = admission.tokensMax
         slidingTokens = admission.slidingTokens
         coldPagesMax = admission.coldPagesMax
+        keptTokens = admission.keptTokens
         position = admission.found.tokenCount
         tokens = admission.prompt
         pending = admission.prompt[position...]
@@ -120,11 +129,19 @@ package final class Session {
     /// The next tokens to compute, at most `tokensMax`.
     package func nextChunk(tokensMax: Int) -> SequenceChunk {
         let most = slidingTokens.map { KVCache.slidingStepTokensMax(tokens: $0) } ?? tokensMax
-        let tokens = pending.prefix(min(tokensMax, most))
-        return SequenceChunk(
-            sequence: sequence, tokens: Array(tokens), firstPosition: position,
-            logits: tokens.count == pending.count ? .last : .none,
-            coldPagesMax: isDecoding ? coldPagesMax : nil)
+        var count = min(tokensMax, most, pending.count)
+        let isGathered = keptTokens != nil && !isDecoding
+        if isGathered { count = PromptSelection.stepTokens(of: pending.count, atMost: count) }
+        let isLast = count == pending.count
+        var chunk = SequenceChunk(
+            sequence: sequence, tokens: Array(pending.prefix(count)), firstPosition: position,
+            logits: isLast ? .last : .none, coldPagesMax: isDecoding ? coldPagesMax : nil)
+        if isGathered, isLast {
+            chunk.keptTokens = keptTokens.map {
+                KVLayout.gatheredTokens(kept: $0, of: position + count)
+            }
+        }
+        return chunk
     }
 
     /// The last token and drafts of those after it, at most `draftsMax`.
@@ -152,7 +169,10 @@ package final class Session {
 
     /// Who may be given what was computed; nil where nobody knows, or where it is no prefix any
     /// more.
-    var owner: PrefixOwner? { hasSlid ? nil : order.client.prefixOwner }
+    var owner: PrefixOwner? { isPrefix && !hasSlid ? order.client.prefixOwner : nil }
+
+    /// What the sequence has is no prefix any more.
+    func forgetOwner() { isPrefix = false }
 
     /// Positions whose keys and values count.
     var computedCount: Int { position }

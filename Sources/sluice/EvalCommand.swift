@@ -27,6 +27,9 @@ struct EvalCommand: ParsableCommand {
         help: ArgumentHelp("Tokens to continue with, greedily.", valueName: "n"))
     var generate = 0
 
+    @Option(help: ArgumentHelp("Tokens that are a prompt, and not scored.", valueName: "n"))
+    var promptTokens = 0
+
     @OptionGroup var trace: TraceArguments
 
     @Flag(help: "Without the first tokens in a window that slides: see what they are good for.")
@@ -40,6 +43,7 @@ struct EvalCommand: ParsableCommand {
 
     func validate() throws {
         guard generate >= 0 else { throw ValidationError("--generate is at least 0") }
+        guard promptTokens >= 0 else { throw ValidationError("--prompt-tokens is at least 0") }
     }
 
     func run() throws {
@@ -50,7 +54,8 @@ struct EvalCommand: ParsableCommand {
             options.mayPredict || (options.activationSparsity != nil && !options.isResident)
         let rows = isByToken ? 1 : Self.rowsPerStep
         let instance = try model.open {
-            $0.prefillChunkTokens = rows
+            // A prompt's last tokens say together what is kept of it.
+            $0.prefillChunkTokens = promptTokens > 0 ? max(rows, 64) : rows
             $0.logitsRowsMax = rows
             $0.measuring.keepsSinks = !withoutSinks
         }
@@ -60,7 +65,9 @@ struct EvalCommand: ParsableCommand {
             ?? instance.tokenizer.encode(utf8: bytes ?? [], addSpecial: true, parseSpecial: true)
         let evaluation = try Progress.during("evaluating") { progress in
             try trace.recording(instance) {
-                try Evaluator(model: instance).evaluate(tokens, generate: generate) {
+                try Evaluator(model: instance).evaluate(
+                    tokens, generate: generate, promptTokens: promptTokens
+                ) {
                     progress.show($0)
                 }
             }

@@ -72,6 +72,7 @@ struct EngineArguments: ParsableArguments {
     @Option(knob: "kv.memory_bytes_max") var kvMemory: KnobArgument?
     @Option(knob: "kv.cold_tokens_max") var kvColdTokens: KnobArgument?
     @Option(knob: "kv.when_full") var kvWhenFull: KnobArgument?
+    @Option(knob: "kv.snap_tokens") var kvSnapTokens: KnobArgument?
     @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
     var profile: String?
     @Option(knob: "flash.prefetch_max") var prefetchMax: KnobArgument?
@@ -88,7 +89,8 @@ struct EngineArguments: ParsableArguments {
     /// The knobs that were given.
     private var given: [KnobArgument] {
         [
-            memory, threads, context, kvBits, kvMemory, kvColdTokens, kvWhenFull, prefetchMax,
+            memory, threads, context, kvBits, kvMemory, kvColdTokens, kvWhenFull, kvSnapTokens,
+            prefetchMax,
             readSecondsMax, speculate, sparse, qualityLossMax, activationSparsity, verify
         ].compactMap { $0 }
     }

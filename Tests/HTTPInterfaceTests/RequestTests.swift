@@ -47,6 +47,19 @@ import Testing
         }
     }
 
+    @Test(arguments: [("0", 0), ("1024", 1024), ("null", nil)])
+    func readsHowMuchOfAPromptIsKept(text: String, tokens: Int?) throws {
+        let read = try request(#"{\#(hello),"sluice":{"kv_snap_tokens":\#(text)}}"#)
+        #expect(read.order.snapTokens == tokens)
+    }
+
+    @Test(arguments: ["-1", "1.5", #""all""#, "4194305"])
+    func refusesOtherPartsOfAPrompt(text: String) throws {
+        #expect(throws: GenerationError.self) {
+            try request(#"{\#(hello),"sluice":{"kv_snap_tokens":\#(text)}}"#)
+        }
+    }
+
     @Test func readsAFullChatRequest() throws {
         let request = try request(
             """

@@ -48,7 +48,7 @@ import Testing
         "flash.reader": "\"pread\"", "flash.read_seconds_max": "9", "flash.prefetch_max": "3",
         "flash.verify": "\"always\"", "weights.sparse": "\"exact\"",
         "weights.quality_loss_max": "0.25", "weights.activation_sparsity": "0.5",
-        "kv.bits": "\"k8v4\"", "kv.when_full": "\"slide\"",
+        "kv.bits": "\"k8v4\"", "kv.when_full": "\"slide\"", "kv.snap_tokens": "96",
         "kv.prefixes": "\"memory\"",
         "kv.prefix_sharing": "\"all\"", "kv.flash_bytes_max": "\"64M\"",
         "kv.memory_bytes_max": "\"2M\"", "kv.cold_tokens_max": "700",

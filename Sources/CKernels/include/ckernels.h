@@ -406,6 +406,12 @@ typedef struct {
 
 void ckernels_bound_scores(const ckernels_bounds *bounds);
 
+// How much the queries look at each position that they see: the weights of attention, without a
+// window, of all tokens and all heads of one key-value head together: sums[first_position +
+// tokens]. `room` has 128 * key_width floats, and two for each token and head.
+void ckernels_sum_attention(
+    const ckernels_attention *attention, size_t kv_head, float *room, float *sums);
+
 // What blocks of 32 quants stand for: x = scale * (float)quant.
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
 

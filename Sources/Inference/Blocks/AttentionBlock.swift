@@ -14,6 +14,8 @@ extension BufferName {
     fileprivate static let partials = Self("attention, parts of one token's")
     fileprivate static let states = Self("attention, how far each head is")
     fileprivate static let attended = Self("attention, values summed")
+    fileprivate static let looks = Self("attention, how much is looked at what")
+    fileprivate static let places = Self("attention, places that are kept")
 }
 
 /// Attention over the KV cache: from `normed` to `projected`.
@@ -38,6 +40,9 @@ final class AttentionBlock {
     let boundPagesMax: Int
     /// Tokens × heads × head width: the next layer's queries, guessed.
     var guess: Buffer<Float>
+    /// Key-value heads × positions, each, for prompts of which some tokens are kept.
+    var looks: Buffer<Float>
+    var places: Buffer<Int32>
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
         let (tokens, attention) = (sizes.tokensMax, sizes.model.attention)
@@ -54,6 +59,9 @@ final class AttentionBlock {
             .attended, .input(rows: tokens, columns: attention.attendedWidth),
             [.mixing, .mixerOutput])
         PageChoosing.declare(sizes, in: &buffers)
+        let lookCount = sizes.hotTokensMax * attention.keyValueHeadCount
+        buffers.add(.looks, .floats(lookCount), .mixing)
+        buffers.add(.places, .indices(lookCount), .mixing)
     }
 
     init(_ context: BlockContext, cache: KVCache) {
@@ -72,6 +80,8 @@ final class AttentionBlock {
         bounds = workspace.bounds
         boundPagesMax = PageChoosing.pagesMax(context.sizes)
         guess = workspace.guess
+        looks = workspace.floats(.looks)
+        places = workspace.indices(.places)
     }
 
     func run(
@@ -134,6 +144,7 @@ final class AttentionBlock {
         for positions in cache.pieces(of: all) {
             attend(rows(positions), shape, attention, after: coldSpans)
         }
+        gather(chunk, tokens, shape, layer: layer)
         executor.count(since: start + cache.coldStatistics.waitNanoseconds - waited)
     }
 
