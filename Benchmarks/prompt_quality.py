@@ -2,13 +2,15 @@
 """What keeping some tokens of a prompt costs: perplexity of what follows, by what is kept.
 
     Benchmarks/prompt_quality.py MODEL TEXT [--prompt-tokens N] [--scored-tokens N] [--prompts N]
-                                 [--kept N,N,...] [--kv-bits B] [--sluice PROGRAM]
+                                 [--kept N,N,...] [--ways NAME,NAME,...] [--kv-bits B]
+                                 [--sluice PROGRAM]
 
 Cuts the text into prompts, and runs `sluice eval --prompt-tokens` to score what follows on each:
   - next: the text goes on,
   - again: the prompt's last 64 tokens are 64 of its beginning once more, and what follows is what
     followed there: who remembers that knows it.
-Of each prompt is kept: all; what SnapKV keeps (--kv-snap-tokens); the most recent tokens alone.
+Of each prompt is kept: all; what SnapKV keeps (--kv-snap-tokens); what GemFilter computes
+(--kv-gem-tokens); the most recent tokens alone.
 """
 
 import argparse
@@ -62,6 +64,10 @@ def ways(arguments):
         yield f"SnapKV {kept}", lambda prompt, following, snap=snap: loss(
             arguments, prompt, following, *snap
         )
+        gem = ("--kv-gem-tokens", str(kept))
+        yield f"GemFilter {kept}", lambda prompt, following, gem=gem: loss(
+            arguments, prompt, following, *gem
+        )
         yield f"recent {kept}", lambda prompt, following, kept=kept: loss(
             arguments, prompt[-kept:], following
         )
@@ -75,6 +81,7 @@ def main():
     parser.add_argument("--scored-tokens", type=int, default=128)
     parser.add_argument("--prompts", type=int, default=6)
     parser.add_argument("--kept", default="512,256,128", help="tokens kept, in pages of 64")
+    parser.add_argument("--ways", default="all,SnapKV,GemFilter,recent")
     parser.add_argument("--kv-bits", default="16")
     parser.add_argument("--sluice", default="sluice", help="the program")
     arguments = parser.parse_args()
@@ -82,6 +89,8 @@ def main():
     found = cases(arguments, tokens)
     print(f"{len(found['next'])} prompts of {arguments.prompt_tokens} tokens", flush=True)
     for name, way in ways(arguments):
+        if not name.startswith(tuple(arguments.ways.split(","))):
+            continue
         means = {
             kind: sum(way(*case) for case in own) / len(own) for kind, own in found.items()
         }

@@ -51,6 +51,23 @@ static void note_page(const float *scores, size_t count, float *largest, float *
     *sum = total;
 }
 
+void ckernels_sum_scores(
+    const ckernels_attention *attention, size_t kv_head, float *room, float *sums) {
+    size_t width = attention->key_width, page = CKERNELS_PAGE_TOKENS;
+    sums_head head = {attention, kv_head, room, room + page * width};
+    size_t group = attention->head_count / attention->kv_head_count;
+    size_t positions = attention->first_position + attention->tokens;
+    float scores[CKERNELS_PAGE_TOKENS];
+    for (size_t p = 0; p < positions; p++) sums[p] = 0;
+    for (size_t i = 0; i * page < positions; i++) {
+        load_page(&head, i);
+        for (size_t q = 0; q < attention->tokens * group; q++) {
+            size_t count = score_page(&head, q / group, q % group, i, scores);
+            for (size_t t = 0; t < count; t++) sums[i * page + t] += scores[t];
+        }
+    }
+}
+
 void ckernels_sum_attention(
     const ckernels_attention *attention, size_t kv_head, float *room, float *sums) {
     size_t width = attention->key_width, page = CKERNELS_PAGE_TOKENS;

@@ -56,6 +56,7 @@ package enum RequestEncoder {
         body += "\"sluice\":{\"statistics\":true".utf8
         if let format = order.keyValueFormat { body += ",\"kv_bits\":\(format.json)".utf8 }
         if let tokens = order.snapTokens { body += ",\"kv_snap_tokens\":\(tokens)".utf8 }
+        if let tokens = order.gemTokens { body += ",\"kv_gem_tokens\":\(tokens)".utf8 }
         if let whenFull = order.whenFull {
             body += ",\"kv_when_full\":\"\(whenFull.rawValue)\"".utf8
         }

@@ -4,16 +4,25 @@ internal import CKernels
 package import LinuxSystem
 internal import ModelFormat
 
+/// How it is said how much a query looks at a position.
+package enum Looking: Sendable {
+    /// The weight after the softmax.
+    case weights
+    /// The score before it.
+    case scores
+}
+
 extension Kernels {
     /// For each key-value head, how much the given queries look at each position, summed over the
     /// queries and the heads that share it: `[keyValueHeadCount][positions]`.
     ///
     /// - Parameters:
+    ///   - looking: what is summed.
     ///   - queries: of the sequence's last tokens, `[tokens][headCount][keyHeadWidth]`.
     ///   - source: the tokens, and pages of all positions up to the last.
     package func sumAttention(
-        _ shape: AttentionShape, queries: Span<Float>, source: borrowing AttentionSource,
-        into sums: inout MutableSpan<Float>, team: ComputeTeam
+        _ shape: AttentionShape, _ looking: Looking, queries: Span<Float>,
+        source: borrowing AttentionSource, into sums: inout MutableSpan<Float>, team: ComputeTeam
     ) {
         let positions = source.firstPosition + source.tokens
         precondition(source.tokens > 0 && shape.window == nil)
@@ -33,7 +42,8 @@ extension Kernels {
             open_page: source.openPage.map { unsafe source.pool.start + $0.offset },
             open_index: source.openPage?.index ?? 0, first_span: 0, end_span: 0, states: nil,
             y: nil)
-        let job = unsafe SumJob(attention: attention, positions: positions, sums: sums.start)
+        let job = unsafe SumJob(
+            attention: attention, looking: looking, positions: positions, sums: sums.start)
         unsafe team.run(pieces: shape.keyValueHeadCount, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: SumJob.self).pointee.run(head: piece)
         }
@@ -44,6 +54,7 @@ extension Kernels {
 @safe
 private struct SumJob: @unchecked Sendable {
     let attention: ckernels_attention
+    let looking: Looking
     let positions: Int
     let sums: UnsafeMutablePointer<Float>
 
@@ -55,7 +66,11 @@ private struct SumJob: @unchecked Sendable {
             + 2 * attention.tokens * group
         unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: room) { floats in
             guard let start = floats.baseAddress else { return }
-            unsafe ckernels_sum_attention(&attention, head, start, sums + head * positions)
+            let sums = unsafe sums + head * positions
+            switch looking {
+            case .weights: unsafe ckernels_sum_attention(&attention, head, start, sums)
+            case .scores: unsafe ckernels_sum_scores(&attention, head, start, sums)
+            }
         }
     }
 }

@@ -77,6 +77,9 @@ package struct GenerationOrder: Sendable {
     /// Tokens that are kept of a longer prompt, besides its last ones; 0 keeps all, nil as many as
     /// the service does.
     package var snapTokens: Int?
+    /// Tokens that are computed of a longer prompt; 0 computes all, nil as many as the service
+    /// does.
+    package var gemTokens: Int?
     /// Likeliest alternatives to report with each token; nil reports no log-probabilities.
     package var alternativesReported: Int?
     package var client: ClientID

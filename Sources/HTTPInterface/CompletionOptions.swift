@@ -73,10 +73,6 @@ package struct CompletionRequest: Sendable {
         answer.includesUsage = try options.boolean("include_usage") ?? false
     }
 
-    private static let extras = [
-        "statistics", "kv_bits", "kv_when_full", "kv_cold_tokens_max", "kv_snap_tokens"
-    ]
-
     /// Our own object is ours to check: an unknown member is a mistake.
     private mutating func readExtras(_ fields: RequestFields) throws(GenerationError) {
         guard let extras = try fields.object("sluice") else { return }
@@ -88,8 +84,14 @@ package struct CompletionRequest: Sendable {
         order.whenFull = try Self.whenFull(extras)
         order.coldTokens = try Self.coldTokens(extras)
         order.snapTokens = try extras.integer("kv_snap_tokens", in: 0...(1 << 22))
+        order.gemTokens = try extras.integer("kv_gem_tokens", in: 0...(1 << 22))
         answer.includesStatistics = try extras.boolean("statistics") ?? false
     }
+
+    private static let extras: Set = [
+        "statistics", "kv_bits", "kv_when_full", "kv_cold_tokens_max", "kv_snap_tokens",
+        "kv_gem_tokens"
+    ]
 
     /// A number, or a text for keys and values apart.
     private static func keyValueFormat(

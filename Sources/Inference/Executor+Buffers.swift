@@ -118,8 +118,8 @@ extension Executor {
     /// What a sequence's tokens look at, into the first `heads × positions` of `sums`: see
     /// `Kernels.sumAttention`.
     func sumAttention(
-        _ shape: AttentionShape, _ rows: ChunkRows, queries: borrowing Buffer<Float>,
-        into sums: inout Buffer<Float>
+        _ shape: AttentionShape, _ looking: Looking, _ rows: ChunkRows,
+        queries: borrowing Buffer<Float>, into sums: inout Buffer<Float>
     ) {
         let source = AttentionSource(
             firstPosition: rows.firstPosition, tokens: rows.tokens.count,
@@ -129,7 +129,7 @@ extension Executor {
         var span = sums.mutableSpan(in: 0..<shape.keyValueHeadCount * positions)
         let range = rows.tokens.scaled(shape.headCount * shape.keyHeadWidth)
         kernels.sumAttention(
-            shape, queries: queries.span.extracting(range), source: source, into: &span,
+            shape, looking, queries: queries.span.extracting(range), source: source, into: &span,
             team: team)
     }
 

@@ -27,6 +27,8 @@ package struct SequenceChunk: Sendable, Equatable {
     /// Places that are left of all tokens so far when these, a prompt's last, are computed; nil
     /// keeps all.
     package var keptTokens: Int?
+    /// What tells which tokens are computed at all; nil computes all.
+    package var filter: PromptFilter?
 
     package init(
         sequence: SequenceID, tokens: [TokenID], firstPosition: Int, logits: Logits,
@@ -49,6 +51,20 @@ package struct SequenceChunk: Sendable, Equatable {
     }
 }
 
+/// The first pass over a prompt of which some tokens alone are computed in a second one.
+package struct PromptFilter: Sendable, Equatable {
+    /// The last layer that is computed: there it is seen what the prompt's last token looks at.
+    package var layer: Int
+    /// Tokens that are chosen when the prompt's last ones are computed, the last one included; nil
+    /// before.
+    package var chosenCount: Int?
+
+    package init(layer: Int, chosenCount: Int? = nil) {
+        self.layer = layer
+        self.chosenCount = chosenCount
+    }
+}
+
 /// One step of the engine: any number of sequences' chunks.
 package struct StepPlan: Sendable, Equatable {
     package var chunks: [SequenceChunk]
@@ -57,6 +73,8 @@ package struct StepPlan: Sendable, Equatable {
 
     package var tokenCount: Int { chunks.reduce(0) { $0 + $1.tokens.count } }
     package var logitsRowCount: Int { chunks.reduce(0) { $0 + $1.logitsRowCount } }
+    /// The layer with which it ends; nil is the model's last.
+    var lastLayer: Int? { chunks.first?.filter?.layer }
 }
 
 /// Part of a step: tokens that are computed together in each layer.
@@ -85,7 +103,10 @@ extension StepPlan {
                 var piece = rest
                 piece.tokens = Array(rest.tokens.prefix(count))
                 rest.tokens.removeFirst(count)
-                if !rest.tokens.isEmpty { piece.keptTokens = nil }
+                if !rest.tokens.isEmpty {
+                    piece.keptTokens = nil
+                    piece.filter?.chosenCount = nil
+                }
                 rest.firstPosition += count
                 wave.chunks.append(piece)
                 wave.rows = wave.rows.lowerBound..<wave.rows.upperBound + count

@@ -55,37 +55,52 @@ package final class Transformer {
 
     /// Computes one step. Logits are then at rows `0..<plan.logitsRowCount`, in the plan's order.
     ///
+    /// A step whose chunks have a filter ends with its layer, without logits; then
+    /// ``chosenPlaces`` are what was chosen.
+    ///
     /// - Precondition: the step fits ``shape``; positions fit the sequences; tokens are in the
-    ///   vocabulary.
+    ///   vocabulary; either all chunks have one filter's layer, or none has any.
     /// - Throws: `ReadFailure` when weights cannot be had, or when the observer cancelled it; then
     ///   nothing of the step counts.
     package func forward(_ plan: StepPlan) throws(ReadFailure) {
         precondition(plan.tokenCount <= shape.passTokensMax, "the step has too many tokens")
         precondition(plan.logitsRowCount <= shape.logitsRowsMax, "the step wants too many logits")
         let waves = plan.waves(tokensMax: shape.tokensMax)
-        let needsLogits = plan.logitsRowCount > 0
+        let (needsLogits, lastLayer) = (plan.logitsRowCount > 0, plan.lastLayer)
+        precondition(
+            plan.chunks.allSatisfy { $0.filter?.layer == lastLayer }
+                && !(needsLogits && lastLayer != nil), "layers that differ")
         residual.begin()
         products.removeAll()
         blocks.mixture?.begin()
         angles.fill(plan, cache)
         if waves.count > 1 && store.canStayInLayers {
-            try computeLayerByLayer(waves)
+            try computeLayerByLayer(waves, lastLayer: lastLayer)
             try store.endStationaryPass(withOutput: needsLogits)
         } else {
             for (index, wave) in waves.enumerated() {
                 try store.beginPass(
                     withOutput: needsLogits && index == waves.count - 1,
-                    isDecoding: plan.tokenCount == 1)
-                try computeAllLayers(wave, isAlone: waves.count == 1)
+                    isDecoding: plan.tokenCount == 1, lastLayer: lastLayer)
+                try computeAllLayers(wave, isAlone: waves.count == 1, lastLayer: lastLayer)
             }
         }
         if needsLogits { try output.run(plan, &residual) }
     }
 
+    /// Places in their sequence of the tokens that the last filter chose, ascending.
+    package var chosenPlaces: [Int] { blocks.attention.chosenPlaces }
+
+    private func layers(through last: Int?) -> ArraySlice<LayerBlocks> {
+        last.map { layers[...$0] } ?? layers[...]
+    }
+
     /// All layers for one wave.
-    private func computeAllLayers(_ wave: Wave, isAlone: Bool) throws(ReadFailure) {
+    private func computeAllLayers(
+        _ wave: Wave, isAlone: Bool, lastLayer: Int?
+    ) throws(ReadFailure) {
         try embed(wave)
-        for layer in layers {
+        for layer in layers(through: lastLayer) {
             try stopIfCancelled(wave)
             try layer.run(wave, &residual)
             layer.end()
@@ -94,10 +109,12 @@ package final class Transformer {
     }
 
     /// Each layer for all waves before the next layer, so that weights are read once for all.
-    private func computeLayerByLayer(_ waves: [Wave]) throws(ReadFailure) {
-        try store.beginStationaryPass()
+    private func computeLayerByLayer(
+        _ waves: [Wave], lastLayer: Int?
+    ) throws(ReadFailure) {
+        try store.beginStationaryPass(lastLayer: lastLayer)
         for wave in waves { try embed(wave) }
-        for layer in layers {
+        for layer in layers(through: lastLayer) {
             for (index, wave) in waves.enumerated() {
                 try stopIfCancelled(wave)
                 store.visitLayer(isFirst: index == 0, isLast: index == waves.count - 1)

@@ -140,6 +140,23 @@ extension KnobTable {
                 """
         ).option("kv-snap-tokens"),
         Knob(
+            "kv.gem_tokens", \.keyValues.gemTokens, Form.integer(64...(1 << 22)).orOff,
+            unit: "tokens",
+            effect: """
+                Tokens that are computed of a longer prompt, by themselves (lossy), such as 1024.
+                A first pass through some layers says which the prompt's end looks at (GemFilter):
+                long prompts take less time. A request may say its own, in
+                `"sluice": {"kv_gem_tokens"}`, 0 for all. docs/KV-CACHE.md says what it costs.
+                """
+        ).option("kv-gem-tokens"),
+        Knob(
+            "kv.gem_depth", \.keyValues.gemDepth, Form.share, unit: "share",
+            effect: """
+                How far up the layers the one is that says so: 0.40625 is layer 13 of 32.
+                A later one chooses better, and costs more.
+                """
+        ).option("kv-gem-depth"),
+        Knob(
             "kv.prefixes", \.keyValues.prefixes, Form.choice(PrefixKeeping.self),
             effect: """
                 Where keys and values of earlier texts are kept for texts that begin like them, \

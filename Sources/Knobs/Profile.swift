@@ -56,6 +56,10 @@ package struct Profile: Sendable, Equatable {
         package var whenFull = FullContext.stop
         /// Tokens that are kept of a longer prompt, besides its last ones; nil keeps all.
         package var snapTokens: Int?
+        /// Tokens that are computed of a longer prompt; nil computes all.
+        package var gemTokens: Int?
+        /// How far up the layers is the one that says which.
+        package var gemDepth: Float = 0.40625
         package var prefixes = PrefixKeeping.flash
         package var prefixSharing = PrefixSharing.user
         /// Most bytes of each model's file of prefixes.

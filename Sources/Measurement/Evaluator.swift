@@ -64,7 +64,7 @@ package struct Evaluator {
         onProgress: (Double) -> Void = { _ in }
     ) throws(EvaluationError) -> Evaluation {
         try check(tokens)
-        if promptTokens > 0, model.snapTokens != nil, promptTokens > model.gatheredTokensMax {
+        if promptTokens > 0, model.keepsSome, promptTokens > model.gatheredTokensMax {
             throw .promptTooLong(tokens: promptTokens, tokensMax: model.gatheredTokensMax)
         }
         let total = Double(tokens.count + generate)
@@ -161,7 +161,7 @@ package struct Evaluator {
         _ onProgress: (Int) -> Void
     ) throws(ReadFailure) -> Double {
         let slides = slides(window, generate)
-        let keepsSome = promptTokens > 0 && model.snapTokens != nil && !slides
+        let keepsSome = promptTokens > 0 && model.keepsSome && !slides
         let sequence = openSequence(slides: slides, staysInMemory: keepsSome)
         defer { model.cache.close(sequence) }
         var loss = 0.0
@@ -261,6 +261,10 @@ extension Evaluator {
         at place: inout Int
     ) throws(ReadFailure) {
         var rest = prompt
+        if keepsSome, let count = model.gemTokens, count < prompt.count {
+            rest = try choose(count, of: prompt, of: sequence)[...]
+        }
+        let keepsSome = keepsSome && rest.count == prompt.count
         while !rest.isEmpty {
             let count = PromptSelection.stepTokens(
                 of: rest.count, atMost: model.prefillChunkTokens)
@@ -279,5 +283,24 @@ extension Evaluator {
             model.cache.noteGathering(sequence, pages: (place - kept) / KVLayout.pageTokens)
             place = kept
         }
+    }
+
+    /// The tokens of a prompt that are computed; the sequence has none of them yet.
+    private func choose(
+        _ chosenCount: Int, of prompt: ArraySlice<TokenID>, of sequence: SequenceID
+    ) throws(ReadFailure) -> [TokenID] {
+        guard let layer = model.gemLayer else { return Array(prompt) }
+        var rest = prompt
+        while !rest.isEmpty {
+            var chunk = SequenceChunk(
+                sequence: sequence, tokens: Array(rest.prefix(model.prefillChunkTokens)),
+                firstPosition: prompt.count - rest.count, logits: .none)
+            rest = rest.dropFirst(chunk.tokens.count)
+            chunk.filter = PromptFilter(
+                layer: layer, chosenCount: rest.isEmpty ? chosenCount : nil)
+            try model.transformer.forward(StepPlan(chunks: [chunk]))
+        }
+        model.cache.truncate(sequence, to: 0)
+        return model.transformer.chosenPlaces.map { prompt[prompt.startIndex + $0] }
     }
 }

@@ -7,6 +7,9 @@ internal import ModelFormat
 internal import SequenceState
 
 extension ModelInstance {
+    /// Whether some tokens of longer prompts are kept alone, or computed.
+    package var keepsSome: Bool { options.snapTokens != nil || options.gemTokens != nil }
+
     /// The longest prompt of which some tokens alone can be kept, and what may follow on it: what
     /// is in memory at once, as keys and values are kept now.
     package var gatheredTokensMax: Int {

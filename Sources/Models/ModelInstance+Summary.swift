@@ -48,6 +48,7 @@ extension ModelInstance {
             ("kv_when_full", options.whenFull.rawValue),
             ("kv_cold_tokens_max", options.coldTokensMax.map { "\($0)" } ?? "all"),
             ("kv_snap_tokens", options.snapTokens.map { "\($0)" } ?? "off"),
+            ("kv_gem_tokens", options.gemTokens.map { "\($0)" } ?? "off"),
             ("quality_loss_max", "\(sparse.qualityLossMax)")
         ]
         return (own + store.settings).map { LoadReport.Field($0.0, $0.1) }

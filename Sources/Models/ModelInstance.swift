@@ -121,6 +121,15 @@ extension ModelInstance {
     package var coldPagesMax: Int? { coldTokensMax.map { KVLayout.pages(tokens: $0) } }
     /// Tokens that are kept of a longer prompt, besides its last ones; nil keeps all.
     package var snapTokens: Int? { options.snapTokens }
+    /// Tokens that are computed of a longer prompt; nil computes all.
+    package var gemTokens: Int? { options.gemTokens }
+    /// The layer that says which ones: as far up as is asked for, or the nearest one before it that
+    /// sees a whole prompt, or after it; nil where none does.
+    package var gemLayer: Int? {
+        let windows = cache.layout.windows
+        let layer = min(windows.count - 1, Int(options.gemDepth * Float(windows.count)))
+        return windows[...layer].lastIndex { $0 == nil } ?? windows.firstIndex { $0 == nil }
+    }
     package var keepsSinks: Bool { options.measuring.keepsSinks }
     package var prefillChunkTokens: Int { division.tokensPerStep }
     package var isResident: Bool { options.isResident }

@@ -21,6 +21,8 @@ extension ModelOptions {
         coldFileBytesMax = profile.keyValues.coldBytesMax
         whenFull = profile.keyValues.whenFull
         snapTokens = profile.keyValues.snapTokens
+        gemTokens = profile.keyValues.gemTokens
+        gemDepth = profile.keyValues.gemDepth
         verification = profile.flash.verify
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation

@@ -40,6 +40,10 @@ package struct ModelOptions: Sendable {
     package var whenFull = FullContext.stop
     /// Tokens that are kept of a longer prompt, besides its last ones; nil keeps all.
     package var snapTokens: Int?
+    /// Tokens that are computed of a longer prompt; nil computes all.
+    package var gemTokens: Int?
+    /// How far up the layers is the one that says which.
+    package var gemDepth: Float = 0.40625
     /// Tokens of a prompt that are computed together, at most; less when memory is short.
     package var prefillChunkTokens = 512
     /// Tokens of a step whose logits are wanted, at most.

@@ -18,16 +18,51 @@ extension SequenceRoom {
         let kept = KVLayout.gatheredTokens(
             kept: asked + PromptSelection.queryTokens, of: prompt.count)
         guard kept < prompt.count else { return nil }
-        let most = model.gatheredTokensMax
-        guard prompt.count <= most else {
-            if order.snapTokens == nil { return nil }
-            throw GenerationError(
-                .contextExceeded,
-                "the prompt has \(prompt.count) tokens, of which \(most) can be in memory at once; "
-                    + "one that is partly on flash is kept whole: kv_snap_tokens 0",
-                parameter: "kv_snap_tokens")
-        }
+        guard
+            let most = try roomInMemory(
+                for: prompt, model, parameter: "kv_snap_tokens", isAsked: order.snapTokens != nil)
+        else { return nil }
         return SequenceRoom(tokensMax: most - kept, keptTokens: kept)
+    }
+
+    /// What an order gets of whose prompt some tokens alone are computed; nil where all of them
+    /// are.
+    ///
+    /// - Throws: `GenerationError` where it asks for that by itself and cannot have it: see
+    ///   ``gathering(_:_:_:)``.
+    static func filtering(
+        _ prompt: [TokenID], _ order: GenerationOrder, _ model: ModelInstance
+    ) throws(GenerationError) -> SequenceRoom? {
+        guard let asked = order.gemTokens ?? model.gemTokens, asked > 0, asked < prompt.count
+        else { return nil }
+        guard let layer = model.gemLayer else {
+            if order.gemTokens == nil { return nil }
+            throw GenerationError(
+                .invalidRequest, "no layer of this model sees a whole prompt: kv_gem_tokens 0",
+                parameter: "kv_gem_tokens")
+        }
+        guard
+            let most = try roomInMemory(
+                for: prompt, model, parameter: "kv_gem_tokens", isAsked: order.gemTokens != nil)
+        else { return nil }
+        return SequenceRoom(
+            tokensMax: most - asked, keptTokens: asked, filter: PromptFilter(layer: layer))
+    }
+
+    /// Tokens that can be in memory at once; nil where the prompt is longer and need not be cut.
+    ///
+    /// - Throws: `GenerationError` where it is longer and that is asked for.
+    private static func roomInMemory(
+        for prompt: [TokenID], _ model: ModelInstance, parameter: String, isAsked: Bool
+    ) throws(GenerationError) -> Int? {
+        let most = model.gatheredTokensMax
+        if prompt.count <= most { return most }
+        guard isAsked else { return nil }
+        throw GenerationError(
+            .contextExceeded,
+            "the prompt has \(prompt.count) tokens, of which \(most) can be in memory at once; "
+                + "one that is partly on flash is kept whole: \(parameter) 0",
+            parameter: parameter)
     }
 }
 
@@ -41,6 +76,12 @@ extension EngineLoop {
             }
             session.forgetOwner()
         }
+    }
+
+    /// A prompt of which tokens were chosen begins anew with these.
+    func beginAnew(_ chunk: SequenceChunk, of session: Session, _ model: ModelInstance) {
+        guard chunk.filter?.chosenCount != nil else { return }
+        session.beginAnew(with: model.transformer.chosenPlaces)
     }
 
     /// A prompt whose end is computed has kept some of its tokens alone.

@@ -14,9 +14,13 @@ struct SequenceRoom {
     var slidingTokens: Int?
     /// Tokens of the prompt that are kept, at least; nil keeps all.
     var keptTokens: Int?
+    /// What chooses those, before any other is computed; nil keeps them when all are computed.
+    var filter: PromptFilter?
 
     /// What of a prompt may be looked for among what is remembered, and a token more.
     func remembered(of prompt: [TokenID]) -> [TokenID] {
+        // First layers alone are no prefix.
+        if filter != nil { return [] }
         guard keptTokens != nil else { return prompt }
         // The last ones say what is kept: they are computed.
         return Array(prompt.prefix(max(1, prompt.count - PromptSelection.queryTokens + 1)))

@@ -208,7 +208,7 @@ final class EngineLoop {
             order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
             found: found, sampler: sampler, tokensMax: tokensMax,
             contextTokens: model.contextTokensNow, slidingTokens: room.slidingTokens,
-            keptTokens: room.keptTokens, coldPagesMax: coldPagesMax,
+            keptTokens: room.keptTokens, coldPagesMax: coldPagesMax, filter: room.filter,
             submittedNanoseconds: waiting.submittedNanoseconds,
             draftWindowTokens: model.draftWindowTokens(of: prompt.count + tokensMax))
         return Session(
@@ -250,6 +250,7 @@ final class EngineLoop {
                 "the prompt has \(prompt.count) tokens, the context \(context) (\(reason))",
                 parameter: order.prompt.parameter)
         }
+        if let room = try SequenceRoom.filtering(prompt, order, model) { return room }
         return try SequenceRoom.gathering(prompt, order, model)
             ?? SequenceRoom(tokensMax: context - prompt.count)
     }
@@ -372,11 +373,12 @@ final class EngineLoop {
             let wasDecoding = session.isDecoding
             session.advance(chunk)
             gatherUp(chunk, of: session, in: model.cache)
+            beginAnew(chunk, of: session, model)
             for own in row..<row + chunk.logitsRowCount {
                 guard model.transformer.withLogits(row: own, session.sample) else { break }
             }
             row += chunk.logitsRowCount
-            // What drafts that were wrong took.
+            // What drafts that were wrong took, or the first layers of what is computed anew.
             if chunk.firstPosition + chunk.tokens.count > session.computedCount {
                 model.cache.truncate(session.sequence, to: session.computedCount)
             }

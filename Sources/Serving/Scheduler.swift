@@ -74,6 +74,8 @@ package struct Scheduler {
     /// Tokens of one step whose logits may be wanted.
     private let logitsRowsMax: Int
     private var speculation: SpeculationControl
+    /// Whether the last step was of a prompt whose tokens are being chosen.
+    private var hasFiltered = false
     package private(set) var running: [Session] = []
 
     package init(
@@ -96,14 +98,23 @@ package struct Scheduler {
 
     /// The next step: every decode, then chunks of prompts up to the step's tokens. Sessions are in
     /// the chunks' order. Decodes take drafts along as far as there is room for them when every
-    /// session has its token.
+    /// session has its token. Prompts whose tokens are being chosen have steps of their own, every
+    /// other one where there is something else.
     package mutating func schedule() -> (plan: StepPlan, sessions: [Session]) {
+        let filtering = running.first(where: \.isFiltering)
+        if let filtering, !hasFiltered || running.allSatisfy(\.isFiltering) {
+            hasFiltered = true
+            return (
+                StepPlan(chunks: [filtering.nextChunk(tokensMax: tokensPerStep)]), [filtering]
+            )
+        }
+        hasFiltered = false
         var chunks: [SequenceChunk] = []
         var sessions: [Session] = []
         var left = tokensPerStep
         var draftsLeft = min(tokensPerStep, logitsRowsMax) - running.count
         let decoding = running.filter(\.isDecoding)
-        let prefilling = running.filter { !$0.isDecoding }
+        let prefilling = running.filter { !$0.isDecoding && !$0.isFiltering }
         for session in decoding + prefilling where left > 0 {
             let chunk =
                 session.isDecoding

@@ -25,6 +25,8 @@ package struct Admission {
     let coldPagesMax: Int?
     /// Tokens of the prompt that are kept, at least, where it is longer; nil keeps all.
     let keptTokens: Int?
+    /// What chooses those, before any other is computed; nil keeps them when all are computed.
+    let filter: PromptFilter?
     let submittedNanoseconds: UInt64
     /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
     let draftWindowTokens: Int?
@@ -39,8 +41,8 @@ package struct Admission {
         order: GenerationOrder, prompt: [TokenID], sequence: SequenceID,
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
-        keptTokens: Int? = nil, coldPagesMax: Int? = nil, submittedNanoseconds: UInt64,
-        draftWindowTokens: Int?
+        keptTokens: Int? = nil, coldPagesMax: Int? = nil, filter: PromptFilter? = nil,
+        submittedNanoseconds: UInt64, draftWindowTokens: Int?
     ) {
         self.order = order
         self.prompt = prompt
@@ -52,6 +54,7 @@ package struct Admission {
         self.slidingTokens = slidingTokens
         self.coldPagesMax = coldPagesMax
         self.keptTokens = keptTokens
+        self.filter = filter
         self.submittedNanoseconds = submittedNanoseconds
         self.draftWindowTokens = draftWindowTokens
     }
@@ -79,10 +82,14 @@ package final class Session {
     private let coldPagesMax: Int?
     /// Tokens of the prompt that are kept; nil keeps all.
     private let keptTokens: Int?
+    /// Whether they are kept when all are computed.
+    private let gathersLater: Bool
+    /// What chooses them; nil where all are computed, and when they are chosen.
+    private var filter: PromptFilter?
     /// Whether anything was forgotten.
     private var hasSlid = false
     /// Whether what the sequence has is a prefix.
-    private var isPrefix = true
+    private var isPrefix: Bool
     /// The prompt, and what was sampled since; nothing any more once something was forgotten.
     private var tokens: [TokenID]
     private var drafting: Drafting?
@@ -103,6 +110,9 @@ package final class Session {
         slidingTokens = admission.slidingTokens
         coldPagesMax = admission.coldPagesMax
         keptTokens = admission.keptTokens
+        filter = admission.filter
+        gathersLater = admission.filter == nil
+        isPrefix = admission.filter == nil
         position = admission.found.tokenCount
         tokens = admission.prompt
         pending = admission.prompt[position...]
@@ -126,11 +136,33 @@ package final class Session {
     /// Whether the prompt is computed and one token follows the other.
     package var isDecoding: Bool { firstTokenNanoseconds != nil }
 
+    /// Whether tokens of the prompt are still to be chosen: steps of that are its own.
+    package var isFiltering: Bool { filter != nil }
+
+    /// The next tokens of the pass that says which ones are computed, at most `tokensMax`.
+    private func nextFilteredChunk(_ filter: PromptFilter, tokensMax: Int) -> SequenceChunk {
+        let tokens = pending.prefix(tokensMax)
+        var chunk = SequenceChunk(
+            sequence: sequence, tokens: Array(tokens), firstPosition: position, logits: .none)
+        chunk.filter = PromptFilter(
+            layer: filter.layer, chosenCount: tokens.count == pending.count ? keptTokens : nil)
+        return chunk
+    }
+
+    /// Computes the tokens at these places of the prompt, and no others.
+    func beginAnew(with places: [Int]) {
+        filter = nil
+        tokens = places.map { tokens[$0] }
+        pending = tokens[...]
+        position = 0
+    }
+
     /// The next tokens to compute, at most `tokensMax`.
     package func nextChunk(tokensMax: Int) -> SequenceChunk {
+        if let filter { return nextFilteredChunk(filter, tokensMax: tokensMax) }
         let most = slidingTokens.map { KVCache.slidingStepTokensMax(tokens: $0) } ?? tokensMax
         var count = min(tokensMax, most, pending.count)
-        let isGathered = keptTokens != nil && !isDecoding
+        let isGathered = keptTokens != nil && gathersLater && !isDecoding
         if isGathered { count = PromptSelection.stepTokens(of: pending.count, atMost: count) }
         let isLast = count == pending.count
         var chunk = SequenceChunk(

@@ -10,8 +10,11 @@ extension WeightStore {
     ///   - withOutput: whether the pass ends with the output matrix.
     ///   - isDecoding: whether neurons are fetched one by one where the plan has that; whole
     ///     matrices and layers of neurons then come only where decoding needs them.
+    ///   - lastLayer: with which the pass ends, without an output matrix then; nil is the last one.
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
-    package func beginPass(withOutput: Bool, isDecoding: Bool) throws(ReadFailure) {
+    package func beginPass(
+        withOutput: Bool, isDecoding: Bool, lastLayer: Int? = nil
+    ) throws(ReadFailure) {
         if reads.isUnsettled { try reads.drain() }
         guard plan.streamsDense else { return dense.enter(.cycle) }
         if dense.mode.isStationary { try endLending() }
@@ -20,10 +23,10 @@ extension WeightStore {
             try reads.drain()
             if wanted == .sweep { neurons.lendRows() } else { neurons.takeBackRows() }
             dense.enter(wanted)
-        } else if dense.isCutOff {
+        } else if dense.isCutOff || dense.isAhead(of: lastLayer) {
             try reads.drain()
         }
-        try dense.beginPass(withOutput: withOutput)
+        try dense.beginPass(withOutput: withOutput, lastLayer: lastLayer)
     }
 
     /// Whether there is memory to stay in a layer: a whole layer's streamed weights at once.
@@ -32,9 +35,10 @@ extension WeightStore {
     /// Starts a pass in which each layer's matrices are used by several waves of tokens before the
     /// next layer's: in the manifest's order, once for each wave.
     ///
+    /// - Parameter lastLayer: with which the pass ends; nil is the last one.
     /// - Precondition: ``canStayInLayers``.
     /// - Throws: `ReadFailure` when a pass before was cut off and its reads cannot be collected.
-    package func beginStationaryPass() throws(ReadFailure) {
+    package func beginStationaryPass(lastLayer: Int? = nil) throws(ReadFailure) {
         if reads.isUnsettled { try reads.drain() }
         guard plan.streamsDense else { return dense.enter(.stationary(LayerVisit())) }
         if !dense.mode.isStationary || dense.isCutOff {
@@ -42,7 +46,7 @@ extension WeightStore {
             neurons.lendRows()
             dense.enter(.stationary(LayerVisit()))
         }
-        try dense.beginPass(withOutput: true)
+        try dense.beginPass(withOutput: true, lastLayer: lastLayer)
     }
 
     /// A wave comes to a layer.

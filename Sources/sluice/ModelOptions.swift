@@ -73,6 +73,8 @@ struct EngineArguments: ParsableArguments {
     @Option(knob: "kv.cold_tokens_max") var kvColdTokens: KnobArgument?
     @Option(knob: "kv.when_full") var kvWhenFull: KnobArgument?
     @Option(knob: "kv.snap_tokens") var kvSnapTokens: KnobArgument?
+    @Option(knob: "kv.gem_tokens") var kvGemTokens: KnobArgument?
+    @Option(knob: "kv.gem_depth") var kvGemDepth: KnobArgument?
     @Option(help: ArgumentHelp("Device profile, a TOML file.", valueName: "file"))
     var profile: String?
     @Option(knob: "flash.prefetch_max") var prefetchMax: KnobArgument?
@@ -90,8 +92,8 @@ struct EngineArguments: ParsableArguments {
     private var given: [KnobArgument] {
         [
             memory, threads, context, kvBits, kvMemory, kvColdTokens, kvWhenFull, kvSnapTokens,
-            prefetchMax,
-            readSecondsMax, speculate, sparse, qualityLossMax, activationSparsity, verify
+            kvGemTokens, kvGemDepth, prefetchMax, readSecondsMax, speculate, sparse,
+            qualityLossMax, activationSparsity, verify
         ].compactMap { $0 }
     }
 

@@ -21,7 +21,8 @@ import Testing
             using: &random)
     }
 
-    @Test(arguments: formats) func sumsAreTheWeightsOfAllQueries(format: String) throws {
+    @Test(arguments: formats, [Looking.weights, .scores])
+    func sumsAreOfAllQueries(format: String, looking: Looking) throws {
         let known = try attentionCase(format, tokens: 5, firstPosition: 200)
         let positions = 205
         var sums = [Float](repeating: .nan, count: 2 * positions)
@@ -30,19 +31,26 @@ import Testing
             firstPosition: 200, tokens: 5, pool: known.pool.span.bytes,
             pageOffsets: known.pageOffsets.span, openPage: known.openPage)
         Kernels.best.sumAttention(
-            known.shape, queries: known.queries.span, source: source, into: &span,
+            known.shape, looking, queries: known.queries.span, source: source, into: &span,
             team: ComputeTeam(memberCount: 1))
         for head in 0..<2 {
             var expected = [Double](repeating: 0, count: positions)
+            var largest = 0.0
             for query in 0..<10 {
                 let (token, place) = (query / 2, query % 2 + 2 * head)
                 let first = (token * 4 + place) * 24
                 let scores = (0...200 + token).map { position in
                     let keys = known.keys(position, head: head)
                     return (0..<24).reduce(0.0) {
-                        $0 + Double(known.queries[first + $1]) * 0.2
-                            * keys.number(slot: position % 64, index: $1, in: known.pool).value
+                        let factor = Double(known.queries[first + $1]) * 0.2
+                        let key = keys.number(slot: position % 64, index: $1, in: known.pool)
+                        largest = max(largest, abs(factor) * key.size)
+                        return $0 + factor * key.value
                     }
+                }
+                if looking == .scores {
+                    for (position, score) in scores.enumerated() { expected[position] += score }
+                    continue
                 }
                 let most = scores.max() ?? 0
                 let weights = scores.map { Mathematics.exponential($0 - most) }
@@ -53,7 +61,9 @@ import Testing
             }
             for position in 0..<positions {
                 let found = Double(sums[head * positions + position])
-                #expect(abs(found - expected[position]) < 1e-3, "\(head) \(position)")
+                // Scores are sums of 10 times 24 products.
+                let allowed = looking == .weights ? 1e-3 : 240 * 0x1p-22 * largest
+                #expect(abs(found - expected[position]) < allowed, "\(head) \(position)")
             }
         }
     }

@@ -50,13 +50,17 @@ import Testing
     @Test(arguments: [("0", 0), ("1024", 1024), ("null", nil)])
     func readsHowMuchOfAPromptIsKept(text: String, tokens: Int?) throws {
         let read = try request(#"{\#(hello),"sluice":{"kv_snap_tokens":\#(text)}}"#)
-        #expect(read.order.snapTokens == tokens)
+        #expect(read.order.snapTokens == tokens && read.order.gemTokens == nil)
+        let other = try request(#"{\#(hello),"sluice":{"kv_gem_tokens":\#(text)}}"#)
+        #expect(other.order.gemTokens == tokens && other.order.snapTokens == nil)
     }
 
     @Test(arguments: ["-1", "1.5", #""all""#, "4194305"])
     func refusesOtherPartsOfAPrompt(text: String) throws {
-        #expect(throws: GenerationError.self) {
-            try request(#"{\#(hello),"sluice":{"kv_snap_tokens":\#(text)}}"#)
+        for field in ["kv_snap_tokens", "kv_gem_tokens"] {
+            #expect(throws: GenerationError.self) {
+                try request(#"{\#(hello),"sluice":{"\#(field)":\#(text)}}"#)
+            }
         }
     }
 

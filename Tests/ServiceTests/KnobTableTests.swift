@@ -49,6 +49,7 @@ import Testing
         "flash.verify": "\"always\"", "weights.sparse": "\"exact\"",
         "weights.quality_loss_max": "0.25", "weights.activation_sparsity": "0.5",
         "kv.bits": "\"k8v4\"", "kv.when_full": "\"slide\"", "kv.snap_tokens": "96",
+        "kv.gem_tokens": "512", "kv.gem_depth": "0.5",
         "kv.prefixes": "\"memory\"",
         "kv.prefix_sharing": "\"all\"", "kv.flash_bytes_max": "\"64M\"",
         "kv.memory_bytes_max": "\"2M\"", "kv.cold_tokens_max": "700",

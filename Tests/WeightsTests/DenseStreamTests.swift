@@ -174,12 +174,14 @@ private struct RingTwins {
     }
 
     /// Units of the pass that begins, without those that were read ahead for it.
-    private mutating func begin(withOutput: Bool) -> Int {
-        stream.beginPass(withOutput: withOutput)
-        let count = withOutput ? order.count : layerCount
+    private mutating func begin(withOutput: Bool, unitsMax: Int?) -> Int {
+        let count = unitsMax ?? (withOutput ? order.count : layerCount)
+        check(stream.isAhead(of: count) == (naive.residents.count > count), "as far ahead")
+        if naive.residents.count > count { reset() }
+        stream.beginPass(withOutput: withOutput, unitsMax: unitsMax)
         naive.toRead = Array(
             units(naive.residents.count..<max(count, naive.residents.count), isAhead: false))
-        if readsAhead { naive.toRead += units(0..<layerCount, isAhead: true) }
+        if readsAhead { naive.toRead += units(0..<min(count, layerCount), isAhead: true) }
         return count
     }
 
@@ -196,7 +198,10 @@ private struct RingTwins {
     }
 
     mutating func runPass(_ random: inout SplitMix) {
-        let count = begin(withOutput: Bool.random(using: &random))
+        let isShort = Int.random(in: 0..<4, using: &random) == 0
+        let count = begin(
+            withOutput: Bool.random(using: &random),
+            unitsMax: isShort ? Int.random(in: 0...layerCount, using: &random) : nil)
         var index = 0
         while index < count, problem.isEmpty {
             // A run of units that is gone back to, if it fits the ring beside the next unit.

@@ -412,6 +412,10 @@ void ckernels_bound_scores(const ckernels_bounds *bounds);
 void ckernels_sum_attention(
     const ckernels_attention *attention, size_t kv_head, float *room, float *sums);
 
+// The same without softmax: scores alone, summed.
+void ckernels_sum_scores(
+    const ckernels_attention *attention, size_t kv_head, float *room, float *sums);
+
 // What blocks of 32 quants stand for: x = scale * (float)quant.
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);
 

@@ -39,7 +39,7 @@ extension AttentionBlock {
             pageOffsets: cache.pageOffsets(chunk.sequence, layer: layer), openPage: openPage)
         var whole = shape
         whole.window = nil
-        executor.sumAttention(whole, rows, queries: query, into: &looks)
+        executor.sumAttention(whole, .weights, rows, queries: query, into: &looks)
         for head in 0..<shape.keyValueHeadCount {
             var sums = looks.mutableSpan(in: head * end..<(head + 1) * end - asking)
             var chosen = places.mutableSpan(in: head * kept..<(head + 1) * kept)

@@ -43,6 +43,8 @@ final class AttentionBlock {
     /// Key-value heads × positions, each, for prompts of which some tokens are kept.
     var looks: Buffer<Float>
     var places: Buffer<Int32>
+    /// Of the last prompt of which tokens were chosen: see ``SequenceChunk/filter``.
+    var chosenPlaces: [Int] = []
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
         let (tokens, attention) = (sizes.tokensMax, sizes.model.attention)
@@ -145,6 +147,7 @@ final class AttentionBlock {
             attend(rows(positions), shape, attention, after: coldSpans)
         }
         gather(chunk, tokens, shape, layer: layer)
+        choose(chunk, tokens, shape, layer: layer)
         executor.count(since: start + cache.coldStatistics.waitNanoseconds - waited)
     }
 

@@ -35,29 +35,35 @@ package enum PromptSelection {
     /// The places of the `count` largest weights, the first ones of those that are equal,
     /// ascending.
     ///
-    /// - Precondition: there are so many, and no weight is negative. (NaN counts as large.)
+    /// - Precondition: there are so many. (NaN counts as large.)
     package static func choose(
         _ count: Int, of weights: Span<Float>, into places: inout MutableSpan<Int32>
     ) {
         precondition(count <= weights.count && count <= places.count)
-        // Bits of floats that are not negative are ordered as they are. The least of the chosen has
-        // the largest bits of which there are enough that are no smaller.
+        // The least of the chosen has the largest rank of which there are enough that are no
+        // smaller.
         var (low, high) = (UInt32(0), UInt32.max)
         while low < high {
             let middle = low + (high - low - 1) / 2 + 1
             var found = 0
-            for place in 0..<weights.count where weights[place].bitPattern >= middle { found += 1 }
+            for place in 0..<weights.count where rank(weights[place]) >= middle { found += 1 }
             if found >= count { low = middle } else { high = middle - 1 }
         }
         var equal = count
-        for place in 0..<weights.count where weights[place].bitPattern > low { equal -= 1 }
+        for place in 0..<weights.count where rank(weights[place]) > low { equal -= 1 }
         var filled = 0
         for place in 0..<weights.count {
-            let bits = weights[place].bitPattern
-            guard bits > low || bits == low && equal > 0 else { continue }
-            if bits == low { equal -= 1 }
+            let own = rank(weights[place])
+            guard own > low || own == low && equal > 0 else { continue }
+            if own == low { equal -= 1 }
             places[filled] = Int32(place)
             filled += 1
         }
+    }
+
+    /// Numbers that are ordered as their ranks: of those that are negative, fewer bits are more.
+    private static func rank(_ weight: Float) -> UInt32 {
+        let bits = weight.bitPattern
+        return bits >> 31 == 0 ? bits | 1 << 31 : ~bits
     }
 }

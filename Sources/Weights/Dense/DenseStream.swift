@@ -7,8 +7,8 @@ package import FlashStorage
 /// to, and what is ready.
 ///
 /// Streamed units are read and consumed in execution order, and leave the ring in that order. A
-/// pass may leave out the tail (the output matrix, when no logits are wanted); read-ahead goes on
-/// into the next pass, whose beginning is always the same.
+/// pass may leave out the tail (the output matrix, when no logits are wanted, or all but the first
+/// layers); read-ahead goes on into the next pass, whose beginning is always the same.
 package struct DenseStream {
     package enum State: Equatable {
         case loading
@@ -27,7 +27,7 @@ package struct DenseStream {
     }
 
     /// Streamed units in execution order.
-    private let order: [UnitIndex]
+    let order: [UnitIndex]
     /// Bytes of each of `order`.
     private let footprints: [Int]
     /// How many of `order` come before the output matrix.
@@ -84,13 +84,23 @@ package struct DenseStream {
         }
     }
 
-    /// Starts a pass over all layers, with or without the output matrix.
-    package mutating func beginPass(withOutput: Bool) {
+    /// Whether more was read for the next pass than its first `count` units.
+    package func isAhead(of count: Int) -> Bool {
+        (consumed == passCount ? issued - passCount : issued) > count
+    }
+
+    /// Starts a pass over all layers, with or without the output matrix; or over the first units
+    /// alone.
+    ///
+    /// - Parameter unitsMax: how many of these; nil is all.
+    /// - Precondition: no more was read ahead: see ``isAhead(of:)``.
+    package mutating func beginPass(withOutput: Bool, unitsMax: Int? = nil) {
         if consumed == passCount && passCount > 0 {
             issued -= passCount
             consumed = 0
         }
-        passCount = withOutput ? order.count : layerCount
+        passCount = unitsMax ?? (withOutput ? order.count : layerCount)
+        precondition(unitsMax == nil || issued <= passCount, "units that are not used")
         hasBegun = true
         keepsConsumed = false
     }
@@ -127,7 +137,8 @@ package struct DenseStream {
     ///
     /// Reads ahead within the pass, and beyond it only what the next pass surely begins with.
     package mutating func nextRead() -> (unit: UnitIndex, number: EntryNumber, offset: Int)? {
-        let issuedMax = passCount + (readsAheadOfPass ? layerCount : 0)
+        // One that is cut short is followed by others alike.
+        let issuedMax = passCount + (readsAheadOfPass ? min(layerCount, passCount) : 0)
         guard issued < issuedMax, tail - front < entries.count else { return nil }
         let index = issued < passCount ? issued : issued - passCount
         guard let offset = place(for: footprints[index]) else { return nil }

@@ -70,8 +70,20 @@ package final class DenseWeights {
     /// the next one.
     var isCutOff: Bool { stream.isMidPass || stream.hasFailed || failure != nil }
 
-    func beginPass(withOutput: Bool) throws(ReadFailure) {
-        stream.beginPass(withOutput: withOutput)
+    /// Whether more was read ahead than a pass uses that ends with a layer; nil is the last one.
+    func isAhead(of lastLayer: Int?) -> Bool {
+        lastLayer.map { stream.isAhead(of: unitCount(through: $0)) } ?? false
+    }
+
+    /// Streamed units of the layers up to one.
+    private func unitCount(through layer: Int) -> Int {
+        stream.order.count { plan[$0].layer.map { $0 <= layer } ?? false }
+    }
+
+    /// - Parameter lastLayer: with which the pass ends; nil is the last one.
+    func beginPass(withOutput: Bool, lastLayer: Int? = nil) throws(ReadFailure) {
+        stream.beginPass(
+            withOutput: withOutput, unitsMax: lastLayer.map { unitCount(through: $0) })
         try readAhead()
     }
 
