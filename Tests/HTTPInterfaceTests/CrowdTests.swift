@@ -25,15 +25,12 @@ import Testing
         return limits
     }
 
-    /// But for those whose bytes a busy server has not read when it needs their places: they count
-    /// as silent, and are closed. Seen twice, on a loaded machine, of one in 60.
     @Test func everyoneInABurstIsAnswered() throws {
         try withServer(small) { server in
             server.identify(as: 1)
             let sockets = try (0..<60).map { _ in try server.complete("hello") }
             let statuses = sockets.map { Reply($0.read(until: "}}")).status }
-            #expect(Set(statuses).isSubset(of: [200, 429, 0]), "\(statuses)")
-            #expect(statuses.count { $0 == 0 } <= 2, "\(statuses)")
+            #expect(Set(statuses).isSubset(of: [200, 429]), "\(statuses)")
             #expect(statuses.contains(200))
         }
     }
