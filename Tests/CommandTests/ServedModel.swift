@@ -2,6 +2,7 @@
 
 import Glibc
 import LinuxSystem
+import TestSupport
 import Testing
 
 /// The built daemon with models that were imported for it.
@@ -147,9 +148,11 @@ final class RawClient {
     }
 
     private func send(_ bytes: ArraySlice<UInt8>, _ flags: Int) -> Int {
-        unsafe bytes.withUnsafeBytes {
-            unsafe Glibc.send(
-                descriptor, $0.baseAddress, $0.count, CInt(Int(MSG_NOSIGNAL) | flags))
+        unsafe bytes.withUnsafeBytes { bytes in
+            uninterrupted {
+                unsafe Glibc.send(
+                    descriptor, bytes.baseAddress, bytes.count, CInt(Int(MSG_NOSIGNAL) | flags))
+            }
         }
     }
 
@@ -185,7 +188,7 @@ final class RawClient {
         var text = ""
         var buffer = [UInt8](repeating: 0, count: 65536)
         while mark.map({ !text.contains($0) }) ?? true {
-            let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
+            let count = uninterrupted { unsafe recv(descriptor, &buffer, buffer.count, 0) }
             guard count > 0 else { break }
             text += String(decoding: buffer[..<count], as: UTF8.self)
         }

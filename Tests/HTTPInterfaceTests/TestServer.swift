@@ -7,6 +7,7 @@ import JSON
 import NIOCore
 import NIOPosix
 import Synchronization
+import TestSupport
 
 /// A server in its own temporary directory. `stop()` ends it.
 final class TestServer: Sendable {
@@ -196,8 +197,11 @@ final class UnixSocket: @unchecked Sendable {
     func send(_ bytes: [UInt8]) throws {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = unsafe rest.withUnsafeBytes {
-                unsafe Glibc.send(descriptor, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL))
+            let count = unsafe rest.withUnsafeBytes { bytes in
+                uninterrupted {
+                    unsafe Glibc.send(
+                        descriptor, bytes.baseAddress, bytes.count, CInt(MSG_NOSIGNAL))
+                }
             }
             guard count > 0 else { throw Failure.socket(errno) }
             rest = rest.dropFirst(count)
@@ -229,7 +233,7 @@ final class UnixSocket: @unchecked Sendable {
     /// What one read gives; empty at the end, nil on an error or after ten seconds.
     func read() -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: 65536)
-        let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
+        let count = uninterrupted { unsafe recv(descriptor, &buffer, buffer.count, 0) }
         return count < 0 ? nil : Array(buffer[..<count])
     }
 

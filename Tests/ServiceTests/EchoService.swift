@@ -7,6 +7,7 @@ import Knobs
 import ModelFormat
 import Service
 import Synchronization
+import TestSupport
 
 /// Echoes in two pieces. `wait` starts and then waits for its cancellation; `refuse` fails at once.
 final class EchoService: StoppableService {
@@ -228,11 +229,9 @@ final class FakeManager: Sendable {
     /// The next datagram, or why there was none within ten seconds.
     func receive() -> String {
         var buffer = [UInt8](repeating: 0, count: 4096)
-        while true {
-            let count = unsafe recv(descriptor, &buffer, buffer.count, 0)
-            if count >= 0 { return String(decoding: buffer[..<count], as: UTF8.self) }
-            guard errno == EINTR else { return "recv failed: errno \(errno)" }
-        }
+        let count = uninterrupted { unsafe recv(descriptor, &buffer, buffer.count, 0) }
+        guard count >= 0 else { return "recv failed: errno \(errno)" }
+        return String(decoding: buffer[..<count], as: UTF8.self)
     }
 }
 
