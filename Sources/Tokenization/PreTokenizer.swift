@@ -233,10 +233,10 @@ extension PreTokenizer {
 extension PreTokenizer {
     /// The words that end up to here stay as they are, whatever follows the text.
     func settledEnd(_ text: ScalarText) -> Int {
-        for case .chameleonTokens in steps {
-            if let start = text.openSentinel { return max(0, min(text.settledEnd, start - 1)) }
-        }
-        return text.settledEnd
+        guard steps.contains(where: { if case .chameleonTokens = $0 { true } else { false } })
+        else { return text.settledEnd(at: text.lastSettled) }
+        let open = text.openSentinel.map { $0 - 1 } ?? .max
+        return text.settledEnd(at: min(open, text.lastSettled), waitsForSpace: true)
     }
 }
 
@@ -246,15 +246,25 @@ extension ScalarText {
     /// Scalars after a run that a matcher may look at: a contraction's.
     private static let lookAhead = 3
 
+    /// The last scalar that what follows changes nothing of but its run's end.
+    fileprivate var lastSettled: Int { count - 1 - Self.cutScalars - Self.lookAhead }
+
     /// Where what follows can change words, whatever the steps are.
     ///
     /// Where a word ends depends on what is before that, on the run of white space, letters,
     /// numbers or signs that the next scalar belongs to, and on a few scalars after that run. And
     /// splitting goes on from a word's end as from a text's beginning: no expression looks back.
-    fileprivate var settledEnd: Int {
-        var runStart = count - 1 - Self.cutScalars - Self.lookAhead
-        guard runStart > 0 else { return 0 }
+    ///
+    /// - Parameters:
+    ///   - index: a scalar whose run may go on.
+    ///   - waitsForSpace: whether the end of white space depends on the whole run after it.
+    fileprivate func settledEnd(at index: Int, waitsForSpace: Bool = false) -> Int {
+        guard index > 0 else { return 0 }
+        var runStart = index
         while runStart > 0, isSameRun(runStart - 1, runStart) { runStart -= 1 }
+        if waitsForSpace, runStart > 0, classes[runStart - 1] == .whitespace {
+            return settledEnd(at: runStart - 1)
+        }
         return max(0, runStart - 1)
     }
 

@@ -1,4 +1,4 @@
-// Calls that a signal cuts short. Some tests send their process signals, and others run beside them.
+// Calls that a signal cuts short: some tests send their process signals, others run beside them.
 
 import Glibc
 

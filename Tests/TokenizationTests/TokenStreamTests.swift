@@ -65,6 +65,23 @@ import Tokenization
         }
     }
 
+    /// White space stays together before what becomes a token of its own, and only there.
+    @Test(arguments: [
+        "1're\u{3000}\u{3000}\u{3000}\u{3000}\u{3000}IMGIMGAZhe the ",
+        "$\r\r\t```````\u{3000}\u{3000}IMGIMGAZ======>",
+        "the fox\r\r\r\r\r\r<sentinel:12345678>\r", "the fox\r\r\r\r<sentinel:1\r"
+    ])
+    func whiteSpaceWaitsForWhatFollows(text: String) throws {
+        for (name, tokenizer) in try tokenizers() {
+            let text = Array(text.utf8)
+            let whole = try tokens(tokenizer, text, windowBytes: 1 << 20, isTemplate: false)
+            for window in 1...text.count {
+                let cut = try tokens(tokenizer, text, windowBytes: window, isTemplate: false)
+                #expect(cut == whole, "\(name), window \(window)")
+            }
+        }
+    }
+
     @Test func whatNothingDividesIsBounded() throws {
         for (name, tokenizer) in try tokenizers() {
             var stream = TokenStream(tokenizer, addSpecial: true, unbrokenBytesMax: 20_000)
