@@ -135,7 +135,8 @@ extension Kernels {
         let tokens = source.tokens
         guard tokens > 0, shape.headCount > 0 else { return }
         source.check(shape, spans: .all)
-        let attention = unsafe Self.attention(shape, queries, source, y: &y)
+        precondition(y.count >= tokens * shape.headCount * shape.valueHeadWidth)
+        let attention = unsafe Self.attention(shape, queries, source, y: y.start)
         let positions = source.firstPosition + 1
         let begin = shape.begin(of: source.firstPosition)
         let needed = shape.partialCount(positions: positions)
@@ -172,7 +173,8 @@ extension Kernels {
         guard source.tokens > 0, shape.headCount > 0 else { return }
         source.check(shape, spans: spans)
         precondition(states.count >= source.tokens * shape.headCount * 2)
-        var attention = unsafe Self.attention(shape, queries, source, y: &y)
+        precondition(y.count >= source.tokens * shape.headCount * shape.valueHeadWidth)
+        var attention = unsafe Self.attention(shape, queries, source, y: y.start)
         unsafe attention.first_span = spans.first
         unsafe attention.end_span = spans.end ?? 0
         unsafe attention.states = states.start
@@ -182,12 +184,12 @@ extension Kernels {
         }
     }
 
-    private static func attention(
+    /// What the kernels are told of it. The pointers live as long as what it is made of.
+    static func attention(
         _ shape: AttentionShape, _ queries: Span<Float>, _ source: borrowing AttentionSource,
-        y: inout MutableSpan<Float>
+        y: UnsafeMutablePointer<Float>?
     ) -> ckernels_attention {
         precondition(queries.count >= source.tokens * shape.headCount * shape.keyHeadWidth)
-        precondition(y.count >= source.tokens * shape.headCount * shape.valueHeadWidth)
         return unsafe ckernels_attention(
             head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
             key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
@@ -197,7 +199,7 @@ extension Kernels {
             value_bits: shape.format.values.rawValue,
             open_page: source.openPage.map { unsafe source.pool.start + $0.offset },
             open_index: source.openPage?.index ?? 0, first_span: 0, end_span: 0, states: nil,
-            y: y.start)
+            y: y)
     }
 }
 

@@ -26,24 +26,14 @@ extension Kernels {
     ) {
         let positions = source.firstPosition + source.tokens
         precondition(source.tokens > 0 && shape.window == nil)
-        precondition(queries.count >= source.tokens * shape.headCount * shape.keyHeadWidth)
         precondition(sums.count >= shape.keyValueHeadCount * positions)
         PagePlaces(shape: shape.page, open: source.openPage).check(
             0...(positions - 1) / AttentionShape.pageTokens,
             new: (positions - 1) / AttentionShape.pageTokens, offsets: source.pageOffsets,
             byteCount: source.pool.byteCount)
-        let attention = unsafe ckernels_attention(
-            head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
-            key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
-            tokens: source.tokens, first_position: source.firstPosition, window: 0,
-            queries: queries.start, pool: source.pool.start,
-            page_offsets: source.pageOffsets.start, key_bits: shape.format.keys.rawValue,
-            value_bits: shape.format.values.rawValue,
-            open_page: source.openPage.map { unsafe source.pool.start + $0.offset },
-            open_index: source.openPage?.index ?? 0, first_span: 0, end_span: 0, states: nil,
-            y: nil)
         let job = unsafe SumJob(
-            attention: attention, looking: looking, positions: positions, sums: sums.start)
+            attention: Self.attention(shape, queries, source, y: nil), looking: looking,
+            positions: positions, sums: sums.start)
         unsafe team.run(pieces: shape.keyValueHeadCount, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: SumJob.self).pointee.run(head: piece)
         }

@@ -90,13 +90,10 @@ struct PageRows {
             var rows = unsafe rows(x, bits, part)
             return unsafe table.pointee.store_keys(&rows)
         }
-        // Whole pages are coded from halves.
-        unsafe withUnsafeTemporaryAllocation(byteCount: 128 * width, alignment: 64) { halves in
-            let bytes = unsafe halves.assumingMemoryBound(to: UInt8.self)
-            guard let start = bytes.baseAddress else { return }
-            var rows = unsafe rows(x, 16, start)
+        unsafe withHalves { halves in
+            var rows = unsafe rows(x, 16, halves)
             unsafe table.pointee.store_keys(&rows)
-            unsafe ckernels_pack_keys(start, width, bits, part)
+            unsafe ckernels_pack_keys(halves, width, bits, part)
         }
     }
 
@@ -105,12 +102,19 @@ struct PageRows {
             var rows = unsafe rows(x, bits, part)
             return unsafe table.pointee.store_values(&rows)
         }
-        unsafe withUnsafeTemporaryAllocation(byteCount: 128 * width, alignment: 64) { halves in
-            let bytes = unsafe halves.assumingMemoryBound(to: UInt8.self)
-            guard let start = bytes.baseAddress else { return }
-            var rows = unsafe rows(x, 16, start)
+        unsafe withHalves { halves in
+            var rows = unsafe rows(x, 16, halves)
             unsafe table.pointee.store_values(&rows)
-            unsafe ckernels_pack_values(start, width, bits, part)
+            unsafe ckernels_pack_values(halves, width, bits, part)
+        }
+    }
+
+    /// Whole pages are coded from halves: room for one head's.
+    private func withHalves(_ body: (UnsafeMutablePointer<UInt8>) -> Void) {
+        let bytes = 2 * AttentionShape.pageTokens * width
+        unsafe withUnsafeTemporaryAllocation(byteCount: bytes, alignment: 64) { halves in
+            let bytes = unsafe halves.assumingMemoryBound(to: UInt8.self)
+            if let start = bytes.baseAddress { unsafe body(start) }
         }
     }
 

@@ -12,10 +12,7 @@ extension KVLayout {
 extension KVCache {
     /// Of a context of `tokens`, those that one sequence can have in memory at once.
     package func hotTokens(of tokens: Int) -> Int {
-        guard layout.unboundedLayerCount > 0 else { return tokens }
-        let bounded = layout.pageCount(tokens: tokens, hotPagesMax: 0)
-        let pages = max(0, pool.pageCount - bounded) / layout.unboundedLayerCount
-        return min(tokens, pages * KVLayout.pageTokens)
+        layout.hotTokens(tokens, pages: pool.pageCount, summarizes: false)
     }
 
     /// Sees that a layer's pages of its first `tokens` places are the sequence's alone. Where no

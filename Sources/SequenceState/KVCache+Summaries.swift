@@ -12,9 +12,6 @@ extension KVLayout {
         KeySummaryShape(headCount: headCount, keyHeadWidth: keyHeadWidth)
     }
 
-    /// Pages of so many tokens, the last one whole.
-    package static func pages(tokens: Int) -> Int { (tokens + pageTokens - 1) / pageTokens }
-
     /// Those that a page of the pool holds.
     package var summariesPerPage: Int { pageBytes / summary.byteCount }
 

@@ -53,12 +53,18 @@ extension KVLayout {
     /// at once: the latest.
     package func hotTokens(_ tokens: Int, poolBytes bytes: Int) -> Int {
         guard stagingBytes > 0, bytes < byteCount(tokens: tokens) else { return tokens }
-        let pages = (bytes - blockBytes(openBytes) - stagingRoom) / pageBytes
+        return hotTokens(
+            tokens, pages: (bytes - blockBytes(openBytes) - stagingRoom) / pageBytes,
+            summarizes: summarizesCold)
+    }
+
+    /// The same of a pool of so many pages.
+    func hotTokens(_ tokens: Int, pages: Int, summarizes: Bool) -> Int {
+        guard unboundedLayerCount > 0 else { return tokens }
         let bounded =
             pageCount(tokens: tokens, hotPagesMax: 0)
-            + summaryPageCount(tokens: tokens, summarizes: summarizesCold)
-        return min(
-            tokens, max(0, pages - bounded) / max(1, unboundedLayerCount) * Self.pageTokens)
+            + summaryPageCount(tokens: tokens, summarizes: summarizes)
+        return min(tokens, max(0, pages - bounded) / unboundedLayerCount * Self.pageTokens)
     }
 
     /// The same where any may be on flash; nil where all are in memory.

@@ -80,9 +80,12 @@ package struct KVLayout: Sendable, Equatable {
     /// Bytes of a page that mean something.
     var pageBytesUsed: Int { MemoryArena.footprint(page.byteCount) }
 
+    /// Pages of so many tokens, the last one whole.
+    package static func pages(tokens: Int) -> Int { (tokens + pageTokens - 1) / pageTokens }
+
     /// Pages of one layer for a sequence of `tokens`.
     func pageCount(tokens: Int, layer: Int) -> Int {
-        let all = (tokens + Self.pageTokens - 1) / Self.pageTokens
+        let all = Self.pages(tokens: tokens)
         return min(all, ringPages[layer] ?? all)
     }
 
@@ -99,7 +102,7 @@ package struct KVLayout: Sendable, Equatable {
 
     /// `tokens`, and what else is in the last one's page.
     func wholePages(_ tokens: Int) -> Int {
-        (tokens + Self.pageTokens - 1) / Self.pageTokens * Self.pageTokens
+        Self.pages(tokens: tokens) * Self.pageTokens
     }
 
     /// Bytes of a pool that holds one sequence of `tokens`.
@@ -123,7 +126,7 @@ package struct KVLayout: Sendable, Equatable {
     /// Tokens of the longest sequence that a pool of `bytesMax` bytes is enough for, up to
     /// `tokensMax`: whole pages but for the last.
     package func tokenCount(bytesMax: Int, tokensMax: Int) -> Int {
-        var (low, high) = (0, (tokensMax + Self.pageTokens - 1) / Self.pageTokens)
+        var (low, high) = (0, Self.pages(tokens: tokensMax))
         while low < high {
             let middle = (low + high + 1) / 2
             if bytesNeeded(tokens: middle * Self.pageTokens) <= bytesMax {

@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import FlashStorage
+internal import GenerationAPI
 internal import Knobs
 internal import Memory
 internal import ModelFormat
@@ -33,7 +34,7 @@ struct ShowCommand: ParsableCommand {
             Terminal.line("weights         all checksums are right")
         }
         let division = try ModelInstance.division(path: path, options: options)
-        describeBudget(division, packed, coldTokensMax: options.coldTokensMax)
+        describeBudget(division, packed, options)
         let speeds = division.speeds
         for way in division.neuronWays { describe(way, speeds) }
         describeSpeed(SpeedPrediction(division, packed.manifest), speeds)
@@ -80,6 +81,21 @@ struct ShowCommand: ParsableCommand {
         for (name, value) in rows { Terminal.line(Self.row(name, value)) }
     }
 
+    /// What becomes of texts that are longer, where that was asked for.
+    private static func lossyModes(_ options: ModelOptions) -> [String] {
+        var modes: [String] = []
+        if options.whenFull == .slide {
+            modes.append("what is oldest goes when it is full (lossy)")
+        }
+        if let kept = options.snapTokens {
+            modes.append("\(kept) tokens of a longer prompt are kept, and its last ones (lossy)")
+        }
+        if let computed = options.gemTokens {
+            modes.append("\(computed) tokens of a longer prompt are computed (lossy)")
+        }
+        return modes
+    }
+
     /// How many layers see only the newest positions, where any do.
     private static func windows(_ shape: ModelShape) -> String {
         let windows = shape.attentions.compactMap(\.window)
@@ -96,7 +112,7 @@ struct ShowCommand: ParsableCommand {
     }
 
     private func describeBudget(
-        _ division: Division, _ packed: PackedModel, coldTokensMax: Int?
+        _ division: Division, _ packed: PackedModel, _ options: ModelOptions
     ) {
         Terminal.line("")
         for term in division.budget.terms where term.bytes > 0 {
@@ -114,11 +130,12 @@ struct ShowCommand: ParsableCommand {
             Terminal.line(
                 Self.row(
                     "", "the latest \(division.hotTokens) of them in memory, the rest on flash"))
-            if let most = coldTokensMax {
+            if let most = options.coldTokensMax {
                 Terminal.line(
                     Self.row("", "of which a token of an answer reads at most \(most) (lossy)"))
             }
         }
+        for mode in Self.lossyModes(options) { Terminal.line(Self.row("", mode)) }
         describeKeyValues(division, packed.manifest.shape)
         let total = division.plan.denseBytes
         let experts = packed.manifest.experts.reduce(0) { $0 + $1.count }

@@ -51,6 +51,16 @@ import Testing
         #expect(told.contains { $0.contains("192 tokens at once: as asked") }, "\(told)")
         // An option wins.
         #expect(try lines(["--profile", profile, "--kv-bits", "32"]) != told)
+        // What costs quality is said, where it was asked for.
+        #expect(!told.contains { $0.contains("lossy") }, "\(told)")
+        for (mode, said) in [
+            (["--kv-snap-tokens", "99"], "99 tokens of a longer prompt are kept"),
+            (["--kv-gem-tokens", "98"], "98 tokens of a longer prompt are computed"),
+            (["--kv-when-full", "slide"], "what is oldest goes when it is full")
+        ] {
+            let lossy = try lines(["--profile", profile] + mode)
+            #expect(lossy.contains { $0.contains(said) && $0.contains("(lossy)") }, "\(lossy)")
+        }
     }
 
     /// `--service` divides a budget as the daemon does: a sixteenth and a body for clients.

@@ -199,7 +199,9 @@ enum PageChoice {
             }
         }
         nearest[0] = .infinity
-        let ranked = (0..<count).sorted { (nearest[$1], $0) < (nearest[$0], $1) }
-        return ranked.prefix(wanted).sorted()
+        var places = [Int32](repeating: 0, count: wanted)
+        var chosen = places.mutableSpan
+        PromptSelection.choose(wanted, of: nearest.span, into: &chosen)
+        return places.map(Int.init)
     }
 }
