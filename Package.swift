@@ -70,7 +70,7 @@ let package = Package(
         layer("JSON", []),
         layer("LineEditing", ["LinuxSystem"]),
         layer("ModelFormat", ["CChecksum", "JSON", "LinuxSystem", "Memory"]),
-        layer("ModelFamilies", ["ModelFormat"]),
+        layer("ModelFamilies", ["LinuxSystem", "ModelFormat"]),
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
         layer("ChatTemplates", ["LinuxSystem"]),
 

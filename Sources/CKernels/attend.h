@@ -112,6 +112,20 @@ ALWAYS_INLINE void resume_row(
     *sum = a->states[2 * row + 1];
 }
 
+// Divides a row's columns by the sum of its weights, to which its head's sink adds if it has one.
+ALWAYS_INLINE void finish_row(
+    const ckernels_attention *a, size_t row, float max, float sum, float *y, size_t columns) {
+    if (!a->sinks) {
+        for (size_t v = 0; v < columns; v++) y[v] = y[v] / sum;
+        return;
+    }
+    float sink = a->sinks[row % a->head_count];
+    float largest = sink > max ? sink : max;
+    float correction = exponential(max - largest);
+    sum = __builtin_fmaf(sum, correction, exponential(sink - largest));
+    for (size_t v = 0; v < columns; v++) y[v] = y[v] * correction / sum;
+}
+
 // Finishes a row's columns where no spans are left, else leaves it to the next call. Each strip of
 // columns resumes from the same state, so the last one leaves it.
 ALWAYS_INLINE void leave_row(
@@ -119,7 +133,7 @@ ALWAYS_INLINE void leave_row(
     float max, float sum) {
     float *y = a->y + row * a->value_width + column;
     if (end_span_of(a, positions) == spans_of(positions)) {
-        for (size_t v = 0; v < columns; v++) y[v] = y[v] / sum;
+        finish_row(a, row, max, sum, y, columns);
     } else if (column + columns == a->value_width) {
         a->states[2 * row] = max;
         a->states[2 * row + 1] = sum;
@@ -132,13 +146,14 @@ ALWAYS_INLINE void join_partials(
     size_t width = a->value_width;
     for (size_t h = 0; h < group_size(a); h++) {
         const float *partial = partials + h * (2 + width);
-        float *y = a->y + row_of(a, kv_head, token, h) * width;
+        size_t row = row_of(a, kv_head, token, h);
+        float *y = a->y + row * width;
         float max = 0, sum = 0;
         size_t begin = begin_of(a, token) / SPAN_TOKENS;
         for (size_t s = begin; s < spans_of(positions_of(a, token)); s++, partial += stride) {
             join_span(s == begin, partial[0], partial[1], partial + 2, width, &max, &sum, y);
         }
-        for (size_t v = 0; v < width; v++) y[v] = y[v] / sum;
+        finish_row(a, row, max, sum, y, width);
     }
 }
 

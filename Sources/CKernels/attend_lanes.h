@@ -49,6 +49,14 @@ LANES_INLINE void weigh_page(attention_query *query) {
     }
 }
 
+// Caps the scores of a page's first `most` positions, and of the rest of their last vector.
+LANES_INLINE void cap_scores(attention_query *query, size_t most, float cap) {
+    for (size_t j = 0; j < most; j += LANES) {
+        float *scores = query->weights + j;
+        lanes_store(scores, lanes_soft_cap(lanes_load(scores), cap));
+    }
+}
+
 // What a query sees of the page at `first`.
 LANES_INLINE void look_at_page(attention_query *query, size_t first) {
     size_t positions = query->positions;
@@ -124,8 +132,10 @@ TARGET static void attend_one_span(
         int is_last = following >= queries[count - 1].positions;
         page_parts next = is_last ? page : parts_of_page(a, pass->kv_head, following);
         prefetch_codes(next.key_bits, next.keys, key_bytes);
-        functions.score_page(pass, queries, &page, smaller(end - first, CKERNELS_PAGE_TOKENS));
+        size_t most = smaller(end - first, CKERNELS_PAGE_TOKENS);
+        functions.score_page(pass, queries, &page, most);
         for (int q = 0; q < count; q++) {
+            if (a->score_cap > 0) cap_scores(queries + q, most, a->score_cap);
             look_at_page(queries + q, first);
             weigh_page(queries + q);
         }

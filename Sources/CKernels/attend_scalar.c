@@ -50,6 +50,7 @@ static float weigh_page(
     float max = result->max;
     for (size_t j = hidden; j < visible; j++) {
         weights[j] = dot_with_key(a, query, page, j) * a->scale;
+        if (a->score_cap > 0) weights[j] = soft_cap(weights[j], a->score_cap);
         max = weights[j] > max ? weights[j] : max;
     }
     float sums[16] = {0};

@@ -38,6 +38,11 @@ static size_t score_page(
         float x = query[i] * a->scale;
         for (size_t t = 0; t < CKERNELS_PAGE_TOKENS; t++) scores[t] += x * column[t];
     }
+    if (a->score_cap > 0) {
+        for (size_t t = 0; t < CKERNELS_PAGE_TOKENS; t++) {
+            scores[t] = soft_cap(scores[t], a->score_cap);
+        }
+    }
     size_t end = a->first_position + token + 1, first = index * CKERNELS_PAGE_TOKENS;
     return end <= first ? 0 : smaller(end - first, CKERNELS_PAGE_TOKENS);
 }
@@ -77,8 +82,9 @@ void ckernels_sum_attention(
     size_t queries = attention->tokens * group;
     size_t positions = attention->first_position + attention->tokens;
     for (size_t q = 0; q < queries; q++) {
-        state[2 * q] = -3.402823466e+38f;
-        state[2 * q + 1] = 0;
+        const float *sinks = attention->sinks;
+        state[2 * q] = sinks ? sinks[kv_head * group + q % group] : -3.402823466e+38f;
+        state[2 * q + 1] = sinks ? 1 : 0;
     }
     float scores[CKERNELS_PAGE_TOKENS];
     for (size_t i = 0; i * page < positions; i++) {

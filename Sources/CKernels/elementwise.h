@@ -103,9 +103,16 @@ ACTIVATE(gelu)
 ACTIVATE(relu)
 ACTIVATE(squared_relu)
 
+// Has a gate always.
+ELEMENTWISE_INLINE void activate_clamped_silu(
+    const float *gate, const float *up, float *y, size_t count) {
+    for (size_t i = 0; i < count; i++) y[i] = clamped_silu(gate[i]) * clamped_up(up[i]);
+}
+
 TARGET void NAME(activate)(
     int activation, const float *gate, const float *up, float *y, size_t count) {
     switch (activation) {
+    case CKERNELS_SWIGLU_OAI: activate_clamped_silu(gate, up, y, count); break;
     case CKERNELS_SILU: activate_silu(gate, up, y, count); break;
     case CKERNELS_GELU: activate_gelu(gate, up, y, count); break;
     case CKERNELS_RELU: activate_relu(gate, up, y, count); break;
@@ -150,4 +157,8 @@ TARGET void NAME(add_bias)(const float *bias, float *y, size_t rows, size_t colu
 
 TARGET void NAME(sigmoid)(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = logistic(x[i]);
+}
+
+TARGET void NAME(soft_cap)(float *x, size_t count, float cap) {
+    for (size_t i = 0; i < count; i++) x[i] = soft_cap(x[i], cap);
 }

@@ -119,4 +119,13 @@ LANES_INLINE lanes lanes_exponential(lanes x) {
     return p * (lanes)((second + 127) << 23);
 }
 
+// scalar.h's soft_cap in 16 lanes.
+LANES_INLINE lanes lanes_soft_cap(lanes x, float cap) {
+    lanes t = 2.0f * x / cap;
+    t = lanes_select(t > 40.0f, lanes_splat(40.0f), t);
+    t = lanes_select(t < -40.0f, lanes_splat(-40.0f), t);
+    lanes e = lanes_exponential(-t);
+    return cap * ((1.0f - e) / (1.0f + e));
+}
+
 #endif

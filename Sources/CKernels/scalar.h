@@ -132,6 +132,29 @@ ALWAYS_INLINE float gelu(float x) {
     return bounded / (1.0f + exponential(-1.59576912f * cubic));
 }
 
+// gpt-oss's gate (GGML_GLU_OP_SWIGLU_OAI): with g = min(x, 7), g * logistic(1.702 * g).
+ALWAYS_INLINE float clamped_silu(float x) {
+    float g = x > 7.0f ? 7.0f : x;
+    g = g < -80.0f ? -80.0f : g;
+    return g / (1.0f + exponential(-1.702f * g));
+}
+
+// What gpt-oss multiplies it with: x, bounded to +-7, plus 1.
+ALWAYS_INLINE float clamped_up(float x) {
+    float u = x > 7.0f ? 7.0f : x;
+    u = u < -7.0f ? -7.0f : u;
+    return u + 1.0f;
+}
+
+// cap * tanh(x / cap) = cap * (1 - e) / (1 + e) with e = exp(-2x / cap). NaN propagates.
+ALWAYS_INLINE float soft_cap(float x, float cap) {
+    float t = 2.0f * x / cap;
+    t = t > 40.0f ? 40.0f : t;
+    t = t < -40.0f ? -40.0f : t;
+    float e = exponential(-t);
+    return cap * ((1.0f - e) / (1.0f + e));
+}
+
 ALWAYS_INLINE float relu(float x) { return x <= 0.0f ? 0.0f : x; }
 
 ALWAYS_INLINE float squared_relu(float x) { return relu(x) * relu(x); }

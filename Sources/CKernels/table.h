@@ -17,7 +17,8 @@
         const float *rows, const int32_t *indices, const float *weights, size_t count,          \
         size_t columns, const float *shared, float *y);                                         \
     void ckernels_add_bias_##set(const float *bias, float *y, size_t rows, size_t columns);     \
-    void ckernels_sigmoid_##set(float *x, size_t count)
+    void ckernels_sigmoid_##set(float *x, size_t count);                                        \
+    void ckernels_soft_cap_##set(float *x, size_t count, float cap)
 
 #define DECLARE_REDUCTIONS(set)                                                                 \
     void ckernels_normalize_##set(                                                              \
@@ -54,7 +55,8 @@
     .add = ckernels_add_##set,                  \
     .add_experts = ckernels_add_experts_##set,  \
     .add_bias = ckernels_add_bias_##set,        \
-    .sigmoid = ckernels_sigmoid_##set
+    .sigmoid = ckernels_sigmoid_##set,          \
+    .soft_cap = ckernels_soft_cap_##set
 
 #define REDUCTIONS(set)                         \
     .add_columns = ckernels_add_columns_##set,  \

@@ -21,6 +21,10 @@ package struct AttentionShape: Sendable {
     package var scale: Float
     /// Positions that a token sees at most, its own included; nil is all before it.
     package var window: Int?
+    /// `cap * tanh(score / cap)`; nil is no cap.
+    package var scoreCap: Float?
+    /// Of each head, a score without a value, which takes part in the softmax; nil is none.
+    package var sinks: [Float]?
     package var format: KVFormat
 
     package init(
@@ -190,11 +194,14 @@ extension Kernels {
         y: UnsafeMutablePointer<Float>?
     ) -> ckernels_attention {
         precondition(queries.count >= source.tokens * shape.headCount * shape.keyHeadWidth)
+        precondition(shape.sinks.map { $0.count == shape.headCount } ?? true)
+        precondition(shape.scoreCap.map { $0 > 0 } ?? true)
         return unsafe ckernels_attention(
             head_count: shape.headCount, kv_head_count: shape.keyValueHeadCount,
             key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
             tokens: source.tokens, first_position: source.firstPosition,
-            window: shape.window ?? 0, queries: queries.start, pool: source.pool.start,
+            window: shape.window ?? 0, score_cap: shape.scoreCap ?? 0,
+            sinks: shape.sinks?.span.start, queries: queries.start, pool: source.pool.start,
             page_offsets: source.pageOffsets.start, key_bits: shape.format.keys.rawValue,
             value_bits: shape.format.values.rawValue,
             open_page: source.openPage.map { unsafe source.pool.start + $0.offset },

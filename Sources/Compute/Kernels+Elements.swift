@@ -90,7 +90,7 @@ extension Kernels {
         _ activation: Activation, _ x: inout MutableSpan<Float>, count: Int
     ) {
         guard count > 0 else { return }
-        precondition(x.count >= count)
+        precondition(x.count >= count && activation.isOneOperand)
         unsafe x.withUnsafeMutableBufferPointer { x in
             unsafe table.pointee.activate(
                 activation.kernelNumber, x.baseAddress!, nil, x.baseAddress!, count)
@@ -139,9 +139,43 @@ extension Kernels {
             unsafe table.pointee.sigmoid(x.baseAddress!, count)
         }
     }
+
+    /// `x[i] = ln(1 + exp(x[i]))` for `i < count`.
+    package func softplus(_ x: inout MutableSpan<Float>, count: Int) {
+        guard count > 0 else { return }
+        precondition(x.count >= count)
+        unsafe x.withUnsafeMutableBufferPointer { x in
+            unsafe ckernels_softplus(x.baseAddress!, count)
+        }
+    }
+
+    /// Multiplies each of the rows of `y`, `width` wide, by its factor.
+    package func multiply(
+        rowsOf y: inout MutableSpan<Float>, width: Int, by factors: Span<Float>, rows: Int
+    ) {
+        guard rows > 0 else { return }
+        precondition(width > 0 && factors.count >= rows && y.count >= rows * width)
+        unsafe y.withUnsafeMutableBufferPointer { y in
+            unsafe factors.withUnsafeBufferPointer { factors in
+                unsafe ckernels_multiply_rows(
+                    factors.baseAddress!, rows, width, y.baseAddress!)
+            }
+        }
+    }
+
+    /// `x[i] = cap * tanh(x[i] / cap)`.
+    package func softCap(_ x: inout MutableSpan<Float>, _ cap: Float) {
+        precondition(cap > 0)
+        unsafe x.withUnsafeMutableBufferPointer { x in
+            if let start = x.baseAddress { unsafe table.pointee.soft_cap(start, x.count, cap) }
+        }
+    }
 }
 
 extension Activation {
+    /// Whether it is a function of the gate alone.
+    var isOneOperand: Bool { Self.ofAnyNetwork.contains(self) }
+
     /// The nonlinearity's number in the C kernels.
     var kernelNumber: Int32 {
         let number =
@@ -150,6 +184,7 @@ extension Activation {
             case .gelu: CKERNELS_GELU
             case .relu: CKERNELS_RELU
             case .relu2: CKERNELS_RELU2
+            case .swigluOAI: CKERNELS_SWIGLU_OAI
             }
         return Int32(number)
     }

@@ -14,6 +14,10 @@ package struct HeadTreatment: Sendable {
     package var queryNorm: [Float]?
     package var keyNorm: [Float]?
     package var normEpsilon: Float
+    /// Whether heads are normed after they turned, not before.
+    package var normsRotated = false
+    /// How queries grow with the position; nil is not.
+    package var temperature: PositionTemperature?
     /// Elements of each head that turn with the position.
     package var rotatedWidth: Int
     package var pairing: RotaryPairing
@@ -60,6 +64,7 @@ extension Kernels {
     /// turns queries and keys by their positions' angles, and stores keys and values.
     ///
     /// - Parameters:
+    ///   - positionOffset: how far tokens' positions are beyond their places in the pages.
     ///   - finished: queries may be finished before, and of more tokens together.
     ///   - query: `[tokens][headCount][keyHeadWidth]`; `key` and `value` alike for theirs.
     ///   - pool: memory that holds the pages.
@@ -68,7 +73,7 @@ extension Kernels {
     package func finishHeads(
         _ shape: AttentionShape, _ treatment: HeadTreatment, query: inout MutableSpan<Float>,
         key: inout MutableSpan<Float>, value: inout MutableSpan<Float>,
-        angles: borrowing RotaryAngles, firstPosition: Int, tokens: Int,
+        angles: borrowing RotaryAngles, firstPosition: Int, positionOffset: Int = 0, tokens: Int,
         pool: inout MutableRawSpan, pageOffsets: Span<Int>, openPage: OpenPage? = nil,
         finished: FinishedHeads = .all, team: ComputeTeam
     ) {
@@ -91,8 +96,8 @@ extension Kernels {
         }
         let job = unsafe HeadsJob(
             table: table, shape: shape, treatment: treatment, finished: finished,
-            firstPosition: firstPosition, tokens: tokens, query: query.start, key: key.start,
-            value: value.start,
+            firstPosition: firstPosition, positionOffset: positionOffset, tokens: tokens,
+            query: query.start, key: key.start, value: value.start,
             cosines: angles.cosines.start, sines: angles.sines.start, pool: pool.start,
             pageOffsets: pageOffsets.start, places: places)
         unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
@@ -155,6 +160,7 @@ private struct HeadsJob: @unchecked Sendable {
     let treatment: HeadTreatment
     let finished: FinishedHeads
     let firstPosition: Int
+    let positionOffset: Int
     let tokens: Int
     let query: UnsafeMutablePointer<Float>
     let key: UnsafeMutablePointer<Float>
@@ -180,6 +186,7 @@ private struct HeadsJob: @unchecked Sendable {
             unsafe finish(
                 query, first..<end, heads: heads, bias: treatment.queryBias,
                 norm: treatment.queryNorm)
+            if let temperature = treatment.temperature { grow(first..<end, temperature) }
         }
         if finished == .queries { return }
         unsafe finish(
@@ -201,11 +208,28 @@ private struct HeadsJob: @unchecked Sendable {
         if let bias {
             unsafe table.pointee.add_bias(bias.span.start, x, range.count, width)
         }
+        if treatment.normsRotated { unsafe turn(x, range, heads: heads) }
         if let norm {
             unsafe table.pointee.normalize(
                 x, nil, range.count * width / norm.count, norm.count, norm.span.start,
                 treatment.normEpsilon, x)
         }
+        if !treatment.normsRotated { unsafe turn(x, range, heads: heads) }
+    }
+
+    /// Queries, by how far their positions are.
+    private func grow(_ range: Range<Int>, _ temperature: PositionTemperature) {
+        let width = shape.headCount * shape.keyHeadWidth
+        for token in range {
+            let intervals = (firstPosition + positionOffset + token) / temperature.interval
+            let growth = Mathematics.logarithm(Double(1 + intervals))
+            let factor = Float(1 + Double(temperature.scale) * growth)
+            for index in token * width..<(token + 1) * width { unsafe query[index] *= factor }
+        }
+    }
+
+    /// By the angles of the tokens' positions.
+    private func turn(_ x: UnsafeMutablePointer<Float>, _ range: Range<Int>, heads: Int) {
         let pairs = treatment.rotatedWidth / 2
         guard pairs > 0 else { return }
         unsafe table.pointee.rotate(

@@ -68,6 +68,7 @@ extension Kernels {
         let count = rows * columns
         guard count > 0 else { return }
         precondition(gate.count >= count && input.holds(tokens: rows, columns: columns))
+        precondition(up != nil || activation.isOneOperand)
         var upStart: UnsafePointer<Float>?
         if let up {
             precondition(up.count >= count)

@@ -11,11 +11,17 @@ package struct KeyTurn: Sendable {
     /// One row for each token of a page.
     let cosines: [Float]
     let sines: [Float]
+    /// As wide as a head: what keys were multiplied by after they turned; nil is nothing.
+    let weights: [Float]?
 
-    /// - Parameter angles: radians, one for each pair; none turn nothing.
-    package init(angles: [Double], pairing: RotaryPairing) {
+    /// - Parameters:
+    ///   - angles: radians, one for each pair; none turn nothing.
+    ///   - weights: of a norm of keys that comes after they turn. Turning does not change what the
+    ///     norm divides by.
+    package init(angles: [Double], pairing: RotaryPairing, weights: [Float]? = nil) {
         rotatedWidth = 2 * angles.count
         self.pairing = pairing
+        self.weights = weights
         let (cosines, sines) = (
             angles.map { Float(Mathematics.cosine($0)) }, angles.map { Float(Mathematics.sine($0)) }
         )
@@ -42,6 +48,7 @@ extension Kernels {
         precondition(source % page.alignment == 0 && target % page.alignment == 0)
         precondition(source + bytes <= target || target + bytes <= source)
         precondition(turn.rotatedWidth <= page.keyHeadWidth)
+        precondition(turn.weights.map { $0.count == page.keyHeadWidth } ?? true)
         let pages = unsafe pool.start
         unsafe (pages + target).update(from: pages + source, count: bytes)
         guard turn.rotatedWidth > 0 else { return }
@@ -67,11 +74,26 @@ private struct TurnJob: @unchecked Sendable {
         unsafe withUnsafeTemporaryAllocation(of: Float.self, capacity: tokens * width) { floats in
             guard let x = floats.baseAddress else { return }
             unsafe ckernels_unpack_keys(keys, width, bits, x)
+            unsafe weigh(x, /)
             unsafe table.pointee.rotate(
                 x, tokens, 1, width, turn.rotatedWidth, turn.cosines.span.start,
                 turn.sines.span.start, turn.pairing == .halves ? 1 : 0)
+            unsafe weigh(x, *)
             unsafe PageRows(table: table, width: width, bits: bits, tokens: tokens)
                 .storeKeys(x, in: keys)
+        }
+    }
+}
+
+extension TurnJob {
+    /// Takes the norm's weights away, or gives them back; those of 0 leave nothing to turn.
+    private func weigh(_ x: UnsafeMutablePointer<Float>, _ change: (Float, Float) -> Float) {
+        guard let weights = turn.weights else { return }
+        for token in 0..<AttentionShape.pageTokens {
+            let row = unsafe x + token * weights.count
+            for (index, weight) in weights.enumerated() where weight != 0 {
+                unsafe row[index] = change(row[index], weight)
+            }
         }
     }
 }

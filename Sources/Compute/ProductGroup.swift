@@ -58,6 +58,16 @@ package struct ProductGroup: ~Copyable {
         pieceCount += pieces.count
     }
 
+    /// The latest product gets a bias, as floats, one for each of its rows: it must stay where it
+    /// is, too.
+    package mutating func addBias(_ bytes: RawSpan) {
+        guard let last = products.indices.last else { preconditionFailure("a product first") }
+        let rows = unsafe products[last].product.rows
+        precondition(bytes.byteCount == rows * MemoryLayout<Float>.stride)
+        unsafe products[last].bias = UnsafeRawPointer(bytes.start).assumingMemoryBound(
+            to: Float.self)
+    }
+
     package mutating func removeAll() {
         products.removeAll(keepingCapacity: true)
         firstPieces.removeAll(keepingCapacity: true)
@@ -84,6 +94,18 @@ private struct GroupedProduct {
     let format: Int32
     let product: ckernels_product
     let pieces: TilePieces
+    /// Of each row; nil is none.
+    var bias: UnsafePointer<Float>?
+
+    /// Adds the bias of the rows of some tiles.
+    func addBias(_ bias: UnsafePointer<Float>, _ tiles: Range<Int>) {
+        let rows = tiles.lowerBound * WeightFormat.tileRows
+        let end = unsafe min(tiles.upperBound * WeightFormat.tileRows, product.rows)
+        for token in unsafe 0..<product.tokens {
+            let y = unsafe product.y + token * product.y_stride
+            for row in rows..<end { unsafe y[row] += bias[row] }
+        }
+    }
 }
 
 /// What the team's members need of a group. The pointers live as long as the call that made it.
@@ -105,6 +127,7 @@ private struct GroupJob: @unchecked Sendable {
         var product = unsafe products[low].product
         unsafe ckernels_multiply(
             table, products[low].format, &product, tiles.lowerBound, tiles.upperBound)
+        if let bias = unsafe products[low].bias { unsafe products[low].addBias(bias, tiles) }
     }
 }
 

@@ -10,6 +10,12 @@ extension AttentionShape {
             headCount: mixer.headCount, keyValueHeadCount: mixer.keyValueHeadCount,
             keyHeadWidth: mixer.keyHeadWidth, valueHeadWidth: mixer.valueHeadWidth,
             scale: scale, window: mixer.window, format: format)
+        scoreCap = mixer.scoreCap
+    }
+
+    init(_ attention: LayerGraph.Attention, format: KVFormat) {
+        self.init(attention.shape, scale: attention.scale, format: format)
+        sinks = attention.sinks
     }
 }
 
@@ -53,8 +59,8 @@ extension Executor {
         angles: borrowing AngleRows
     ) {
         let (heads, tokens, pool) = (shape.keyValueHeadCount, rows.tokens, rows.pool)
-        let turned = (rows.firstAngle..<rows.firstAngle + tokens.count)
-            .scaled(treatment.rotatedWidth / 2)
+        let pairs = treatment.rotatedWidth / 2
+        let turned = rows.firstAngle..<rows.firstAngle + tokens.count * pairs
         var pages = pool.mutableBytes(at: 0, byteCount: pool.byteCount)
         var query = query.mutableSpan(in: tokens.scaled(shape.headCount * shape.keyHeadWidth))
         var key = key.mutableSpan(in: tokens.scaled(heads * shape.keyHeadWidth))
@@ -64,9 +70,9 @@ extension Executor {
             angles: RotaryAngles(
                 cosines: angles.cosines.span.extracting(turned),
                 sines: angles.sines.span.extracting(turned)),
-            firstPosition: rows.firstPosition, tokens: tokens.count, pool: &pages,
-            pageOffsets: rows.pageOffsets.span, openPage: rows.openPage, finished: finished,
-            team: team)
+            firstPosition: rows.firstPosition, positionOffset: rows.positionOffset,
+            tokens: tokens.count, pool: &pages, pageOffsets: rows.pageOffsets.span,
+            openPage: rows.openPage, finished: finished, team: team)
     }
 
     /// Attention of a sequence's tokens over some spans, whose pages are in memory now.
@@ -176,6 +182,13 @@ extension Executor {
         kernels.add(bias: bias.span, toRowsOf: &rows, rows: tokens)
     }
 
+    /// `cap * tanh(x / cap)` of the first `count` elements.
+    func softCap(_ buffer: inout Buffer<Float>, count: Int, _ cap: Float) {
+        let kernels = kernels
+        var elements = buffer.mutableSpan(in: 0..<count)
+        kernels.softCap(&elements, cap)
+    }
+
     /// Multiplies the first `count` elements by `factor`.
     func scale(_ buffer: inout Buffer<Float>, count: Int, by factor: Float) {
         var elements = buffer.mutableSpan(in: 0..<count)
@@ -189,6 +202,23 @@ extension Executor {
         kernels.gather(
             source, rows: rows.span, columns: columns, withFloats: withFloats, into: &input, at: 0,
             team: team)
+    }
+
+    /// Multiplies heads by a gate, or their elements each by one; the gate changes too.
+    func gate(
+        _ y: inout Buffer<Float>, by gates: inout Buffer<Float>,
+        _ kind: AttentionMixer.OutputGate, heads: Int, width: Int
+    ) {
+        let (rows, columns) = kind == .softplusOfHeads ? (heads, width) : (heads * width, 1)
+        guard kind != .none else { return }
+        var factors = gates.mutableSpan(in: 0..<rows)
+        if kind == .sigmoid {
+            kernels.sigmoid(&factors, count: rows)
+        } else {
+            kernels.softplus(&factors, count: rows)
+        }
+        var values = y.mutableSpan(in: 0..<rows * columns)
+        kernels.multiply(rowsOf: &values, width: columns, by: gates.span, rows: rows)
     }
 
     func gate(

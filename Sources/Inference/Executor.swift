@@ -42,9 +42,11 @@ struct NormedRows {
 struct ChunkRows {
     /// Their rows.
     var tokens: Range<Int>
-    /// The first one's row among the angles of its rotary embedding.
+    /// Where the first one's angles begin.
     let firstAngle: Int
     var firstPosition: Int
+    /// How far their positions are beyond their places in the pages.
+    var positionOffset = 0
     /// Memory that holds their pages.
     let pool: MemoryArena
     /// The byte there where the page of each 64 positions starts.

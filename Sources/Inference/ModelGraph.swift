@@ -39,11 +39,15 @@ package struct LayerGraph: Sendable {
         package let query: Int
         package let key: Int
         package let value: Int
+        /// Of the factors on what attention gives; nil is none.
+        package let gate: Int?
         package let output: Int
         package let treatment: HeadTreatment
         package let outputBias: [Float]?
         /// Factor on scores.
         package let scale: Float
+        /// Of each head, a score without a value; nil is none.
+        package let sinks: [Float]?
         /// Which of the model's rotary embeddings turns heads; nil where none does.
         package let rope: Int?
     }
@@ -66,6 +70,8 @@ package struct LayerGraph: Sendable {
         package let shared: Dense?
         /// Weights of the sigmoid gate on the shared expert.
         package let sharedRouter: [Float]?
+        /// Added to the router's logits.
+        package let routerBias: [Float]?
 
         /// Whether the router reads the layer's input, before attention.
         var routesFirst: Bool { shape.routerInput == .layerInput }
@@ -158,14 +164,18 @@ package struct LayerGraph: Sendable {
             treatment.queryNorm = try weights.vector(.queryNorm, layer: layer)
             treatment.keyNorm = try weights.vector(.keyNorm, layer: layer)
         }
+        treatment.normsRotated = mixer.normsRotated
+        treatment.temperature = mixer.positionTemperature
         return Attention(
             shape: mixer,
             query: try weights.matrix(.attentionQuery, layer: layer),
             key: try weights.matrix(.attentionKey, layer: layer),
             value: try weights.matrix(.attentionValue, layer: layer),
+            gate: mixer.gateWidth > 0 ? try weights.matrix(.attentionGate, layer: layer) : nil,
             output: try weights.matrix(.attentionOutput, layer: layer), treatment: treatment,
             outputBias: weights.store.vector(.attentionOutputBias, layer: layer),
             scale: mixer.scale ?? 1 / Float(mixer.keyHeadWidth).squareRoot(),
+            sinks: mixer.hasSinks ? try weights.vector(.attentionSinks, layer: layer) : nil,
             rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) })
     }
 
@@ -182,7 +192,8 @@ package struct LayerGraph: Sendable {
         return Mixture(
             shape: shape, router: try weights.matrix(.router, layer: layer), experts: experts,
             shared: shared,
-            sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer))
+            sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer),
+            routerBias: weights.store.vector(.routerBias, layer: layer))
     }
 }
 

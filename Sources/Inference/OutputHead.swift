@@ -56,6 +56,9 @@ final class OutputHead {
         if let scale = graph.shape.logitScale {
             executor.scale(&logits, count: row * graph.shape.vocabularySize, by: scale)
         }
+        if let cap = graph.shape.logitCap {
+            executor.softCap(&logits, count: row * graph.shape.vocabularySize, cap)
+        }
     }
 
     /// Calls `body` with a row of the last step's logits.

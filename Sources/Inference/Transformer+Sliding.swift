@@ -22,7 +22,8 @@ extension Transformer {
         var turns: [Int?: KeyTurn] = [:]
         for page in moved {
             guard case .attention(let attention) = graph.layers[page.layer].mixer else { continue }
-            let turn = turns[attention.rope] ?? self.turn(attention, by: distance)
+            let known = attention.shape.normsRotated ? nil : turns[attention.rope]
+            let turn = known ?? self.turn(attention, by: distance)
             turns[attention.rope] = turn
             executor.turnKeys(
                 cache.layout.page, turn, from: page.source, to: page.target, in: cache.pool.arena)
@@ -34,6 +35,7 @@ extension Transformer {
     private func turn(_ attention: LayerGraph.Attention, by distance: Int) -> KeyTurn {
         let table = angles.table(rope: attention.rope)
         return KeyTurn(
-            angles: table?.angles(of: distance) ?? [], pairing: attention.treatment.pairing)
+            angles: table?.angles(of: distance) ?? [], pairing: attention.treatment.pairing,
+            weights: attention.shape.normsRotated ? attention.treatment.keyNorm : nil)
     }
 }

@@ -20,7 +20,8 @@ package struct ModelFamily: Sendable {
     /// All families that can be imported.
     package static let all = [
         llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee, nemotron, granite, graniteMoE,
-        smolLM3, olmo2, gemma3, smallThinker, exaone4, seedOSS
+        smolLM3, olmo2, gemma2, gemma3, smallThinker, exaone4, seedOSS, hunyuanDense, mistral3,
+        gptOSS
     ]
 }
 

@@ -29,6 +29,7 @@ struct DecoderTraits {
     /// Whether less than a head may be rotated.
     var mayRotatePartly = true
     var headNorm = AttentionMixer.HeadNorm.none
+    var normsRotated = false
     var biases = Biases.none
     var norm = NormShape.Kind.rootMeanSquare
     var slots = NormSlots.before
@@ -37,6 +38,8 @@ struct DecoderTraits {
     var experts = Mixtures.none
     var hasExpertWidthKey = false
     var sharedExpert = Shared.none
+    /// Whatever the file says; nil is what that is.
+    var gating: MixtureShape.Gating?
     /// Where the file does not say.
     var normalizesExpertWeights = false
     /// Which layers attend in the window that the file names; nil: that is not known, and the
@@ -51,6 +54,8 @@ struct WindowPattern {
     var period: Int
     /// Whether the one without comes first in the period, rather than last.
     var isFullFirst = false
+    /// Of the window, where the file names none; nil is none.
+    var length: Int?
 
     /// A period of 0 has none without.
     func hasWindow(_ layer: Int) -> Bool {
@@ -63,7 +68,7 @@ extension ShapeReader {
     ///
     /// - Throws: `FormatError` for a missing key, or a value that makes no sense.
     func decoder(_ traits: DecoderTraits) throws(FormatError) -> ModelShape {
-        let window = try window()
+        let window = try window(default: traits.windows?.length)
         var context = try required("context_length", 1...Self.contextMax)
         if traits.windows == nil, let window { context = min(context, window) }
         let layers = try required("block_count", 1...Self.layersMax)
@@ -131,12 +136,14 @@ extension ShapeReader {
             rope: try rotaryEmbedding(
                 headWidth: keyWidth, contextLength: contextLength, traits))
         attention.headNorm = traits.headNorm
+        attention.normsRotated = traits.normsRotated
         return attention
     }
 
     /// `attention.sliding_window`: the newest positions that are seen; 0 stands for all.
-    private func window() throws(FormatError) -> Int? {
-        let window = try uniform("attention.sliding_window", 0...Int(UInt32.max)) ?? 0
+    private func window(default length: Int?) throws(FormatError) -> Int? {
+        let name = "attention.sliding_window"
+        let window = try uniform(name, 0...Int(UInt32.max)) ?? length ?? 0
         return window == 0 ? nil : min(window, Self.contextMax)
     }
 

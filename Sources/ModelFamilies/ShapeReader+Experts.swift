@@ -16,7 +16,7 @@ extension ShapeReader {
         let used = try requiredUniform("expert_used_count", 1...count)
         var mixture = MixtureShape(
             count: count, usedCount: used, width: try expertWidth(used: used, traits),
-            activation: traits.activation, gating: try gating(),
+            activation: traits.activation, gating: try gating(traits),
             normalizesWeights: try metadata.bool(key("expert_weights_norm"))
                 ?? traits.normalizesExpertWeights)
         mixture.weightsScale = try weightsScale()
@@ -61,15 +61,17 @@ extension ShapeReader {
         }
     }
 
-    private func gating() throws(FormatError) -> MixtureShape.Gating {
+    private func gating(_ traits: DecoderTraits) throws(FormatError) -> MixtureShape.Gating {
         let name = "expert_gating_func"
+        if let own = traits.gating { return own }
         switch try uniform(name, 0...Int(UInt32.max)) ?? 0 {
         case 0, 1: return .softmax
         case 2: return .sigmoid
+        case 3: return .softmaxOfChosen
         case let value:
             throw wrong(
-                name, expected: "1 (softmax) or 2 (sigmoid)",
-                found: value == 3 ? "3 (softmax over the used experts' weights)" : "\(value)")
+                name, expected: "1 (softmax), 2 (sigmoid) or 3 (softmax over the used experts)",
+                found: "\(value)")
         }
     }
 

@@ -83,8 +83,8 @@ package struct ShapeReader {
     }
 
     /// A factor or cap; 0 stands for none, as in llama.cpp.
-    func positive(_ name: String) throws(FormatError) -> Float? {
-        let value = try float(name, 0...1_000_000) ?? 0
+    func positive(_ name: String, default: Float = 0) throws(FormatError) -> Float? {
+        let value = try float(name, 0...1_000_000) ?? `default`
         return value == 0 ? nil : value
     }
 

@@ -13,6 +13,7 @@ package enum TensorNames {
             case .attentionQuery: "attn_q"
             case .attentionKey: "attn_k"
             case .attentionValue: "attn_v"
+            case .attentionGate: "attn_gate"
             case .attentionOutput: "attn_output"
             case .router: "ffn_gate_inp"
             case .feedForwardGate: "ffn_gate"
@@ -41,10 +42,12 @@ package enum TensorNames {
             case .keyBias: "attn_k.bias"
             case .valueBias: "attn_v.bias"
             case .attentionOutputBias: "attn_output.bias"
+            case .attentionSinks: "attn_sinks.weight"
             case .feedForwardGateBias: "ffn_gate.bias"
             case .feedForwardUpBias: "ffn_up.bias"
             case .feedForwardDownBias: "ffn_down.bias"
             case .sharedExpertRouter: "ffn_gate_inp_shexp.weight"
+            case .routerBias: "ffn_gate_inp.bias"
             case .ropeFrequencyFactors: "rope_freqs.weight"
             case .afterAttentionNorm: "post_attention_norm.weight"
             case .afterFeedForwardNorm: "post_ffw_norm.weight"
@@ -61,6 +64,11 @@ package enum TensorNames {
     /// All experts' `part` (`gate`, `up` or `down`) in one three-dimensional tensor.
     package static func experts(_ part: String, layer: Int) -> String {
         "blk.\(layer).ffn_\(part)_exps.weight"
+    }
+
+    /// All experts' biases of `part` in one two-dimensional tensor.
+    package static func expertBiases(_ part: String, layer: Int) -> String {
+        "blk.\(layer).ffn_\(part)_exps.bias"
     }
 
     /// One expert's `part`, as files made before the merged tensors have it.

@@ -231,9 +231,13 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case attentionNorm, feedForwardNorm, outputNorm, queryNorm, keyNorm
     case attentionNormBias, feedForwardNormBias, outputNormBias
     case queryBias, keyBias, valueBias, attentionOutputBias
+    /// Of each head, a score without a value (gpt-oss).
+    case attentionSinks
     case feedForwardGateBias, feedForwardUpBias, feedForwardDownBias
     /// Weights of the gate on the shared expert (GGUF's `ffn_gate_inp_shexp`).
     case sharedExpertRouter
+    /// Added to the router's logits.
+    case routerBias
     /// Llama 3's divisors of the rotary frequencies (GGUF's `rope_freqs`).
     case ropeFrequencyFactors
     /// On what attention and the feed-forward network add (`post_attention_norm`,

@@ -3,7 +3,7 @@
 
 /// What a matrix is for. Raw values are the manifest's names.
 package enum MatrixRole: String, Codable, Sendable, CaseIterable {
-    case attentionQuery, attentionKey, attentionValue, attentionOutput
+    case attentionQuery, attentionKey, attentionValue, attentionGate, attentionOutput
     /// Scores the experts (GGUF's `ffn_gate_inp`).
     case router
     case feedForwardGate, feedForwardUp, feedForwardDown
@@ -106,13 +106,21 @@ package struct PackedBundlePart: Codable, Sendable, Equatable {
     package var byteCount: Int { format.tiledBytes(rows: rows, columns: columns) }
 }
 
-/// A layer's experts: equal bundles of gate, up and down at a fixed stride, one extent each.
+/// Which of an expert's three matrices.
+package enum ExpertPart: Sendable {
+    case gate, up, down
+}
+
+/// A layer's experts: equal bundles of gate, up and down, and the biases of those where they have
+/// any, at a fixed stride, one extent each.
 package struct PackedExpertLayer: Codable, Sendable, Equatable {
     package var layer: Int
     package var count: Int
     package var gate: PackedBundlePart
     package var up: PackedBundlePart
     package var down: PackedBundlePart
+    /// Where the biases of gate, up and down begin, as floats, one after the other; nil is none.
+    package var biasOffset: Int?
     /// Bytes of one bundle without padding to the stride.
     package var bundleBytes: Int
     package var stride: Int
@@ -124,18 +132,50 @@ package struct PackedExpertLayer: Codable, Sendable, Equatable {
     /// Lays out a bundle of three parts for `count` experts from `offset` on.
     package init(
         layer: Int, count: Int, gate: PackedBundlePart, up: PackedBundlePart,
-        down: PackedBundlePart, bundleBytes: Int, stride: Int, offset: UInt64,
-        checksums: PackedChecksums
+        down: PackedBundlePart, biasOffset: Int? = nil, bundleBytes: Int, stride: Int,
+        offset: UInt64, checksums: PackedChecksums
     ) {
         self.layer = layer
         self.count = count
         self.gate = gate
         self.up = up
         self.down = down
+        self.biasOffset = biasOffset
         self.bundleBytes = bundleBytes
         self.stride = stride
         self.offset = offset
         self.checksums = checksums
+    }
+
+    /// Bytes of a bundle with biases of its three parts, or none.
+    package static func layout(
+        _ parts: [PackedBundlePart], hasBiases: Bool
+    ) -> (biasOffset: Int?, bundleBytes: Int) {
+        let end = parts.last.map { $0.byteOffset + $0.byteCount } ?? 0
+        guard hasBiases else { return (nil, end) }
+        let start = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
+        return (start, start + parts.reduce(0) { $0 + $1.rows * MemoryLayout<Float>.stride })
+    }
+
+    package subscript(_ part: ExpertPart) -> PackedBundlePart {
+        switch part {
+        case .gate: gate
+        case .up: up
+        case .down: down
+        }
+    }
+
+    /// The bytes of a bundle that a part's biases take; nil where it has none.
+    package func biases(of part: ExpertPart) -> Range<Int>? {
+        guard let biasOffset else { return nil }
+        let rowsBefore =
+            switch part {
+            case .gate: 0
+            case .up: gate.rows
+            case .down: gate.rows + up.rows
+            }
+        let start = biasOffset + rowsBefore * MemoryLayout<Float>.stride
+        return start..<start + self[part].rows * MemoryLayout<Float>.stride
     }
 
     /// Expert `index`'s bundle.

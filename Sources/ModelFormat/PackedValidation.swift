@@ -229,6 +229,14 @@ private struct PackedValidator {
                 }
                 end = aligned + part.byteCount
             }
+            let planned = PackedExpertLayer.layout(
+                [layer.gate, layer.up, layer.down], hasBiases: experts.hasExpertBiases)
+            end = planned.bundleBytes
+            guard layer.biasOffset == planned.biasOffset else {
+                throw error(
+                    "\(name), biases at \(planned.biasOffset ?? 0)",
+                    "them at \(layer.biasOffset ?? 0)")
+            }
             guard layer.bundleBytes == end, layer.stride == PackedLayout.aligned(end) else {
                 throw error(
                     "\(name) of \(end) bytes every \(PackedLayout.aligned(end))",

@@ -88,6 +88,7 @@ struct PackingPlan: Sendable {
         for layer in manifest.experts {
             for part in [layer.gate, layer.up, layer.down] {
                 include(part.format, columns: part.columns)
+                if layer.biasOffset != nil { include(.f32, columns: part.rows) }
             }
         }
         for layer in manifest.neurons ?? [] { include(layer.up, columns: layer.width) }
@@ -193,10 +194,38 @@ struct PackingPlan: Sendable {
                         columns: matrix.columns,
                         byteOffset: PackedLayout.aligned(end, to: PackedLayout.partAlignment)))
             }
-            records.append(cursor.placeExperts(layer: layer, count: experts.count, parts))
+            if experts.hasExpertBiases {
+                let biases = try claimBiases(parts, layer: layer, count: experts.count, &catalogue)
+                for expert in rows.indices { rows[expert] += biases[expert] }
+            }
+            records.append(
+                cursor.placeExperts(
+                    layer: layer, count: experts.count, parts,
+                    hasBiases: experts.hasExpertBiases))
             tensors.append(rows)
         }
         return (records, tensors)
+    }
+
+    /// The biases of every expert of a layer: of gate, up and down each.
+    private static func claimBiases(
+        _ parts: [PackedBundlePart], layer: Int, count: Int, _ catalogue: inout TensorCatalogue
+    ) throws(FormatError) -> [[TensorRows]] {
+        var biases = [[TensorRows]](repeating: [], count: count)
+        for (name, part) in zip(["gate", "up", "down"], parts) {
+            let name = TensorNames.expertBiases(name, layer: layer)
+            let stored = StoredTensor(try catalogue.claim(name, dimensions: [part.rows, count]))
+            guard stored.format == .f32 else {
+                throw FormatError(
+                    file: catalogue.file, expected: "\(name) as floats",
+                    found: stored.tensor.type.name)
+            }
+            for expert in 0..<count {
+                let offset = expert * part.rows * WeightFormat.f32.blockBytes
+                biases[expert].append(TensorRows(stored: stored, byteOffset: offset))
+            }
+        }
+        return biases
     }
 
     /// One part of every expert of a layer, from the merged tensor or from one tensor each.
@@ -266,13 +295,14 @@ struct LayoutCursor {
     }
 
     mutating func placeExperts(
-        layer: Int, count: Int, _ parts: [PackedBundlePart]
+        layer: Int, count: Int, _ parts: [PackedBundlePart], hasBiases: Bool
     ) -> PackedExpertLayer {
-        let bundleBytes = parts[2].byteOffset + parts[2].byteCount
+        let (biasOffset, bundleBytes) = PackedExpertLayer.layout(parts, hasBiases: hasBiases)
         let stride = PackedLayout.aligned(bundleBytes)
         return PackedExpertLayer(
             layer: layer, count: count, gate: parts[0], up: parts[1], down: parts[2],
-            bundleBytes: bundleBytes, stride: stride, offset: take(count * stride),
+            biasOffset: biasOffset, bundleBytes: bundleBytes, stride: stride,
+            offset: take(count * stride),
             checksums: PackedChecksums([UInt32](repeating: 0, count: count)))
     }
 }

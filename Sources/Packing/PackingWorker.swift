@@ -88,6 +88,12 @@ struct PackingWorker: ~Copyable {
                 try appendTiles(row..<min(row + step, part.rows), of: source, counts: true)
             }
         }
+        if let biasOffset = record.biasOffset {
+            try pad(to: start + UInt64(biasOffset))
+            for (part, source) in zip([record.gate, record.up, record.down], sources.dropFirst(3)) {
+                try appendFloats(part.rows, of: source)
+            }
+        }
         let value = try end()
         let layer = record.layer
         run.set { $0.experts[layer].checksums[index] = value }
@@ -195,6 +201,17 @@ struct PackingWorker: ~Copyable {
             place..<place + tiledBytes, at: waiting, format: format, columns: columns)
         checksum.add(buffers.outputBytes(waiting..<waiting + tiledBytes))
         waiting += tiledBytes
+    }
+
+    /// Plain numbers of a tensor, as they are.
+    private mutating func appendFloats(
+        _ count: Int, of source: TensorRows
+    ) throws(PackingError) {
+        let buffers = buffers
+        let byteCount = count * WeightFormat.f32.blockBytes
+        let place = try load(
+            source.stored, at: source.byteOffset, count: byteCount, counts: true)
+        try append(buffers.bytes(at: place, count: byteCount))
     }
 
     /// Reads `count` bytes of a tensor as it is stored.

@@ -107,11 +107,12 @@ struct ActivationArgument: ExpressibleByArgument {
     let value: Activation
 
     init?(argument: String) {
-        guard let value = Activation(rawValue: argument) else { return nil }
+        guard let value = Activation.ofAnyNetwork.first(where: { $0.rawValue == argument })
+        else { return nil }
         self.value = value
     }
 
-    static var allValueStrings: [String] { Activation.allCases.map(\.rawValue) }
+    static var allValueStrings: [String] { Activation.ofAnyNetwork.map(\.rawValue) }
 }
 
 /// Raised once, from another thread.

@@ -245,11 +245,14 @@ struct AttentionCase {
                 size += abs(factor) * key.size
             }
             largestSum = max(largestSum, size)
-            return sum * Double(shape.scale)
+            let score = sum * Double(shape.scale)
+            guard let cap = shape.scoreCap.map(Double.init) else { return score }
+            return cap * tanh(score / cap)
         }
-        let largest = scores.max() ?? 0
+        let sink = shape.sinks.map { Double($0[head]) } ?? -.infinity
+        let largest = max(scores.max() ?? 0, sink)
         let weights = scores.map { exp($0 - largest) }
-        let sum = weights.reduce(0, +)
+        let sum = weights.reduce(exp(sink - largest), +)
         var result = [Double](repeating: 0, count: shape.valueHeadWidth)
         var largestValue = 0.0
         for (weight, position) in zip(weights, positions) {
@@ -262,7 +265,7 @@ struct AttentionCase {
         }
         let scoreError =
             Double(shape.keyHeadWidth) * 0x1p-24 * Double(shape.scale) * largestSum
-            * (shape.format.keys.isCode ? 2 : 1)
+            * (shape.format.keys.isCode ? 2 : 1) + Double(shape.scoreCap ?? 0) * 0x1p-21
         return (result, (2 * scoreError + 2e-6) * largestValue)
     }
 }

@@ -10,12 +10,16 @@ import Testing
 struct AttentionTests {
     private static func shape(
         _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ bits: KVBits = .half,
-        values: KVBits? = nil, window: Int? = nil
+        values: KVBits? = nil, window: Int? = nil, cap: Float? = nil, hasSinks: Bool = false
     ) -> AttentionShape {
-        AttentionShape(
+        var shape = AttentionShape(
             headCount: heads, keyValueHeadCount: groups, keyHeadWidth: key, valueHeadWidth: value,
             scale: 1 / Float(key).squareRoot(), window: window,
             format: KVFormat(keys: bits, values: values ?? bits))
+        shape.scoreCap = cap
+        // Below and beyond what heads have of their own.
+        if hasSinks { shape.sinks = (0..<heads).map { Float($0 % 3) * 8 - 6 } }
+        return shape
     }
 
     /// Single and grouped heads, odd widths, one page, a full page, several and a partial one,
@@ -38,10 +42,16 @@ struct AttentionTests {
         (shape(2, 2, 16, 300, .eight), 5, 510),
         (shape(2, 1, 8, 8, .eight, values: .four, window: 100), 90, 480),
         (shape(7, 1, 8, 16, .eight, values: .four, window: 600), 1, 1300),
+        (shape(4, 2, 64, 64, cap: 2), 1, 200), (shape(6, 2, 24, 40, .eight, cap: 1), 3, 62),
+        (shape(8, 2, 16, 16, window: 100, hasSinks: true), 33, 60),
+        (shape(7, 1, 8, 16, .float, hasSinks: true), 1, 1300),
+        (shape(2, 2, 16, 300, hasSinks: true), 5, 510),
+        (shape(4, 4, 8, 24, cap: 3, hasSinks: true), 19, 505),
         // These take whole pages: all tokens are in one page.
         (shape(2, 1, 300, 33, .two), 3, 187), (shape(8, 1, 64, 64, .two), 2, 200),
         (shape(4, 4, 8, 24, .two, values: .half), 4, 505),
         (shape(3, 1, 40, 72, .float, values: .two), 3, 130),
+        (shape(5, 1, 16, 16, .four, cap: 2, hasSinks: true), 1, 640),
         (shape(5, 1, 16, 16, .four, values: .two), 1, 640),
         (shape(4, 1, 16, 20, .two, window: 64), 1, 190),
         (shape(4, 2, 64, 64, .four), 1, 200), (shape(2, 1, 5, 3, .four), 6, 58),

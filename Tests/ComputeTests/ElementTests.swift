@@ -50,10 +50,11 @@ struct ElementTests {
         case .gelu: 0.5 * x * (1 + tanh((2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
         case .relu: max(x, 0)
         case .relu2: max(x, 0) * max(x, 0)
+        case .swigluOAI: .nan
         }
     }
 
-    @Test(arguments: Activation.allCases)
+    @Test(arguments: Activation.ofAnyNetwork)
     func activationsMatchDoublePrecision(activation: Activation) {
         let x = (0..<20001).map { Float($0 - 10000) * 0.0031 }
         let y = everySet(x, activation.rawValue) { $0.activate(activation, &$1, count: x.count) }
@@ -64,7 +65,7 @@ struct ElementTests {
         }
     }
 
-    @Test(arguments: Activation.allCases)
+    @Test(arguments: Activation.ofAnyNetwork)
     func activationsHaveTheirLimits(activation: Activation) {
         let x: [Float] = [
             -.infinity, .infinity, .nan, -1e30, 1e18, 0, -.leastNonzeroMagnitude, -200, -88
@@ -77,7 +78,7 @@ struct ElementTests {
 
     @Test func gatedActivationsMultiply() {
         var random = SplitMix(seed: 0x53_0001)
-        for activation in Activation.allCases {
+        for activation in Activation.ofAnyNetwork {
             for nature in Nature.allCases {
                 for count in Self.counts {
                     let gate = random.floats(count, nature)
@@ -93,6 +94,59 @@ struct ElementTests {
                 }
             }
         }
+    }
+
+    /// Both factors, each with its bounds, and their limits.
+    @Test func boundedSwiGLUMatchesDoublePrecision() {
+        var random = SplitMix(seed: 0x53_0009)
+        let limits: [Float] = [-.infinity, .infinity, .nan, 7, -7, 1e30, -1e30, 0, -0]
+        let gate = random.floats(400, .ordinary).map { $0 * 6 } + limits
+        let up = random.floats(400, .ordinary).map { $0 * 6 } + limits.reversed()
+        let found = everySet(gate, "bounded") {
+            $0.activate(.swigluOAI, gate: gate.span, up: up.span, into: &$1, count: gate.count)
+        }
+        for index in 0..<400 {
+            let g = min(Double(gate[index]), 7)
+            let u = min(max(Double(up[index]), -7), 7)
+            let exact = g / (1 + exp(-1.702 * g)) * (u + 1)
+            #expect(abs(Double(found[index]) - exact) <= 3e-6 * max(abs(exact), 1e-2))
+        }
+        #expect(found[400] == 0 && found[402].isNaN && found[403] == found[405])
+        #expect(found[406].isNaN && found[407] == 0)
+    }
+
+    @Test func softCapsMatchDoublePrecision() {
+        let x = (0..<4001).map { Float($0 - 2000) * 0.1 }
+        for cap in [Float(5), 30, 50] {
+            let y = everySet(x, "\(cap)") { kernels, span in kernels.softCap(&span, cap) }
+            for index in x.indices {
+                let exact = Double(cap) * tanh(Double(x[index]) / Double(cap))
+                #expect(abs(Double(y[index]) - exact) <= Double(cap) * 0x1p-21)
+            }
+            let limits = everySet([-.infinity, .infinity, .nan, 1e38], "limits") {
+                $0.softCap(&$1, cap)
+            }
+            #expect(Array(limits[..<2]) == [-cap, cap] && limits[2].isNaN && limits[3] == cap)
+        }
+    }
+
+    @Test func gatesOfHeadsAndElements() {
+        let x: [Float] = [-100, -3, 0, 0.5, 19, 25, .infinity, .nan]
+        let y = everySet(x, "softplus") { $0.softplus(&$1, count: x.count) }
+        for index in 0..<6 {
+            let exact = log1p(exp(Double(x[index])))
+            #expect(abs(Double(y[index]) - exact) <= 1e-6 * max(exact, 1e-30))
+        }
+        #expect(y[6] == .infinity && y[7].isNaN)
+        let rows: [Float] = [1, 2, 3, 4, 5, 6]
+        let heads = everySet(rows, "heads") {
+            $0.multiply(rowsOf: &$1, width: 3, by: [2, -1].span, rows: 2)
+        }
+        #expect(heads == [2, 4, 6, -4, -5, -6])
+        let elements = everySet(rows, "elements") {
+            $0.multiply(rowsOf: &$1, width: 1, by: [1, 0, 2, 0, 3, 0].span, rows: 6)
+        }
+        #expect(elements == [1, 0, 6, 0, 15, 0])
     }
 
     @Test func sumsAreFusedAndBiasesAdded() {

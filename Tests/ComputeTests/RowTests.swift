@@ -71,7 +71,7 @@ struct RowTests {
         }
     }
 
-    @Test(arguments: Activation.allCases)
+    @Test(arguments: Activation.ofAnyNetwork)
     func fusedActivationEqualsItsSteps(activation: Activation) throws {
         var random = SplitMix(seed: 0x55_0002)
         let team = ComputeTeam(memberCount: 3)

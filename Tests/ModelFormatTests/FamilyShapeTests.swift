@@ -27,7 +27,7 @@ import Testing
         return builder
     }
 
-    private func shape(
+    func shape(
         _ architecture: String, without missing: String? = nil,
         _ change: (inout GGUFBuilder) -> Void = { _ in }
     ) throws -> ModelShape {
@@ -113,7 +113,7 @@ import Testing
     }
 
     /// Of the model's layers, the windows that they attend in.
-    private func windows(_ shape: ModelShape) -> [Int?] { shape.attentions.map(\.window) }
+    func windows(_ shape: ModelShape) -> [Int?] { shape.attentions.map(\.window) }
 
     @Test func layersInWindowsRotateByTheirOwnBase() throws {
         let shape = try shape("gemma3", without: "block_count") {
@@ -185,7 +185,8 @@ import Testing
         for name in ["gpt2", "LLAMA", "", "mamba"] {
             expectRefused(
                 "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron granite "
-                    + "granitemoe smollm3 olmo2 gemma3 smallthinker exaone4 seed_oss, "
+                    + "granitemoe smollm3 olmo2 gemma2 gemma3 smallthinker exaone4 seed_oss "
+                    + "hunyuan-dense mistral3 gpt-oss, "
                     + "found '\(name)'"
             ) {
                 try shape(name)
@@ -293,10 +294,10 @@ import Testing
         expectRefused("expert_used_count in 1...8, found 9") {
             try mixtral { $0.add("llama.expert_used_count", UInt32(9)) }
         }
-        expectRefused("1 (softmax) or 2 (sigmoid), found 3 (softmax over") {
+        expectRefused("or 3 (softmax over the used experts), found 5") {
             try mixtral {
                 $0.add("llama.expert_used_count", UInt32(2))
-                $0.add("llama.expert_gating_func", UInt32(3))
+                $0.add("llama.expert_gating_func", UInt32(5))
             }
         }
     }

@@ -20,21 +20,17 @@ import Testing
     }
 
     @Test func attentionOfEveryKind() {
-        expect("norms after the rotary") { $0.changeAttention { $1.normsRotated = true } }
+        expect("whole projections after the rotary") {
+            $0.changeAttention {
+                $1.normsRotated = true
+                $1.headNorm = .wholeProjection
+            }
+        }
         expect("norms of values") { $0.changeAttention { $1.normsValues = true } }
-        expect("cap on attention") { $0.changeAttention { $1.scoreCap = 50 } }
-        expect("sinks") { $0.changeAttention { $1.hasSinks = true } }
-        expect("grow with the position") { $0.changeAttention { $1.positionTemperature = 0.1 } }
-        expect("gate on attention") { $0.changeAttention { $1.outputGate = .sigmoid } }
         expect("of another layer (layer 0)") { $0.changeAttention { $1.keyValueLayer = 0 } }
         expect("no attention (layer 1)") { $0.layers[1].mixer = .none }
-        expect("heads that differ") {
-            $0.layers[1].mixer = .attention(.rotating(heads: 8, keyValueHeads: 2, width: 16))
-        }
-        expect("differ in width") {
-            var attention = $0.attention
-            attention.rope?.rotatedWidth = 8
-            $0.layers[2].mixer = .attention(attention)
+        expect("heads of keys that differ") {
+            $0.layers[1].mixer = .attention(.rotating(heads: 4, keyValueHeads: 4, width: 16))
         }
     }
 
@@ -47,9 +43,8 @@ import Testing
         for (words, change) in [
             ("bias where experts", { $0.hasSelectionBias = true }),
             ("groups", { $0.groupCount = 2 }),
-            ("experts with biases", { $0.hasExpertBiases = true }),
             ("router that reads", { $0.routerInput = .scaled }),
-            ("softmax over the used", { $0.gating = .softmaxOfChosen })
+            ("root of softplus", { $0.gating = .rootOfSoftplus })
         ] as [(String, (inout MixtureShape) -> Void)] {
             var mixture = Self.mixture
             change(&mixture)
@@ -58,7 +53,16 @@ import Testing
     }
 
     @Test func layersOfEveryKind() {
-        expect("cap on logits") { $0.logitCap = 30 }
+        expect("bounded gate in a dense") {
+            $0.changeLayers { $0.feedForward.dense?.activation = .swigluOAI }
+        }
+        expect("a norm and a scale of what experts add") {
+            $0.changeLayers {
+                $0.feedForward = .init(Self.mixture)
+                $0.norms = .around
+                $0.residualScale = 0.5
+            }
+        }
         expect("rows of their own") { $0.sideInputWidth = 16 }
         expect("beside the feed-forward") { $0.layers[0].wiring = .parallel }
         expect("scale of the layer's output") { $0.layers[0].hasOutputScale = true }

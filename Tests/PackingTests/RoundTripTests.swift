@@ -32,6 +32,9 @@ import Testing
             #expect(try unpacked.matrix(record.role, layer: record.layer) == bytes(name), "\(name)")
         }
         for record in manifest.experts {
+            seen += try compareBiases(of: record, unpacked, step: step, bytes)
+        }
+        for record in manifest.experts {
             for expert in stride(from: 0, to: record.count, by: step) {
                 let parts = try unpacked.expert(expert, layer: record.layer)
                 for (part, found) in zip(["gate", "up", "down"], parts) {
@@ -62,7 +65,8 @@ import Testing
         }
         for record in manifest.vectors.entries {
             var name = Self.vectorNames[record.role, default: "?"]
-            let isRenamed = manifest.shape.architecture == "seed_oss"
+            let isRenamed = TinyModel.renamesFeedForwardNorm.contains(
+                manifest.shape.architecture)
             if isRenamed && record.role == .feedForwardNorm { name = "post_attention_norm.weight" }
             if let layer = record.layer { name = "blk.\(layer).\(name)" }
             let tensor = try #require(gguf.tensor(named: name))
@@ -71,6 +75,23 @@ import Testing
             #expect(try unpacked.vector(record.role, layer: record.layer) == bytes(name), "\(name)")
         }
         #expect(step > 1 || seen == gguf.tensors.count, "every tensor was compared")
+    }
+
+    /// Experts' biases; returns how many tensors they are from.
+    private func compareBiases(
+        of record: PackedExpertLayer, _ unpacked: Unpacked, step: Int,
+        _ bytes: (String) throws -> [UInt8]
+    ) throws -> Int {
+        guard record.biasOffset != nil else { return 0 }
+        for expert in stride(from: 0, to: record.count, by: step) {
+            let biases = try unpacked.expertBiases(expert, layer: record.layer)
+            for (part, found) in zip(["gate", "up", "down"], biases) {
+                let all = try bytes("blk.\(record.layer).ffn_\(part)_exps.bias")
+                let share = all.count / record.count
+                #expect(found == Array(all[expert * share..<(expert + 1) * share]))
+            }
+        }
+        return 3
     }
 
     private func roundTrip(_ tiny: TinyModel) throws {
@@ -97,7 +118,8 @@ import Testing
     @Test(arguments: ModelFamily.all.map(\.architecture))
     func everyFamily(_ architecture: String) throws {
         var tiny = TinyModel(architecture: architecture, format: .q8_0)
-        if architecture.hasSuffix("moe") || architecture == "smallthinker" { tiny.experts = 4 }
+        let mixtures = ["smallthinker", "gpt-oss"]
+        if architecture.hasSuffix("moe") || mixtures.contains(architecture) { tiny.experts = 4 }
         if architecture == "qwen2moe" { tiny.sharedFeedForward = 64 }
         try roundTrip(tiny)
         tiny.tied = true
@@ -239,7 +261,8 @@ import Testing
 
     static let matrixNames: [MatrixRole: String] = [
         .attentionQuery: "attn_q", .attentionKey: "attn_k", .attentionValue: "attn_v",
-        .attentionOutput: "attn_output", .router: "ffn_gate_inp", .feedForwardGate: "ffn_gate",
+        .attentionGate: "attn_gate", .attentionOutput: "attn_output", .router: "ffn_gate_inp",
+        .feedForwardGate: "ffn_gate",
         .feedForwardUp: "ffn_up", .feedForwardDown: "ffn_down",
         .sharedExpertGate: "ffn_gate_shexp", .sharedExpertUp: "ffn_up_shexp",
         .sharedExpertDown: "ffn_down_shexp", .output: "output"
@@ -254,6 +277,7 @@ import Testing
         .outputNorm: "output_norm.weight", .queryNorm: "attn_q_norm.weight",
         .keyNorm: "attn_k_norm.weight", .queryBias: "attn_q.bias", .keyBias: "attn_k.bias",
         .valueBias: "attn_v.bias", .attentionOutputBias: "attn_output.bias",
+        .attentionSinks: "attn_sinks.weight", .routerBias: "ffn_gate_inp.bias",
         .feedForwardGateBias: "ffn_gate.bias", .feedForwardUpBias: "ffn_up.bias",
         .feedForwardDownBias: "ffn_down.bias",
         .sharedExpertRouter: "ffn_gate_inp_shexp.weight",

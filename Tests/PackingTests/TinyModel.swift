@@ -45,6 +45,14 @@ struct TinyModel {
         return copy
     }
 
+    /// Families that name the feed-forward network's norm by where it stands.
+    static let renamesFeedForwardNorm: Set = ["seed_oss", "gpt-oss"]
+    static let normsAfterAlone: Set = ["olmo2", "exaone4"]
+    static let normsAfter: Set = ["olmo2", "exaone4", "gemma2", "gemma3"]
+    static let normsHeads: Set = [
+        "qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4", "hunyuan-dense"
+    ]
+
     struct Tensor {
         let name: String
         let dimensions: [Int]
@@ -75,12 +83,12 @@ struct TinyModel {
         if ropeFactors { vector("rope_freqs.weight", keyWidth / 2) }
         for layer in 0..<layers {
             let block = "blk.\(layer)."
-            if !["olmo2", "exaone4"].contains(architecture) {
+            if !Self.normsAfterAlone.contains(architecture) {
                 vector(block + "attn_norm.weight", width)
-                let isRenamed = architecture == "seed_oss"
+                let isRenamed = Self.renamesFeedForwardNorm.contains(architecture)
                 vector(block + (isRenamed ? "post_attention_norm" : "ffn_norm") + ".weight", width)
             }
-            if ["olmo2", "gemma3", "exaone4"].contains(architecture) {
+            if Self.normsAfter.contains(architecture) {
                 vector(block + "post_attention_norm.weight", width)
                 vector(block + "post_ffw_norm.weight", width)
             }
@@ -99,8 +107,8 @@ struct TinyModel {
                     architecture.hasPrefix("qwen2") ? name != "attn_output" : biases
                 if biased { vector(block + name + ".bias", rows) }
             }
-            let normed = ["qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4"]
-            if normed.contains(architecture) {
+            if architecture == "gpt-oss" { vector(block + "attn_sinks.weight", heads) }
+            if Self.normsHeads.contains(architecture) {
                 let all = architecture.hasPrefix("olmo")
                 vector(block + "attn_q_norm.weight", all ? heads * keyWidth : keyWidth)
                 vector(block + "attn_k_norm.weight", all ? keyValueHeads * keyWidth : keyWidth)
@@ -127,6 +135,12 @@ struct TinyModel {
             return
         }
         add(block + "ffn_gate_inp.weight", [width, experts], .f32)
+        if architecture == "gpt-oss" {
+            add(block + "ffn_gate_inp.bias", [experts], .f32)
+            for (part, rows) in [("gate", feedForward), ("up", feedForward), ("down", width)] {
+                add(block + "ffn_\(part)_exps.bias", [rows, experts], .f32)
+            }
+        }
         for (part, columns, rows) in [
             ("gate", width, feedForward), ("up", width, feedForward), ("down", feedForward, width)
         ] {
@@ -166,7 +180,8 @@ struct TinyModel {
         if experts > 0 {
             writer.add(prefix + "expert_count", UInt32(experts))
             writer.add(prefix + "expert_used_count", UInt32(2))
-            if architecture.hasPrefix("qwen") || architecture == "smallthinker" {
+            let mixtures = ["smallthinker", "gpt-oss"]
+            if architecture.hasPrefix("qwen") || mixtures.contains(architecture) {
                 writer.add(prefix + "expert_feed_forward_length", UInt32(feedForward))
             }
             if sharedFeedForward > 0 {

@@ -123,6 +123,17 @@ struct Unpacked {
         }
     }
 
+    /// The biases of an expert's gate, up and down; empty where it has none.
+    func expertBiases(_ index: Int, layer: Int) throws -> [[UInt8]] {
+        let record = model.manifest.experts[layer]
+        guard var place = record.biasOffset else { return [] }
+        let bundle = try read(record.extent(index))
+        return [record.gate, record.up, record.down].map { part in
+            defer { place += part.rows * 4 }
+            return Array(bundle[place..<place + part.rows * 4])
+        }
+    }
+
     /// A layer's neurons, put together from their bundles: rows of the first projection, rows of up
     /// (none without a gate), and the down matrix as the source had it, where import keeps it.
     func neurons(layer: Int) throws -> (first: [UInt8], up: [UInt8], down: [UInt8]) {

@@ -34,8 +34,9 @@ enum {
     CKERNELS_FORMAT_COUNT
 };
 
-// Nonlinearities.
-enum { CKERNELS_SILU, CKERNELS_GELU, CKERNELS_RELU, CKERNELS_RELU2 };
+// Nonlinearities. The last has a gate always, and its own way to multiply: with g = min(gate, 7)
+// and u = up bounded to +-7, g * sigmoid(1.702 * g) * (u + 1).
+enum { CKERNELS_SILU, CKERNELS_GELU, CKERNELS_RELU, CKERNELS_RELU2, CKERNELS_SWIGLU_OAI };
 
 enum {
     // Rows that a tile interleaves.
@@ -104,14 +105,16 @@ typedef struct {
 //
 // Positions are cut into spans of 512 (8 pages). Per token, head and span, from m = -infinity,
 // l = 0, y = 0, over the span's pages in order (L16 is a sum in 16 lanes, see below):
-//     score[j] = dot[j] * scale
+//     score[j] = dot[j] * scale, with a cap then cap * tanh(score[j] / cap)
 //     m' = max(m, max of visible scores)             c = exp(m - m')
 //     p[j] = exp(score[j] - m'), 0 where not visible l = fma(l, c, L16(p))
 //     y[v] = y[v] * c, then for visible j in order y[v] = fma(p[j], value[j][v], y[v])
 // Each span after the first is then joined to those before it (M, L, Y), in order:
 //     M' = max(M, m)                  c = exp(M - M')               d = exp(m - M')
 //     L = fma(L, c, l * d)            Y[v] = fma(Y[v], c, y[v] * d)
-// and last Y[v] = Y[v] / L. Spans can so be computed in parallel, with the same bits.
+// and last Y[v] = Y[v] / L; with sinks, where S is the head's,
+//     M' = max(M, S)    c = exp(M - M')    Y[v] = Y[v] * c / fma(L, c, exp(S - M'))
+// Spans can so be computed in parallel, with the same bits.
 //
 // dot, with fma over the key's width, in order, from 0 where nothing else is said:
 //     32, 16    fma of query[i] and key[i][j]
@@ -139,6 +142,10 @@ typedef struct {
     size_t first_position;
     // Positions that a token sees at most, its own included; 0: all.
     size_t window;
+    // Of scores; 0: none.
+    float score_cap;
+    // NULL, or [head_count]: scores of nothing, which take part in the softmax alone.
+    const float *sinks;
     // [tokens][head_count][key_width]
     const float *queries;
     const uint8_t *pool;
@@ -356,6 +363,9 @@ typedef struct ckernels_table {
 
     // x = 1 / (1 + exp(-x)), relative error at most 1e-6 where the result is normal.
     void (*sigmoid)(float *x, size_t count);
+
+    // x = cap * tanh(x / cap), within cap * 2^-21; cap is above 0.
+    void (*soft_cap)(float *x, size_t count, float cap);
 } ckernels_table;
 
 // Tables that this machine can run, scalar first and the fastest last.
@@ -415,6 +425,12 @@ void ckernels_sum_attention(
 // The same without softmax: scores alone, summed.
 void ckernels_sum_scores(
     const ckernels_attention *attention, size_t kv_head, float *room, float *sums);
+
+// x = ln(1 + exp(x)).
+void ckernels_softplus(float *x, size_t count);
+
+// Each row of y times its factor.
+void ckernels_multiply_rows(const float *factors, size_t rows, size_t width, float *y);
 
 // What blocks of 32 quants stand for: x = scale * (float)quant.
 void ckernels_widen_quants(const int8_t *quants, const float *scales, size_t blocks, float *x);

@@ -121,8 +121,7 @@ extension AttentionBlock {
         residual.normalize(by: next.mixerNorm, wave)
         try products.multiply(
             attention.query, by: residual.normed, tokens: wave.tokenCount, into: &guess)
-        let shape = AttentionShape(
-            attention.shape, scale: attention.scale, format: cache.layout.format)
+        let shape = AttentionShape(attention, format: cache.layout.format)
         var first = 0
         for chunk in wave.chunks {
             let tokens = first..<first + chunk.tokens.count
@@ -130,9 +129,10 @@ extension AttentionBlock {
             guard let pagesMax = chooses(chunk, layer: next.index) else { continue }
             let rows = ChunkRows(
                 tokens: tokens,
-                firstAngle: angles.row(
+                firstAngle: angles.place(
                     rope: attention.rope, token: wave.rows.lowerBound + tokens.lowerBound),
-                firstPosition: chunk.firstPosition, pool: cache.pool.arena,
+                firstPosition: chunk.firstPosition,
+                positionOffset: cache.positionOffset(chunk.sequence), pool: cache.pool.arena,
                 pageOffsets: [], openPage: nil)
             executor.finishHeads(
                 shape, attention.treatment, rows, .queries, query: &guess, key: &key, value: &value,

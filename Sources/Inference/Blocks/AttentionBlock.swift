@@ -11,6 +11,7 @@ extension BufferName {
     fileprivate static let query = Self("attention, queries")
     fileprivate static let key = Self("attention, keys")
     fileprivate static let value = Self("attention, values")
+    fileprivate static let gates = Self("attention, gates of values summed")
     fileprivate static let partials = Self("attention, parts of one token's")
     fileprivate static let states = Self("attention, how far each head is")
     fileprivate static let attended = Self("attention, values summed")
@@ -29,6 +30,8 @@ final class AttentionBlock {
     var query: Buffer<Float>
     var key: Buffer<Float>
     var value: Buffer<Float>
+    /// Tokens × gate width: factors on `attended`.
+    private var gates: Buffer<Float>
     /// One token's attention over spans of positions.
     private var partials: Buffer<Float>
     /// Tokens × heads × 2, where sequences have spans on flash.
@@ -52,6 +55,8 @@ final class AttentionBlock {
         buffers.add(.query, .floats(tokens * attention.queryWidth), read)
         buffers.add(.key, .floats(tokens * attention.keyWidth), read)
         buffers.add(.value, .floats(tokens * attention.valueWidth), read)
+        let gateWidth = sizes.model.attentions.map(\.gateWidth).max() ?? 0
+        buffers.add(.gates, .floats(tokens * gateWidth), read)
         let partialCount = AttentionShape(attention, scale: 1, format: KVFormat(.float))
             .partialCount(positions: sizes.contextTokens)
         buffers.add(.partials, .floats(partialCount), .mixing)
@@ -76,6 +81,7 @@ final class AttentionBlock {
         query = workspace.floats(.query)
         key = workspace.floats(.key)
         value = workspace.floats(.value)
+        gates = workspace.floats(.gates)
         partials = workspace.floats(.partials)
         states = workspace.floats(.states)
         attended = workspace.input(.attended)
@@ -97,6 +103,9 @@ final class AttentionBlock {
             attention.key, by: residual.normed, tokens: tokens, into: &key)
         try products.collect(
             attention.value, by: residual.normed, tokens: tokens, into: &value)
+        if let gate = attention.gate {
+            try products.collect(gate, by: residual.normed, tokens: tokens, into: &gates)
+        }
         products.computeCollected()
         workspace.enter(.mixing)
         var first = 0
@@ -106,6 +115,9 @@ final class AttentionBlock {
                 attention, layer: layer)
             first += chunk.tokens.count
         }
+        executor.gate(
+            &attended.floats, by: &gates, attention.shape.outputGate,
+            heads: tokens * attention.shape.headCount, width: attention.shape.valueHeadWidth)
         executor.prepare(&attended, rows: tokens, columns: attention.shape.attendedWidth)
         workspace.enter(.mixerOutput)
         try products.multiply(
@@ -123,15 +135,16 @@ final class AttentionBlock {
         let first = chunk.firstPosition
         let all = first..<first + tokens.count
         try cache.prepare(chunk.sequence, layer: layer, positions: all)
-        let shape = AttentionShape(
-            attention.shape, scale: attention.scale, format: cache.layout.format)
+        let shape = AttentionShape(attention, format: cache.layout.format)
         let pageOffsets = cache.pageOffsets(chunk.sequence, layer: layer)
+        let positionOffset = cache.positionOffset(chunk.sequence)
         func rows(_ positions: Range<Int>) -> ChunkRows {
             let done = positions.lowerBound - first
             return ChunkRows(
                 tokens: tokens.lowerBound + done..<tokens.lowerBound + done + positions.count,
-                firstAngle: angles.row(rope: attention.rope, token: firstRow + done),
-                firstPosition: positions.lowerBound, pool: cache.pool.arena,
+                firstAngle: angles.place(rope: attention.rope, token: firstRow + done),
+                firstPosition: positions.lowerBound, positionOffset: positionOffset,
+                pool: cache.pool.arena,
                 pageOffsets: pageOffsets,
                 openPage: cache.openPage(
                     chunk.sequence, layer: layer, position: positions.lowerBound))

@@ -51,7 +51,7 @@ struct ExpertBatch: ~Copyable {
 
     init(_ context: BlockContext, _ experts: MixtureShape) {
         executor = context.executor
-        activation = context.graph.shape.activation
+        activation = experts.activation
         width = context.graph.shape.width
         rowsMax = Self.rowsMax(context.sizes, experts)
         normed = context.workspace.input(.normed)
@@ -79,19 +79,15 @@ struct ExpertBatch: ~Copyable {
         tokens.append(contentsOf: rows)
         let own = first..<first + rows.count
         let memberCount = executor.team.memberCount
+        let bundle = ExpertBundle(experts, bundle)
         if isOneToken {
-            firsts.add(
-                experts.gate, of: bundle, by: input, 0..<1, into: &gate, at: first, memberCount)
-            firsts.add(
-                experts.up, of: bundle, by: input, 0..<1, into: &up, at: first, memberCount)
+            firsts.add(.gate, of: bundle, by: input, 0..<1, into: &gate, at: first, memberCount)
+            firsts.add(.up, of: bundle, by: input, 0..<1, into: &up, at: first, memberCount)
         } else {
-            firsts.add(
-                experts.gate, of: bundle, by: normed, own, into: &gate, at: first, memberCount)
-            firsts.add(
-                experts.up, of: bundle, by: normed, own, into: &up, at: first, memberCount)
+            firsts.add(.gate, of: bundle, by: normed, own, into: &gate, at: first, memberCount)
+            firsts.add(.up, of: bundle, by: normed, own, into: &up, at: first, memberCount)
         }
-        downs.add(
-            experts.down, of: bundle, by: gated, own, into: &outputs, at: target, memberCount)
+        downs.add(.down, of: bundle, by: gated, own, into: &outputs, at: target, memberCount)
     }
 
     /// Computes what was collected, and empties it: all gates and ups, activations, all downs.
@@ -116,17 +112,34 @@ struct ExpertBatch: ~Copyable {
     }
 }
 
+/// One expert's bytes, and what is where in them.
+private struct ExpertBundle: ~Escapable {
+    let layer: PackedExpertLayer
+    let bytes: RawSpan
+
+    @_lifetime(copy bytes)
+    init(_ layer: PackedExpertLayer, _ bytes: RawSpan) {
+        self.layer = layer
+        self.bytes = bytes
+    }
+}
+
 extension ProductGroup {
-    /// Adds rows of `input` times a part of a bundle; results go to the rows of `output` from `row`
-    /// on.
+    /// Adds rows of `input` times a part of a bundle, plus its bias where it has one; results go to
+    /// the rows of `output` from `row` on.
     fileprivate mutating func add(
-        _ part: PackedBundlePart, of bundle: RawSpan, by input: borrowing ProductInput,
-        _ rows: Range<Int>, into output: inout Buffer<Float>, at row: Int, _ memberCount: Int
+        _ name: ExpertPart, of bundle: borrowing ExpertBundle,
+        by input: borrowing ProductInput, _ rows: Range<Int>, into output: inout Buffer<Float>,
+        at row: Int, _ memberCount: Int
     ) {
-        let bytes = bundle.extracting(part.byteOffset..<part.byteOffset + part.byteCount)
+        let part = bundle.layer[name]
+        let bytes = bundle.bytes.extracting(part.byteOffset..<part.byteOffset + part.byteCount)
         add(
             ProductMatrix(bytes, format: part.format, rows: part.rows), columns: part.columns,
             by: input, firstRow: rows.lowerBound, tokens: rows.count, into: &output,
             at: row * part.rows, memberCount: memberCount)
+        if let biases = bundle.layer.biases(of: name) {
+            addBias(bundle.bytes.extracting(biases))
+        }
     }
 }

@@ -110,7 +110,9 @@ struct LayerBlocks {
         case .neurons(let block, let weights):
             try block.run(weights, tokens: wave.tokenCount, &residual)
         case .mixture(let block, let weights):
-            return try block.run(weights, graph, wave, &residual)
+            try block.run(weights, graph, wave, &residual)
+            // Else it was added where it was summed.
+            guard graph.afterFeedForwardNorm != nil else { return }
         }
         residual.addLater(
             graph.afterFeedForwardNorm, scale: graph.residualScale, tokens: wave.tokenCount)

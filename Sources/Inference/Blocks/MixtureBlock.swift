@@ -105,9 +105,22 @@ final class MixtureBlock {
             }
             compute(mixture.experts, residual)
         }
+        if layer.afterFeedForwardNorm == nil {
+            executor.addExperts(
+                outputs, routing, shared: residual.projected, hasShared: mixture.shared != nil,
+                rows: wave.rows, columns: graph.shape.width, to: &residual.hidden)
+        } else {
+            sum(tokens: tokens, hasShared: mixture.shared != nil, &residual)
+        }
+    }
+
+    /// What experts add, into `projected`, where it is normed before it is added.
+    private func sum(tokens: Int, hasShared: Bool, _ residual: inout ResidualStream) {
+        let width = graph.shape.width
+        if !hasShared { residual.projected.fill(0, count: tokens * width) }
         executor.addExperts(
-            outputs, routing, shared: residual.projected, hasShared: mixture.shared != nil,
-            rows: wave.rows, columns: graph.shape.width, to: &residual.hidden)
+            outputs, routing, shared: outputs, hasShared: false, rows: 0..<tokens, columns: width,
+            to: &residual.projected)
     }
 
     /// Chooses experts by the layer's input, as it is. Where experts are read ahead of demand,
@@ -137,6 +150,7 @@ final class MixtureBlock {
     ) throws(ReadFailure) {
         try products.multiply(
             mixture.router, by: residual.normed, tokens: tokens, into: &routerLogits)
+        executor.addBias(mixture.routerBias, tokens: tokens, to: &routerLogits)
         routing.removeAll()
         choose(
             by: Router(mixture.shape, scale: layer.residualScale ?? 1), tokens: tokens,
@@ -149,9 +163,10 @@ final class MixtureBlock {
         for token in 0..<tokens {
             var scores = logits.mutableSpan(in: (token..<token + 1).scaled(shape.count))
             switch shape.gating {
-            case .softmax: executor.kernels.softmax(&scores, count: shape.count)
+            case .softmax, .softmaxOfChosen:
+                executor.kernels.softmax(&scores, count: shape.count)
             case .sigmoid: executor.kernels.sigmoid(&scores, count: shape.count)
-            case .softmaxOfChosen, .rootOfSoftplus: preconditionFailure("gating not computed")
+            case .rootOfSoftplus: preconditionFailure("gating not computed")
             }
             observer.uniformRouting?.fill(&scores)
             router.choose(scores.span, into: &routing)
@@ -170,6 +185,7 @@ final class MixtureBlock {
         // One token's experts do not need rows of their own.
         residual.normalize(0..<1, by: norm, into: &batch.normed, at: 0)
         try products.multiply(next.router, by: batch.normed, tokens: 1, into: &routerLogits)
+        executor.addBias(next.routerBias, tokens: 1, to: &routerLogits)
         choosePredicted(routerLogits)
         weights.predict(layer: layer + 1, predicted.experts)
         predicted.removeAll()

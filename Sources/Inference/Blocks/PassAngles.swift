@@ -11,14 +11,14 @@ extension BufferName {
     fileprivate static let sines = Self("rotary angles, sines")
 }
 
-/// Rows of angles: rotary embeddings × pass tokens × rotated pairs.
+/// Rows of angles: rotary embeddings × pass tokens × rotated pairs, where each embedding has room
+/// for as many pairs as the widest.
 struct AngleRows: ~Copyable {
     fileprivate(set) var cosines: Buffer<Float>
     fileprivate(set) var sines: Buffer<Float>
 
-    fileprivate mutating func fill(_ table: RotaryTable, position: Int, row: Int) {
-        table.fill(
-            position: position, cosines: &cosines, sines: &sines, at: row * table.pairCount)
+    fileprivate mutating func fill(_ table: RotaryTable, position: Int, at place: Int) {
+        table.fill(position: position, cosines: &cosines, sines: &sines, at: place)
     }
 }
 
@@ -26,7 +26,8 @@ struct AngleRows: ~Copyable {
 final class PassAngles {
     /// One for each rotary embedding that layers have.
     private let tables: [RotaryTable]
-    private let passTokensMax: Int
+    /// Angles of one embedding.
+    private let stride: Int
     private(set) var rows: AngleRows
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
@@ -40,28 +41,31 @@ final class PassAngles {
         tables = graph.shape.ropes.map {
             RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
         }
-        passTokensMax = sizes.passTokensMax
+        stride = sizes.passTokensMax * (graph.shape.rotatedWidth / 2)
         rows = AngleRows(
             cosines: workspace.floats(.cosines), sines: workspace.floats(.sines))
     }
 
-    /// The row of a pass's token among those of embedding `rope`; nil turns nothing.
-    func row(rope: Int?, token: Int) -> Int { (rope ?? 0) * passTokensMax + token }
+    /// Where the angles of a pass's token by embedding `rope` begin; nil turns nothing.
+    func place(rope: Int?, token: Int) -> Int {
+        guard let rope else { return 0 }
+        return rope * stride + token * tables[rope].pairCount
+    }
 
     /// How an embedding turns; nil turns nothing.
     func table(rope: Int?) -> RotaryTable? { rope.map { tables[$0] } }
 
     /// Computes those of a step's tokens, whose positions may be beyond their places in `cache`.
     func fill(_ plan: StepPlan, _ cache: KVCache) {
-        var place = 0
+        var token = 0
         for chunk in plan.chunks {
             let first = chunk.firstPosition + cache.positionOffset(chunk.sequence)
             for offset in chunk.tokens.indices {
                 for (index, table) in tables.enumerated() {
-                    let row = row(rope: index, token: place)
-                    rows.fill(table, position: first + offset, row: row)
+                    let place = place(rope: index, token: token)
+                    rows.fill(table, position: first + offset, at: place)
                 }
-                place += 1
+                token += 1
             }
         }
     }

@@ -118,7 +118,8 @@ struct Router: Sendable {
     /// - Parameter scores: the token's probabilities, one per expert.
     func choose(_ scores: Span<Float>, into routing: inout Routing) {
         routing.choose(scores)
-        if shape.normalizesWeights {
+        // Of a softmax over all, the chosen ones' shares are a softmax over them.
+        if shape.normalizesWeights || shape.gating == .softmaxOfChosen {
             let sum = max(routing.weights.suffix(shape.usedCount).reduce(0, +), Self.weightSumMin)
             routing.changeLastWeights { $0 /= sum }
         }

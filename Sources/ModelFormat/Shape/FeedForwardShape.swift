@@ -78,6 +78,8 @@ package struct MixtureShape: Sendable, Codable, Equatable {
     /// Groups of experts, and those of them that are used; nil is no groups.
     package var groupCount: Int?
     package var groupUsedCount: Int?
+    /// Whether the router's logits have a bias (gpt-oss).
+    package var hasRouterBias = false
     /// Whether experts' projections have biases (gpt-oss).
     package var hasExpertBiases = false
     /// The expert that every token uses; nil is none.

@@ -51,6 +51,8 @@ package struct AttentionMixer: Sendable, Codable, Equatable {
     /// A factor from the input on what attention gives.
     package enum OutputGate: String, Sendable, Codable {
         case none, sigmoid, softplus
+        /// One for each head, not for each element.
+        case softplusOfHeads
     }
 
     package var headCount: Int
@@ -75,8 +77,8 @@ package struct AttentionMixer: Sendable, Codable, Equatable {
     package var window: Int?
     /// Whether each head has a score without a value (gpt-oss).
     package var hasSinks = false
-    /// How queries grow with the position (Mistral 3); nil is not.
-    package var positionTemperature: Float?
+    /// How queries grow with the position; nil is not.
+    package var positionTemperature: PositionTemperature?
     package var outputGate = OutputGate.none
     /// The layer whose keys and values are read; nil is this one (Gemma 4).
     package var keyValueLayer: Int?
@@ -106,6 +108,26 @@ package struct AttentionMixer: Sendable, Codable, Equatable {
     package var keyWidth: Int { keyValueHeadCount * keyHeadWidth }
     package var valueWidth: Int { keyValueHeadCount * valueHeadWidth }
     package var attendedWidth: Int { headCount * valueHeadWidth }
+    /// Factors of a token's output gate; 0 where there is none.
+    package var gateWidth: Int {
+        switch outputGate {
+        case .none: 0
+        case .sigmoid, .softplus: attendedWidth
+        case .softplusOfHeads: headCount
+        }
+    }
+}
+
+/// Queries at position p are multiplied by `1 + scale · ln(1 + ⌊p / interval⌋)`, so that attention
+/// stays sharp in long contexts (Llama 4, Mistral 3).
+package struct PositionTemperature: Sendable, Codable, Equatable {
+    package var scale: Float
+    package var interval: Int
+
+    package init(scale: Float, interval: Int) {
+        self.scale = scale
+        self.interval = interval
+    }
 }
 
 /// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): one compressed row for each

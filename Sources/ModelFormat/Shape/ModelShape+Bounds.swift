@@ -17,7 +17,7 @@ extension ModelShape {
             throw FormatError(
                 file: file, expected: "a norm epsilon of at least 0", found: "\(norm.epsilon)")
         }
-        for scale in [embeddingScale, logitScale].compactMap({ $0 }) {
+        for scale in [embeddingScale, logitScale, logitCap].compactMap({ $0 }) {
             try checker.check(scale, isPositive: true, "scale")
         }
         for layer in layers {
@@ -64,6 +64,12 @@ private struct BoundsChecker {
         if let scale = attention.scale { try check(scale, isPositive: true, "attention scale") }
         if let window = attention.window {
             try check(window, 1...PackedLimits.contextLengthMax, "attention window")
+        }
+        if let cap = attention.scoreCap { try check(cap, isPositive: true, "cap on scores") }
+        if let temperature = attention.positionTemperature {
+            try check(temperature.scale, isPositive: true, "attention temperature")
+            try check(
+                temperature.interval, 1...PackedLimits.contextLengthMax, "temperature interval")
         }
         if let rope = attention.rope { try check(rope, headWidth: attention.keyHeadWidth) }
     }

@@ -4,7 +4,6 @@
 extension ModelShape {
     /// What of this shape is not computed, in words; nil when all is.
     package var notComputed: String? {
-        if logitCap != nil { return "a cap on logits" }
         if sideInputWidth != nil { return "rows of their own for each layer" }
         for (index, layer) in layers.enumerated() {
             if let what = layer.notComputed { return "\(what) (layer \(index))" }
@@ -17,11 +16,8 @@ extension ModelShape {
         func differs<Value: Equatable>(_ values: [Value]) -> Bool {
             values.contains { $0 != values[0] }
         }
-        let heads = attentions.map {
-            [$0.headCount, $0.keyValueHeadCount, $0.keyHeadWidth, $0.valueHeadWidth]
-        }
-        if differs(heads) { return "heads that differ between layers" }
-        if differs(ropes.map(\.rotatedWidth)) { return "rotations that differ in width" }
+        let heads = attentions.map { [$0.keyValueHeadCount, $0.keyHeadWidth, $0.valueHeadWidth] }
+        if differs(heads) { return "heads of keys that differ between layers" }
         if Set(ropes.map(\.hasFrequencyFactors)).count > 1 {
             return "frequency factors in some layers alone"
         }
@@ -56,10 +52,13 @@ extension LayerShape {
         if feedForward.dense != nil && feedForward.mixture != nil {
             return "experts beside a dense network"
         }
-        if feedForward.mixture != nil && norms.afterFeedForward {
-            return "a norm of what experts add"
+        if feedForward.mixture != nil && norms.afterFeedForward && residualScale != nil {
+            return "a norm and a scale of what experts add"
         }
         if feedForward == .none { return "no feed-forward network" }
+        if feedForward.dense?.activation == .swigluOAI {
+            return "a bounded gate in a dense network"
+        }
         if let what = feedForward.mixture?.notComputed { return what }
         switch mixer {
         case .attention(let attention): return attention.notComputed
@@ -72,12 +71,10 @@ extension LayerShape {
 
 extension AttentionMixer {
     fileprivate var notComputed: String? {
-        if normsRotated { return "head norms after the rotary embedding" }
+        if normsRotated && headNorm != .perHead {
+            return "norms of whole projections after the rotary embedding"
+        }
         if normsValues { return "norms of values" }
-        if scoreCap != nil { return "a cap on attention's scores" }
-        if hasSinks { return "attention sinks" }
-        if positionTemperature != nil { return "queries that grow with the position" }
-        if outputGate != .none { return "a gate on attention's output" }
         if keyValueLayer != nil { return "keys and values of another layer" }
         return nil
     }
@@ -86,14 +83,12 @@ extension AttentionMixer {
 extension MixtureShape {
     fileprivate var notComputed: String? {
         switch gating {
-        case .softmax, .sigmoid: break
-        case .softmaxOfChosen: return "softmax over the used experts' weights"
+        case .softmax, .softmaxOfChosen, .sigmoid: break
         case .rootOfSoftplus: return "the root of softplus as expert weights"
         }
         if routerInput == .scaled { return "a router that reads the scaled residual stream" }
         if hasSelectionBias { return "a bias where experts are chosen" }
         if groupCount != nil { return "groups of experts" }
-        if hasExpertBiases { return "experts with biases" }
         return nil
     }
 }

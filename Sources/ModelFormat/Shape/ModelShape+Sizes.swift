@@ -8,13 +8,15 @@ extension ModelShape {
         layers.compactMap { if case .attention(let mixer) = $0.mixer { mixer } else { nil } }
     }
 
-    /// The first layer's attention. Head counts and widths are the same in all layers: what
-    /// differs is refused (``notComputed``).
+    /// The attention of the layer that has the most heads. Those of keys and values, and widths,
+    /// are the same in all layers: what differs is refused (``notComputed``).
     ///
     /// - Precondition: the shape is one that is computed.
     package var attention: AttentionMixer {
-        guard let first = attentions.first else { preconditionFailure("no attention") }
-        return first
+        guard let most = attentions.max(by: { $0.headCount < $1.headCount }) else {
+            preconditionFailure("no attention")
+        }
+        return most
     }
 
     /// The rotary embeddings of the layers, each once, in the order of first use.

@@ -34,6 +34,9 @@ extension ModelShape {
             add(.attentionQuery, rows: attention.queryWidth, columns: width)
             add(.attentionKey, rows: attention.keyWidth, columns: width)
             add(.attentionValue, rows: attention.valueWidth, columns: width)
+            if attention.gateWidth > 0 {
+                add(.attentionGate, rows: attention.gateWidth, columns: width)
+            }
             add(.attentionOutput, rows: width, columns: attention.attendedWidth)
         }
         if let mixture = layer.feedForward.mixture {
@@ -94,6 +97,9 @@ extension ModelShape {
             ]
             list += present.filter(\.0).map { VectorShape(role: $0.1, count: $0.2) }
         }
+        if let mixture = layer.feedForward.mixture, mixture.hasRouterBias {
+            list.append(VectorShape(role: .routerBias, count: mixture.count))
+        }
         if layer.feedForward.mixture?.shared?.hasGate == true {
             list.append(VectorShape(role: .sharedExpertRouter, count: width))
         }
@@ -120,7 +126,8 @@ extension ModelShape {
             (attention.biases.query, .queryBias, attention.queryWidth),
             (attention.biases.key, .keyBias, attention.keyWidth),
             (attention.biases.value, .valueBias, attention.valueWidth),
-            (attention.biases.output, .attentionOutputBias, width)
+            (attention.biases.output, .attentionOutputBias, width),
+            (attention.hasSinks, .attentionSinks, attention.headCount)
         ]
         return list + present.filter(\.0).map { VectorShape(role: $0.1, count: $0.2) }
     }

@@ -46,6 +46,17 @@ package struct ModelShape: Sendable, Codable, Equatable {
     }
 }
 
+extension ModelShape {
+    /// Changes every layer's mixture of experts; `body` is told the layer's number.
+    package mutating func changeMixtures(_ body: (Int, inout MixtureShape) -> Void) {
+        for index in layers.indices {
+            guard var mixture = layers[index].feedForward.mixture else { continue }
+            body(index, &mixture)
+            layers[index].feedForward.mixture = mixture
+        }
+    }
+}
+
 /// What a norm divides by.
 package struct NormShape: Sendable, Codable, Equatable {
     package enum Kind: String, Sendable, Codable {
@@ -67,6 +78,11 @@ package struct NormShape: Sendable, Codable, Equatable {
 /// The feed-forward network's nonlinearity.
 package enum Activation: String, Sendable, Codable, CaseIterable {
     case silu, gelu, relu, relu2
+    /// gpt-oss's gate and what it multiplies, both bounded; of experts alone.
+    case swigluOAI = "swiglu_oai"
+
+    /// Those that any network can have.
+    package static let ofAnyNetwork = [Self.silu, .gelu, .relu, .relu2]
 
     /// Whether it makes most neurons' outputs exactly 0.
     package var isSparse: Bool { self == .relu || self == .relu2 }

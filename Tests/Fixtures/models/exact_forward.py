@@ -10,8 +10,9 @@ expert's router logit ("router"). Weights of any block format are decoded exactl
 attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
 OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
-(2503.19786), SmallThinker (2507.20984), EXAONE 4 (2507.11407), llama.cpp's graph for Granite,
-SmolLM3 and Seed-OSS, and the GGUF specification for the names.
+(2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
+(2508.10925), llama.cpp's graph for Granite, SmolLM3, Seed-OSS, Hunyuan and Ministral 3, and the
+GGUF specification for the names.
 """
 
 import argparse
@@ -22,11 +23,17 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 # RoPE turns elements 2i and 2i+1; the others i and i + half
-INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3"}
+INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3", "mistral3"}
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {"llama", "qwen3moe", "granitemoe", "smallthinker"}
 WHOLE_NORMS = {"olmoe", "olmo2"}  # a query's and key's norm is over all heads at once
-ACTIVATIONS = {"gemma3": "gelu", "smallthinker": "relu"}  # of the gate; else SiLU
+ACTIVATIONS = {  # of the gate; else SiLU
+    "gemma2": "gelu",
+    "gemma3": "gelu",
+    "smallthinker": "relu",
+    "gpt-oss": "bounded",
+}
+NORMS_FEED_FORWARD = {"seed_oss", "gpt-oss"}  # with what is called post_attention_norm
 
 
 class Model:
@@ -49,7 +56,7 @@ class Model:
             "attention.layer_norm_rms_epsilon", self.key("attention.layer_norm_epsilon")
         )
         self.score_scale = self.key("attention.scale", 1 / np.sqrt(self.head_width))
-        own_scale = np.sqrt(self.width) if self.arch == "gemma3" else 1.0
+        own_scale = np.sqrt(self.width) if self.arch in ("gemma2", "gemma3") else 1.0
         self.embedding_scale = self.key("embedding_scale", own_scale)
         self.residual_scale = self.key("residual_scale", 1.0)
         self.router_margin = np.inf
@@ -77,7 +84,12 @@ class Model:
         """Whether the layer sees only the newest attention.sliding_window positions."""
         if not self.key("attention.sliding_window"):
             return False
-        return {"gemma3": layer % 6 != 5, "smallthinker": layer % 4 != 0}.get(self.arch, False)
+        return {
+            "gemma2": layer % 2 == 0,
+            "gemma3": layer % 6 != 5,
+            "gpt-oss": layer % 2 == 0,
+            "smallthinker": layer % 4 != 0,
+        }.get(self.arch, False)
 
     def frequencies(self, layer):
         """Angles per position for each rotated pair, and the factor on what is rotated (YaRN's)."""
@@ -103,6 +115,7 @@ class Model:
         low, high = max(0, np.floor(pair(fast))), min(width - 1, np.ceil(pair(slow)))
         extrapolated = 1 - np.clip((pairs - low) / max(0.001, high - low), 0, 1)
         attention = self.key("rope.scaling.attn_factor", 1.0) * (1 + 0.1 * np.log(factor))
+        attention /= 1 + 0.1 * self.key("rope.scaling.yarn_log_multiplier", 0.0) * np.log(factor)
         return angles / factor * (1 - extrapolated) + angles * extrapolated, attention
 
     def rotate(self, layer, x, positions):
@@ -136,20 +149,32 @@ class Model:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
         q = q.reshape(count, self.heads, -1)
         k, v = k.reshape(count, self.kv_heads, -1), v.reshape(count, self.kv_heads, -1)
-        if norms[0] is not None and self.arch not in WHOLE_NORMS:
+        turned_first = self.arch == "hunyuan-dense"
+        if norms[0] is not None and self.arch not in WHOLE_NORMS and not turned_first:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
         if self.rotates(layer):
             q, k = self.rotate(layer, q, positions), self.rotate(layer, k, positions)
+        if turned_first:
+            q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
+        temperature = self.key("attention.temperature_scale", 0.0)
+        if temperature:
+            interval = self.key("rope.scaling.original_context_length")
+            q = q * (1 + temperature * np.log(1 + positions // interval))[:, None, None]
         group = self.heads // self.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) * self.score_scale
+        cap = self.key("attn_logit_softcapping")
+        if cap:
+            scores = cap * np.tanh(scores / cap)
         age = positions[:, None] - positions
         seen = age >= 0
         if self.windowed(layer):
             seen &= age < self.key("attention.sliding_window")
         scores = np.where(seen, scores, -np.inf)
-        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-        weights /= weights.sum(axis=-1, keepdims=True)
+        sinks = self.tensors.get(prefix + "attn_sinks.weight", np.full(self.heads, -np.inf))
+        largest = np.maximum(scores.max(axis=-1, keepdims=True), sinks[:, None, None])
+        weights = np.exp(scores - largest)
+        weights /= weights.sum(axis=-1, keepdims=True) + np.exp(sinks[:, None, None] - largest)
         return self.linear(
             prefix + "attn_output", np.einsum("hqk,khd->qhd", weights, v).reshape(count, -1)
         )
@@ -166,6 +191,9 @@ class Model:
         if gate is None:
             return np.maximum(up_values, 0) ** 2 @ down.T + down_bias
         gate_values = x @ gate.T + gate_bias
+        if self.activation == "bounded":
+            g, u = np.minimum(gate_values, 7), np.clip(up_values, -7, 7)
+            return (g / (1 + np.exp(-1.702 * g)) * (u + 1)) @ down.T + down_bias
         return (self.activate(gate_values) * up_values) @ down.T + down_bias
 
     def dense(self, prefix, suffix, x):
@@ -177,7 +205,7 @@ class Model:
 
     def experts(self, prefix, x, routed_by):
         """routed_by: what the router reads, as a rule x."""
-        logits = routed_by @ self.tensors[prefix + "ffn_gate_inp.weight"].T
+        logits = self.linear(prefix + "ffn_gate_inp", routed_by)
         used = self.key("expert_used_count")
         if self.key("expert_gating_func", 1) == 2:
             probabilities = 1 / (1 + np.exp(-logits))
@@ -190,17 +218,24 @@ class Model:
             self.router_margin, float((ranked[:, used - 1] - ranked[:, used]).min())
         )
         weights = np.take_along_axis(probabilities, order[:, :used], axis=-1)
+        if self.arch == "gpt-oss":  # a softmax over those alone
+            weights = weights / weights.sum(axis=-1, keepdims=True)
         if self.key("expert_weights_norm", self.arch in RENORMALIZED):
             weights = weights / weights.sum(axis=-1, keepdims=True)
         weights = weights * self.key("expert_weights_scale", 1.0)
         gate, up, down = (
             self.tensors[f"{prefix}ffn_{part}_exps.weight"] for part in ("gate", "up", "down")
         )
+        none = np.zeros(self.key("expert_count"))
+        biases = [
+            self.tensors.get(f"{prefix}ffn_{part}_exps.bias", none)
+            for part in ("gate", "up", "down")
+        ]
         y = np.zeros_like(x)
         for token in range(len(x)):
             for slot, expert in enumerate(order[token, :used]):
                 y[token] += weights[token, slot] * self.feed_forward(
-                    x[token], gate[expert], up[expert], down[expert]
+                    x[token], gate[expert], up[expert], down[expert], *(b[expert] for b in biases)
                 )
         return y + self.shared_expert(prefix, x)
 
@@ -214,7 +249,7 @@ class Model:
     def block(self, layer, x, positions):
         prefix, before = f"blk.{layer}.", x
         y = self.attention(layer, self.row_norm(prefix + "attn_norm", x), positions)
-        if self.arch == "seed_oss":
+        if self.arch in NORMS_FEED_FORWARD:
             x = x + y
             normed = self.row_norm(prefix + "post_attention_norm", x)
         else:
@@ -233,7 +268,9 @@ class Model:
         for layer in range(self.layers):
             x = self.block(layer, x, positions)
         output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])
-        return self.row_norm("output_norm", x) @ output.T / self.key("logit_scale", 1.0)
+        logits = self.row_norm("output_norm", x) @ output.T / self.key("logit_scale", 1.0)
+        cap = self.key("final_logit_softcapping")
+        return cap * np.tanh(logits / cap) if cap else logits
 
 
 def mean_loss(rows, tokens):

@@ -4,8 +4,8 @@
     pip install gguf numpy
     python3 Tests/Fixtures/models/make_models.py [OUT_DIRECTORY] [--only NAME]
 
-Every number comes from a seed in MODELS, so the files are the same bytes each time (README.md says
-with which versions). Weights have a trained model's scale: attention that looks somewhere,
+Every number comes from a seed in shapes.py, so the files are the same bytes each time (README.md
+says with which versions). Weights have a trained model's scale: attention that looks somewhere,
 feed-forward layers that matter, and logits several units apart. Each token also has a successor
 that the output matrix favours, so that the greedy continuation has no near-ties.
 """
@@ -19,201 +19,13 @@ from gguf import GGMLQuantizationType as Type
 from gguf.quants import quantize
 
 import k_quants
+from shapes import DEFAULTS, MODELS
 
 TEMPLATE = (
     "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' "
     "+ message['content'] + '<|im_end|>' + '\\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-
-# A shape's defaults; MODELS overrides them. "experts" is (count, used, width, shared width);
-# "keys" is what GGUFWriter's add_... writes besides.
-DEFAULTS = dict(
-    arch="llama",
-    layers=2,
-    width=64,
-    heads=4,
-    kv_heads=2,
-    head_width=None,
-    ffn=64,
-    experts=None,
-    shared_gate=True,
-    tied=False,
-    biases=False,  # True: of query, key and value; "all"
-    rotated=None,
-    norms=None,  # of queries and keys: "head" or "full"
-    pre_norms=True,
-    post_norms=False,
-    gate=True,
-    type="F32",
-    vocab="bpe",
-    pre="qwen2",
-    rope={},
-    window=None,
-    keys={},
-    base=10000.0,
-    attention=1.6,
-    follow=14,
-    seed=1,
-)
-
-# Rounding activations to eight bits moves these logits by up to 1% of their range, so the
-# successors stand out more.
-QUANTIZED = dict(width=128, layers=1, ffn=96, follow=28, attention=1.2)
-K_QUANTIZED = dict(width=256, layers=1, ffn=256, kv_heads=1, follow=28, attention=1.2)
-
-# The logits are divided by the last.
-GRANITE = dict(embedding_scale=3.0, residual_scale=0.6, attention_scale=0.4, logit_scale=2.5)
-
-MODELS = {
-    "llama": dict(ffn=72, pre="gpt-2", seed=3101),
-    "llama-rope-factors": dict(
-        layers=1, width=48, rope=dict(factors=True), base=500000.0, seed=2102
-    ),
-    "llama-rope-linear": dict(
-        layers=1, width=48, tied=True, rope=dict(type="linear", factor=4.0), seed=5103
-    ),
-    "llama-rope-yarn": dict(
-        layers=1,
-        width=48,
-        tied=True,
-        rope=dict(type="yarn", factor=4.0, original=32, attention=0.9),
-        seed=5104,
-    ),
-    "llama-spm": dict(layers=1, width=48, vocab="spm", seed=1106),
-    "mixtral": dict(width=48, experts=(4, 2, 24, 0), seed=7107),
-    "mistral": dict(width=48, head_width=16, ffn=48, seed=4108),
-    "qwen2": dict(arch="qwen2", biases=True, tied=True, seed=5109),
-    "qwen3": dict(arch="qwen3", head_width=24, norms="head", tied=True, ffn=48, seed=6110),
-    "qwen2moe": dict(arch="qwen2moe", width=48, biases=True, experts=(4, 2, 24, 40), seed=5111),
-    "qwen3moe": dict(
-        arch="qwen3moe", head_width=24, norms="head", tied=True, experts=(6, 2, 24, 0), seed=10112
-    ),
-    "olmoe": dict(
-        arch="olmoe", width=48, kv_heads=4, norms="full", experts=(5, 3, 24, 0), seed=4113
-    ),
-    "arcee": dict(arch="arcee", width=48, gate=False, ffn=80, seed=3114),
-    "arcee-q8_0": dict(
-        arch="arcee",
-        type="Q8_0",
-        gate=False,
-        width=128,
-        layers=1,
-        ffn=160,
-        follow=28,
-        attention=1.2,
-        seed=1037,
-    ),
-    "nemotron": dict(arch="nemotron", width=48, gate=False, ffn=80, rotated=6, seed=1135),
-    "nemotron-q8_0": dict(
-        arch="nemotron",
-        type="Q8_0",
-        gate=False,
-        rotated=16,
-        width=128,
-        layers=1,
-        ffn=160,
-        follow=28,
-        attention=1.2,
-        seed=1383,
-    ),
-    "nemotron-biases": dict(
-        arch="nemotron", width=48, gate=False, ffn=56, rotated=6, biases="all", seed=1367
-    ),
-    "llama-biases": dict(width=48, biases="all", seed=1126),
-    "granite": dict(arch="granite", keys=GRANITE, seed=3140),
-    "granite-q8_0": dict(
-        arch="granite", type="Q8_0", **QUANTIZED, keys=GRANITE, seed=3144
-    ),
-    "granitemoe": dict(
-        arch="granitemoe",
-        width=48,
-        experts=(4, 2, 24, 40),
-        shared_gate=False,
-        keys=GRANITE,
-        seed=8141,
-    ),
-    # The fourth layer's queries and keys are not rotated.
-    "smollm3": dict(arch="smollm3", layers=4, width=48, ffn=48, tied=True, seed=13142),
-    "olmo2": dict(
-        arch="olmo2", norms="full", pre_norms=False, post_norms=True, ffn=72, seed=14143
-    ),
-    # Five layers see 8 positions, the sixth all of them, with another base and the linear factor.
-    "gemma3": dict(
-        arch="gemma3",
-        layers=6,
-        width=48,
-        head_width=16,
-        ffn=48,
-        norms="head",
-        post_norms=True,
-        tied=True,
-        vocab="spm",
-        window=8,
-        base=1000000.0,
-        rope=dict(type="linear", factor=4.0),
-        seed=9145,
-    ),
-    # Five layers, as llama.cpp rotates every layer of a model of four. Layers 0 and 4 have neither
-    # rotation nor window; the others' is 4096 in llama.cpp whatever the key says.
-    "smallthinker": dict(
-        arch="smallthinker",
-        layers=5,
-        width=48,
-        experts=(5, 2, 16, 0),
-        window=4096,
-        keys=dict(expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID),
-        seed=10146,
-    ),
-    "exaone4": dict(
-        arch="exaone4", width=48, norms="head", pre_norms=False, post_norms=True, seed=308
-    ),
-    "seed_oss": dict(
-        arch="seed_oss", width=48, head_width=16, ffn=56, biases=True, seed=310
-    ),
-    # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
-    # against exact_forward.py.
-    "llama-relu": dict(ffn=90, seed=3118),
-    "llama-relu-q8_0": dict(type="Q8_0", **QUANTIZED, seed=1127),
-    # Metadata that llama.cpp does not read for these families: judged against exact_forward.py.
-    "llama-rope-yarn-betas": dict(
-        layers=1,
-        tied=True,
-        seed=5105,
-        rope=dict(type="yarn", factor=8.0, original=64, beta_fast=16.0, beta_slow=2.0),
-    ),
-    "qwen3moe-sigmoid": dict(
-        arch="qwen3moe",
-        layers=1,
-        width=48,
-        head_width=16,
-        norms="head",
-        tied=True,
-        experts=(4, 2, 24, 0),
-        seed=17115,
-        keys=dict(expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID, expert_weights_scale=1.5),
-    ),
-    "olmoe-normalized": dict(
-        arch="olmoe",
-        layers=1,
-        width=48,
-        kv_heads=4,
-        norms="full",
-        experts=(5, 3, 16, 0),
-        seed=13116,
-        keys=dict(expert_weights_norm=True),
-    ),
-    "llama-f16": dict(type="F16", width=48, layers=1, seed=22201),
-    "llama-bf16": dict(type="BF16", width=48, layers=1, follow=28, attention=1.2, seed=6202),
-    "llama-q8_0": dict(type="Q8_0", **QUANTIZED, seed=203),
-    "llama-q4_0": dict(type="Q4_0", **QUANTIZED, seed=2204),
-    "llama-q4_1": dict(type="Q4_1", **QUANTIZED, seed=6205),
-    "llama-q5_0": dict(type="Q5_0", **QUANTIZED, seed=3206),
-    "llama-q5_1": dict(type="Q5_1", **QUANTIZED, seed=2207),
-    "llama-q4_k": dict(type="Q4_K", **K_QUANTIZED, seed=19208),
-    "llama-q5_k": dict(type="Q5_K", **K_QUANTIZED, seed=46209),
-    "llama-q6_k": dict(type="Q6_K", **K_QUANTIZED, seed=17210),
-}
 
 MERGES = (
     "Ġ t,Ġ a,h e,i n,r e,o n,Ġt he,e r,Ġ s,a t,Ġ w,Ġ o,e n,Ġ c,i t,i s,a n,o r,e s,Ġ b,e d,Ġ f,"
@@ -288,7 +100,7 @@ def write_hyperparameters(writer, model, head_width):
         count, used, width, shared = model["experts"]
         writer.add_expert_count(count)
         writer.add_expert_used_count(used)
-        if model["arch"] in ("qwen2moe", "qwen3moe", "smallthinker"):
+        if model["arch"] in ("qwen2moe", "qwen3moe", "smallthinker", "gpt-oss"):
             writer.add_expert_feed_forward_length(width)
         if shared:
             writer.add_expert_shared_feed_forward_length(shared)
@@ -305,6 +117,11 @@ def write_hyperparameters(writer, model, head_width):
     if "beta_fast" in rope:
         writer.add_rope_scaling_yarn_beta_fast(rope["beta_fast"])
         writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
+    if "log_multiplier" in rope:
+        writer.add_rope_scaling_yarn_log_mul(rope["log_multiplier"])
+    if "temperature" in model:
+        key = f"{model['arch']}.attention.temperature_scale"
+        writer.add_float32(key, model["temperature"])
     for key, value in model["keys"].items():
         getattr(writer, "add_" + key)(value)
 
@@ -334,9 +151,9 @@ class Tensors:
     def bias(self, name, width, gain=0.5):
         self.vector(name + ".bias", gain * self.normal(width))
 
-    def matrix(self, name, gain, *shape):
+    def matrix(self, name, gain, *shape, kind=None):
         """(rows, columns) or (experts, rows, columns), scaled by the number of inputs."""
-        self.add(name, self.normal(*shape) * np.float32(gain / np.sqrt(shape[-1])))
+        self.add(name, self.normal(*shape) * np.float32(gain / np.sqrt(shape[-1])), kind)
 
     def add(self, name, values, kind=None):
         kind = kind or self.type
@@ -362,8 +179,10 @@ def add_attention(tensors, model, prefix, head_width):
         tensors.bias(prefix + "attn_q", heads * head_width)
         tensors.bias(prefix + "attn_k", kv_heads * head_width)
         tensors.bias(prefix + "attn_v", kv_heads * head_width)
-    if model["biases"] == "all":
+    if model["biases"] in ("all", "attention"):
         tensors.bias(prefix + "attn_output", width)
+    if model["arch"] == "gpt-oss":
+        tensors.vector(prefix + "attn_sinks.weight", tensors.normal(heads))
     if model["norms"]:
         query, key = (
             (head_width, head_width)
@@ -379,7 +198,7 @@ def add_attention(tensors, model, prefix, head_width):
 def add_feed_forward(tensors, model, prefix):
     width = model["width"]
     if model["pre_norms"]:
-        renamed = model["arch"] == "seed_oss"
+        renamed = model["arch"] in ("seed_oss", "gpt-oss")
         tensors.norm(prefix + ("post_attention_norm" if renamed else "ffn_norm"), width)
     if model["post_norms"]:
         tensors.norm(prefix + "post_ffw_norm", width)
@@ -400,9 +219,16 @@ def add_feed_forward(tensors, model, prefix):
         tensors.normal(count, width) * np.float32(2 / np.sqrt(width)),
         Type.F32,
     )
-    tensors.matrix(prefix + "ffn_gate_exps.weight", 1.4, count, expert_width, width)
-    tensors.matrix(prefix + "ffn_up_exps.weight", 1.4, count, expert_width, width)
-    tensors.matrix(prefix + "ffn_down_exps.weight", 1.5, count, width, expert_width)
+    kind = model["expert_type"] and Type[model["expert_type"]]
+    gain = model["gain"]
+    tensors.matrix(prefix + "ffn_gate_exps.weight", gain, count, expert_width, width, kind=kind)
+    tensors.matrix(prefix + "ffn_up_exps.weight", gain, count, expert_width, width, kind=kind)
+    down = 1.5 * 1.4 / gain
+    tensors.matrix(prefix + "ffn_down_exps.weight", down, count, width, expert_width, kind=kind)
+    if model["arch"] == "gpt-oss":
+        tensors.bias(prefix + "ffn_gate_inp", count)
+        for part, rows in (("gate", expert_width), ("up", expert_width), ("down", width)):
+            tensors.vector(prefix + f"ffn_{part}_exps.bias", 0.5 * tensors.normal(count, rows))
     if shared:
         if model["shared_gate"]:
             gate = tensors.normal(width) / np.sqrt(width)
@@ -417,7 +243,7 @@ def add_embeddings(tensors, model, vocabulary, printable):
     token does not simply predict itself, and the layers decide."""
     width = model["width"]
     # What the family multiplies embeddings by: without it the layers would hardly matter.
-    own_scale = np.sqrt(width) if model["arch"] == "gemma3" else 1
+    own_scale = np.sqrt(width) if model["arch"] in ("gemma2", "gemma3") else 1
     scale = np.float32(model["keys"].get("embedding_scale", own_scale))
     embeddings = tensors.normal(vocabulary, width)
     if model["tied"]:

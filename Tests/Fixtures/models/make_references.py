@@ -50,6 +50,11 @@ LENGTHS = {
     "smallthinker": 56,
     "exaone4": 56,
     "seed_oss": 56,
+    "gemma2": 72,
+    "hunyuan-dense": 56,
+    "mistral3": 72,
+    "gpt-oss": 72,
+    "gpt-oss-mxfp4": 56,
 }
 GENERATED = 16
 EXACT_ONLY = {

@@ -1,0 +1,69 @@
+// Families whose attention has more to it: caps, sinks, norms and growth of what is rotated.
+
+import ModelFamilies
+import ModelFormat
+import TestSupport
+import Testing
+
+extension FamilyShapeTests {
+    @Test func capsOfGemma2() throws {
+        let shape = try shape("gemma2")
+        #expect(shape.logitCap == 30 && shape.attentions.allSatisfy { $0.scoreCap == 50 })
+        #expect(windows(shape) == [4_096, nil, 4_096, nil])
+        #expect(shape.embeddingScale == 16 && shape.activation == .gelu)
+        #expect(shape.layers.allSatisfy { $0.norms == .around } && shape.ropes.count == 1)
+        let other = try self.shape("gemma2") {
+            $0.add("gemma2.attn_logit_softcapping", Float(0))
+            $0.add("gemma2.final_logit_softcapping", Float(12))
+            $0.add("gemma2.attention.sliding_window", UInt32(100))
+            $0.add("gemma2.rope.freq_base_swa", Float(500))
+        }
+        #expect(other.logitCap == 12 && other.attention.scoreCap == nil)
+        #expect(windows(other) == [100, nil, 100, nil])
+        #expect(other.attentions.map { $0.rope?.base } == [500, 10_000, 500, 10_000])
+        let largest = try self.shape("gemma2", without: "block_count") {
+            $0.add("gemma2.block_count", UInt32(46))
+            $0.add("gemma2.attention.key_length", UInt32(64))
+        }
+        #expect(largest.attention.scale == 1 / Float(32).squareRoot())
+    }
+
+    @Test func sinksAndBiasesOfGPTOSS() throws {
+        let shape = try shape("gpt-oss") {
+            $0.add("gpt-oss.expert_count", UInt32(8))
+            $0.add("gpt-oss.expert_used_count", UInt32(4))
+            $0.add("gpt-oss.expert_feed_forward_length", UInt32(96))
+            $0.add("gpt-oss.attention.sliding_window", UInt32(128))
+        }
+        #expect(windows(shape) == [128, nil, 128, nil])
+        #expect(shape.attentions.allSatisfy { $0.hasSinks && $0.rope != nil })
+        let mixture = try #require(shape.experts)
+        #expect(mixture.hasRouterBias && mixture.hasExpertBiases && mixture.width == 96)
+        #expect(mixture.gating == .softmaxOfChosen && mixture.activation == .swigluOAI)
+        expectRefused("'gpt-oss.expert_count'") { try self.shape("gpt-oss") }
+    }
+
+    @Test func queriesOfMinistralGrow() throws {
+        #expect(try shape("mistral3").attention.positionTemperature == nil)
+        let shape = try shape("mistral3") {
+            $0.add("mistral3.attention.temperature_scale", Float(0.1))
+            $0.add("mistral3.rope.scaling.type", "yarn")
+            $0.add("mistral3.rope.scaling.factor", Float(16))
+            $0.add("mistral3.rope.scaling.original_context_length", UInt32(512))
+            $0.add("mistral3.rope.scaling.yarn_log_multiplier", Float(1))
+        }
+        let grown = PositionTemperature(scale: 0.1, interval: 512)
+        #expect(shape.attentions.allSatisfy { $0.positionTemperature == grown })
+        guard case .yarn(let yarn) = shape.attention.rope?.scaling else {
+            Issue.record("no YaRN")
+            return
+        }
+        // 1 + 0.1 ln 16 is what YaRN multiplies by, and here divides by.
+        #expect(abs(yarn.attentionFactor * 1.2772589 - 1) < 1e-6)
+    }
+
+    @Test func hunyuanNormsWhatTurned() throws {
+        let shape = try shape("hunyuan-dense")
+        #expect(shape.attentions.allSatisfy { $0.normsRotated && $0.headNorm == .perHead })
+    }
+}
