@@ -3,12 +3,13 @@
 SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
-.PHONY: help demo test test-cross-kernels test-sanitizers lint build bench format clean
+.PHONY: help demo test test-cross-kernels test-models test-sanitizers lint build bench format clean
 .PHONY: install-packages install-test-packages
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
 	@echo "make test    check the format and run every test"
+	@echo "make test-models    a real public model, fetched, against its exact numbers and llama.cpp"
 	@echo "make test-sanitizers    tests under the compiler's sanitizers"
 	@echo "make build   sluiced and sluice, without needing Swift where they run"
 	@echo "make bench   measure the bundled model's speed"
@@ -29,6 +30,13 @@ test-cross-kernels:
 # C under the address and undefined-behaviour sanitizers, threads under the thread sanitizer.
 test-sanitizers: install-test-packages
 	@scripts/test-sanitizers.sh
+
+# A real public model (94 MiB, fetched once): the numbers of its weights as floats and llama.cpp's
+# where PEER, a Python, has the packages gguf and llama-cpp-python; what is not there is said.
+PEER = python3
+test-models: build
+	@scripts/test-models.py --sluice "$$($(SWIFT) build -c release --show-bin-path)/sluice" \
+		--peer "$(PEER)"
 
 lint:
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
