@@ -136,11 +136,15 @@ package final class Transformer {
     private func embed(_ wave: Wave) throws(ReadFailure) {
         let tokens = wave.chunks.flatMap(\.tokens)
         let format = store.manifest.embeddings.format
-        let lease = try store.embeddings.demand(tokens.span)
-        for index in tokens.indices {
-            residual.embed(
-                lease.row(index), format: format, scale: graph.shape.embeddingScale,
-                row: wave.rows.lowerBound + index)
+        let most = store.plan.embeddingWindowCount
+        for first in stride(from: 0, to: tokens.count, by: most) {
+            let some = first..<min(first + most, tokens.count)
+            let lease = try store.embeddings.demand(tokens.span.extracting(some))
+            for index in some {
+                residual.embed(
+                    lease.row(index - first), format: format, scale: graph.shape.embeddingScale,
+                    row: wave.rows.lowerBound + index)
+            }
         }
     }
 

@@ -3,7 +3,9 @@
 /// Constants of the layout (docs/FORMAT.md).
 package enum PackedLayout {
     package static let magic = Array("SLUICEPK".utf8)
-    package static let formatVersion = 2
+    package static let formatVersion = 3
+    /// What is read: files of version 2 have embeddings by themselves.
+    package static let formatVersions = 2...3
     package static let headerBytes = 4096
     /// Extents start at multiples of this, so that they can be read with O_DIRECT.
     package static let alignment = 4096
@@ -47,10 +49,15 @@ package enum PackedLimits {
 
 /// The first 4 KiB of a packed file: where the manifest is, and that the file is whole.
 package struct PackedHeader: Sendable, Equatable {
+    /// The manifest says the same.
+    package let version: Int
     package var manifest: PackedExtent
     package var fileByteCount: UInt64
 
-    package init(manifest: PackedExtent, fileByteCount: UInt64) {
+    package init(
+        version: Int = PackedLayout.formatVersion, manifest: PackedExtent, fileByteCount: UInt64
+    ) {
+        self.version = version
         self.manifest = manifest
         self.fileByteCount = fileByteCount
     }
@@ -58,7 +65,7 @@ package struct PackedHeader: Sendable, Equatable {
     /// The header as it is written.
     package var encoded: [UInt8] {
         var bytes = PackedLayout.magic
-        bytes.appendLittleEndian(UInt32(PackedLayout.formatVersion))
+        bytes.appendLittleEndian(UInt32(version))
         bytes.appendLittleEndian(UInt32(0))  // flags
         bytes.appendLittleEndian(manifest.offset)
         bytes.appendLittleEndian(UInt64(manifest.byteCount))
@@ -89,14 +96,16 @@ package struct PackedHeader: Sendable, Equatable {
             throw refuse(0, "a packed file (SLUICEPK)", "another kind of file")
         }
         let version: UInt32 = bytes.littleEndian(at: 8)
-        guard version == PackedLayout.formatVersion else {
+        let versions = PackedLayout.formatVersions
+        guard versions.contains(Int(version)) else {
             let advice =
-                version < PackedLayout.formatVersion
+                version < versions.lowerBound
                 ? "import the model again" : "a newer Sluice made the file"
             throw refuse(
-                8, "format version \(PackedLayout.formatVersion)",
+                8, "format version \(versions.lowerBound) or \(versions.upperBound)",
                 "version \(version) (\(advice))")
         }
+        self.version = Int(version)
         let checksumOffset = PackedLayout.headerBytes - 4
         let checksum: UInt32 = bytes.littleEndian(at: checksumOffset)
         guard Checksum.of(bytes[..<checksumOffset]) == checksum else {

@@ -194,35 +194,67 @@ package struct PackedChecksums: Codable, Sendable, Equatable {
     }
 }
 
-/// The token embeddings: rows in GGUF's own bytes, one after another without padding, looked up one
-/// row at a time and verified by the 4 KiB page.
+/// The token embeddings: rows in GGUF's own bytes, one after another without padding, or where the
+/// model ties them the tiles of its output matrix; looked up one row at a time and verified by the
+/// 4 KiB page.
 package struct PackedRows: Codable, Sendable, Equatable {
     package var format: WeightFormat
     package var rows: Int
     package var columns: Int
     package var offset: UInt64
+    /// Of the output matrix whose extents these are; nil where rows lie by themselves.
+    package var rowsPerExtent: Int?
     /// One little-endian CRC-32C per page of the region, the last page padded with zeros.
     package var pageChecksums: PackedExtent
 
     package init(
-        format: WeightFormat, rows: Int, columns: Int, offset: UInt64, pageChecksums: PackedExtent
+        format: WeightFormat, rows: Int, columns: Int, offset: UInt64, rowsPerExtent: Int? = nil,
+        pageChecksums: PackedExtent
     ) {
         self.format = format
         self.rows = rows
         self.columns = columns
         self.offset = offset
+        self.rowsPerExtent = rowsPerExtent
         self.pageChecksums = pageChecksums
     }
 
     package var rowBytes: Int { format.rowBytes(columns: columns) }
-    package var byteCount: Int { rows * rowBytes }
     package var pageCount: Int { PackedLayout.aligned(byteCount) / PackedLayout.alignment }
+
+    /// Of the region.
+    package var byteCount: Int {
+        guard let rowsPerExtent else { return rows * rowBytes }
+        let first = (rows - 1) / rowsPerExtent * rowsPerExtent
+        return first / rowsPerExtent * stride(rowsPerExtent)
+            + format.tiledBytes(rows: rows - first, columns: columns)
+    }
+
+    private func stride(_ rowsPerExtent: Int) -> Int {
+        PackedLayout.aligned(format.tiledBytes(rows: rowsPerExtent, columns: columns))
+    }
+
+    /// The bytes of the region that hold row `row`: itself, or its tile.
+    package func bytes(row: Int) -> Range<Int> {
+        guard let rowsPerExtent else { return row * rowBytes..<(row + 1) * rowBytes }
+        let tileBytes = WeightFormat.tileRows * rowBytes
+        let start =
+            row / rowsPerExtent * stride(rowsPerExtent)
+            + row % rowsPerExtent / WeightFormat.tileRows * tileBytes
+        return start..<start + tileBytes
+    }
 
     /// The pages of the region that hold row `row`; page `p` is at `offset + p * 4096`.
     package func pages(row: Int) -> Range<Int> {
-        let start = row * rowBytes
-        return start / PackedLayout.alignment..<(start + rowBytes + PackedLayout.alignment - 1)
+        let bytes = bytes(row: row)
+        return bytes.lowerBound / PackedLayout.alignment..<PackedLayout.aligned(bytes.upperBound)
             / PackedLayout.alignment
+    }
+
+    /// Bytes of the most pages that a row can be in.
+    package var lookupBytesMax: Int {
+        let bytes = rowsPerExtent == nil ? rowBytes : WeightFormat.tileRows * rowBytes
+        return PackedLayout.aligned(bytes) + PackedLayout.alignment
     }
 }
 

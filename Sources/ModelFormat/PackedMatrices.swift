@@ -8,7 +8,7 @@ package enum MatrixRole: String, Codable, Sendable, CaseIterable {
     case router
     case feedForwardGate, feedForwardUp, feedForwardDown
     case sharedExpertGate, sharedExpertUp, sharedExpertDown
-    /// Scores the vocabulary; a second copy of the embeddings where the model ties them.
+    /// Scores the vocabulary; the embeddings, too, where the model ties them.
     case output
 }
 

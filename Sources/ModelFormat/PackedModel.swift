@@ -26,6 +26,12 @@ package struct PackedModel: Sendable {
             at: header.manifest.offset, count: header.manifest.byteCount)
         try Self.verify(Checksum.of(bytes[...]), header.manifest, file: fileName, "the manifest")
         manifest = try PackedManifest(json: bytes, file: fileName, offset: header.manifest.offset)
+        guard manifest.formatVersion == header.version else {
+            throw FormatError(
+                file: fileName, offset: header.manifest.offset,
+                expected: "a manifest of format version \(header.version), as the header says",
+                found: "\(manifest.formatVersion)")
+        }
         try manifest.validate(file: fileName, dataEnd: header.manifest.offset)
         identity = [
             manifest.source.digest, "\(fileByteCount)", header.manifest.checksum.hexadecimal

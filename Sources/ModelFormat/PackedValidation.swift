@@ -10,7 +10,7 @@ extension PackedManifest {
     package func validate(file: String, dataEnd: UInt64) throws(FormatError) {
         let validator = PackedValidator(
             file: file, dataEnd: dataEnd, shape: shape)
-        guard formatVersion == PackedLayout.formatVersion else {
+        guard PackedLayout.formatVersions.contains(formatVersion) else {
             throw validator.error(
                 "manifest format version \(PackedLayout.formatVersion)", "\(formatVersion)")
         }
@@ -26,9 +26,9 @@ extension PackedManifest {
         try shape.checkBounds(file: file)
         if let what = shape.notComputed { throw validator.error("a model that is computed", what) }
         try validator.checkVocabulary(vocabulary)
-        try validator.checkEmbeddings(embeddings)
         try validator.checkVectors(vectors)
         try validator.checkMatrices(matrices, bundlesNeurons: neurons != nil)
+        try validator.checkEmbeddings(embeddings, output: matrices.last)
         try validator.checkExperts(experts)
         if let neurons { try validator.checkNeurons(neurons) }
     }
@@ -112,10 +112,16 @@ private struct PackedValidator {
         try checkRange(extent.offset, extent.byteCount, "the vocabulary")
     }
 
-    func checkEmbeddings(_ rows: PackedRows) throws(FormatError) {
+    /// - Parameter output: the last matrix, checked.
+    func checkEmbeddings(_ rows: PackedRows, output: PackedMatrix?) throws(FormatError) {
         try checkShape(
             rows.format, rows: rows.rows, columns: rows.columns, is: shape.outputShape,
             "embeddings")
+        if let rowsPerExtent = rows.rowsPerExtent {
+            guard let output, output.role == .output, rows.offset == output.offset,
+                rows.format == output.format, rowsPerExtent == output.rowsPerExtent
+            else { throw error("tied embeddings where the output matrix is", "them elsewhere") }
+        }
         try checkRange(rows.offset, PackedLayout.aligned(rows.byteCount), "the embeddings")
         guard rows.pageChecksums.byteCount == rows.pageCount * 4 else {
             throw error(

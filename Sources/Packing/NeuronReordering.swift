@@ -141,6 +141,7 @@ package struct NeuronReordering {
         let offset = header.manifest.offset
         let end = offset + UInt64(json.count)
         let changed = PackedHeader(
+            version: header.version,
             manifest: PackedExtent(
                 offset: offset, byteCount: json.count, checksum: Checksum.of(json[...])),
             fileByteCount: end)

@@ -1,4 +1,4 @@
-// GGUF -> packed file. Streams every tensor once (tied embeddings twice) through a few threads'
+// GGUF -> packed file. Streams every tensor once through a few threads'
 // buffers of some megabytes; memory does not grow with the model. Weights in formats that kernels
 // compute with are rearranged, never changed; others are re-quantised, and the error is told.
 // Vectors are widened to 32-bit floats. docs/FORMAT.md is the result.

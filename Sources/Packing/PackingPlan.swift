@@ -16,6 +16,8 @@ struct PackingPlan: Sendable {
     /// Complete but for checksums, which are zeros in the right number.
     var manifest: PackedManifest
     let embeddings: StoredTensor
+    /// Whether the output matrix is the embeddings: they are stored once, as that.
+    let isTied: Bool
     /// Parallel to the manifest's vectors.
     let vectors: [GGUFTensor]
     /// Parallel to the manifest's matrices.
@@ -44,14 +46,19 @@ struct PackingPlan: Sendable {
         let outputDimensions = [width, shape.vocabularySize]
         embeddings = StoredTensor(
             try catalogue.claim(TensorNames.embeddings, dimensions: outputDimensions))
-        let rows = cursor.placeRows(
-            embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0])
+        // Models that tie embeddings and output have no output tensor.
+        isTied = gguf.tensor(named: TensorNames.matrix(.output, layer: nil)) == nil
+        var rows = PackedRows(
+            format: embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0],
+            offset: 0, pageChecksums: PackedExtent(offset: 0, byteCount: 0, checksum: 0))
+        if !isTied { cursor.place(&rows) }
         let vectors = try Self.planVectors(shape, &catalogue, &cursor)
         let bundlesNeurons = try Self.bundlesNeurons(
             shape, gguf, packing, file: source.fileName)
         let matrices = try Self.planMatrices(
             shape, bundlesNeurons: bundlesNeurons, embeddings: embeddings, &catalogue,
             &cursor)
+        if isTied, let output = matrices.records.last { cursor.place(&rows, in: output) }
         let experts = try Self.planExperts(shape, &catalogue, &cursor)
         let neurons =
             bundlesNeurons ? try Self.planNeurons(shape, &catalogue, &cursor) : nil
@@ -160,7 +167,6 @@ struct PackingPlan: Sendable {
                 tensors.append(stored)
             }
         }
-        // Models that tie embeddings and output have no output tensor.
         let matrix = shape.outputShape
         let name = TensorNames.matrix(.output, layer: nil)
         let output = catalogue.claimIfPresent(name).map { StoredTensor($0) } ?? embeddings
@@ -272,13 +278,15 @@ struct LayoutCursor {
         PackedExtent(offset: take(byteCount), byteCount: byteCount, checksum: 0)
     }
 
-    mutating func placeRows(_ format: WeightFormat, rows: Int, columns: Int) -> PackedRows {
-        var record = PackedRows(
-            format: format, rows: rows, columns: columns, offset: 0,
-            pageChecksums: PackedExtent(offset: 0, byteCount: 0, checksum: 0))
-        record.offset = take(record.byteCount)
-        record.pageChecksums = place(record.pageCount * 4)
-        return record
+    mutating func place(_ rows: inout PackedRows) {
+        rows.offset = take(rows.byteCount)
+        rows.pageChecksums = place(rows.pageCount * 4)
+    }
+
+    /// Rows that are those of a matrix.
+    mutating func place(_ rows: inout PackedRows, in matrix: PackedMatrix) {
+        (rows.offset, rows.rowsPerExtent) = (matrix.offset, matrix.rowsPerExtent)
+        rows.pageChecksums = place(rows.pageCount * 4)
     }
 
     mutating func placeMatrix(

@@ -21,7 +21,7 @@ struct PackingTasks: Sendable {
     private var part = 0
 
     init(_ plan: PackingPlan) {
-        let bytes = plan.manifest.embeddings.byteCount
+        let bytes = plan.isTied ? 0 : plan.manifest.embeddings.byteCount
         counts = [
             [(bytes + plan.embeddingPieceBytes - 1) / plan.embeddingPieceBytes],
             plan.manifest.matrices.map(\.extentCount), plan.manifest.experts.map(\.count),

@@ -43,10 +43,11 @@ struct PackingWorker: ~Copyable {
             let extent = record.extent(extentIndex)
             try begin(at: extent.offset)
             let stored = run.plan.matrices[index]
-            // Tied embeddings are read twice and count once.
-            let counts = stored.tensor.name != run.plan.embeddings.tensor.name
             try appendTiles(
-                extent.rows, of: TensorRows(stored: stored, byteOffset: 0), counts: counts)
+                extent.rows, of: TensorRows(stored: stored, byteOffset: 0), counts: true)
+            if record.role == .output, run.plan.isTied {
+                noteEmbeddingPages(from: Int(extent.offset - record.offset))
+            }
             let value = try end()
             run.set { $0.matrices[index].checksums[extentIndex] = value }
         case .expert(let layer, let index):
@@ -58,7 +59,6 @@ struct PackingWorker: ~Copyable {
     /// A piece of the embeddings' rows as they are stored, and a checksum per page.
     private mutating func writeEmbeddings(piece: Int) throws(PackingError) {
         let record = run.plan.manifest.embeddings
-        let page = PackedLayout.alignment
         let start = piece * run.plan.embeddingPieceBytes
         let count = min(run.plan.embeddingPieceBytes, record.byteCount - start)
         try begin(at: record.offset + UInt64(start))
@@ -66,12 +66,20 @@ struct PackingWorker: ~Copyable {
         let buffers = buffers
         let place = try load(run.plan.embeddings, at: start, count: count, counts: true)
         try append(buffers.bytes(at: place, count: count))
+        noteEmbeddingPages(from: start)
+        _ = try end()
+    }
+
+    /// Sums up the pages that wait, all of the piece or extent, which is at `start` of the
+    /// embeddings' region.
+    private mutating func noteEmbeddingPages(from start: Int) {
+        let (page, byteCount, buffers) = (PackedLayout.alignment, waiting, buffers)
         _ = padToPage()
         let pages = buffers.outputBytes(count: waiting)
         let checksums = stride(from: 0, to: pages.byteCount, by: page).map {
             Checksum.of(pages.extracting($0..<$0 + page))
         }
-        _ = try end()
+        waiting = byteCount
         run.setEmbeddingChecksums(checksums, from: start / page)
     }
 

@@ -48,7 +48,10 @@ package struct WeightPlan: Sendable, Equatable {
     package let ringSlotBytes: Int
     package private(set) var expertSlotCount = 0
     package let expertSlotBytes: Int
-    /// Windows of the embeddings that can be read at once: one per token of a step.
+    /// Tiles of tied embeddings that are read at once.
+    private static let tileWindowsMax = 32
+    /// Windows of the embeddings that can be read at once: one per token of a step, or of some of
+    /// them.
     package let embeddingWindowCount: Int
     package let embeddingWindowBytes: Int
     /// Bytes for the records of a layer whose neurons are reordered, where dense weights stream.
@@ -122,9 +125,12 @@ package struct WeightPlan: Sendable, Equatable {
         }
         ringSlotBytes = units.map(\.footprint).max() ?? 0
         expertSlotBytes = manifest.experts.map(\.stride).max() ?? 0
-        embeddingWindowCount = tokensPerStep
-        let rowBytes = manifest.embeddings.rowBytes
-        embeddingWindowBytes = PackedLayout.aligned(rowBytes) + PackedLayout.alignment
+        let rows = manifest.embeddings
+        let isTiled = rows.rowsPerExtent != nil
+        // A tile takes as much memory as 16 rows: some tokens at a time.
+        embeddingWindowCount = isTiled ? min(tokensPerStep, Self.tileWindowsMax) : tokensPerStep
+        embeddingWindowBytes =
+            rows.lookupBytesMax + (isTiled ? PackedLayout.aligned(rows.rowBytes) : 0)
     }
 
     package subscript(unit: UnitIndex) -> DenseUnit { units[unit.index] }

@@ -19,7 +19,7 @@ import Testing
         let bytes = header.encoded
         #expect(bytes.count == 4096)
         #expect(Array(bytes[..<8]) == Array("SLUICEPK".utf8))
-        #expect(Array(bytes[8..<16]) == [2, 0, 0, 0, 0, 0, 0, 0])
+        #expect(Array(bytes[8..<16]) == [3, 0, 0, 0, 0, 0, 0, 0])
         #expect(Array(bytes[16..<24]) == [0, 0x20, 0, 0, 0, 0, 0, 0])
         #expect(Array(bytes[24..<32]) == [100, 0, 0, 0, 0, 0, 0, 0])
         #expect(Array(bytes[32..<36]) == [0x78, 0x56, 0x34, 0x12])
@@ -55,6 +55,42 @@ import Testing
         #expect(rows.pages(row: 0) == 0..<1)
         #expect(rows.pages(row: 7) == 0..<2)  // Bytes 3808 to 4351.
         #expect(rows.pages(row: 99) == 13..<14)
+    }
+
+    /// Extents of 32 rows of 272 bytes in tiles of 4,352 bytes, at multiples of three pages.
+    @Test func pagesOfATile() {
+        let rows = PackedRows(
+            format: .q8_0, rows: 100, columns: 256, offset: 8192, rowsPerExtent: 32,
+            pageChecksums: PackedExtent(offset: 65536, byteCount: 44, checksum: 0))
+        #expect(rows.byteCount == 3 * 12_288 + 4_352 && rows.pageCount == 11)
+        #expect(rows.bytes(row: 15) == 0..<4_352 && rows.bytes(row: 16) == 4_352..<8_704)
+        #expect(rows.bytes(row: 33) == 12_288..<16_640)
+        #expect(rows.pages(row: 31) == 1..<3 && rows.pages(row: 99) == 9..<11)
+        #expect(rows.lookupBytesMax == 3 * 4_096)
+    }
+
+    @Test(arguments: WeightFormat.allCases) func rowsComeOutOfTiles(format: WeightFormat) {
+        let columns = max(64, format.blockElements)
+        let rowBytes = format.rowBytes(columns: columns)
+        var random = SplitMix(seed: 81)
+        let rows = (0..<16).map { _ in random.bytes(rowBytes) }
+        var tile: [UInt8] = []
+        var start = 0
+        while start < rowBytes {
+            for field in format.fields {
+                for place in Swift.stride(from: start, to: start + field.bytes, by: field.unit) {
+                    for row in rows { tile += row[place..<place + field.unit] }
+                }
+                start += field.bytes
+            }
+        }
+        for (index, row) in rows.enumerated() {
+            var found = [UInt8](repeating: 0, count: rowBytes)
+            var span = found.mutableSpan
+            var bytes = unsafe span.mutableBytes
+            format.copyRow(index, of: unsafe tile.span.bytes, columns: columns, into: &bytes)
+            #expect(found == row, "row \(index)")
+        }
     }
 
     // MARK: Vocabulary

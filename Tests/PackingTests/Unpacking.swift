@@ -98,6 +98,8 @@ struct Unpacked {
 
     func embeddings() throws -> [UInt8] {
         let record = model.manifest.embeddings
+        // Tied: the output matrix is these.
+        guard record.rowsPerExtent == nil else { return try matrix(.output) }
         return try source.packedBytes(at: record.offset, count: record.byteCount)
     }
 

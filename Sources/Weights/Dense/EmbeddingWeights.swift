@@ -1,4 +1,5 @@
-// Token embeddings: never resident, read from flash one row at a time.
+// Token embeddings: never resident, read from flash one row at a time, or one tile of the output
+// matrix where the model ties them.
 
 package import FlashStorage
 internal import LinuxSystem
@@ -47,11 +48,27 @@ package final class EmbeddingWeights {
             let row = tokens[index].index
             let pages = rows.pages(row: row)
             try verify(pages, at: window(index))
+            let place = rows.bytes(row: row).lowerBound - pages.lowerBound * PackedLayout.alignment
             places.append(
-                window(index) + row * rows.rowBytes - pages.lowerBound * PackedLayout.alignment)
+                rows.rowsPerExtent == nil
+                    ? window(index) + place : untile(row, of: rows, window(index), tile: place))
         }
         isLeased = true
         return EmbeddingLease(self, rowBytes: rows.rowBytes)
+    }
+
+    /// Takes a row out of its tile.
+    ///
+    /// - Parameter tile: where the tile begins in the window.
+    /// - Returns: where in the arena the row is: after what was read.
+    private func untile(_ row: Int, of rows: PackedRows, _ window: Int, tile: Int) -> Int {
+        let (arena, place) = (reads.arena, window + rows.lookupBytesMax)
+        let bytes = arena.bytes(
+            at: window + tile, byteCount: WeightFormat.tileRows * rows.rowBytes)
+        var target = arena.mutableBytes(at: place, byteCount: rows.rowBytes)
+        rows.format.copyRow(
+            row % WeightFormat.tileRows, of: bytes, columns: rows.columns, into: &target)
+        return place
     }
 
     func completed(failure: ReadFailure?) {
