@@ -66,6 +66,8 @@ package struct LayerGraph: Sendable {
         package let shared: Dense?
         /// Weights of the sigmoid gate on the shared expert.
         package let sharedRouter: [Float]?
+        /// Added to probabilities where experts are chosen; nil is none.
+        package let selectionBias: [Float]?
 
         /// Whether the router reads the layer's input, before attention.
         var routesFirst: Bool { shape.routerInput == .layerInput }
@@ -182,7 +184,9 @@ package struct LayerGraph: Sendable {
         return Mixture(
             shape: shape, router: try weights.matrix(.router, layer: layer), experts: experts,
             shared: shared,
-            sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer))
+            sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer),
+            selectionBias: shape.hasSelectionBias
+                ? try weights.vector(.expertSelectionBias, layer: layer) : nil)
     }
 }
 

@@ -20,7 +20,8 @@ package struct ModelFamily: Sendable {
     /// All families that can be imported.
     package static let all = [
         llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee, nemotron, granite, graniteMoE,
-        smolLM3, olmo2, gemma3, smallThinker, exaone4, seedOSS
+        smolLM3, olmo2, gemma3, smallThinker, exaone4, seedOSS,
+        dots1
     ]
 }
 
@@ -39,6 +40,13 @@ extension GGUFFile {
                 expected: "an architecture out of \(known)", found: shown(name))
         }
         return family
+    }
+
+    /// The layers that only draft tokens, after the model's own; they are not imported.
+    ///
+    /// - Throws: `FormatError` as ``shape()`` does.
+    package func draftLayers() throws(FormatError) -> Range<Int> {
+        try ShapeReader(file: self, architecture: try family().architecture).draftLayers()
     }
 
     /// The model's shape.

@@ -42,15 +42,16 @@ struct PackingWorker: ~Copyable {
             let record = manifest.matrices[index]
             let extent = record.extent(extentIndex)
             try begin(at: extent.offset)
-            let stored = run.plan.matrices[index]
+            let rows = run.plan.matrices[index]
             // Tied embeddings are read twice and count once.
-            let counts = stored.tensor.name != run.plan.embeddings.tensor.name
-            try appendTiles(
-                extent.rows, of: TensorRows(stored: stored, byteOffset: 0), counts: counts)
+            let counts = rows.stored.tensor.name != run.plan.embeddings.tensor.name
+            try appendTiles(extent.rows, of: rows, counts: counts)
             let value = try end()
             run.set { $0.matrices[index].checksums[extentIndex] = value }
-        case .expert(let layer, let index):
-            try writeExpert(manifest.experts[layer], index, run.plan.experts[layer][index])
+        case .expert(let entry, let index):
+            let value = try writeExpert(
+                manifest.experts[entry], index, run.plan.experts[entry][index])
+            run.set { $0.experts[entry].checksums[index] = value }
         case .neurons(let layer, let piece): try writeNeurons(layer: layer, piece: piece)
         }
     }
@@ -75,9 +76,10 @@ struct PackingWorker: ~Copyable {
         run.setEmbeddingChecksums(checksums, from: start / page)
     }
 
+    /// - Returns: the bundle's checksum.
     private mutating func writeExpert(
         _ record: PackedExpertLayer, _ index: Int, _ sources: [TensorRows]
-    ) throws(PackingError) {
+    ) throws(PackingError) -> UInt32 {
         let start = record.extent(index).offset
         try begin(at: start)
         for (part, source) in zip([record.gate, record.up, record.down], sources) {
@@ -88,9 +90,7 @@ struct PackingWorker: ~Copyable {
                 try appendTiles(row..<min(row + step, part.rows), of: source, counts: true)
             }
         }
-        let value = try end()
-        let layer = record.layer
-        run.set { $0.experts[layer].checksums[index] = value }
+        return try end()
     }
 
     /// Writes bytes that are in memory as one extent, and returns its checksum.

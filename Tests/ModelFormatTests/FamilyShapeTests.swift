@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct FamilyShapeTests {
     /// The least that a family needs, for tests to change.
-    private func builder(
+    func builder(
         _ architecture: String, without missing: String? = nil,
         _ change: (inout GGUFBuilder) -> Void
     ) -> GGUFBuilder {
@@ -27,7 +27,7 @@ import Testing
         return builder
     }
 
-    private func shape(
+    func shape(
         _ architecture: String, without missing: String? = nil,
         _ change: (inout GGUFBuilder) -> Void = { _ in }
     ) throws -> ModelShape {
@@ -185,8 +185,8 @@ import Testing
         for name in ["gpt2", "LLAMA", "", "mamba"] {
             expectRefused(
                 "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron granite "
-                    + "granitemoe smollm3 olmo2 gemma3 smallthinker exaone4 seed_oss, "
-                    + "found '\(name)'"
+                    + "granitemoe smollm3 olmo2 gemma3 smallthinker exaone4 seed_oss "
+                    + "dots1, found '\(name)'"
             ) {
                 try shape(name)
             }
@@ -293,10 +293,10 @@ import Testing
         expectRefused("expert_used_count in 1...8, found 9") {
             try mixtral { $0.add("llama.expert_used_count", UInt32(9)) }
         }
-        expectRefused("1 (softmax) or 2 (sigmoid), found 3 (softmax over") {
+        expectRefused("3 (softmax of the chosen) or 4 (root of softplus), found 5") {
             try mixtral {
                 $0.add("llama.expert_used_count", UInt32(2))
-                $0.add("llama.expert_gating_func", UInt32(3))
+                $0.add("llama.expert_gating_func", UInt32(5))
             }
         }
     }

@@ -11,6 +11,14 @@ struct TinyModel {
     /// Of norms and biases.
     var vectorFormat = WeightFormat.f32
     var layers = 2
+    /// Of the layers, those before the first with experts.
+    var lead = 0
+    /// Blocks after the layers that metadata says only draft; their tensors are `extraTensors`.
+    var drafts = 0
+    /// Whether query, key and value are one tensor, and so their biases.
+    var isFused = false
+    /// Whether a bias has a say where experts are chosen; nil is as the family needs.
+    var selectionBias: String?
     var width = 64
     var heads = 4
     var keyValueHeads = 2
@@ -77,7 +85,7 @@ struct TinyModel {
             let block = "blk.\(layer)."
             if !["olmo2", "exaone4"].contains(architecture) {
                 vector(block + "attn_norm.weight", width)
-                let isRenamed = architecture == "seed_oss"
+                let isRenamed = ["seed_oss", "glm4moe"].contains(architecture)
                 vector(block + (isRenamed ? "post_attention_norm" : "ffn_norm") + ".weight", width)
             }
             if ["olmo2", "gemma3", "exaone4"].contains(architecture) {
@@ -88,33 +96,43 @@ struct TinyModel {
                 vector(block + "attn_norm.bias", width)
                 vector(block + "ffn_norm.bias", width)
             }
-            let shapes = [
-                ("attn_q", width, heads * keyWidth), ("attn_k", width, keyValueHeads * keyWidth),
-                ("attn_v", width, keyValueHeads * valueWidth),
-                ("attn_output", heads * valueWidth, width)
-            ]
-            for (name, columns, rows) in shapes {
+            for (name, columns, rows) in attention {
                 add(block + name + ".weight", [columns, rows], format)
                 let biased =
                     architecture.hasPrefix("qwen2") ? name != "attn_output" : biases
                 if biased { vector(block + name + ".bias", rows) }
             }
-            let normed = ["qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4"]
+            let normed = [
+                "qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4", "dots1", "bailingmoe2",
+                "minimax-m2"
+            ]
             if normed.contains(architecture) {
-                let all = architecture.hasPrefix("olmo")
+                let all = ["olmoe", "olmo2", "minimax-m2"].contains(architecture)
                 vector(block + "attn_q_norm.weight", all ? heads * keyWidth : keyWidth)
                 vector(block + "attn_k_norm.weight", all ? keyValueHeads * keyWidth : keyWidth)
             }
-            addFeedForward(block, add)
+            addFeedForward(block, hasExperts: experts > 0 && layer >= lead, add)
         }
         for extra in extraTensors { addAnyway(extra.name, extra.dimensions, extra.format) }
         return list
     }
 
+    /// Attention's matrices: their names, columns and rows.
+    private var attention: [(String, Int, Int)] {
+        let rows = [heads * keyWidth, keyValueHeads * keyWidth, keyValueHeads * valueWidth]
+        let inputs =
+            isFused
+            ? [("attn_qkv", width, rows.reduce(0, +))]
+            : [
+                ("attn_q", width, rows[0]), ("attn_k", width, rows[1]), ("attn_v", width, rows[2])
+            ]
+        return inputs + [("attn_output", heads * valueWidth, width)]
+    }
+
     private func addFeedForward(
-        _ block: String, _ add: (String, [Int], WeightFormat) -> Void
+        _ block: String, hasExperts: Bool, _ add: (String, [Int], WeightFormat) -> Void
     ) {
-        guard experts > 0 else {
+        guard hasExperts else {
             if architecture != "arcee" && architecture != "nemotron" {
                 add(block + "ffn_gate.weight", [width, feedForward], format)
             }
@@ -127,6 +145,10 @@ struct TinyModel {
             return
         }
         add(block + "ffn_gate_inp.weight", [width, experts], .f32)
+        let needsBias = ["glm4moe", "minimax-m2"].contains(architecture)
+        if let name = selectionBias ?? (needsBias ? "exp_probs_b.bias" : nil) {
+            add(block + name, [experts], vectorFormat)
+        }
         for (part, columns, rows) in [
             ("gate", width, feedForward), ("up", width, feedForward), ("down", feedForward, width)
         ] {
@@ -139,7 +161,9 @@ struct TinyModel {
             }
         }
         guard sharedFeedForward > 0 else { return }
-        add(block + "ffn_gate_inp_shexp.weight", [width], vectorFormat)
+        if architecture == "qwen2moe" {
+            add(block + "ffn_gate_inp_shexp.weight", [width], vectorFormat)
+        }
         add(block + "ffn_gate_shexp.weight", [width, sharedFeedForward], format)
         add(block + "ffn_up_shexp.weight", [width, sharedFeedForward], format)
         add(block + "ffn_down_shexp.weight", [sharedFeedForward, width], format)
@@ -151,7 +175,9 @@ struct TinyModel {
         let prefix = architecture + "."
         writer.add("general.architecture", architecture)
         writer.add("general.name", "tiny \(architecture)")
-        writer.add(prefix + "block_count", UInt32(layers))
+        writer.add(prefix + "block_count", UInt32(layers + drafts))
+        if drafts > 0 { writer.add(prefix + "nextn_predict_layers", UInt32(drafts)) }
+        if lead > 0 { writer.add(prefix + "leading_dense_block_count", UInt32(lead)) }
         writer.add(prefix + "context_length", UInt32(64))
         writer.add(prefix + "embedding_length", UInt32(width))
         writer.add(prefix + "feed_forward_length", UInt32(feedForward))
@@ -166,11 +192,12 @@ struct TinyModel {
         if experts > 0 {
             writer.add(prefix + "expert_count", UInt32(experts))
             writer.add(prefix + "expert_used_count", UInt32(2))
-            if architecture.hasPrefix("qwen") || architecture == "smallthinker" {
+            if !["llama", "olmoe", "granitemoe", "minimax-m2"].contains(architecture) {
                 writer.add(prefix + "expert_feed_forward_length", UInt32(feedForward))
             }
             if sharedFeedForward > 0 {
                 writer.add(prefix + "expert_shared_feed_forward_length", UInt32(sharedFeedForward))
+                writer.add(prefix + "expert_shared_count", UInt32(1))
             }
         }
         writer.add("tokenizer.ggml.model", "gpt2")

@@ -41,7 +41,8 @@ private struct Digest: Codable, Equatable {
         "llama-spm", "mistral", "mixtral", "qwen2", "qwen2moe", "qwen3", "qwen3moe",
         "qwen3moe-sigmoid", "olmoe", "olmoe-normalized", "arcee-q8_0", "nemotron-q8_0",
         "nemotron-biases", "granite", "granite-q8_0", "granitemoe", "smollm3", "olmo2", "gemma3",
-        "smallthinker", "exaone4", "seed_oss"
+        "smallthinker", "exaone4", "seed_oss",
+        "dots1"
     ]
     private static let trained = ["shell-moe-q4_0", "shell-relu2-q8_0", "docs-moe-q4_0"]
 

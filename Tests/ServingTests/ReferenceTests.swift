@@ -27,7 +27,8 @@ struct Reference: Decodable {
         "llama-rope-yarn-betas", "llama-spm", "mixtral", "mistral", "qwen2", "qwen3", "qwen2moe",
         "qwen3moe", "qwen3moe-sigmoid", "olmoe", "olmoe-normalized", "arcee",
         "nemotron", "nemotron-biases", "llama-biases", "granite", "granitemoe", "smollm3", "olmo2",
-        "smallthinker", "exaone4", "seed_oss"
+        "smallthinker", "exaone4", "seed_oss",
+        "dots1", "dots1-chosen", "dots1-softplus"
     ]
     /// llama.cpp rounds activations to these formats, and Gemma's gate to halves, which costs it
     /// more than 1e-4; exact arithmetic is the judge.

@@ -51,7 +51,7 @@ struct ExpertBatch: ~Copyable {
 
     init(_ context: BlockContext, _ experts: MixtureShape) {
         executor = context.executor
-        activation = context.graph.shape.activation
+        activation = experts.activation
         width = context.graph.shape.width
         rowsMax = Self.rowsMax(context.sizes, experts)
         normed = context.workspace.input(.normed)

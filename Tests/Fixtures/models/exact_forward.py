@@ -5,13 +5,15 @@
     python3 Tests/Fixtures/models/exact_forward.py MODEL.gguf --tokens 1,2,3 [--generate 16]
 
 JSON as reference.py writes it, and "margins": the smallest gap between the two likeliest tokens at
-any step ("greedy"), as a fraction of the logit range, and the smallest between a used and an unused
-expert's router logit ("router"). Weights of any block format are decoded exactly; activations,
-attention and sums are float64. Slow on purpose; tiny models.
+any step ("greedy"), as a fraction of the logit range, the smallest between a used and an unused
+expert's router logit, or of what else they are chosen by ("router"), and how often a bias or groups
+changed which experts are chosen ("rerouted"). Weights of any block format are decoded exactly;
+activations, attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
 OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
-(2503.19786), SmallThinker (2507.20984), EXAONE 4 (2507.11407), llama.cpp's graph for Granite,
-SmolLM3 and Seed-OSS, and the GGUF specification for the names.
+(2503.19786), SmallThinker (2507.20984), EXAONE 4 (2507.11407), DeepSeek-V3's routing (2412.19437),
+llama.cpp's graph for Granite, SmolLM3, Seed-OSS, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5 and MiniMax
+M2, and the GGUF specification for the names.
 """
 
 import argparse
@@ -22,10 +24,12 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 # RoPE turns elements 2i and 2i+1; the others i and i + half
-INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3"}
+INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3", "ernie4_5-moe"}
 # families whose used experts' weights are scaled to sum to 1
-RENORMALIZED = {"llama", "qwen3moe", "granitemoe", "smallthinker"}
-WHOLE_NORMS = {"olmoe", "olmo2"}  # a query's and key's norm is over all heads at once
+RENORMALIZED = {
+    "llama", "qwen3moe", "granitemoe", "smallthinker", "ernie4_5-moe", "minimax-m2"
+}
+WHOLE_NORMS = {"olmoe", "olmo2", "minimax-m2"}  # a query's and key's norm is over all heads at once
 ACTIVATIONS = {"gemma3": "gelu", "smallthinker": "relu"}  # of the gate; else SiLU
 
 
@@ -53,6 +57,8 @@ class Model:
         self.embedding_scale = self.key("embedding_scale", own_scale)
         self.residual_scale = self.key("residual_scale", 1.0)
         self.router_margin = np.inf
+        self.chosen = self.rerouted = 0
+        self.layers -= self.key("nextn_predict_layers", 0)
 
     def key(self, name, default=None):
         return self.metadata.get(f"{self.arch}.{name}", default)
@@ -130,7 +136,7 @@ class Model:
 
     def attention(self, layer, x, positions):
         prefix, count = f"blk.{layer}.", len(x)
-        q, k, v = (self.linear(prefix + part, x) for part in ("attn_q", "attn_k", "attn_v"))
+        q, k, v = self.projected(prefix, x)
         norms = [self.tensors.get(f"{prefix}attn_{part}_norm.weight") for part in "qk"]
         if norms[0] is not None and self.arch in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
@@ -153,6 +159,14 @@ class Model:
         return self.linear(
             prefix + "attn_output", np.einsum("hqk,khd->qhd", weights, v).reshape(count, -1)
         )
+
+    def projected(self, prefix, x):
+        """Queries, keys and values of all heads; some files have their rows in one tensor."""
+        if prefix + "attn_qkv.weight" not in self.tensors:
+            return [self.linear(prefix + part, x) for part in ("attn_q", "attn_k", "attn_v")]
+        rows = self.linear(prefix + "attn_qkv", x)
+        first, second = (n * self.head_width for n in (self.heads, self.heads + self.kv_heads))
+        return np.split(rows, [first, second], axis=-1)
 
     def activate(self, x):
         if self.activation == "relu":
@@ -179,17 +193,17 @@ class Model:
         """routed_by: what the router reads, as a rule x."""
         logits = routed_by @ self.tensors[prefix + "ffn_gate_inp.weight"].T
         used = self.key("expert_used_count")
-        if self.key("expert_gating_func", 1) == 2:
-            probabilities = 1 / (1 + np.exp(-logits))
-        else:
-            probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
-            probabilities /= probabilities.sum(axis=-1, keepdims=True)
-        order = np.argsort(-logits, axis=-1, kind="stable")
-        ranked = np.take_along_axis(logits, order, axis=-1)
-        self.router_margin = min(
-            self.router_margin, float((ranked[:, used - 1] - ranked[:, used]).min())
-        )
-        weights = np.take_along_axis(probabilities, order[:, :used], axis=-1)
+        gating = self.key("expert_gating_func", 2 if self.arch == "glm4moe" else 1)
+        probabilities = {
+            1: lambda: softmax(logits),
+            2: lambda: 1 / (1 + np.exp(-logits)),
+            3: lambda: logits,
+            4: lambda: np.sqrt(np.log1p(np.exp(logits))),
+        }[gating]()
+        order = self.selected(prefix, logits, probabilities, used)
+        weights = np.take_along_axis(probabilities, order, axis=-1)
+        if gating == 3:
+            weights = softmax(weights)
         if self.key("expert_weights_norm", self.arch in RENORMALIZED):
             weights = weights / weights.sum(axis=-1, keepdims=True)
         weights = weights * self.key("expert_weights_scale", 1.0)
@@ -198,11 +212,39 @@ class Model:
         )
         y = np.zeros_like(x)
         for token in range(len(x)):
-            for slot, expert in enumerate(order[token, :used]):
+            for slot, expert in enumerate(order[token]):
                 y[token] += weights[token, slot] * self.feed_forward(
                     x[token], gate[expert], up[expert], down[expert]
                 )
         return y + self.shared_expert(prefix, x)
+
+    def selected(self, prefix, logits, probabilities, used):
+        """Each token's experts, best first: by logits, or where a bias or groups have a say by what
+        those make of the probabilities."""
+        plain = np.argsort(-logits, axis=-1, kind="stable")[:, :used]
+        bias, groups = self.tensors.get(prefix + "exp_probs_b.bias"), self.key("expert_group_count")
+        scores = logits if bias is None and not groups else probabilities
+        if bias is not None:
+            scores = scores + bias
+        if groups:
+            grouped = scores.reshape(len(scores), groups, -1)
+            sums = np.sort(grouped, axis=-1)[..., -2:].sum(axis=-1)
+            best = self.ranked(sums, self.key("expert_group_used_count"))
+            kept = np.zeros_like(sums, bool)
+            np.put_along_axis(kept, best, True, axis=-1)
+            scores = np.where(kept[..., None], grouped, -np.inf).reshape(scores.shape)
+        order = self.ranked(scores, used)
+        self.chosen += len(order)
+        self.rerouted += sum(set(a) != set(b) for a, b in zip(plain, order))
+        return order
+
+    def ranked(self, scores, count):
+        """The indices of the largest of each row, and notes how clear that is."""
+        order = np.argsort(-scores, axis=-1, kind="stable")
+        ranked = np.take_along_axis(scores, order, axis=-1)
+        gaps = ranked[:, count - 1] - ranked[:, count]
+        self.router_margin = min(self.router_margin, float(gaps.min()))
+        return order[:, :count]
 
     def shared_expert(self, prefix, x):
         if prefix + "ffn_up_shexp.weight" not in self.tensors:
@@ -214,7 +256,7 @@ class Model:
     def block(self, layer, x, positions):
         prefix, before = f"blk.{layer}.", x
         y = self.attention(layer, self.row_norm(prefix + "attn_norm", x), positions)
-        if self.arch == "seed_oss":
+        if self.arch in ("seed_oss", "glm4moe"):
             x = x + y
             normed = self.row_norm(prefix + "post_attention_norm", x)
         else:
@@ -234,6 +276,11 @@ class Model:
             x = self.block(layer, x, positions)
         output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])
         return self.row_norm("output_norm", x) @ output.T / self.key("logit_scale", 1.0)
+
+
+def softmax(x):
+    y = np.exp(x - x.max(axis=-1, keepdims=True))
+    return y / y.sum(axis=-1, keepdims=True)
 
 
 def mean_loss(rows, tokens):
@@ -257,7 +304,11 @@ def evaluate(path, tokens, generate, activation=None):
         "greedy": greedy,
         "nll": mean_loss(rows, tokens),
         "logits": [float(v) for v in rows[-1]],
-        "margins": {"greedy": margin, "router": model.router_margin},
+        "margins": {
+            "greedy": margin,
+            "router": model.router_margin,
+            "rerouted": model.rerouted / model.chosen if model.rerouted else np.inf,
+        },
     }
 
 

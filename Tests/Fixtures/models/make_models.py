@@ -19,12 +19,8 @@ from gguf import GGMLQuantizationType as Type
 from gguf.quants import quantize
 
 import k_quants
-
-TEMPLATE = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' "
-    "+ message['content'] + '<|im_end|>' + '\\n'}}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
+import mixture_models
+import vocabularies
 
 # A shape's defaults; MODELS overrides them. "experts" is (count, used, width, shared width);
 # "keys" is what GGUFWriter's add_... writes besides.
@@ -38,6 +34,11 @@ DEFAULTS = dict(
     ffn=64,
     experts=None,
     shared_gate=True,
+    lead=0,  # layers before the first with experts
+    step=1,  # of the layers after those, one of so many has experts
+    drafts=0,  # further layers that only draft
+    selection=None,  # "bias": of experts' probabilities where they are chosen
+    fused=False,  # query, key and value as one tensor
     tied=False,
     biases=False,  # True: of query, key and value; "all"
     rotated=None,
@@ -213,66 +214,20 @@ MODELS = {
     "llama-q4_k": dict(type="Q4_K", **K_QUANTIZED, seed=19208),
     "llama-q5_k": dict(type="Q5_K", **K_QUANTIZED, seed=46209),
     "llama-q6_k": dict(type="Q6_K", **K_QUANTIZED, seed=17210),
+    **mixture_models.MODELS,
 }
 
-MERGES = (
-    "Ġ t,Ġ a,h e,i n,r e,o n,Ġt he,e r,Ġ s,a t,Ġ w,Ġ o,e n,Ġ c,i t,i s,a n,o r,e s,Ġ b,e d,Ġ f,"
-    "in g,Ġ p,o u,Ġa n,a l,a r,Ġt o,Ġ m,Ġo f,Ġ in,Ġ d,Ġ h,Ġan d,i c,a s,l e,Ġt h,o m,c u,cu r,cur l"
-).split(",")
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-
-
-def byte_characters():
-    """GPT-2's reversible map from bytes to printable characters."""
-    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in kept]
-    return {
-        **{byte: chr(byte) for byte in kept},
-        **{byte: chr(256 + i) for i, byte in enumerate(rest)},
-    }
-
-
-def bpe_vocabulary(writer, pre):
-    characters = byte_characters()
-    tokens = (
-        [characters[byte] for byte in range(256)]
-        + [merge.replace(" ", "") for merge in MERGES]
-        + SPECIAL
-    )
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre)
-    writer.add_token_list(tokens)
-    writer.add_token_types([1] * (len(tokens) - len(SPECIAL)) + [3] * len(SPECIAL))
-    writer.add_token_merges(MERGES)
-    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
-    writer.add_eos_token_id(tokens.index("<|im_end|>"))
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
-    return len(tokens), [*range(32, 127), *range(256, 256 + len(MERGES))]
-
-
-def spm_vocabulary(writer):
-    words = ["▁", *"etaoinshrdlucmfwypvbgkjqxz"]
-    words += (
-        "▁t he ▁the in ▁a an ▁an and ▁and er ▁o ▁of ▁c ur ▁cur ▁curl is ▁is ! . , ? é 你".split()
-    )
-    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + words
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(tokens)
-    writer.add_token_scores([0.0] * 259 + [-float(1 + i) for i in range(len(words))])
-    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(words))
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_add_bos_token(True)
-    return len(tokens), list(range(259, len(tokens)))
-
+# families with a key for the width of an expert
+OWN_EXPERT_WIDTH = {
+    "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe"
+}
 
 def write_hyperparameters(writer, model, head_width):
-    writer.add_block_count(model["layers"])
+    writer.add_block_count(model["layers"] + model["drafts"])
     writer.add_context_length(512)
     writer.add_embedding_length(model["width"])
-    writer.add_feed_forward_length(model["experts"][2] if model["experts"] else model["ffn"])
+    leads = model["lead"] or not model["experts"]
+    writer.add_feed_forward_length(model["ffn"] if leads else model["experts"][2])
     writer.add_head_count(model["heads"])
     writer.add_head_count_kv(model["kv_heads"])
     if head_width * model["heads"] != model["width"]:
@@ -288,10 +243,14 @@ def write_hyperparameters(writer, model, head_width):
         count, used, width, shared = model["experts"]
         writer.add_expert_count(count)
         writer.add_expert_used_count(used)
-        if model["arch"] in ("qwen2moe", "qwen3moe", "smallthinker"):
+        if model["arch"] in OWN_EXPERT_WIDTH:
             writer.add_expert_feed_forward_length(width)
-        if shared:
+        if shared and "expert_shared_count" not in model["keys"]:
             writer.add_expert_shared_feed_forward_length(shared)
+    if model["lead"]:
+        writer.add_leading_dense_block_count(model["lead"])
+    if model["drafts"]:
+        writer.add_nextn_predict_layers(model["drafts"])
     if model["window"]:
         writer.add_sliding_window(model["window"])
     rope = model["rope"]
@@ -354,9 +313,17 @@ def add_attention(tensors, model, prefix, head_width):
     width, heads, kv_heads = model["width"], model["heads"], model["kv_heads"]
     if model["pre_norms"]:
         tensors.norm(prefix + "attn_norm", width)
-    tensors.matrix(prefix + "attn_q.weight", model["attention"], heads * head_width, width)
-    tensors.matrix(prefix + "attn_k.weight", model["attention"], kv_heads * head_width, width)
-    tensors.matrix(prefix + "attn_v.weight", 1.0, kv_heads * head_width, width)
+    parts = [
+        ("attn_q.weight", model["attention"], heads * head_width),
+        ("attn_k.weight", model["attention"], kv_heads * head_width),
+        ("attn_v.weight", 1.0, kv_heads * head_width),
+    ]
+    if model["fused"]:
+        rows = [tensors.normal(n, width) * np.float32(g / np.sqrt(width)) for _, g, n in parts]
+        tensors.add(prefix + "attn_qkv.weight", np.concatenate(rows))
+    else:
+        for name, gain, count in parts:
+            tensors.matrix(prefix + name, gain, count, width)
     tensors.matrix(prefix + "attn_output.weight", 1.0, width, heads * head_width)
     if model["biases"]:
         tensors.bias(prefix + "attn_q", heads * head_width)
@@ -376,14 +343,15 @@ def add_attention(tensors, model, prefix, head_width):
         tensors.norm(prefix + "post_attention_norm", width)
 
 
-def add_feed_forward(tensors, model, prefix):
-    width = model["width"]
+def add_feed_forward(tensors, model, layer):
+    width, prefix = model["width"], f"blk.{layer}."
     if model["pre_norms"]:
-        renamed = model["arch"] == "seed_oss"
+        renamed = model["arch"] in ("seed_oss", "glm4moe")
         tensors.norm(prefix + ("post_attention_norm" if renamed else "ffn_norm"), width)
     if model["post_norms"]:
         tensors.norm(prefix + "post_ffw_norm", width)
-    if not model["experts"]:
+    leads = layer < model["lead"] or (layer + 1) % model["step"] != 0
+    if not model["experts"] or leads:
         if model["gate"]:
             tensors.matrix(prefix + "ffn_gate.weight", 1.4, model["ffn"], width)
         tensors.matrix(prefix + "ffn_up.weight", 1.4, model["ffn"], width)
@@ -400,6 +368,8 @@ def add_feed_forward(tensors, model, prefix):
         tensors.normal(count, width) * np.float32(2 / np.sqrt(width)),
         Type.F32,
     )
+    if model["selection"] == "bias":
+        tensors.vector(prefix + "exp_probs_b.bias", 0.5 * tensors.normal(count))
     tensors.matrix(prefix + "ffn_gate_exps.weight", 1.4, count, expert_width, width)
     tensors.matrix(prefix + "ffn_up_exps.weight", 1.4, count, expert_width, width)
     tensors.matrix(prefix + "ffn_down_exps.weight", 1.5, count, width, expert_width)
@@ -442,17 +412,23 @@ def write_model(path, name, model):
     head_width = model["head_width"] or model["width"] // model["heads"]
     write_hyperparameters(writer, model, head_width)
     count, printable = (
-        spm_vocabulary(writer) if model["vocab"] == "spm" else bpe_vocabulary(writer, model["pre"])
+        vocabularies.spm(writer)
+        if model["vocab"] == "spm"
+        else vocabularies.bpe(writer, model["pre"])
     )
     writer.add_vocab_size(count)
     tensors = Tensors(writer, model)
     add_embeddings(tensors, model, count, printable)
     if model["rope"].get("factors"):
         tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
-    for layer in range(model["layers"]):
+    for layer in range(model["layers"] + model["drafts"]):
         prefix = f"blk.{layer}."
         add_attention(tensors, model, prefix, head_width)
-        add_feed_forward(tensors, model, prefix)
+        add_feed_forward(tensors, model, layer)
+        if layer >= model["layers"]:
+            tensors.matrix(prefix + "nextn.eh_proj.weight", 1.0, model["width"], 2 * model["width"])
+            tensors.norm(prefix + "nextn.enorm", model["width"])
+            tensors.norm(prefix + "nextn.hnorm", model["width"])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

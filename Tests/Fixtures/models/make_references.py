@@ -50,6 +50,9 @@ LENGTHS = {
     "smallthinker": 56,
     "exaone4": 56,
     "seed_oss": 56,
+    "dots1": 56,
+    "dots1-chosen": 40,
+    "dots1-softplus": 40,
 }
 GENERATED = 16
 EXACT_ONLY = {
