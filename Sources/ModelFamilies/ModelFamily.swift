@@ -21,7 +21,7 @@ package struct ModelFamily: Sendable {
     package static let all = [
         llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee, nemotron, granite, graniteMoE,
         smolLM3, olmo2, gemma3, smallThinker, exaone4, seedOSS,
-        dots1
+        dots1, bailingMoE2, glm4MoE, ernie45MoE, miniMaxM2
     ]
 }
 

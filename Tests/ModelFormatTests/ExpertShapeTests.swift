@@ -77,4 +77,31 @@ extension FamilyShapeTests {
             }
         }
     }
+
+    /// What files do not say, or say and nobody heeds.
+    @Test func familiesHaveTheirOwnRouting() throws {
+        let ernie = try led("ernie4_5-moe", layers: 6) {
+            $0.add("ernie4_5-moe.leading_dense_block_count", UInt32(1))
+            $0.add("ernie4_5-moe.interleave_moe_layer_step", UInt32(2))
+            $0.add("ernie4_5-moe.expert_gating_func", UInt32(2))
+            $0.add("ernie4_5-moe.expert_weights_norm", false)
+            $0.add("ernie4_5-moe.expert_shared_feed_forward_length", UInt32(64))
+        }
+        #expect(ernie.mixtures.map(\.layer) == [1, 3, 5])
+        let own = try #require(ernie.experts)
+        #expect(own.gating == .softmax && own.normalizesWeights)
+        #expect(own.shared == .init(width: 64, hasGate: false))
+        let glm = try led("glm4moe") { $0.add("glm4moe.rope.dimension_count", UInt32(16)) }
+        let balanced = try #require(glm.experts)
+        #expect(balanced.gating == .sigmoid && balanced.hasSelectionBias)
+        #expect(glm.attention.headNorm == .none && glm.attention.rope?.rotatedWidth == 16)
+        let minimax = try led("minimax-m2") { _ in }
+        #expect(minimax.experts?.width == 768 && minimax.experts?.normalizesWeights == true)
+        #expect(minimax.attention.headNorm == .wholeProjection)
+        let ling = try led("bailingmoe2") {
+            $0.add("bailingmoe2.expert_shared_count", UInt32(2))
+            $0.add("bailingmoe2.expert_shared_feed_forward_length", UInt32(24))
+        }
+        #expect(ling.experts?.shared == .init(width: 48, hasGate: false))
+    }
 }

@@ -186,7 +186,7 @@ import Testing
             expectRefused(
                 "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron granite "
                     + "granitemoe smollm3 olmo2 gemma3 smallthinker exaone4 seed_oss "
-                    + "dots1, found '\(name)'"
+                    + "dots1 bailingmoe2 glm4moe ernie4_5-moe minimax-m2, found '\(name)'"
             ) {
                 try shape(name)
             }

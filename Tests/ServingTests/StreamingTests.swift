@@ -18,7 +18,7 @@ import Weights
         "llama-relu", "llama-relu-q8_0", "nemotron", "nemotron-q8_0", "nemotron-biases",
         "llama-biases", "granite-q8_0", "granitemoe", "smollm3", "olmo2", "gemma3", "smallthinker",
         "exaone4", "seed_oss",
-        "dots1"
+        "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe-step", "minimax-m2"
     ])
     func streamedEqualsResident(name: String) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in

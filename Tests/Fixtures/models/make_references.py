@@ -53,6 +53,11 @@ LENGTHS = {
     "dots1": 56,
     "dots1-chosen": 40,
     "dots1-softplus": 40,
+    "bailingmoe2": 56,
+    "glm4moe": 56,
+    "ernie4_5-moe": 56,
+    "ernie4_5-moe-step": 40,
+    "minimax-m2": 56,
 }
 GENERATED = 16
 EXACT_ONLY = {
@@ -61,6 +66,7 @@ EXACT_ONLY = {
     "olmoe-normalized",
     "llama-relu",
     "llama-relu-q8_0",
+    "ernie4_5-moe-step",
 }
 # What a file cannot say: sluice import --activation.
 ACTIVATIONS = {"llama-relu": "relu", "llama-relu-q8_0": "relu"}
