@@ -131,6 +131,14 @@ extension Kernels {
         }
     }
 
+    /// `x[i] = sqrt(log(1 + exp(x[i])))` for `i < count`.
+    package func rootOfSoftplus(_ x: inout MutableSpan<Float>, count: Int) {
+        precondition(x.count >= count)
+        unsafe x.withUnsafeMutableBufferPointer { x in
+            if let start = x.baseAddress { unsafe ckernels_root_softplus(start, count) }
+        }
+    }
+
     /// `x[i] = 1 / (1 + exp(-x[i]))` for `i < count`.
     package func sigmoid(_ x: inout MutableSpan<Float>, count: Int) {
         guard count > 0 else { return }

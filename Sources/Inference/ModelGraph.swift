@@ -72,6 +72,8 @@ package struct LayerGraph: Sendable {
         package let sharedRouter: [Float]?
         /// Added to the router's logits.
         package let routerBias: [Float]?
+        /// Added to probabilities where experts are chosen; nil is none.
+        package let selectionBias: [Float]?
 
         /// Whether the router reads the layer's input, before attention.
         var routesFirst: Bool { shape.routerInput == .layerInput }
@@ -193,7 +195,9 @@ package struct LayerGraph: Sendable {
             shape: shape, router: try weights.matrix(.router, layer: layer), experts: experts,
             shared: shared,
             sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer),
-            routerBias: weights.store.vector(.routerBias, layer: layer))
+            routerBias: weights.store.vector(.routerBias, layer: layer),
+            selectionBias: shape.hasSelectionBias
+                ? try weights.vector(.expertSelectionBias, layer: layer) : nil)
     }
 }
 

@@ -9,15 +9,21 @@ extension ModelInstance {
     package var routingShape: RoutingShape? {
         manifest.shape.experts.map {
             RoutingShape(
-                layerCount: manifest.shape.layerCount, expertsPerLayer: $0.count,
+                layerCount: manifest.experts.count, expertsPerLayer: $0.count,
                 expertsPerToken: $0.usedCount)
         }
     }
 
     /// Records every step from now on to `writer`, which has this model's shape; nil ends it.
     package func recordRouting(to writer: RoutingTraceWriter?) {
+        // Traces count the layers that have experts.
+        let places = Dictionary(
+            uniqueKeysWithValues: manifest.experts.enumerated().map { ($1.layer, $0) })
         transformer.observer.onRouting = writer.map { writer in
-            { layer, experts in writer.record(layer: layer, experts: experts) }
+            { layer, experts in
+                guard let place = places[layer] else { return }
+                writer.record(layer: place, experts: experts)
+            }
         }
     }
 }

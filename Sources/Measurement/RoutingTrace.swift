@@ -1,5 +1,5 @@
 // Which experts a run's tokens chose, as a file: written while a model runs, replayed offline by
-// the cache simulator.
+// the cache simulator. Only layers that have experts are counted.
 //
 // The header of sidecars, without a length of the content: a run ends when it ends. Then, little
 // endian, 32 bits each unless said: layers, experts per layer, experts per token; then steps: the

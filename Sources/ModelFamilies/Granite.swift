@@ -21,7 +21,7 @@ extension ModelFamily {
 
 extension ShapeReader {
     fileprivate func granite(
-        experts: DecoderTraits.Mixtures
+        experts: DecoderTraits.Presence
     ) throws(FormatError) -> ModelShape {
         var traits = DecoderTraits(pairing: .adjacent)
         traits.biases = .wherePresent

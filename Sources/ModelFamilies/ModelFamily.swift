@@ -21,7 +21,7 @@ package struct ModelFamily: Sendable {
     package static let all = [
         llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee, nemotron, granite, graniteMoE,
         smolLM3, olmo2, gemma2, gemma3, smallThinker, exaone4, seedOSS, hunyuanDense, mistral3,
-        gptOSS
+        gptOSS, dots1, bailingMoE2, glm4MoE, ernie45MoE, miniMaxM2, afmoe, laguna
     ]
 }
 
@@ -40,6 +40,13 @@ extension GGUFFile {
                 expected: "an architecture out of \(known)", found: shown(name))
         }
         return family
+    }
+
+    /// The layers that only draft tokens, after the model's own; they are not imported.
+    ///
+    /// - Throws: `FormatError` as ``shape()`` does.
+    package func draftLayers() throws(FormatError) -> Range<Int> {
+        try ShapeReader(file: self, architecture: try family().architecture).draftLayers()
     }
 
     /// The model's shape.

@@ -13,7 +13,7 @@ struct DecoderTraits {
         case wherePresent
     }
 
-    enum Mixtures {
+    enum Presence {
         case none, wherePresent, required
     }
 
@@ -23,9 +23,13 @@ struct DecoderTraits {
         case whereNamed
         /// Always, behind a sigmoid gate.
         case gated
+        /// As wide as so many experts of that width, or of the mixture's.
+        case counted
     }
 
     var pairing: RotaryPairing
+    /// Whether layers may have more or fewer query heads than others.
+    var headsMayDiffer = false
     /// Whether less than a head may be rotated.
     var mayRotatePartly = true
     var headNorm = AttentionMixer.HeadNorm.none
@@ -35,12 +39,16 @@ struct DecoderTraits {
     var slots = NormSlots.before
     var activation = Activation.silu
     var isGated = true
-    var experts = Mixtures.none
+    var experts = Presence.none
+    /// Whether the first layers may have a dense network instead.
+    var mayLeadDense = false
+    /// Of the layers after those, one of so many has experts.
+    var hasExpertStep = false
     var hasExpertWidthKey = false
     var sharedExpert = Shared.none
-    /// Whatever the file says; nil is what that is.
-    var gating: MixtureShape.Gating?
-    /// Where the file does not say.
+    var selectionBias = Presence.none
+    /// Where the file does not say, as the next.
+    var gating = MixtureShape.Gating.softmax
     var normalizesExpertWeights = false
     /// Which layers attend in the window that the file names; nil: that is not known, and the
     /// context is kept within it, where all positions are seen either way.
@@ -64,23 +72,29 @@ struct WindowPattern {
 }
 
 extension ShapeReader {
-    /// The shape of a model whose layers are alike.
+    /// The shape of a model whose layers are alike, but for which of them are mixtures.
     ///
     /// - Throws: `FormatError` for a missing key, or a value that makes no sense.
     func decoder(_ traits: DecoderTraits) throws(FormatError) -> ModelShape {
         let window = try window(default: traits.windows?.length)
         var context = try required("context_length", 1...Self.contextMax)
         if traits.windows == nil, let window { context = min(context, window) }
-        let layers = try required("block_count", 1...Self.layersMax)
+        let layers = try draftLayers().lowerBound
         let width = try required("embedding_length", 1...Self.widthMax)
-        let attention = try attention(width: width, contextLength: context, traits)
-        let layer = LayerShape(
-            mixer: .attention(attention), feedForward: try network(traits), norms: traits.slots)
+        let attention = try attention(
+            layers: layers, width: width, contextLength: context, traits)
+        let networks = try networks(layers, traits)
         var shape = ModelShape(
             architecture: architecture, contextLength: context, width: width,
             vocabularySize: try vocabularySize(width: width),
             norm: NormShape(traits.norm, epsilon: try normEpsilon(traits.norm)),
-            layers: (0..<layers).map { withBiases(layer, $0, traits) })
+            layers: networks.enumerated().map { index, network in
+                let layer = LayerShape(
+                    mixer: .attention(attention), feedForward: network, norms: traits.slots)
+                return withBiases(layer, index, traits)
+            })
+        let heads = try headCounts(layers: layers, traits)
+        shape.changeAttention { layer, mixer in mixer.headCount = heads[layer] }
         if let window, let pattern = traits.windows {
             let isWindowed = try windowedLayers(layers, pattern)
             shape.changeAttention { layer, mixer in
@@ -90,22 +104,65 @@ extension ShapeReader {
         return shape
     }
 
-    private func network(_ traits: DecoderTraits) throws(FormatError) -> FeedForwardShape {
-        if let mixture = try mixture(traits) { return FeedForwardShape(mixture) }
-        return FeedForwardShape(
-            DenseShape(
-                width: try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax),
-                activation: traits.activation, isGated: traits.isGated))
+    /// The layers after the model's own that are made to draft tokens: files count them among the
+    /// blocks (multi-token prediction).
+    func draftLayers() throws(FormatError) -> Range<Int> {
+        let all = try required("block_count", 1...Self.layersMax)
+        let name = "nextn_predict_layers"
+        let drafts = try uniform(name, 0...Int(UInt32.max)) ?? 0
+        guard drafts < all else {
+            throw wrong(
+                name, expected: "fewer than the \(all) blocks, which it counts among them",
+                found: "\(drafts)")
+        }
+        return all - drafts..<all
+    }
+
+    /// Each layer's feed-forward network.
+    private func networks(
+        _ layers: Int, _ traits: DecoderTraits
+    ) throws(FormatError) -> [FeedForwardShape] {
+        let mixture = try mixture(traits)
+        let areMixtures = try mixtureLayers(layers, isMixture: mixture != nil, traits)
+        var dense: FeedForwardShape?
+        if areMixtures.contains(false) {
+            let width = try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax)
+            dense = FeedForwardShape(
+                DenseShape(width: width, activation: traits.activation, isGated: traits.isGated))
+        }
+        let networks = (mixture.map { FeedForwardShape($0) }, dense)
+        return areMixtures.map { ($0 ? networks.0 : networks.1) ?? FeedForwardShape.none }
+    }
+
+    /// Which layers are mixtures, in a model that has some.
+    private func mixtureLayers(
+        _ layers: Int, isMixture: Bool, _ traits: DecoderTraits
+    ) throws(FormatError) -> [Bool] {
+        guard isMixture else { return Array(repeating: false, count: layers) }
+        var (lead, step) = (0, 1)
+        if traits.mayLeadDense {
+            lead = try uniform("leading_dense_block_count", 0...Self.layersMax) ?? 0
+        }
+        if traits.hasExpertStep {
+            step = try uniform("interleave_moe_layer_step", 1...Self.layersMax) ?? 1
+        }
+        return (0..<layers).map { $0 >= lead && ($0 + 1) % step == 0 }
     }
 
     /// A layer with the biases that it has.
     private func withBiases(
         _ layer: LayerShape, _ index: Int, _ traits: DecoderTraits
     ) -> LayerShape {
+        var layer = layer
+        layer.feedForward.mixture?.hasSelectionBias =
+            switch traits.selectionBias {
+            case .none: false
+            case .wherePresent: has(.expertSelectionBias, layer: index)
+            case .required: true
+            }
         guard case .attention(var attention) = layer.mixer, traits.biases != .none else {
             return layer
         }
-        var layer = layer
         if traits.biases == .queryKeyValue {
             (attention.biases.query, attention.biases.key) = (true, true)
             attention.biases.value = true
@@ -124,10 +181,11 @@ extension ShapeReader {
     }
 
     private func attention(
-        width: Int, contextLength: Int, _ traits: DecoderTraits
+        layers: Int, width: Int, contextLength: Int, _ traits: DecoderTraits
     ) throws(FormatError) -> AttentionMixer {
-        let heads = try requiredUniform("attention.head_count", 1...Self.headsMax)
-        let keyValueHeads = try keyValueHeadCount(heads: heads)
+        let counts = try headCounts(layers: layers, traits)
+        let heads = counts.max() ?? 1
+        let keyValueHeads = try keyValueHeadCount(heads: counts)
         let keyWidth = try headWidth("attention.key_length", width: width, heads: heads)
         let valueWidth = try headWidth("attention.value_length", width: width, heads: heads)
         var attention = AttentionMixer(
@@ -164,14 +222,31 @@ extension ShapeReader {
         return (0..<layers).map { pattern.hasWindow($0) }
     }
 
-    private func keyValueHeadCount(heads: Int) throws(FormatError) -> Int {
-        let count = try uniform("attention.head_count_kv", 1...heads) ?? heads
-        guard heads % count == 0 else {
-            throw wrong(
-                "attention.head_count_kv", expected: "a divisor of the \(heads) heads",
-                found: "\(count)")
+    /// `attention.head_count`: of each layer, where a family allows that, else of all.
+    private func headCounts(
+        layers: Int, _ traits: DecoderTraits
+    ) throws(FormatError) -> [Int] {
+        let name = "attention.head_count"
+        guard traits.headsMayDiffer, metadata.entry(key(name))?.type == .array else {
+            let count = try requiredUniform(name, 1...Self.headsMax)
+            return Array(repeating: count, count: layers)
         }
-        return count
+        let list = try metadata.integers(key(name), countMax: Self.layersMax) ?? []
+        guard list.count >= layers, list.allSatisfy({ (1...Self.headsMax).contains($0) }) else {
+            throw wrong(
+                name, expected: "1 to \(Self.headsMax) heads for each layer",
+                found: "\(list.prefix(4)) and so on, \(list.count) values")
+        }
+        return Array(list.prefix(layers))
+    }
+
+    private func keyValueHeadCount(heads: [Int]) throws(FormatError) -> Int {
+        let fewest = heads.min() ?? 1
+        let count = try uniform("attention.head_count_kv", 1...fewest) ?? fewest
+        guard let odd = heads.first(where: { $0 % count != 0 }) else { return count }
+        throw wrong(
+            "attention.head_count_kv", expected: "a divisor of the \(odd) heads",
+            found: "\(count)")
     }
 
     private func headWidth(

@@ -3,7 +3,7 @@
 internal import ModelFormat
 
 extension ShapeReader {
-    /// The mixture of every layer; nil for dense models.
+    /// The mixture of layers that have one; nil for dense models.
     func mixture(_ traits: DecoderTraits) throws(FormatError) -> MixtureShape? {
         let count = try uniform("expert_count", 0...Self.expertsMax) ?? 0
         guard count > 0 else {
@@ -14,14 +14,39 @@ extension ShapeReader {
             throw wrong("expert_count", expected: "no experts in this family", found: "\(count)")
         }
         let used = try requiredUniform("expert_used_count", 1...count)
+        let width = try expertWidth(used: used, traits)
         var mixture = MixtureShape(
-            count: count, usedCount: used, width: try expertWidth(used: used, traits),
-            activation: traits.activation, gating: try gating(traits),
+            count: count, usedCount: used, width: width, activation: traits.activation,
+            gating: try gating() ?? traits.gating,
             normalizesWeights: try metadata.bool(key("expert_weights_norm"))
                 ?? traits.normalizesExpertWeights)
         mixture.weightsScale = try weightsScale()
-        mixture.shared = try sharedExpert(traits)
+        mixture.shared = try sharedExpert(expertWidth: width, traits)
+        try readGroups(of: &mixture)
         return mixture
+    }
+
+    /// `expert_group_*`: 0 and 1 group stand for none, and whoever keeps all chooses among all.
+    private func readGroups(of mixture: inout MixtureShape) throws(FormatError) {
+        let (countName, usedName) = ("expert_group_count", "expert_group_used_count")
+        let count = try uniform(countName, 0...Self.expertsMax) ?? 0
+        guard count > 1 else { return }
+        // A group's score is the sum of its two best.
+        guard mixture.count % count == 0, mixture.count / count > 1 else {
+            throw wrong(
+                countName,
+                expected: "groups of equally many of the \(mixture.count) experts, two or more",
+                found: "\(count)")
+        }
+        let used = try requiredUniform(usedName, 1...count)
+        guard used * (mixture.count / count) >= mixture.usedCount else {
+            throw wrong(
+                usedName,
+                expected: "groups that hold the \(mixture.usedCount) experts used",
+                found: "\(used) of \(mixture.count / count)")
+        }
+        guard used < count else { return }
+        (mixture.groupCount, mixture.groupUsedCount) = (count, used)
     }
 
     /// Mixtral and OLMoE give their experts' width as `feed_forward_length`. Qwen's files have a
@@ -45,7 +70,7 @@ extension ShapeReader {
     }
 
     private func sharedExpert(
-        _ traits: DecoderTraits
+        expertWidth: Int, _ traits: DecoderTraits
     ) throws(FormatError) -> MixtureShape.SharedExpert? {
         let range = 0...Self.feedForwardWidthMax
         let width = try uniform("expert_shared_feed_forward_length", range) ?? 0
@@ -58,20 +83,28 @@ extension ShapeReader {
                 width > 0
                 ? width : try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax)
             return MixtureShape.SharedExpert(width: own, hasGate: true)
+        case .counted:
+            let count = try uniform("expert_shared_count", 0...Self.expertsMax) ?? 0
+            guard count > 0 else { return nil }
+            let all = count * (width > 0 ? width : expertWidth)
+            return MixtureShape.SharedExpert(width: all, hasGate: false)
         }
     }
 
-    private func gating(_ traits: DecoderTraits) throws(FormatError) -> MixtureShape.Gating {
+    /// Nil where the file does not say.
+    private func gating() throws(FormatError) -> MixtureShape.Gating? {
         let name = "expert_gating_func"
-        if let own = traits.gating { return own }
         switch try uniform(name, 0...Int(UInt32.max)) ?? 0 {
-        case 0, 1: return .softmax
+        case 0: return nil
+        case 1: return .softmax
         case 2: return .sigmoid
         case 3: return .softmaxOfChosen
+        case 4: return .rootOfSoftplus
         case let value:
             throw wrong(
-                name, expected: "1 (softmax), 2 (sigmoid) or 3 (softmax over the used experts)",
-                found: "\(value)")
+                name,
+                expected: "1 (softmax), 2 (sigmoid), 3 (softmax of the chosen) or 4 (root of "
+                    + "softplus)", found: "\(value)")
         }
     }
 

@@ -21,9 +21,13 @@ package struct ShapeReader {
 
     var metadata: GGUFMetadata { file.metadata }
 
-    /// Whether the file has the tensor of `role`.
+    /// Whether the file has the tensor of `role`, by any of its names, or one that holds it.
     func has(_ role: VectorRole, layer: Int? = nil) -> Bool {
-        file.tensor(named: TensorNames.vector(role, layer: layer)) != nil
+        let names = [
+            TensorNames.vector(role, layer: layer), TensorNames.otherVector(role, layer: layer),
+            TensorNames.fused(role, layer: layer)?.name
+        ]
+        return names.contains { $0.flatMap { file.tensor(named: $0) } != nil }
     }
 
     // MARK: Vocabulary

@@ -48,6 +48,7 @@ package enum TensorNames {
             case .feedForwardDownBias: "ffn_down.bias"
             case .sharedExpertRouter: "ffn_gate_inp_shexp.weight"
             case .routerBias: "ffn_gate_inp.bias"
+            case .expertSelectionBias: "exp_probs_b.bias"
             case .ropeFrequencyFactors: "rope_freqs.weight"
             case .afterAttentionNorm: "post_attention_norm.weight"
             case .afterFeedForwardNorm: "post_ffw_norm.weight"
@@ -58,7 +59,38 @@ package enum TensorNames {
     /// What files of some families call it where they have no tensor of its usual name: Seed-OSS
     /// and GLM norm after attention what the feed-forward network reads.
     package static func otherVector(_ role: VectorRole, layer: Int?) -> String? {
-        role == .feedForwardNorm ? prefix(layer) + "post_attention_norm.weight" : nil
+        switch role {
+        case .feedForwardNorm: prefix(layer) + "post_attention_norm.weight"
+        case .expertSelectionBias: prefix(layer) + "exp_probs_b"
+        default: nil
+        }
+    }
+
+    /// A tensor that some files have instead of several: their rows, one after the other.
+    package struct Fused<Role> {
+        package let name: String
+        package let roles: [Role]
+    }
+
+    /// The tensor that may hold a matrix beside others.
+    package static func fused(_ role: MatrixRole, layer: Int?) -> Fused<MatrixRole>? {
+        let roles = [MatrixRole.attentionQuery, .attentionKey, .attentionValue]
+        guard roles.contains(role) else { return nil }
+        return Fused(name: prefix(layer) + "attn_qkv.weight", roles: roles)
+    }
+
+    /// The same for vectors.
+    package static func fused(_ role: VectorRole, layer: Int?) -> Fused<VectorRole>? {
+        let roles = [VectorRole.queryBias, .keyBias, .valueBias]
+        guard roles.contains(role) else { return nil }
+        return Fused(name: prefix(layer) + "attn_qkv.bias", roles: roles)
+    }
+
+    /// The layer that a tensor's name begins with.
+    package static func layer(of name: String) -> Int? {
+        guard name.hasPrefix("blk.") else { return nil }
+        let digits = name.dropFirst(4).prefix { $0 != "." }
+        return digits.utf8.allSatisfy { (48...57).contains($0) } ? Int(digits) : nil
     }
 
     /// All experts' `part` (`gate`, `up` or `down`) in one three-dimensional tensor.

@@ -14,7 +14,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package var vectors: PackedVectors
     /// Matrices that every token needs, in execution order; the output matrix is the last.
     package var matrices: [PackedMatrix]
-    /// One per layer in layer order for mixtures of experts; empty for dense models.
+    /// One per layer that is a mixture of experts, in layer order; empty for dense models.
     package var experts: [PackedExpertLayer]
     /// One per layer in layer order where neurons are bundled; nil in other models, and in files
     /// made before there were bundles.
@@ -270,6 +270,8 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case sharedExpertRouter
     /// Added to the router's logits.
     case routerBias
+    /// Added to probabilities where experts are chosen, and only there (GGUF's `exp_probs_b`).
+    case expertSelectionBias
     /// Llama 3's divisors of the rotary frequencies (GGUF's `rope_freqs`).
     case ropeFrequencyFactors
     /// On what attention and the feed-forward network add (`post_attention_norm`,

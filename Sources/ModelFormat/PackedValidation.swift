@@ -210,15 +210,12 @@ private struct PackedValidator {
     }
 
     func checkExperts(_ layers: [PackedExpertLayer]) throws(FormatError) {
-        guard let experts = shape.experts else {
-            guard layers.isEmpty else { throw error("no experts", "\(layers.count) layers") }
-            return
+        let mixtures = shape.mixtures
+        guard layers.count == mixtures.count else {
+            throw error("experts of \(mixtures.count) layers", "\(layers.count)")
         }
-        let matrices = shape.expertMatrices(experts)
-        guard layers.count == shape.layerCount else {
-            throw error("experts of \(shape.layerCount) layers", "\(layers.count)")
-        }
-        for (index, layer) in layers.enumerated() {
+        for ((index, experts), layer) in zip(mixtures, layers) {
+            let matrices = shape.expertMatrices(experts)
             let name = "experts of layer \(index)"
             guard layer.layer == index, layer.count == experts.count else {
                 throw error("\(experts.count) \(name)", "\(layer.count) of layer \(layer.layer)")

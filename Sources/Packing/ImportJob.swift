@@ -42,6 +42,7 @@ package struct ImportJob: Sendable {
         package let requantizations: [PackedRequantization]
         /// Why the model cannot chat, though it completes text; nil where it can.
         package let chatNotice: String?
+        package let leftOut: LeftOut?
     }
 
     /// Imports the model. Creates the library directory where needed and removes what killed
@@ -71,7 +72,7 @@ package struct ImportJob: Sendable {
                 path: destination, modelName: packer.modelName,
                 sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
                 packedBytes: written.byteCount, requantizations: written.requantizations,
-                chatNotice: packer.chatNotice)
+                chatNotice: packer.chatNotice, leftOut: packer.leftOut)
         } catch {
             // A byte source can only say in words that a system call failed.
             for source in sources {

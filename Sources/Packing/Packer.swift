@@ -39,6 +39,13 @@ package struct PackedResult: Sendable, Equatable {
     package let requantizations: [PackedRequantization]
 }
 
+/// Layers of a source that only draft tokens, which no import keeps.
+package struct LeftOut: Sendable, Equatable {
+    package let draftLayerCount: Int
+    /// In the source.
+    package let byteCount: Int
+}
+
 /// Packs one model. Opening plans and refuses; ``write(to:overwrite:processID:observer:confirm:)``
 /// does the work.
 package struct Packer {
@@ -92,6 +99,13 @@ package struct Packer {
         } catch {
             return error.description
         }
+    }
+
+    /// What of the source is left out; nil where nothing is.
+    package var leftOut: LeftOut? {
+        let layers = plan.draftLayers
+        guard plan.draftBytes > 0 else { return nil }
+        return LeftOut(draftLayerCount: layers.count, byteCount: plan.draftBytes)
     }
 
     /// What the model calls itself, or its file's name.

@@ -21,9 +21,9 @@ extension PackingWorker {
         let record = run.plan.manifest.vectors
         let start = record.extent.offset
         let written = try writeExtent(at: start) { worker throws(PackingError) in
-            for (entry, tensor) in zip(record.entries, worker.run.plan.vectors) {
+            for (entry, elements) in zip(record.entries, worker.run.plan.vectors) {
                 try worker.pad(to: start + UInt64(entry.byteOffset))
-                let floats = try worker.widened(tensor)
+                let floats = try worker.widened(elements)
                 try worker.append(floats[...])
             }
         }
@@ -32,15 +32,17 @@ extension PackingWorker {
     }
 
     /// A vector's elements as little-endian 32-bit floats: exact for floats of 16 and 32 bits.
-    private func widened(_ tensor: GGUFTensor) throws(PackingError) -> [UInt8] {
+    private func widened(_ elements: VectorElements) throws(PackingError) -> [UInt8] {
+        let (tensor, range) = (elements.tensor, elements.bytes)
         // Validation bounds vectors to 2^18 elements.
         let bytes = try fromSource { () throws(FormatError) in
-            try run.parts[tensor.part].packedBytes(at: tensor.offset, count: tensor.byteCount)
+            try run.parts[tensor.part].packedBytes(
+                at: tensor.offset + UInt64(range.lowerBound), count: range.count)
         }
         run.addSource(
-            tensor, Checksum.of(unsafe bytes.span.bytes), at: 0, count: tensor.byteCount)
-        let (floats, error) = Conversion.widened(tensor, bytes)
-        if tensor.type.format == nil { run.addConversion(tensor, error, at: 0) }
+            tensor, Checksum.of(unsafe bytes.span.bytes), at: range.lowerBound, count: range.count)
+        let (floats, error) = Conversion.widened(elements, bytes)
+        if tensor.type.format == nil { run.addConversion(tensor, error, at: range.lowerBound) }
         return floats
     }
 

@@ -11,6 +11,18 @@ struct TensorRows: Sendable {
     let byteOffset: Int
 }
 
+/// Elements of a one-dimensional GGUF tensor: all, or one role's share of a fused one.
+struct VectorElements: Sendable {
+    let tensor: GGUFTensor
+    let range: Range<Int>
+
+    /// Where their bytes are, from the start of the tensor. Vectors are of types without blocks.
+    var bytes: Range<Int> {
+        let size = tensor.type.blockBytes
+        return range.lowerBound * size..<range.upperBound * size
+    }
+}
+
 /// Where each record's bytes come from, in the order in which they are written.
 struct PackingPlan: Sendable {
     /// Complete but for checksums, which are zeros in the right number.
@@ -19,13 +31,16 @@ struct PackingPlan: Sendable {
     /// Whether the output matrix is the embeddings: they are stored once, as that.
     let isTied: Bool
     /// Parallel to the manifest's vectors.
-    let vectors: [GGUFTensor]
+    let vectors: [VectorElements]
     /// Parallel to the manifest's matrices.
-    let matrices: [StoredTensor]
+    let matrices: [TensorRows]
     /// Parallel to the manifest's expert layers: per expert its gate, up and down.
     let experts: [[[TensorRows]]]
     /// Parallel to the manifest's neuron layers.
     let neurons: [NeuronSources]
+    /// Layers that only draft tokens, and their bytes in the source: left out.
+    let draftLayers: Range<Int>
+    let draftBytes: Int
     /// Where the manifest goes.
     let dataEnd: UInt64
 
@@ -62,7 +77,8 @@ struct PackingPlan: Sendable {
         let experts = try Self.planExperts(shape, &catalogue, &cursor)
         let neurons =
             bundlesNeurons ? try Self.planNeurons(shape, &catalogue, &cursor) : nil
-        try catalogue.finish()
+        draftLayers = try gguf.draftLayers()
+        draftBytes = try catalogue.finish(leavingOut: draftLayers)
         manifest = PackedManifest(
             modelName: Self.oneLine(gguf.modelName() ?? source.fileName), source: source,
             shape: shape, vocabulary: vocabulary, embeddings: rows,
@@ -105,8 +121,8 @@ struct PackingPlan: Sendable {
     /// Bytes of the source that the biggest re-quantised piece comes from; 0 when there is none.
     var requantizedBytesMax: Int {
         let all =
-            [embeddings] + matrices + experts.lazy.flatMap { $0 }.flatMap { $0 }.map(\.stored)
-            + neurons.map(\.up)
+            [embeddings] + matrices.map(\.stored)
+            + experts.lazy.flatMap { $0 }.flatMap { $0 }.map(\.stored) + neurons.map(\.up)
         return all.filter(\.isRequantized).map { stored in
             // A piece is no bigger than the tensor, and 64-bit numbers are twice what is stored.
             let groups = (pieceBytesMax + stored.groupBytes - 1) / stored.groupBytes
@@ -125,46 +141,47 @@ struct PackingPlan: Sendable {
     private static func planVectors(
         _ shape: ModelShape, _ catalogue: inout TensorCatalogue,
         _ cursor: inout LayoutCursor
-    ) throws(FormatError) -> (records: PackedVectors, tensors: [GGUFTensor]) {
+    ) throws(FormatError) -> (records: PackedVectors, tensors: [VectorElements]) {
         var entries: [PackedVector] = []
-        var tensors: [GGUFTensor] = []
+        var tensors: [VectorElements] = []
         var end = 0
-        func add(_ vector: VectorShape, layer: Int?) throws(FormatError) {
-            let name = catalogue.name(of: vector.role, layer: layer)
-            let tensor = try catalogue.claim(name, dimensions: [vector.count])
+        func add(
+            _ vector: VectorShape, layer: Int?, among all: [VectorShape]
+        ) throws(FormatError) {
+            let elements = try catalogue.claim(vector, layer: layer, among: all)
+            let tensor = elements.tensor
             guard [.f32, .f16, .bf16].contains(StoredTensor(tensor).format) else {
                 throw FormatError(
-                    file: catalogue.file, expected: "\(name) as plain numbers",
+                    file: catalogue.file, expected: "\(tensor.name) as plain numbers",
                     found: tensor.type.name)
             }
             let start = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
             entries.append(
                 PackedVector(
                     role: vector.role, layer: layer, count: vector.count, byteOffset: start))
-            tensors.append(tensor)
+            tensors.append(elements)
             end = start + vector.count * 4
         }
         for (index, layer) in shape.layers.enumerated() {
-            for vector in shape.vectors(of: layer) { try add(vector, layer: index) }
+            let all = shape.vectors(of: layer)
+            for vector in all { try add(vector, layer: index, among: all) }
         }
-        for vector in shape.modelVectors { try add(vector, layer: nil) }
+        for vector in shape.modelVectors { try add(vector, layer: nil, among: []) }
         return (PackedVectors(extent: cursor.place(end), entries: entries), tensors)
     }
 
     private static func planMatrices(
         _ shape: ModelShape, bundlesNeurons: Bool, embeddings: StoredTensor,
         _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
-    ) throws(FormatError) -> (records: [PackedMatrix], tensors: [StoredTensor]) {
+    ) throws(FormatError) -> (records: [PackedMatrix], tensors: [TensorRows]) {
         var records: [PackedMatrix] = []
-        var tensors: [StoredTensor] = []
+        var tensors: [TensorRows] = []
         for (index, layer) in shape.layers.enumerated() {
-            for (role, matrix) in shape.matrices(of: layer, bundlesNeurons: bundlesNeurons) {
-                let stored = StoredTensor(
-                    try catalogue.claim(
-                        TensorNames.matrix(role, layer: index),
-                        dimensions: [matrix.columns, matrix.rows]))
-                records.append(cursor.placeMatrix(role, layer: index, stored.format, matrix))
-                tensors.append(stored)
+            let all = shape.matrices(of: layer, bundlesNeurons: bundlesNeurons)
+            for (role, matrix) in all {
+                let rows = try catalogue.claim(role, layer: index, among: all)
+                records.append(cursor.placeMatrix(role, layer: index, rows.stored.format, matrix))
+                tensors.append(rows)
             }
         }
         let matrix = shape.outputShape
@@ -172,7 +189,7 @@ struct PackingPlan: Sendable {
         let output = catalogue.claimIfPresent(name).map { StoredTensor($0) } ?? embeddings
         try catalogue.check(output.tensor, dimensions: [matrix.columns, matrix.rows])
         records.append(cursor.placeMatrix(.output, layer: nil, output.format, matrix))
-        tensors.append(output)
+        tensors.append(TensorRows(stored: output, byteOffset: 0))
         return (records, tensors)
     }
 
@@ -180,11 +197,10 @@ struct PackingPlan: Sendable {
         _ shape: ModelShape, _ catalogue: inout TensorCatalogue,
         _ cursor: inout LayoutCursor
     ) throws(FormatError) -> (records: [PackedExpertLayer], tensors: [[[TensorRows]]]) {
-        guard let experts = shape.experts else { return ([], []) }
-        let matrices = shape.expertMatrices(experts)
         var records: [PackedExpertLayer] = []
         var tensors: [[[TensorRows]]] = []
-        for layer in 0..<shape.layerCount {
+        for (layer, experts) in shape.mixtures {
+            let matrices = shape.expertMatrices(experts)
             var parts: [PackedBundlePart] = []
             var rows = [[TensorRows]](repeating: [], count: experts.count)
             for (name, matrix) in [

@@ -7,7 +7,8 @@ internal import ModelFormat
 enum PackingTask: Sendable {
     case embeddings(piece: Int)
     case matrix(Int, extent: Int)
-    case expert(layer: Int, index: Int)
+    /// `entry` is the layer's place among those with experts.
+    case expert(entry: Int, index: Int)
     case neurons(layer: Int, piece: Int)
 }
 
@@ -37,7 +38,7 @@ struct PackingTasks: Sendable {
                 switch list {
                 case 0: return .embeddings(piece: part)
                 case 1: return .matrix(entry, extent: part)
-                case 2: return .expert(layer: entry, index: part)
+                case 2: return .expert(entry: entry, index: part)
                 default: return .neurons(layer: entry, piece: part)
                 }
             }

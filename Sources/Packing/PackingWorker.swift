@@ -42,16 +42,17 @@ struct PackingWorker: ~Copyable {
             let record = manifest.matrices[index]
             let extent = record.extent(extentIndex)
             try begin(at: extent.offset)
-            let stored = run.plan.matrices[index]
-            try appendTiles(
-                extent.rows, of: TensorRows(stored: stored, byteOffset: 0), counts: true)
+            let rows = run.plan.matrices[index]
+            try appendTiles(extent.rows, of: rows, counts: true)
             if record.role == .output, run.plan.isTied {
                 noteEmbeddingPages(from: Int(extent.offset - record.offset))
             }
             let value = try end()
             run.set { $0.matrices[index].checksums[extentIndex] = value }
-        case .expert(let layer, let index):
-            try writeExpert(manifest.experts[layer], index, run.plan.experts[layer][index])
+        case .expert(let entry, let index):
+            let value = try writeExpert(
+                manifest.experts[entry], index, run.plan.experts[entry][index])
+            run.set { $0.experts[entry].checksums[index] = value }
         case .neurons(let layer, let piece): try writeNeurons(layer: layer, piece: piece)
         }
     }
@@ -83,9 +84,10 @@ struct PackingWorker: ~Copyable {
         run.setEmbeddingChecksums(checksums, from: start / page)
     }
 
+    /// - Returns: the bundle's checksum.
     private mutating func writeExpert(
         _ record: PackedExpertLayer, _ index: Int, _ sources: [TensorRows]
-    ) throws(PackingError) {
+    ) throws(PackingError) -> UInt32 {
         let start = record.extent(index).offset
         try begin(at: start)
         for (part, source) in zip([record.gate, record.up, record.down], sources) {
@@ -102,9 +104,7 @@ struct PackingWorker: ~Copyable {
                 try appendFloats(part.rows, of: source)
             }
         }
-        let value = try end()
-        let layer = record.layer
-        run.set { $0.experts[layer].checksums[index] = value }
+        return try end()
     }
 
     /// Writes bytes that are in memory as one extent, and returns its checksum.

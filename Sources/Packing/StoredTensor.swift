@@ -82,17 +82,17 @@ package enum Conversion {
 
     /// A vector's numbers as little-endian 32-bit floats, the nearest ones.
     static func widened(
-        _ tensor: GGUFTensor, _ bytes: [UInt8]
+        _ elements: VectorElements, _ bytes: [UInt8]
     ) -> (floats: [UInt8], error: ConversionError) {
-        let stored = StoredTensor(tensor)
-        var floats = [UInt8](repeating: 0, count: tensor.elementCount * 4)
+        let stored = StoredTensor(elements.tensor)
+        var floats = [UInt8](repeating: 0, count: elements.range.count * 4)
         var span = floats.mutableSpan
         var raw = unsafe span.mutableBytes
         if stored.isRequantized {
             let error = convert(stored, from: unsafe bytes.span.bytes, into: &raw)
             return (floats, error)
         }
-        for (index, value) in decode(tensor.type, bytes).enumerated() {
+        for (index, value) in decode(stored.tensor.type, bytes).enumerated() {
             raw.storeBytes(
                 of: value.bitPattern.littleEndian, toByteOffset: index * 4, as: UInt32.self)
         }

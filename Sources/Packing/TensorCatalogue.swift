@@ -24,6 +24,69 @@ struct TensorCatalogue {
         return tensor
     }
 
+    /// A layer's matrix: a tensor of its own, or its rows of one that holds several.
+    ///
+    /// - Parameter all: the layer's matrices.
+    /// - Throws: as ``claim(_:dimensions:)`` does.
+    mutating func claim(
+        _ role: MatrixRole, layer: Int, among all: [(role: MatrixRole, shape: MatrixShape)]
+    ) throws(FormatError) -> TensorRows {
+        let shapes = Dictionary(uniqueKeysWithValues: all.map { ($0.role, $0.shape) })
+        guard let shape = shapes[role] else { preconditionFailure("a matrix of another layer") }
+        let name = TensorNames.matrix(role, layer: layer)
+        guard let fused = TensorNames.fused(role, layer: layer),
+            has(fused, { TensorNames.matrix($0, layer: layer) }),
+            let rows = rows(of: role, in: fused, { shapes[$0]?.rows })
+        else {
+            let tensor = try claim(name, dimensions: [shape.columns, shape.rows])
+            return TensorRows(stored: StoredTensor(tensor), byteOffset: 0)
+        }
+        let stored = StoredTensor(
+            try claim(fused.name, dimensions: [shape.columns, rows.count]))
+        let rowBytes = stored.format.rowBytes(columns: shape.columns)
+        return TensorRows(stored: stored, byteOffset: rows.own.lowerBound * rowBytes)
+    }
+
+    /// A vector, alike.
+    mutating func claim(
+        _ vector: VectorShape, layer: Int?, among all: [VectorShape]
+    ) throws(FormatError) -> VectorElements {
+        let name = name(of: vector.role, layer: layer)
+        guard let fused = TensorNames.fused(vector.role, layer: layer),
+            has(fused, { TensorNames.vector($0, layer: layer) }),
+            let elements = rows(
+                of: vector.role, in: fused, { role in all.first { $0.role == role }?.count })
+        else {
+            let tensor = try claim(name, dimensions: [vector.count])
+            return VectorElements(tensor: tensor, range: 0..<vector.count)
+        }
+        let tensor = try claim(fused.name, dimensions: [elements.count])
+        return VectorElements(tensor: tensor, range: elements.own)
+    }
+
+    /// Whether the file has a fused tensor, and none of its parts.
+    private func has<Role>(
+        _ fused: TensorNames.Fused<Role>, _ name: (Role) -> String
+    ) -> Bool {
+        gguf.tensor(named: fused.name) != nil
+            && fused.roles.allSatisfy { gguf.tensor(named: name($0)) == nil }
+    }
+
+    /// Which rows of a fused tensor are those of `role`, and how many there are; nil where the
+    /// model lacks some of what it holds.
+    private func rows<Role: Equatable>(
+        of role: Role, in fused: TensorNames.Fused<Role>, _ rowCount: (Role) -> Int?
+    ) -> (own: Range<Int>, count: Int)? {
+        var own = 0..<0
+        var count = 0
+        for part in fused.roles {
+            guard let rows = rowCount(part) else { return nil }
+            if part == role { own = count..<count + rows }
+            count += rows
+        }
+        return (own, count)
+    }
+
     /// What the file calls a vector: by its usual name, or by another one that it has in its place.
     func name(of role: VectorRole, layer: Int?) -> String {
         let usual = TensorNames.vector(role, layer: layer)
@@ -60,17 +123,25 @@ struct TensorCatalogue {
         }
     }
 
-    /// Every tensor must have been claimed or be harmless.
-    func finish() throws(FormatError) {
+    /// Every tensor must have been claimed, be harmless, or be of a layer that is left out.
+    ///
+    /// - Returns: the bytes of those layers.
+    func finish(leavingOut layers: Range<Int>) throws(FormatError) -> Int {
+        var byteCount = 0
         for tensor in gguf.tensors where !claimed.contains(tensor.name) {
             guard !TensorNames.isHarmless(tensor.name) else { continue }
-            let fused = tensor.name.contains("attn_qkv") || tensor.name.contains("gate_up")
+            if let layer = TensorNames.layer(of: tensor.name), layers.contains(layer) {
+                byteCount += tensor.byteCount
+                continue
+            }
+            let fused = tensor.name.contains("gate_up")
             throw FormatError(
                 file: file,
                 expected: fused
                     ? "separate tensors (fused ones are not supported)"
                     : "only tensors of \(architecture)", found: Self.shown(tensor.name))
         }
+        return byteCount
     }
 
     /// A name from the file, fit for a message.

@@ -16,6 +16,9 @@ final class WeightDirectory {
     let embeddingChecksums: [UInt32]
     /// 0 where there are none.
     let expertsPerLayer: Int
+    /// Of each layer, its place among those with experts, by which experts are numbered; nil where
+    /// it has none.
+    private let expertLayers: [Int?]
     /// Norms, biases and the like, in the manifest's order; always resident.
     private let vectors: [[Float]]
     /// A layer's first bundle among what the verifier knows: after units and experts.
@@ -39,8 +42,10 @@ final class WeightDirectory {
         vectors = try Self.readVectors(model, from: source)
         firstUnits = FirstUnits(plan, manifest)
         expertsPerLayer = manifest.shape.experts?.count ?? 0
-        let expertCount = expertsPerLayer * manifest.shape.layerCount
-        var end = plan.units.count + expertCount
+        var expertLayers = [Int?](repeating: nil, count: manifest.shape.layerCount)
+        for (place, record) in manifest.experts.enumerated() { expertLayers[record.layer] = place }
+        self.expertLayers = expertLayers
+        var end = plan.units.count + expertsPerLayer * manifest.experts.count
         var firstBundles: [Int] = []
         for layer in plan.sparse == nil ? [] : manifest.neurons ?? [] {
             firstBundles.append(end)
@@ -67,14 +72,23 @@ final class WeightDirectory {
 
     // MARK: experts
 
+    /// A layer's place among those with experts.
+    ///
+    /// - Precondition: it has experts.
+    func expertLayer(_ layer: Int) -> Int {
+        guard let place = expertLayers[layer] else {
+            preconditionFailure("experts of a layer that has none")
+        }
+        return place
+    }
+
     func expert(_ number: Int, layer: Int) -> ExpertID {
-        ExpertID(rawValue: layer * expertsPerLayer + number)
+        ExpertID(rawValue: expertLayer(layer) * expertsPerLayer + number)
     }
 
     /// An expert's number in its layer.
     func number(of expert: ExpertID) -> Int { expert.rawValue % expertsPerLayer }
 
-    /// Every layer of the families known has experts, or none has.
     func extents(of expert: ExpertID) -> PackedExpertLayer {
         manifest.experts[expert.rawValue / expertsPerLayer]
     }

@@ -69,6 +69,11 @@ struct ImportCommand: ParsableCommand {
             for entry in result.requantizations {
                 Terminal.write("\(job.name): \(entry.sentence)\n", to: STDERR_FILENO)
             }
+            if let leftOut = result.leftOut {
+                Terminal.write(
+                    "\(job.name): \(leftOut.draftLayerCount) layers that only draft left out, "
+                        + "\(ByteSize.format(UInt64(leftOut.byteCount)))\n", to: STDERR_FILENO)
+            }
             if let notice = result.chatNotice {
                 Terminal.write("\(job.name): \(notice)\n", to: STDERR_FILENO)
             }

@@ -60,7 +60,7 @@ struct ShowCommand: ParsableCommand {
             ("formats", formats(manifest))
         ]
         if let experts = shape.experts {
-            rows.append(("experts", "\(experts.count) per layer, \(experts.usedCount) used"))
+            rows.append(("experts", Self.describe(experts, manifest)))
         }
         if let neurons = manifest.neurons?.first {
             let bytes = (neurons.firstBytes + neurons.restBytes) * neurons.neuronsPerBundle
@@ -79,6 +79,12 @@ struct ShowCommand: ParsableCommand {
         }
         rows += manifest.conversions.map { ("converted", $0) }
         for (name, value) in rows { Terminal.line(Self.row(name, value)) }
+    }
+
+    private static func describe(_ experts: MixtureShape, _ manifest: PackedManifest) -> String {
+        let (some, all) = (manifest.experts.count, manifest.shape.layerCount)
+        let place = some < all ? " in \(some) of \(all) layers" : " per layer"
+        return "\(experts.count)\(place), \(experts.usedCount) used"
     }
 
     /// What becomes of texts that are longer, where that was asked for.

@@ -306,6 +306,21 @@ struct ElementTests {
         #expect(spoiled.allSatisfy { $0.isNaN })
     }
 
+    @Test func rootOfSoftplusIsRight() {
+        var x = (0..<20_001).map { Float($0 - 10_000) * 0.0087 }
+        let exact = x.map { log1p(exp(Double($0))).squareRoot() }
+        var span = x.mutableSpan
+        Kernels.best.rootOfSoftplus(&span, count: exact.count)
+        for (found, exact) in zip(x, exact) {
+            #expect(abs(Double(found) - exact) <= 1e-6 * exact)
+        }
+        var limits: [Float] = [.infinity, -.infinity, .nan, 200]
+        var ends = limits.mutableSpan
+        Kernels.best.rootOfSoftplus(&ends, count: 4)
+        #expect(limits[0] == .infinity && limits[1] == 0 && limits[2].isNaN)
+        #expect(limits[3] == Float(200).squareRoot())
+    }
+
     @Test func sigmoidAgreesAndIsRight() {
         var random = SplitMix(seed: 0x53_0006)
         for nature in Nature.allCases {

@@ -62,6 +62,51 @@ extension FamilyShapeTests {
         #expect(abs(yarn.attentionFactor * 1.2772589 - 1) < 1e-6)
     }
 
+    @Test func trinityGatesElements() throws {
+        let shape = try shape("afmoe") {
+            $0.add("afmoe.expert_count", UInt32(8))
+            $0.add("afmoe.expert_used_count", UInt32(2))
+            $0.add("afmoe.expert_feed_forward_length", UInt32(96))
+            $0.add("afmoe.attention.sliding_window", UInt32(64))
+            $0.add("afmoe.leading_dense_block_count", UInt32(1))
+            $0.add("afmoe.expert_shared_count", UInt32(1))
+        }
+        #expect(windows(shape) == [64, 64, 64, nil])
+        #expect(shape.attentions.map { $0.rope == nil } == [false, false, false, true])
+        #expect(shape.attentions.allSatisfy { $0.outputGate == .sigmoid && $0.gateWidth == 256 })
+        #expect(shape.layers.map { $0.feedForward.mixture == nil } == [true, false, false, false])
+        #expect(shape.experts?.gating == .sigmoid && shape.experts?.shared?.width == 96)
+        #expect(shape.layers.allSatisfy { $0.norms == .around } && shape.embeddingScale == 16)
+    }
+
+    @Test func headsOfLagunaDiffer() throws {
+        func laguna(_ heads: [Int32], kv: UInt32 = 4) throws -> ModelShape {
+            try self.shape("laguna", without: "attention.head_count") {
+                $0.add("laguna.attention.head_count", heads)
+                $0.add("laguna.attention.head_count_kv", kv)
+                $0.add("laguna.attention.key_length", UInt32(32))
+                $0.add("laguna.attention.value_length", UInt32(32))
+                $0.add("laguna.attention.sliding_window", UInt32(64))
+                $0.add("laguna.rope.dimension_count", UInt32(16))
+                $0.add("laguna.rope.dimension_count_swa", UInt32(32))
+                $0.add("laguna.rope.freq_base", Float(500_000))
+                $0.add("laguna.rope.freq_base_swa", Float(10_000))
+                $0.add("laguna.expert_count", UInt32(8))
+                $0.add("laguna.expert_used_count", UInt32(2))
+                $0.add("laguna.expert_feed_forward_length", UInt32(96))
+            }
+        }
+        let shape = try laguna([8, 12, 12, 12])
+        #expect(shape.attentions.map(\.headCount) == [8, 12, 12, 12])
+        #expect(shape.attention.headCount == 12 && windows(shape) == [nil, 64, 64, 64])
+        #expect(shape.attentions.map { $0.rope?.rotatedWidth } == [16, 32, 32, 32])
+        #expect(shape.attentions.map { $0.rope?.base } == [500_000, 10_000, 10_000, 10_000])
+        #expect(shape.attentions.allSatisfy { $0.outputGate == .softplusOfHeads })
+        expectRefused("for each layer") { try laguna([8, 12]) }
+        expectRefused("for each layer") { try laguna([8, 12, 0, 12]) }
+        expectRefused("a divisor of the 10 heads") { try laguna([8, 10, 12, 12]) }
+    }
+
     @Test func hunyuanNormsWhatTurned() throws {
         let shape = try shape("hunyuan-dense")
         #expect(shape.attentions.allSatisfy { $0.normsRotated && $0.headNorm == .perHead })

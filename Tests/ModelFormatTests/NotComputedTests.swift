@@ -37,19 +37,33 @@ import Testing
     @Test func networksOfEveryKind() {
         expect("no feed-forward") { $0.layers[0].feedForward = .none }
         expect("beside a dense network") { $0.layers[0].feedForward.mixture = Self.mixture }
-        expect("in some layers alone") { $0.layers[2].feedForward = .init(Self.mixture) }
+        expect("mixtures that differ") { shape in
+            shape.changeLayers { $0.feedForward = .init(Self.mixture) }
+            shape.layers[1].feedForward.mixture?.usedCount = 1
+        }
+        expect("activations that differ") {
+            $0.layers[2].feedForward = .init(Self.mixture)
+            $0.layers[2].feedForward.mixture?.activation = .gelu
+        }
         expect("widths that differ") { $0.layers[2].feedForward.dense?.width = 64 }
         expect("activations that differ") { $0.layers[2].feedForward.dense?.activation = .relu }
         for (words, change) in [
-            ("bias where experts", { $0.hasSelectionBias = true }),
-            ("groups", { $0.groupCount = 2 }),
-            ("router that reads", { $0.routerInput = .scaled }),
-            ("root of softplus", { $0.gating = .rootOfSoftplus })
+            ("router that reads", { $0.routerInput = .scaled })
         ] as [(String, (inout MixtureShape) -> Void)] {
             var mixture = Self.mixture
             change(&mixture)
             expect(words) { $0.changeLayers { $0.feedForward = .init(mixture) } }
         }
+    }
+
+    /// Some layers may be mixtures, some of those with biases where experts are chosen.
+    @Test func mixturesInSomeLayers() {
+        var shape = Self.plain
+        shape.layers[2].feedForward = .init(Self.mixture)
+        #expect(shape.notComputed == nil && shape.mixtures.map(\.layer) == [2])
+        shape.layers[0].feedForward = .init(Self.mixture)
+        shape.layers[0].feedForward.mixture?.hasSelectionBias = true
+        #expect(shape.notComputed == nil && shape.mixtures.map(\.layer) == [0, 2])
     }
 
     @Test func layersOfEveryKind() {

@@ -187,6 +187,43 @@ import Testing
         }
     }
 
+    @Test func mixturesOfSomeLayers() throws {
+        let packed = try PackedBytes(
+            TinyModel(architecture: "dots1", layers: 3, lead: 1, experts: 8))
+        let model = try PackedModel(source: packed.source)
+        func isRefused(
+            _ name: String, _ change: (inout PackedManifest) -> Void
+        ) throws -> Bool {
+            var manifest = model.manifest
+            change(&manifest)
+            let json = try manifest.encodedJSON(file: "tiny.sluice")
+            return refuses(packed.replacingManifest(json).bytes, name)
+        }
+        for (count, used) in [
+            (0, 1), (1, 1), (3, 1), (8, 1), (-2, 1), (.max, 1), (4, 0), (4, 5), (4, -1), (4, .max)
+        ] {
+            let name = "\(used) of \(count) groups"
+            let refused = try isRefused(name) {
+                $0.shape.changeLayers {
+                    $0.feedForward.mixture?.groupCount = count
+                    $0.feedForward.mixture?.groupUsedCount = used
+                }
+            }
+            #expect(refused, "\(name)")
+        }
+        #expect(try isRefused("a dense layer's") { $0.experts[0].layer = 0 })
+        #expect(try isRefused("exchanged") { $0.experts.swapAt(0, 1) })
+        #expect(try isRefused("one layer less") { $0.experts.removeLast() })
+        let other = try isRefused("another layer leads") {
+            ($0.shape.layers[0], $0.shape.layers[1]) = ($0.shape.layers[1], $0.shape.layers[0])
+        }
+        #expect(other)
+        #expect(
+            try isRefused("a bias from nowhere") {
+                $0.shape.layers[1].feedForward.mixture?.hasSelectionBias = true
+            })
+    }
+
     @Test func headerFields() throws {
         print("seed \(Self.seed)")
         let packed = try PackedBytes(Self.tiny())

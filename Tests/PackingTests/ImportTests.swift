@@ -86,6 +86,34 @@ import Testing
         _ = try Packer(parts: [TinyModel(extraTensors: harmless).source()])
     }
 
+    /// A tensor beside those that it holds is one too many; one that holds less is another shape.
+    @Test func fusedTensorsAreWholeAndAlone() throws {
+        let both = TinyModel(
+            extraTensors: [("blk.0.attn_qkv.weight", [64, 152], .f32)],
+            omitted: ["blk.0.attn_k.weight"])
+        #expect(try refusal(both).contains("blk.0.attn_k.weight"))
+        let short = TinyModel(
+            isFused: true, extraTensors: [("blk.0.attn_qkv.weight", [64, 120], .f32)],
+            omitted: ["blk.0.attn_qkv.weight"])
+        #expect(try refusal(short).contains("blk.0.attn_qkv.weight of 64 x 152, found 64 x 120"))
+    }
+
+    /// Blocks that only draft are left out, and their bytes said; all else must be known.
+    @Test func draftLayersAreLeftOut() throws {
+        var tiny = TinyModel(drafts: 1)
+        #expect(try Packer(parts: [tiny.source()]).leftOut == nil)
+        tiny.extraTensors = [
+            ("blk.2.attn_q.weight", [64, 16], .f32), ("blk.2.nextn.eh_proj.weight", [128, 64], .f16)
+        ]
+        let bytes = 64 * 16 * 4 + 128 * 64 * 2
+        let found = try Packer(parts: [tiny.source()]).leftOut
+        #expect(found?.draftLayerCount == 1 && found?.byteCount == bytes)
+        for name in ["blk.3.attn_q.weight", "blk.1.nextn.enorm.weight", "blk.2x.a", "blk..a"] {
+            tiny.extraTensors = [(name, [64, 16], .f32)]
+            #expect(try refusal(tiny).contains(name))
+        }
+    }
+
     /// A bias that the forward pass does not add must not be taken.
     @Test(arguments: [
         ("arcee", 0, "ffn_up", 128), ("nemotron", 0, "ffn_gate", 128), ("qwen2", 0, "ffn_down", 64),

@@ -24,6 +24,15 @@ import Testing
         for (index, record) in manifest.matrices.enumerated() where index % step == 0 {
             var name = Self.matrixNames[record.role, default: "?"] + ".weight"
             if let layer = record.layer { name = "blk.\(layer).\(name)" }
+            if let place = Self.fusedMatrices.firstIndex(of: record.role),
+                let layer = record.layer, gguf.tensor(named: name) == nil
+            {
+                seen += place == 0 ? 1 : 0
+                let parts = try Self.fusedMatrices.map { try unpacked.matrix($0, layer: layer) }
+                let all = try bytes("blk.\(layer).attn_qkv.weight")
+                #expect(parts.flatMap(\.self) == all, "rows one after the other")
+                continue
+            }
             if record.role == .output, gguf.tensor(named: name) == nil {
                 name = "token_embd.weight"
             } else {
@@ -63,18 +72,38 @@ import Testing
             #expect(try !isGated || found.up == bytes(block + "ffn_up.weight"))
             #expect(try found.down == bytes(block + "ffn_down.weight"), "\(block)")
         }
-        for record in manifest.vectors.entries {
+        seen += try compareVectors(gguf, unpacked, bytes)
+        #expect(step > 1 || seen == gguf.tensors.count, "every tensor was compared")
+    }
+
+    /// Compares all vectors, and counts the tensors that they come from.
+    private func compareVectors(
+        _ gguf: GGUFFile, _ unpacked: Unpacked, _ bytes: (String) throws -> [UInt8]
+    ) throws -> Int {
+        var seen = 0
+        for record in unpacked.model.manifest.vectors.entries {
             var name = Self.vectorNames[record.role, default: "?"]
-            let isRenamed = TinyModel.renamesFeedForwardNorm.contains(
-                manifest.shape.architecture)
-            if isRenamed && record.role == .feedForwardNorm { name = "post_attention_norm.weight" }
             if let layer = record.layer { name = "blk.\(layer).\(name)" }
-            let tensor = try #require(gguf.tensor(named: name))
+            if record.role == .feedForwardNorm, gguf.tensor(named: name) == nil {
+                name = name.replacing("ffn_norm", with: "post_attention_norm")
+            }
+            if let place = Self.fusedVectors.firstIndex(of: record.role),
+                let layer = record.layer, gguf.tensor(named: name) == nil
+            {
+                seen += place == 0 ? 1 : 0
+                let parts = try Self.fusedVectors.map { try unpacked.vector($0, layer: layer) }
+                #expect(try parts.flatMap(\.self) == bytes("blk.\(layer).attn_qkv.bias"))
+                continue
+            }
+            if record.role == .expertSelectionBias, gguf.tensor(named: name) == nil {
+                name = name.replacing(".bias", with: "")
+            }
+            let tensor = try #require(gguf.tensor(named: name), "\(name)")
             seen += 1
             guard tensor.type.format == .f32 else { continue }
             #expect(try unpacked.vector(record.role, layer: record.layer) == bytes(name), "\(name)")
         }
-        #expect(step > 1 || seen == gguf.tensors.count, "every tensor was compared")
+        return seen
     }
 
     /// Experts' biases; returns how many tensors they are from.
@@ -118,12 +147,37 @@ import Testing
     @Test(arguments: ModelFamily.all.map(\.architecture))
     func everyFamily(_ architecture: String) throws {
         var tiny = TinyModel(architecture: architecture, format: .q8_0)
-        let mixtures = ["smallthinker", "gpt-oss"]
-        if architecture.hasSuffix("moe") || mixtures.contains(architecture) { tiny.experts = 4 }
-        if architecture == "qwen2moe" { tiny.sharedFeedForward = 64 }
+        let others = ["smallthinker", "gpt-oss", "dots1", "bailingmoe2", "minimax-m2", "laguna"]
+        if architecture.hasSuffix("moe") || others.contains(architecture) { tiny.experts = 4 }
+        let dense = ["dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe", "afmoe", "laguna"]
+        let leads = dense.contains(architecture)
+        if leads { tiny.lead = 1 }
+        if leads || architecture == "qwen2moe" { tiny.sharedFeedForward = 64 }
+        if architecture == "bailingmoe2" { tiny.isFused = true }
         try roundTrip(tiny)
         tiny.tied = true
         try roundTrip(tiny)
+    }
+
+    /// Query, key and value in one tensor, with a bias of all three or without.
+    @Test(arguments: [WeightFormat.f32, .bf16, .q8_0, .q4_0, .q6_K])
+    func fusedProjectionsAreTakenApart(_ format: WeightFormat) throws {
+        for biases in [false, true] {
+            try roundTrip(TinyModel(isFused: true, biases: biases).with(format))
+        }
+        // Biases of their own beside fused weights.
+        let biases = [("q", 80), ("k", 40), ("v", 32)].map {
+            (name: "blk.1.attn_\($0.0).bias", dimensions: [$0.1], format: WeightFormat.f32)
+        }
+        try roundTrip(TinyModel(isFused: true, extraTensors: biases))
+    }
+
+    /// Experts of some layers alone are written, and found, by their layers.
+    @Test(arguments: [0, 1, 2, 3]) func denseLayersBeforeExperts(lead: Int) throws {
+        try roundTrip(
+            TinyModel(
+                architecture: "dots1", format: .q4_0, layers: 3, lead: lead,
+                selectionBias: lead == 1 ? "exp_probs_b" : "exp_probs_b.bias", experts: 4))
     }
 
     @Test(arguments: [WeightFormat.f32, .f16, .bf16, .q8_0, .q4_0])
@@ -268,6 +322,10 @@ import Testing
         .sharedExpertDown: "ffn_down_shexp", .output: "output"
     ]
 
+    /// What one tensor may hold, in the order of its rows.
+    static let fusedMatrices = [MatrixRole.attentionQuery, .attentionKey, .attentionValue]
+    static let fusedVectors = [VectorRole.queryBias, .keyBias, .valueBias]
+
     static let vectorNames: [VectorRole: String] = [
         .afterAttentionNorm: "post_attention_norm.weight",
         .afterFeedForwardNorm: "post_ffw_norm.weight",
@@ -281,6 +339,7 @@ import Testing
         .feedForwardGateBias: "ffn_gate.bias", .feedForwardUpBias: "ffn_up.bias",
         .feedForwardDownBias: "ffn_down.bias",
         .sharedExpertRouter: "ffn_gate_inp_shexp.weight",
+        .expertSelectionBias: "exp_probs_b.bias",
         .ropeFrequencyFactors: "rope_freqs.weight"
     ]
 }

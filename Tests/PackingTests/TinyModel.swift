@@ -11,6 +11,14 @@ struct TinyModel {
     /// Of norms and biases.
     var vectorFormat = WeightFormat.f32
     var layers = 2
+    /// Of the layers, those before the first with experts.
+    var lead = 0
+    /// Blocks after the layers that metadata says only draft; their tensors are `extraTensors`.
+    var drafts = 0
+    /// Whether query, key and value are one tensor, and so their biases.
+    var isFused = false
+    /// Whether a bias has a say where experts are chosen; nil is as the family needs.
+    var selectionBias: String?
     var width = 64
     var heads = 4
     var keyValueHeads = 2
@@ -46,11 +54,12 @@ struct TinyModel {
     }
 
     /// Families that name the feed-forward network's norm by where it stands.
-    static let renamesFeedForwardNorm: Set = ["seed_oss", "gpt-oss"]
+    static let renamesFeedForwardNorm: Set = ["seed_oss", "gpt-oss", "glm4moe"]
     static let normsAfterAlone: Set = ["olmo2", "exaone4"]
-    static let normsAfter: Set = ["olmo2", "exaone4", "gemma2", "gemma3"]
+    static let normsAfter: Set = ["olmo2", "exaone4", "gemma2", "gemma3", "afmoe"]
     static let normsHeads: Set = [
-        "qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4", "hunyuan-dense"
+        "qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4", "hunyuan-dense", "dots1",
+        "bailingmoe2", "minimax-m2", "afmoe", "laguna"
     ]
 
     struct Tensor {
@@ -96,12 +105,7 @@ struct TinyModel {
                 vector(block + "attn_norm.bias", width)
                 vector(block + "ffn_norm.bias", width)
             }
-            let shapes = [
-                ("attn_q", width, heads * keyWidth), ("attn_k", width, keyValueHeads * keyWidth),
-                ("attn_v", width, keyValueHeads * valueWidth),
-                ("attn_output", heads * valueWidth, width)
-            ]
-            for (name, columns, rows) in shapes {
+            for (name, columns, rows) in attention {
                 add(block + name + ".weight", [columns, rows], format)
                 let biased =
                     architecture.hasPrefix("qwen2") ? name != "attn_output" : biases
@@ -109,20 +113,34 @@ struct TinyModel {
             }
             if architecture == "gpt-oss" { vector(block + "attn_sinks.weight", heads) }
             if Self.normsHeads.contains(architecture) {
-                let all = architecture.hasPrefix("olmo")
+                let all = ["olmoe", "olmo2", "minimax-m2"].contains(architecture)
                 vector(block + "attn_q_norm.weight", all ? heads * keyWidth : keyWidth)
                 vector(block + "attn_k_norm.weight", all ? keyValueHeads * keyWidth : keyWidth)
             }
-            addFeedForward(block, add)
+            addFeedForward(block, hasExperts: experts > 0 && layer >= lead, add)
         }
         for extra in extraTensors { addAnyway(extra.name, extra.dimensions, extra.format) }
         return list
     }
 
+    /// Attention's matrices: their names, columns and rows.
+    private var attention: [(String, Int, Int)] {
+        let rows = [heads * keyWidth, keyValueHeads * keyWidth, keyValueHeads * valueWidth]
+        let inputs =
+            isFused
+            ? [("attn_qkv", width, rows.reduce(0, +))]
+            : [
+                ("attn_q", width, rows[0]), ("attn_k", width, rows[1]), ("attn_v", width, rows[2])
+            ]
+        let gateWidths = ["afmoe": heads * valueWidth, "laguna": heads]
+        let gates = gateWidths[architecture].map { [("attn_gate", width, $0)] } ?? []
+        return inputs + gates + [("attn_output", heads * valueWidth, width)]
+    }
+
     private func addFeedForward(
-        _ block: String, _ add: (String, [Int], WeightFormat) -> Void
+        _ block: String, hasExperts: Bool, _ add: (String, [Int], WeightFormat) -> Void
     ) {
-        guard experts > 0 else {
+        guard hasExperts else {
             if architecture != "arcee" && architecture != "nemotron" {
                 add(block + "ffn_gate.weight", [width, feedForward], format)
             }
@@ -141,6 +159,10 @@ struct TinyModel {
                 add(block + "ffn_\(part)_exps.bias", [rows, experts], .f32)
             }
         }
+        let needsBias = ["glm4moe", "minimax-m2", "afmoe", "laguna"].contains(architecture)
+        if let name = selectionBias ?? (needsBias ? "exp_probs_b.bias" : nil) {
+            add(block + name, [experts], vectorFormat)
+        }
         for (part, columns, rows) in [
             ("gate", width, feedForward), ("up", width, feedForward), ("down", feedForward, width)
         ] {
@@ -153,7 +175,9 @@ struct TinyModel {
             }
         }
         guard sharedFeedForward > 0 else { return }
-        add(block + "ffn_gate_inp_shexp.weight", [width], vectorFormat)
+        if architecture == "qwen2moe" {
+            add(block + "ffn_gate_inp_shexp.weight", [width], vectorFormat)
+        }
         add(block + "ffn_gate_shexp.weight", [width, sharedFeedForward], format)
         add(block + "ffn_up_shexp.weight", [width, sharedFeedForward], format)
         add(block + "ffn_down_shexp.weight", [sharedFeedForward, width], format)
@@ -165,7 +189,9 @@ struct TinyModel {
         let prefix = architecture + "."
         writer.add("general.architecture", architecture)
         writer.add("general.name", "tiny \(architecture)")
-        writer.add(prefix + "block_count", UInt32(layers))
+        writer.add(prefix + "block_count", UInt32(layers + drafts))
+        if drafts > 0 { writer.add(prefix + "nextn_predict_layers", UInt32(drafts)) }
+        if lead > 0 { writer.add(prefix + "leading_dense_block_count", UInt32(lead)) }
         writer.add(prefix + "context_length", UInt32(64))
         writer.add(prefix + "embedding_length", UInt32(width))
         writer.add(prefix + "feed_forward_length", UInt32(feedForward))
@@ -180,12 +206,12 @@ struct TinyModel {
         if experts > 0 {
             writer.add(prefix + "expert_count", UInt32(experts))
             writer.add(prefix + "expert_used_count", UInt32(2))
-            let mixtures = ["smallthinker", "gpt-oss"]
-            if architecture.hasPrefix("qwen") || mixtures.contains(architecture) {
+            if !["llama", "olmoe", "granitemoe", "minimax-m2"].contains(architecture) {
                 writer.add(prefix + "expert_feed_forward_length", UInt32(feedForward))
             }
             if sharedFeedForward > 0 {
                 writer.add(prefix + "expert_shared_feed_forward_length", UInt32(sharedFeedForward))
+                writer.add(prefix + "expert_shared_count", UInt32(1))
             }
         }
         writer.add("tokenizer.ggml.model", "gpt2")

@@ -117,7 +117,7 @@ struct Unpacked {
 
     /// An expert's gate, up and down.
     func expert(_ index: Int, layer: Int) throws -> [[UInt8]] {
-        let record = model.manifest.experts[layer]
+        let record = try #require(model.manifest.experts.first { $0.layer == layer })
         let bundle = try read(record.extent(index))
         return [record.gate, record.up, record.down].map { part in
             let bytes = Array(bundle[part.byteOffset..<part.byteOffset + part.byteCount])

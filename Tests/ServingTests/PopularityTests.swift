@@ -24,6 +24,20 @@ import Weights
         }
     }
 
+    /// Where some layers have experts, those alone are counted.
+    @Test func expertsOfSomeLayersStayKnown() throws {
+        try withModel("ernie4_5-moe-step") { path, notices in
+            let cold = try misses(path, notices)
+            let saved = try #require(fileBytes(ExpertPopularity.path(of: path)))
+            #expect(try misses(path, notices) <= cold && notices.all.isEmpty)
+            let model = try open(path, notices)
+            #expect(model.manifest.experts.map(\.layer) == [1, 3])
+            #expect(model.routingShape?.layerCount == 2)
+            try model.store.experts.warm()
+            #expect(saved.count < model.manifest.shape.layerCount * 6 * 4 + 40)
+        }
+    }
+
     @Test func droppedIsCold() throws {
         try withModel { path, notices in
             let cold = try misses(path, notices)
@@ -108,8 +122,10 @@ import Weights
         return try ModelInstance(path: path, options: options)
     }
 
-    private func withModel(_ body: (String, Notices) throws -> Void) throws {
-        try Fixtures.withPacked(Fixtures.folder + "models/qwen3moe.gguf") { path in
+    private func withModel(
+        _ name: String = "qwen3moe", _ body: (String, Notices) throws -> Void
+    ) throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in
             defer { try? FileSystem.remove(ExpertPopularity.path(of: path)) }
             try body(path, Notices())
         }

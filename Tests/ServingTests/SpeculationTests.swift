@@ -20,7 +20,7 @@ import Weights
         "llama", "llama-f16", "llama-bf16", "llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1",
         "llama-q8_0", "llama-q4_k", "llama-q5_k", "llama-q6_k", "llama-rope-yarn", "arcee",
         "mistral", "qwen2", "qwen3", "olmoe", "mixtral", "qwen2moe", "qwen3moe", "nemotron",
-        "llama-biases"
+        "llama-biases", "dots1", "bailingmoe2"
     ]
 
     @Test(arguments: models) func widthsChangeNoBit(name: String) throws {

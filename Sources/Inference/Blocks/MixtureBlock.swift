@@ -152,24 +152,20 @@ final class MixtureBlock {
             mixture.router, by: residual.normed, tokens: tokens, into: &routerLogits)
         executor.addBias(mixture.routerBias, tokens: tokens, to: &routerLogits)
         routing.removeAll()
-        choose(
-            by: Router(mixture.shape, scale: layer.residualScale ?? 1), tokens: tokens,
-            &routerLogits)
+        let router = Router(
+            mixture.shape, bias: mixture.selectionBias, scale: layer.residualScale ?? 1)
+        choose(by: router, tokens: tokens, &routerLogits)
         routing.sort()
     }
 
     private func choose(by router: Router, tokens: Int, _ logits: inout Buffer<Float>) {
-        let shape = router.shape
+        let kernels = executor.kernels
         for token in 0..<tokens {
-            var scores = logits.mutableSpan(in: (token..<token + 1).scaled(shape.count))
-            switch shape.gating {
-            case .softmax, .softmaxOfChosen:
-                executor.kernels.softmax(&scores, count: shape.count)
-            case .sigmoid: executor.kernels.sigmoid(&scores, count: shape.count)
-            case .rootOfSoftplus: preconditionFailure("gating not computed")
-            }
+            let range = (token..<token + 1).scaled(router.shape.count)
+            var scores = logits.mutableSpan(in: range)
+            router.score(&scores, kernels)
             observer.uniformRouting?.fill(&scores)
-            router.choose(scores.span, into: &routing)
+            router.choose(scores.span, into: &routing, kernels)
         }
     }
 
@@ -186,13 +182,16 @@ final class MixtureBlock {
         residual.normalize(0..<1, by: norm, into: &batch.normed, at: 0)
         try products.multiply(next.router, by: batch.normed, tokens: 1, into: &routerLogits)
         executor.addBias(next.routerBias, tokens: 1, to: &routerLogits)
-        choosePredicted(routerLogits)
+        choosePredicted(by: Router(next.shape, bias: next.selectionBias, scale: 1), &routerLogits)
         weights.predict(layer: layer + 1, predicted.experts)
         predicted.removeAll()
     }
 
-    private func choosePredicted(_ logits: borrowing Buffer<Float>) {
-        predicted.choose(logits.span.extracting(0..<predicted.expertCount))
+    private func choosePredicted(by router: Router, _ logits: inout Buffer<Float>) {
+        var scores = logits.mutableSpan(in: 0..<predicted.expertCount)
+        // Where nothing is added to probabilities they rank as logits do.
+        if !router.ranksByLogits { router.score(&scores, executor.kernels) }
+        predicted.choose(scores.span, by: router.selection)
     }
 
     /// The expert that every token uses, into `projected`: where it has a gate,

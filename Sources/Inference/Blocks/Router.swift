@@ -1,5 +1,6 @@
 // Which experts each token uses, and how much each counts.
 
+internal import Compute
 internal import ModelFormat
 
 /// The experts of every token of a step, best first, and the same sorted by expert.
@@ -21,7 +22,11 @@ struct Routing: Sendable {
     private(set) var tokens: [Int32] = []
     /// Of each expert, the first of its rows; one more than there are experts.
     private var firstRows: [Int]
+    /// Chosen already, or not to be chosen.
     private var isChosen: [Bool]
+    /// What experts are chosen by, where those are not their scores.
+    private var selection: [Float] = []
+    private var groupScores: [Float] = []
 
     init(expertCount: Int, expertsPerToken: Int, tokensMax: Int) {
         self.expertCount = expertCount
@@ -44,17 +49,67 @@ struct Routing: Sendable {
         weights.removeAll(keepingCapacity: true)
     }
 
-    /// Adds one token's best experts.
+    /// Adds one token's best experts, with their scores as weights.
     ///
-    /// - Parameter scores: one per expert. A tie goes to the lower number.
-    mutating func choose(_ scores: Span<Float>) {
+    /// - Parameters:
+    ///   - scores: one per expert. A tie goes to the lower number.
+    ///   - rule: what besides decides.
+    mutating func choose(_ scores: Span<Float>, by rule: SelectionRule) {
         for index in isChosen.indices { isChosen[index] = false }
+        guard !rule.isPlain else { return takeLargest(of: scores, weights: scores) }
+        selection.removeAll(keepingCapacity: true)
+        for index in 0..<expertCount {
+            selection.append(scores[index] + (rule.bias?[index] ?? 0))
+        }
+        if let groups = rule.groups { keepGroups(groups.used, of: groups.count) }
+        let selection = selection
+        takeLargest(of: selection.span, weights: scores)
+    }
+
+    private mutating func takeLargest(of selection: Span<Float>, weights scores: Span<Float>) {
         for _ in 0..<expertsPerToken {
-            let best = largest(scores)
+            let best = largest(selection)
             isChosen[best] = true
             experts.append(Int32(best))
             weights.append(scores[best])
         }
+    }
+
+    /// Leaves experts of the best groups alone to be chosen: those whose two best ones' sum is
+    /// largest (arXiv 2412.19437). A tie goes to the lower group.
+    private mutating func keepGroups(_ usedCount: Int, of count: Int) {
+        let size = expertCount / count
+        groupScores.removeAll(keepingCapacity: true)
+        for group in 0..<count {
+            var (first, second) = (-Float.infinity, -Float.infinity)
+            for value in selection[group * size..<(group + 1) * size] {
+                if value > first {
+                    (first, second) = (value, first)
+                } else if value > second {
+                    second = value
+                }
+            }
+            groupScores.append(first + second)
+        }
+        for index in isChosen.indices { isChosen[index] = true }
+        for _ in 0..<usedCount {
+            var best = -1
+            for group in 0..<count where isChosen[group * size] {
+                if best < 0 || groupScores[group] > groupScores[best] { best = group }
+            }
+            for index in best * size..<(best + 1) * size { isChosen[index] = false }
+        }
+    }
+
+    /// The weights of the token that was added last become the softmax of what they are.
+    mutating func softmaxLastWeights(_ kernels: Kernels) {
+        let count = expertsPerToken
+        selection.removeAll(keepingCapacity: true)
+        selection += weights.suffix(count)
+        var span = selection.mutableSpan
+        kernels.softmax(&span, count: count)
+        weights.removeLast(count)
+        weights += selection
     }
 
     /// Changes the weights of the token that was added last.
@@ -97,6 +152,22 @@ struct Routing: Sendable {
     }
 }
 
+/// By what experts are chosen besides their scores.
+struct SelectionRule: Sendable {
+    /// Added to scores; nil is none.
+    let bias: [Float]?
+    /// Groups of equally many experts, and those of them that are used; nil is no groups.
+    let groups: (count: Int, used: Int)?
+
+    init(_ shape: MixtureShape, bias: [Float]?) {
+        self.bias = bias
+        groups = shape.groupCount.map { ($0, shape.groupUsedCount ?? $0) }
+    }
+
+    /// Whether by nothing.
+    var isPlain: Bool { bias == nil && groups == nil }
+}
+
 /// Turns router logits into routing.
 struct Router: Sendable {
     /// What a sum of weights is raised to before it divides, as llama.cpp does: the least normal
@@ -104,22 +175,39 @@ struct Router: Sendable {
     private static let weightSumMin: Float = 6.103515625e-5
 
     let shape: MixtureShape
+    let selection: SelectionRule
     /// Factor on weights, in the end.
     let scale: Float
 
-    /// - Parameter scale: what the layer multiplies its sum with.
-    init(_ shape: MixtureShape, scale: Float) {
+    /// - Parameters:
+    ///   - bias: added to what experts are chosen by.
+    ///   - scale: what the layer multiplies its sum with.
+    init(_ shape: MixtureShape, bias: [Float]?, scale: Float) {
         self.shape = shape
+        selection = SelectionRule(shape, bias: bias)
         self.scale = shape.weightsScale * scale
+    }
+
+    /// Whether logits as they are name the same experts as scores.
+    var ranksByLogits: Bool { selection.isPlain || shape.gating == .softmaxOfChosen }
+
+    /// A token's logits become scores.
+    func score(_ logits: inout MutableSpan<Float>, _ kernels: Kernels) {
+        switch shape.gating {
+        case .softmax: kernels.softmax(&logits, count: shape.count)
+        case .sigmoid: kernels.sigmoid(&logits, count: shape.count)
+        case .softmaxOfChosen: break
+        case .rootOfSoftplus: kernels.rootOfSoftplus(&logits, count: shape.count)
+        }
     }
 
     /// Adds one token's experts to `routing`.
     ///
-    /// - Parameter scores: the token's probabilities, one per expert.
-    func choose(_ scores: Span<Float>, into routing: inout Routing) {
-        routing.choose(scores)
-        // Of a softmax over all, the chosen ones' shares are a softmax over them.
-        if shape.normalizesWeights || shape.gating == .softmaxOfChosen {
+    /// - Parameter scores: the token's, one per expert.
+    func choose(_ scores: Span<Float>, into routing: inout Routing, _ kernels: Kernels) {
+        routing.choose(scores, by: selection)
+        if shape.gating == .softmaxOfChosen { routing.softmaxLastWeights(kernels) }
+        if shape.normalizesWeights {
             let sum = max(routing.weights.suffix(shape.usedCount).reduce(0, +), Self.weightSumMin)
             routing.changeLastWeights { $0 /= sum }
         }

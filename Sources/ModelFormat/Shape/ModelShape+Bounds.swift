@@ -83,6 +83,12 @@ private struct BoundsChecker {
             try check(shared.width, 1...columns, "shared expert width")
         }
         try check(mixture.weightsScale, isPositive: false, "expert weights scale")
+        guard let groups = mixture.groupCount else { return }
+        try check(groups, 2...max(2, mixture.count / 2), "expert group count")
+        try check(mixture.count % groups, 0...0, "experts left over by groups")
+        let used = mixture.groupUsedCount ?? 0
+        try check(used, 1...groups, "used expert group count")
+        try check(mixture.usedCount, 1...used * (mixture.count / groups), "used expert count")
     }
 
     private func check(_ rope: RotaryEmbedding, headWidth: Int) throws(FormatError) {

@@ -21,10 +21,7 @@ extension ModelShape {
         if Set(ropes.map(\.hasFrequencyFactors)).count > 1 {
             return "frequency factors in some layers alone"
         }
-        if differs(layers.map { $0.feedForward.mixture == nil }) {
-            return "experts in some layers alone"
-        }
-        if differs(layers.compactMap(\.feedForward.mixture)) {
+        if differs(layers.compactMap(\.feedForward.mixture?.withoutSelectionBias)) {
             return "mixtures that differ between layers"
         }
         if differs(layers.compactMap(\.feedForward.dense?.width)) {
@@ -33,10 +30,20 @@ extension ModelShape {
         if differs(layers.compactMap(\.feedForward.dense?.isGated)) {
             return "gates in some layers"
         }
-        if differs(layers.map { $0.feedForward.dense?.activation }) {
-            return "activations that differ between layers"
+        let activations = layers.map(\.feedForward).flatMap {
+            [$0.dense?.activation, $0.mixture?.activation].compactMap(\.self)
         }
+        if differs(activations) { return "activations that differ between layers" }
         return nil
+    }
+}
+
+extension MixtureShape {
+    /// Layers may have that bias or not; all else is the same in all.
+    fileprivate var withoutSelectionBias: MixtureShape {
+        var shape = self
+        shape.hasSelectionBias = false
+        return shape
     }
 }
 
@@ -82,13 +89,7 @@ extension AttentionMixer {
 
 extension MixtureShape {
     fileprivate var notComputed: String? {
-        switch gating {
-        case .softmax, .softmaxOfChosen, .sigmoid: break
-        case .rootOfSoftplus: return "the root of softplus as expert weights"
-        }
         if routerInput == .scaled { return "a router that reads the scaled residual stream" }
-        if hasSelectionBias { return "a bias where experts are chosen" }
-        if groupCount != nil { return "groups of experts" }
         return nil
     }
 }

@@ -29,13 +29,20 @@ extension ModelShape {
     /// The widest rotation.
     package var rotatedWidth: Int { ropes.map(\.rotatedWidth).max() ?? 0 }
 
-    /// The first layer's mixture; nil for dense models.
+    /// The mixture of the layers that are mixtures; nil for dense models.
     package var experts: MixtureShape? { layers.lazy.compactMap(\.feedForward.mixture).first }
 
-    /// The first layer's dense network; nil where all layers are mixtures.
+    /// The layers that are mixtures, in order.
+    package var mixtures: [(layer: Int, shape: MixtureShape)] {
+        layers.enumerated().compactMap { layer, shape in
+            shape.feedForward.mixture.map { (layer, $0) }
+        }
+    }
+
+    /// The dense network of the first layer that has one; nil where all layers are mixtures.
     package var dense: DenseShape? { layers.lazy.compactMap(\.feedForward.dense).first }
 
-    /// Width of the dense feed-forward network; 0 where every layer is a mixture of experts.
+    /// Width of dense feed-forward networks; 0 where every layer is a mixture of experts.
     package var feedForwardWidth: Int { layers.compactMap(\.feedForward.dense?.width).max() ?? 0 }
 
     /// Width of the expert that every token uses; 0 where there is none.

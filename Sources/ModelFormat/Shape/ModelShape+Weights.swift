@@ -103,6 +103,9 @@ extension ModelShape {
         if layer.feedForward.mixture?.shared?.hasGate == true {
             list.append(VectorShape(role: .sharedExpertRouter, count: width))
         }
+        if let mixture = layer.feedForward.mixture, mixture.hasSelectionBias {
+            list.append(VectorShape(role: .expertSelectionBias, count: mixture.count))
+        }
         return list
     }
 

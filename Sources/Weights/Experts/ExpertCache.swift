@@ -1,7 +1,8 @@
 // Which experts are in memory, and which leaves next: bookkeeping of the expert cache, without any
 // memory or reading of its own. The offline simulator replays traces through the same code.
 
-/// An expert of a layer, as one number: `layer * expertsPerLayer + expert`.
+/// An expert of a layer, as one number: `layer * expertsPerLayer + expert`, where only layers that
+/// have experts are counted.
 package struct ExpertID: Hashable, Sendable {
     package let rawValue: Int
     package init(rawValue: Int) { self.rawValue = rawValue }

@@ -39,8 +39,7 @@ package final class ExpertWeights {
         let slotCount = directory.plan.expertSlotCount
         cache = ExpertCache(
             slotCount: slotCount,
-            layerCount: perLayer > 0 ? directory.manifest.shape.layerCount : 0,
-            expertsPerLayer: perLayer, rules: rules)
+            layerCount: directory.manifest.experts.count, expertsPerLayer: perLayer, rules: rules)
         prediction = ExpertPrediction(slotCount: slotCount)
     }
 
@@ -55,7 +54,8 @@ package final class ExpertWeights {
         arrived.removeAll(keepingCapacity: true)
         wanted.begin(count: numbers.count)
         judgePrediction(layer: layer, numbers)
-        cache.beginDemand(layer: layer, returnsAtOnce: returnsAtOnce)
+        cache.beginDemand(
+            layer: directory.expertLayer(layer), returnsAtOnce: returnsAtOnce)
         for number in numbers {
             let expert = directory.expert(number, layer: layer)
             guard let slot = cache.slot(of: expert) else {

@@ -5,13 +5,15 @@
     python3 Tests/Fixtures/models/exact_forward.py MODEL.gguf --tokens 1,2,3 [--generate 16]
 
 JSON as reference.py writes it, and "margins": the smallest gap between the two likeliest tokens at
-any step ("greedy"), as a fraction of the logit range, and the smallest between a used and an unused
-expert's router logit ("router"). Weights of any block format are decoded exactly; activations,
-attention and sums are float64. Slow on purpose; tiny models.
+any step ("greedy"), as a fraction of the logit range, the smallest between a used and an unused
+expert's router logit, or of what else they are chosen by ("router"), and how often a bias or groups
+changed which experts are chosen ("rerouted"). Weights of any block format are decoded exactly;
+activations, attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
 OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
-(2508.10925), llama.cpp's graph for Granite, SmolLM3, Seed-OSS, Hunyuan and Ministral 3, and the
+(2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
+Hunyuan, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna, and the
 GGUF specification for the names.
 """
 
@@ -23,17 +25,23 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 # RoPE turns elements 2i and 2i+1; the others i and i + half
-INTERLEAVED = {"llama", "arcee", "granite", "granitemoe", "smollm3", "mistral3"}
+INTERLEAVED = {
+    "llama", "arcee", "granite", "granitemoe", "smollm3", "mistral3", "ernie4_5-moe"
+}
 # families whose used experts' weights are scaled to sum to 1
-RENORMALIZED = {"llama", "qwen3moe", "granitemoe", "smallthinker"}
-WHOLE_NORMS = {"olmoe", "olmo2"}  # a query's and key's norm is over all heads at once
+RENORMALIZED = {
+    "llama", "qwen3moe", "granitemoe", "smallthinker", "ernie4_5-moe", "minimax-m2"
+}
+WHOLE_NORMS = {"olmoe", "olmo2", "minimax-m2"}  # a query's and key's norm is over all heads at once
 ACTIVATIONS = {  # of the gate; else SiLU
     "gemma2": "gelu",
     "gemma3": "gelu",
     "smallthinker": "relu",
     "gpt-oss": "bounded",
 }
-NORMS_FEED_FORWARD = {"seed_oss", "gpt-oss"}  # with what is called post_attention_norm
+NORMS_FEED_FORWARD = {"seed_oss", "gpt-oss", "glm4moe"}  # with post_attention_norm, by its name
+SCALES_EMBEDDINGS = {"gemma2", "gemma3", "afmoe"}  # by the root of the width
+GATING = {"glm4moe": 2, "afmoe": 2, "laguna": 2, "gpt-oss": 3}  # no key: else 1
 
 
 class Model:
@@ -48,18 +56,21 @@ class Model:
             .reshape([int(n) for n in reversed(t.shape)])
             for t in reader.tensors
         }
-        self.layers, self.heads = self.key("block_count"), self.key("attention.head_count")
-        self.kv_heads = self.key("attention.head_count_kv", self.heads)
+        self.layers, heads = self.key("block_count"), self.key("attention.head_count")
+        self.heads = heads if isinstance(heads, list) else [heads] * self.layers  # of each layer
+        self.kv_heads = self.key("attention.head_count_kv", self.heads[0])
         self.width = self.key("embedding_length")
-        self.head_width = self.key("attention.key_length", self.width // self.heads)
+        self.head_width = self.key("attention.key_length", self.width // self.heads[0])
         self.epsilon = self.key(
             "attention.layer_norm_rms_epsilon", self.key("attention.layer_norm_epsilon")
         )
         self.score_scale = self.key("attention.scale", 1 / np.sqrt(self.head_width))
-        own_scale = np.sqrt(self.width) if self.arch in ("gemma2", "gemma3") else 1.0
+        own_scale = np.sqrt(self.width) if self.arch in SCALES_EMBEDDINGS else 1.0
         self.embedding_scale = self.key("embedding_scale", own_scale)
         self.residual_scale = self.key("residual_scale", 1.0)
         self.router_margin = np.inf
+        self.chosen = self.rerouted = 0
+        self.layers -= self.key("nextn_predict_layers", 0)
 
     def key(self, name, default=None):
         return self.metadata.get(f"{self.arch}.{name}", default)
@@ -85,16 +96,19 @@ class Model:
         if not self.key("attention.sliding_window"):
             return False
         return {
+            "afmoe": layer % 4 != 3,
             "gemma2": layer % 2 == 0,
             "gemma3": layer % 6 != 5,
             "gpt-oss": layer % 2 == 0,
+            "laguna": layer % 4 != 0,
             "smallthinker": layer % 4 != 0,
         }.get(self.arch, False)
 
     def frequencies(self, layer):
         """Angles per position for each rotated pair, and the factor on what is rotated (YaRN's)."""
+        local = self.arch in ("gemma3", "laguna") and self.windowed(layer)
         width = self.key("rope.dimension_count", self.head_width)
-        local = self.arch == "gemma3" and self.windowed(layer)
+        width = self.key("rope.dimension_count_swa", width) if local else width
         base = self.key("rope.freq_base_swa" if local else "rope.freq_base", 10000.0)
         pairs = np.arange(width // 2)
         angles = base ** (-2.0 * pairs / width)
@@ -139,15 +153,16 @@ class Model:
         """Whether positions turn the layer's queries and keys."""
         if self.arch == "smallthinker":
             return self.windowed(layer) or not self.key("attention.sliding_window")
-        return self.arch != "smollm3" or (layer + 1) % 4 != 0
+        return self.arch not in ("smollm3", "afmoe") or (layer + 1) % 4 != 0
 
     def attention(self, layer, x, positions):
         prefix, count = f"blk.{layer}.", len(x)
-        q, k, v = (self.linear(prefix + part, x) for part in ("attn_q", "attn_k", "attn_v"))
+        q, k, v = self.projected(prefix, x, self.heads[layer])
         norms = [self.tensors.get(f"{prefix}attn_{part}_norm.weight") for part in "qk"]
         if norms[0] is not None and self.arch in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
-        q = q.reshape(count, self.heads, -1)
+        heads = self.heads[layer]
+        q = q.reshape(count, heads, -1)
         k, v = k.reshape(count, self.kv_heads, -1), v.reshape(count, self.kv_heads, -1)
         turned_first = self.arch == "hunyuan-dense"
         if norms[0] is not None and self.arch not in WHOLE_NORMS and not turned_first:
@@ -160,7 +175,7 @@ class Model:
         if temperature:
             interval = self.key("rope.scaling.original_context_length")
             q = q * (1 + temperature * np.log(1 + positions // interval))[:, None, None]
-        group = self.heads // self.kv_heads
+        group = heads // self.kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) * self.score_scale
         cap = self.key("attn_logit_softcapping")
@@ -171,13 +186,27 @@ class Model:
         if self.windowed(layer):
             seen &= age < self.key("attention.sliding_window")
         scores = np.where(seen, scores, -np.inf)
-        sinks = self.tensors.get(prefix + "attn_sinks.weight", np.full(self.heads, -np.inf))
+        sinks = self.tensors.get(prefix + "attn_sinks.weight", np.full(heads, -np.inf))
         largest = np.maximum(scores.max(axis=-1, keepdims=True), sinks[:, None, None])
         weights = np.exp(scores - largest)
         weights /= weights.sum(axis=-1, keepdims=True) + np.exp(sinks[:, None, None] - largest)
-        return self.linear(
-            prefix + "attn_output", np.einsum("hqk,khd->qhd", weights, v).reshape(count, -1)
-        )
+        y = np.einsum("hqk,khd->qhd", weights, v)
+        return self.linear(prefix + "attn_output", self.gated(prefix, x, y).reshape(count, -1))
+
+    def gated(self, prefix, x, y):
+        """What attention gives, (tokens, heads, width), times a gate for each head or element."""
+        if prefix + "attn_gate.weight" not in self.tensors:
+            return y
+        gate = self.linear(prefix + "attn_gate", x).reshape(*y.shape[:2], -1)
+        return y * (1 / (1 + np.exp(-gate)) if self.arch == "afmoe" else np.log1p(np.exp(gate)))
+
+    def projected(self, prefix, x, heads):
+        """Queries, keys and values of all heads; some files have their rows in one tensor."""
+        if prefix + "attn_qkv.weight" not in self.tensors:
+            return [self.linear(prefix + part, x) for part in ("attn_q", "attn_k", "attn_v")]
+        rows = self.linear(prefix + "attn_qkv", x)
+        first, second = (n * self.head_width for n in (heads, heads + self.kv_heads))
+        return np.split(rows, [first, second], axis=-1)
 
     def activate(self, x):
         if self.activation == "relu":
@@ -207,19 +236,17 @@ class Model:
         """routed_by: what the router reads, as a rule x."""
         logits = self.linear(prefix + "ffn_gate_inp", routed_by)
         used = self.key("expert_used_count")
-        if self.key("expert_gating_func", 1) == 2:
-            probabilities = 1 / (1 + np.exp(-logits))
-        else:
-            probabilities = np.exp(logits - logits.max(axis=-1, keepdims=True))
-            probabilities /= probabilities.sum(axis=-1, keepdims=True)
-        order = np.argsort(-logits, axis=-1, kind="stable")
-        ranked = np.take_along_axis(logits, order, axis=-1)
-        self.router_margin = min(
-            self.router_margin, float((ranked[:, used - 1] - ranked[:, used]).min())
-        )
-        weights = np.take_along_axis(probabilities, order[:, :used], axis=-1)
-        if self.arch == "gpt-oss":  # a softmax over those alone
-            weights = weights / weights.sum(axis=-1, keepdims=True)
+        gating = self.key("expert_gating_func", GATING.get(self.arch, 1))
+        probabilities = {
+            1: lambda: softmax(logits),
+            2: lambda: 1 / (1 + np.exp(-logits)),
+            3: lambda: logits,
+            4: lambda: np.sqrt(np.log1p(np.exp(logits))),
+        }[gating]()
+        order = self.selected(prefix, logits, probabilities, used)
+        weights = np.take_along_axis(probabilities, order, axis=-1)
+        if gating == 3:
+            weights = softmax(weights)
         if self.key("expert_weights_norm", self.arch in RENORMALIZED):
             weights = weights / weights.sum(axis=-1, keepdims=True)
         weights = weights * self.key("expert_weights_scale", 1.0)
@@ -233,11 +260,39 @@ class Model:
         ]
         y = np.zeros_like(x)
         for token in range(len(x)):
-            for slot, expert in enumerate(order[token, :used]):
+            for slot, expert in enumerate(order[token]):
                 y[token] += weights[token, slot] * self.feed_forward(
                     x[token], gate[expert], up[expert], down[expert], *(b[expert] for b in biases)
                 )
         return y + self.shared_expert(prefix, x)
+
+    def selected(self, prefix, logits, probabilities, used):
+        """Each token's experts, best first: by logits, or where a bias or groups have a say by what
+        those make of the probabilities."""
+        plain = np.argsort(-logits, axis=-1, kind="stable")[:, :used]
+        bias, groups = self.tensors.get(prefix + "exp_probs_b.bias"), self.key("expert_group_count")
+        scores = logits if bias is None and not groups else probabilities
+        if bias is not None:
+            scores = scores + bias
+        if groups:
+            grouped = scores.reshape(len(scores), groups, -1)
+            sums = np.sort(grouped, axis=-1)[..., -2:].sum(axis=-1)
+            best = self.ranked(sums, self.key("expert_group_used_count"))
+            kept = np.zeros_like(sums, bool)
+            np.put_along_axis(kept, best, True, axis=-1)
+            scores = np.where(kept[..., None], grouped, -np.inf).reshape(scores.shape)
+        order = self.ranked(scores, used)
+        self.chosen += len(order)
+        self.rerouted += sum(set(a) != set(b) for a, b in zip(plain, order))
+        return order
+
+    def ranked(self, scores, count):
+        """The indices of the largest of each row, and notes how clear that is."""
+        order = np.argsort(-scores, axis=-1, kind="stable")
+        ranked = np.take_along_axis(scores, order, axis=-1)
+        gaps = ranked[:, count - 1] - ranked[:, count]
+        self.router_margin = min(self.router_margin, float(gaps.min()))
+        return order[:, :count]
 
     def shared_expert(self, prefix, x):
         if prefix + "ffn_up_shexp.weight" not in self.tensors:
@@ -273,6 +328,11 @@ class Model:
         return cap * np.tanh(logits / cap) if cap else logits
 
 
+def softmax(x):
+    y = np.exp(x - x.max(axis=-1, keepdims=True))
+    return y / y.sum(axis=-1, keepdims=True)
+
+
 def mean_loss(rows, tokens):
     """Mean negative log-likelihood of each token under the row before it, natural log."""
     top = rows.max(axis=-1)
@@ -294,7 +354,11 @@ def evaluate(path, tokens, generate, activation=None):
         "greedy": greedy,
         "nll": mean_loss(rows, tokens),
         "logits": [float(v) for v in rows[-1]],
-        "margins": {"greedy": margin, "router": model.router_margin},
+        "margins": {
+            "greedy": margin,
+            "router": model.router_margin,
+            "rerouted": model.rerouted / model.chosen if model.rerouted else np.inf,
+        },
     }
 
 

@@ -4,10 +4,10 @@
     pip install gguf numpy
     python3 Tests/Fixtures/models/make_models.py [OUT_DIRECTORY] [--only NAME]
 
-Every number comes from a seed in shapes.py, so the files are the same bytes each time (README.md
-says with which versions). Weights have a trained model's scale: attention that looks somewhere,
-feed-forward layers that matter, and logits several units apart. Each token also has a successor
-that the output matrix favours, so that the greedy continuation has no near-ties.
+Every number comes from a seed in shapes.py or mixture_models.py, so the files are the same bytes
+each time (README.md says with which versions). Weights have a trained model's scale: attention that
+looks somewhere, feed-forward layers that matter, and logits several units apart. Each token also
+has a successor that the output matrix favours, so that the greedy continuation has no near-ties.
 """
 
 import argparse
@@ -19,75 +19,25 @@ from gguf import GGMLQuantizationType as Type
 from gguf.quants import quantize
 
 import k_quants
+import vocabularies
 from shapes import DEFAULTS, MODELS
 
-TEMPLATE = (
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' "
-    "+ message['content'] + '<|im_end|>' + '\\n'}}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-)
-
-MERGES = (
-    "Ġ t,Ġ a,h e,i n,r e,o n,Ġt he,e r,Ġ s,a t,Ġ w,Ġ o,e n,Ġ c,i t,i s,a n,o r,e s,Ġ b,e d,Ġ f,"
-    "in g,Ġ p,o u,Ġa n,a l,a r,Ġt o,Ġ m,Ġo f,Ġ in,Ġ d,Ġ h,Ġan d,i c,a s,l e,Ġt h,o m,c u,cu r,cur l"
-).split(",")
-SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-
-
-def byte_characters():
-    """GPT-2's reversible map from bytes to printable characters."""
-    kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in kept]
-    return {
-        **{byte: chr(byte) for byte in kept},
-        **{byte: chr(256 + i) for i, byte in enumerate(rest)},
-    }
-
-
-def bpe_vocabulary(writer, pre):
-    characters = byte_characters()
-    tokens = (
-        [characters[byte] for byte in range(256)]
-        + [merge.replace(" ", "") for merge in MERGES]
-        + SPECIAL
-    )
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre)
-    writer.add_token_list(tokens)
-    writer.add_token_types([1] * (len(tokens) - len(SPECIAL)) + [3] * len(SPECIAL))
-    writer.add_token_merges(MERGES)
-    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
-    writer.add_eos_token_id(tokens.index("<|im_end|>"))
-    writer.add_add_bos_token(False)
-    writer.add_chat_template(TEMPLATE)
-    return len(tokens), [*range(32, 127), *range(256, 256 + len(MERGES))]
-
-
-def spm_vocabulary(writer):
-    words = ["▁", *"etaoinshrdlucmfwypvbgkjqxz"]
-    words += (
-        "▁t he ▁the in ▁a an ▁an and ▁and er ▁o ▁of ▁c ur ▁cur ▁curl is ▁is ! . , ? é 你".split()
-    )
-    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + words
-    writer.add_tokenizer_model("llama")
-    writer.add_token_list(tokens)
-    writer.add_token_scores([0.0] * 259 + [-float(1 + i) for i in range(len(words))])
-    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(words))
-    writer.add_bos_token_id(1)
-    writer.add_eos_token_id(2)
-    writer.add_unk_token_id(0)
-    writer.add_add_bos_token(True)
-    return len(tokens), list(range(259, len(tokens)))
+# families with a key for the width of an expert
+OWN_EXPERT_WIDTH = {
+    "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe",
+    "gpt-oss", "afmoe", "laguna"
+}
 
 
 def write_hyperparameters(writer, model, head_width):
-    writer.add_block_count(model["layers"])
+    writer.add_block_count(model["layers"] + model["drafts"])
     writer.add_context_length(512)
     writer.add_embedding_length(model["width"])
-    writer.add_feed_forward_length(model["experts"][2] if model["experts"] else model["ffn"])
+    leads = model["lead"] or not model["experts"]
+    writer.add_feed_forward_length(model["ffn"] if leads else model["experts"][2])
     writer.add_head_count(model["heads"])
     writer.add_head_count_kv(model["kv_heads"])
-    if head_width * model["heads"] != model["width"]:
+    if model["head_width"]:
         writer.add_key_length(head_width)
         writer.add_value_length(head_width)
     if model["arch"] == "nemotron":
@@ -100,10 +50,14 @@ def write_hyperparameters(writer, model, head_width):
         count, used, width, shared = model["experts"]
         writer.add_expert_count(count)
         writer.add_expert_used_count(used)
-        if model["arch"] in ("qwen2moe", "qwen3moe", "smallthinker", "gpt-oss"):
+        if model["arch"] in OWN_EXPERT_WIDTH:
             writer.add_expert_feed_forward_length(width)
-        if shared:
+        if shared and "expert_shared_count" not in model["keys"]:
             writer.add_expert_shared_feed_forward_length(shared)
+    if model["lead"]:
+        writer.add_leading_dense_block_count(model["lead"])
+    if model["drafts"]:
+        writer.add_nextn_predict_layers(model["drafts"])
     if model["window"]:
         writer.add_sliding_window(model["window"])
     rope = model["rope"]
@@ -119,9 +73,10 @@ def write_hyperparameters(writer, model, head_width):
         writer.add_rope_scaling_yarn_beta_slow(rope["beta_slow"])
     if "log_multiplier" in rope:
         writer.add_rope_scaling_yarn_log_mul(rope["log_multiplier"])
-    if "temperature" in model:
-        key = f"{model['arch']}.attention.temperature_scale"
-        writer.add_float32(key, model["temperature"])
+    for key, value in model["floats"].items():
+        writer.add_float32(f"{model['arch']}.{key}", value)
+    for key, value in model["counts"].items():
+        writer.add_uint32(f"{model['arch']}.{key}", value)
     for key, value in model["keys"].items():
         getattr(writer, "add_" + key)(value)
 
@@ -167,13 +122,24 @@ class Tensors:
             self.writer.add_tensor(name, data, raw_dtype=kind)
 
 
-def add_attention(tensors, model, prefix, head_width):
+def add_attention(tensors, model, layer, head_width):
     width, heads, kv_heads = model["width"], model["heads"], model["kv_heads"]
+    prefix = f"blk.{layer}."
+    if isinstance(heads, list):
+        heads = heads[layer]
     if model["pre_norms"]:
         tensors.norm(prefix + "attn_norm", width)
-    tensors.matrix(prefix + "attn_q.weight", model["attention"], heads * head_width, width)
-    tensors.matrix(prefix + "attn_k.weight", model["attention"], kv_heads * head_width, width)
-    tensors.matrix(prefix + "attn_v.weight", 1.0, kv_heads * head_width, width)
+    parts = [
+        ("attn_q.weight", model["attention"], heads * head_width),
+        ("attn_k.weight", model["attention"], kv_heads * head_width),
+        ("attn_v.weight", 1.0, kv_heads * head_width),
+    ]
+    if model["fused"]:
+        rows = [tensors.normal(n, width) * np.float32(g / np.sqrt(width)) for _, g, n in parts]
+        tensors.add(prefix + "attn_qkv.weight", np.concatenate(rows))
+    else:
+        for name, gain, count in parts:
+            tensors.matrix(prefix + name, gain, count, width)
     tensors.matrix(prefix + "attn_output.weight", 1.0, width, heads * head_width)
     if model["biases"]:
         tensors.bias(prefix + "attn_q", heads * head_width)
@@ -181,6 +147,9 @@ def add_attention(tensors, model, prefix, head_width):
         tensors.bias(prefix + "attn_v", kv_heads * head_width)
     if model["biases"] in ("all", "attention"):
         tensors.bias(prefix + "attn_output", width)
+    if model["attention_gate"]:
+        rows = heads * (head_width if model["attention_gate"] == "element" else 1)
+        tensors.matrix(prefix + "attn_gate.weight", 1.5, rows, width)
     if model["arch"] == "gpt-oss":
         tensors.vector(prefix + "attn_sinks.weight", tensors.normal(heads))
     if model["norms"]:
@@ -195,14 +164,15 @@ def add_attention(tensors, model, prefix, head_width):
         tensors.norm(prefix + "post_attention_norm", width)
 
 
-def add_feed_forward(tensors, model, prefix):
-    width = model["width"]
+def add_feed_forward(tensors, model, layer):
+    width, prefix = model["width"], f"blk.{layer}."
     if model["pre_norms"]:
-        renamed = model["arch"] in ("seed_oss", "gpt-oss")
+        renamed = model["arch"] in ("seed_oss", "glm4moe", "gpt-oss")
         tensors.norm(prefix + ("post_attention_norm" if renamed else "ffn_norm"), width)
     if model["post_norms"]:
         tensors.norm(prefix + "post_ffw_norm", width)
-    if not model["experts"]:
+    leads = layer < model["lead"] or (layer + 1) % model["step"] != 0
+    if not model["experts"] or leads:
         if model["gate"]:
             tensors.matrix(prefix + "ffn_gate.weight", 1.4, model["ffn"], width)
         tensors.matrix(prefix + "ffn_up.weight", 1.4, model["ffn"], width)
@@ -219,11 +189,12 @@ def add_feed_forward(tensors, model, prefix):
         tensors.normal(count, width) * np.float32(2 / np.sqrt(width)),
         Type.F32,
     )
-    kind = model["expert_type"] and Type[model["expert_type"]]
-    gain = model["gain"]
+    if model["selection"] == "bias":
+        tensors.vector(prefix + "exp_probs_b.bias", 0.5 * tensors.normal(count))
+    kind, gain = model["expert_type"] and Type[model["expert_type"]], model["gain"]
+    down = 1.5 * 1.4 / gain
     tensors.matrix(prefix + "ffn_gate_exps.weight", gain, count, expert_width, width, kind=kind)
     tensors.matrix(prefix + "ffn_up_exps.weight", gain, count, expert_width, width, kind=kind)
-    down = 1.5 * 1.4 / gain
     tensors.matrix(prefix + "ffn_down_exps.weight", down, count, width, expert_width, kind=kind)
     if model["arch"] == "gpt-oss":
         tensors.bias(prefix + "ffn_gate_inp", count)
@@ -243,7 +214,7 @@ def add_embeddings(tensors, model, vocabulary, printable):
     token does not simply predict itself, and the layers decide."""
     width = model["width"]
     # What the family multiplies embeddings by: without it the layers would hardly matter.
-    own_scale = np.sqrt(width) if model["arch"] in ("gemma2", "gemma3") else 1
+    own_scale = np.sqrt(width) if model["arch"] in ("gemma2", "gemma3", "afmoe") else 1
     scale = np.float32(model["keys"].get("embedding_scale", own_scale))
     embeddings = tensors.normal(vocabulary, width)
     if model["tied"]:
@@ -268,17 +239,23 @@ def write_model(path, name, model):
     head_width = model["head_width"] or model["width"] // model["heads"]
     write_hyperparameters(writer, model, head_width)
     count, printable = (
-        spm_vocabulary(writer) if model["vocab"] == "spm" else bpe_vocabulary(writer, model["pre"])
+        vocabularies.spm(writer)
+        if model["vocab"] == "spm"
+        else vocabularies.bpe(writer, model["pre"])
     )
     writer.add_vocab_size(count)
     tensors = Tensors(writer, model)
     add_embeddings(tensors, model, count, printable)
     if model["rope"].get("factors"):
         tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
-    for layer in range(model["layers"]):
+    for layer in range(model["layers"] + model["drafts"]):
         prefix = f"blk.{layer}."
-        add_attention(tensors, model, prefix, head_width)
-        add_feed_forward(tensors, model, prefix)
+        add_attention(tensors, model, layer, head_width)
+        add_feed_forward(tensors, model, layer)
+        if layer >= model["layers"]:
+            tensors.matrix(prefix + "nextn.eh_proj.weight", 1.0, model["width"], 2 * model["width"])
+            tensors.norm(prefix + "nextn.enorm", model["width"])
+            tensors.norm(prefix + "nextn.hnorm", model["width"])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -55,6 +55,16 @@ LENGTHS = {
     "mistral3": 72,
     "gpt-oss": 72,
     "gpt-oss-mxfp4": 56,
+    "dots1": 56,
+    "dots1-chosen": 40,
+    "dots1-softplus": 40,
+    "bailingmoe2": 56,
+    "glm4moe": 56,
+    "ernie4_5-moe": 56,
+    "ernie4_5-moe-step": 40,
+    "minimax-m2": 56,
+    "afmoe": 72,
+    "laguna": 72,
 }
 GENERATED = 16
 EXACT_ONLY = {
@@ -63,6 +73,7 @@ EXACT_ONLY = {
     "olmoe-normalized",
     "llama-relu",
     "llama-relu-q8_0",
+    "ernie4_5-moe-step",
 }
 # What a file cannot say: sluice import --activation.
 ACTIVATIONS = {"llama-relu": "relu", "llama-relu-q8_0": "relu"}

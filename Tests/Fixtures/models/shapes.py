@@ -2,6 +2,8 @@
 
 import gguf
 
+import mixture_models
+
 # A shape's defaults; MODELS overrides them. "experts" is (count, used, width, shared width);
 # "keys" is what GGUFWriter's add_... writes besides.
 DEFAULTS = dict(
@@ -14,6 +16,11 @@ DEFAULTS = dict(
     ffn=64,
     experts=None,
     shared_gate=True,
+    lead=0,  # layers before the first with experts
+    step=1,  # of the layers after those, one of so many has experts
+    drafts=0,  # further layers that only draft
+    selection=None,  # "bias": of experts' probabilities where they are chosen
+    fused=False,  # query, key and value as one tensor
     tied=False,
     biases=False,  # True: of query, key and value; "attention": of its output too; "all"
     rotated=None,
@@ -27,9 +34,12 @@ DEFAULTS = dict(
     rope={},
     window=None,
     keys={},
+    floats={},  # further keys
+    counts={},
     base=10000.0,
     attention=1.6,
     follow=14,
+    attention_gate=None,  # rows of it: "head" or "element"
     gain=1.4,  # of what goes up in a feed-forward network
     expert_type=None,  # block format of experts; else as all
     seed=1,
@@ -170,7 +180,7 @@ MODELS = {
         head_width=16,
         ffn=48,
         rope=dict(type="yarn", factor=4.0, original=16, log_multiplier=0.8),
-        temperature=0.3,
+        floats={"attention.temperature_scale": 0.3},
         seed=1320,
     ),
     # Layer 0 sees 8 positions. Gates and ups beyond the bounds.
@@ -199,6 +209,47 @@ MODELS = {
         expert_type="MXFP4",
         follow=28,
         seed=2321,
+    ),
+    # Layers 0 to 2 see 8 positions, layer 3 does not rotate.
+    "afmoe": dict(
+        arch="afmoe",
+        layers=4,
+        width=48,
+        head_width=16,
+        ffn=40,
+        norms="head",
+        post_norms=True,
+        lead=1,
+        window=8,
+        attention_gate="element",
+        experts=(6, 2, 16, 16),
+        shared_gate=False,
+        selection="bias",
+        keys=dict(expert_shared_count=1, expert_weights_norm=True, expert_weights_scale=1.5),
+        seed=3462,
+    ),
+    # Layer 0 sees all positions with 4 heads, half rotated by YaRN.
+    "laguna": dict(
+        arch="laguna",
+        layers=4,
+        width=48,
+        heads=[4, 6, 6, 6],
+        head_width=16,
+        ffn=40,
+        rotated=8,
+        norms="head",
+        lead=1,
+        window=8,
+        attention_gate="head",
+        experts=(6, 2, 16, 24),
+        shared_gate=False,
+        selection="bias",
+        base=500000.0,
+        rope=dict(type="yarn", factor=4.0, original=32),
+        floats={"rope.freq_base_swa": 10000.0},
+        counts={"rope.dimension_count_swa": 16},
+        keys=dict(expert_weights_norm=True, expert_weights_scale=1.5),
+        seed=3310,
     ),
     # Files cannot say that the gate's activation is the ReLU: to be imported with it, and judged
     # against exact_forward.py.
@@ -242,4 +293,5 @@ MODELS = {
     "llama-q4_k": dict(type="Q4_K", **K_QUANTIZED, seed=19208),
     "llama-q5_k": dict(type="Q5_K", **K_QUANTIZED, seed=46209),
     "llama-q6_k": dict(type="Q6_K", **K_QUANTIZED, seed=17210),
+    **mixture_models.MODELS,
 }

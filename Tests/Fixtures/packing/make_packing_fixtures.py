@@ -26,6 +26,7 @@ sys.path.insert(0, str(HERE.parent / "models"))
 
 import exact_forward  # noqa: E402
 import make_models  # noqa: E402
+import vocabularies  # noqa: E402
 
 GRIDS = {
     "iq2_xxs": ("IQ2_XXS", [8, 25, 43], 2),
@@ -113,7 +114,7 @@ def write_model(path):
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_name("tiny-requantized")
     make_models.write_hyperparameters(writer, model, 64)
-    count, _ = make_models.bpe_vocabulary(writer, "qwen2")
+    count, _ = vocabularies.bpe(writer, "qwen2")
     writer.add_vocab_size(count)
     tensors = Tensors(writer, np.random.default_rng(11))
     tensors.matrix("token_embd.weight", "iq3_s", 1, count, 256)

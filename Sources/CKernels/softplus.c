@@ -1,0 +1,33 @@
+// The root of the softplus: scores of experts (expert_gating_func 4). In double precision without
+// the C library's logarithm, which differs between machines.
+
+#include "scalar.h"
+
+// log((1 + s) / (1 - s)) for s in [-0.1716, 0.1716]: twice the series of artanh, to within 1e-13.
+static double log_of_ratio(double s) {
+    double square = s * s;
+    double sum = 0;
+    for (int n = 15; n > 1; n -= 2) sum = (sum + 1.0 / n) * square;
+    return 2 * (s + s * sum);
+}
+
+// log(1 + u) for u >= 0.
+static double log_of_one_and(double u) {
+    // Below sqrt(2) - 1 nothing of u is lost in a sum with 1.
+    if (u < 0.4142135623730951) return log_of_ratio(u / (2 + u));
+    int exponent = 0;
+    double mantissa = frexp(1 + u, &exponent);
+    if (mantissa < 0.7071067811865476) {
+        mantissa *= 2;
+        exponent--;
+    }
+    return exponent * 0.6931471805599453 + log_of_ratio((mantissa - 1) / (mantissa + 1));
+}
+
+void ckernels_root_softplus(float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        // Beyond 20, log(1 + exp(x)) is x to a float.
+        double softplus = x[i] > 20 ? x[i] : log_of_one_and(ckernels_exp(x[i]));
+        x[i] = (float)sqrt(softplus);
+    }
+}
