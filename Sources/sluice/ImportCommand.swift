@@ -70,8 +70,9 @@ struct ImportCommand: ParsableCommand {
                 Terminal.write("\(job.name): \(entry.sentence)\n", to: STDERR_FILENO)
             }
             if let leftOut = result.leftOut {
+                let count = leftOut.draftLayerCount
                 Terminal.write(
-                    "\(job.name): \(leftOut.draftLayerCount) layers that only draft left out, "
+                    "\(job.name): left out: \(count) draft layer\(count == 1 ? "" : "s"), "
                         + "\(ByteSize.format(UInt64(leftOut.byteCount)))\n", to: STDERR_FILENO)
             }
             if let notice = result.chatNotice {

@@ -105,6 +105,13 @@ static void sigmoid(const ckernels_table *table, const void *context, void *cons
     table->sigmoid(parts[0], c->columns);
 }
 
+// The same function for every set: machines are compared.
+static void root_softplus(const ckernels_table *table, const void *context, void *const *parts) {
+    (void)table;
+    const element_case *c = context;
+    ckernels_root_softplus(parts[0], c->columns);
+}
+
 // One result of floats, which holds `before` at first.
 static void check_floats(
     const char *name, operation run, const element_case *c, size_t count, const float *before) {
@@ -152,6 +159,7 @@ static void check_elements_of(size_t count, nature nature) {
     }
     check_floats("add", add, &c, count, x);
     check_floats("sigmoid", sigmoid, &c, count, x);
+    check_floats("root_softplus", root_softplus, &c, count, x);
     check_floats("softmax", softmax, &c, count, x);
     x[random_below(count)] = nature == ORDINARY ? -INFINITY : x[0];
     check_floats("softmax with -infinity", softmax, &c, count, x);

@@ -89,6 +89,29 @@ import Weights
         }
     }
 
+    /// Guesses by a bias and groups, after a dense layer, change nothing either, and are of use.
+    @Test func prefetchesOfSomeLayersChangeNothing() throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/bailingmoe2.gguf") { path in
+            let resident = try evaluate(path, generate: 16) { $0.isResident = true }
+            var options = ModelOptions()
+            options.logitsRowsMax = 8
+            options.contextTokens = 128
+            options.flash.prefetchesMax = 4
+            options.memoryBytesMax = .max
+            let most = try ModelInstance.division(path: path, options: options).budget.sumBytes
+            var named = 0
+            let least = try Fixtures.leastBytes(path) { $0 = options }
+            for less in stride(from: 0, to: most - least, by: (most - least) / 24) {
+                options.memoryBytesMax = most - less
+                let model = try ModelInstance(path: path, options: options)
+                let streamed = try Evaluator(model: model).evaluate(Self.tokens, generate: 16)
+                #expect(streamed == resident, "\(less) bytes less than everything")
+                named += model.store.statistics.prefetch.named
+            }
+            #expect(named > 0)
+        }
+    }
+
     @Test func leastBudgetIsNamedAndHolds() throws {
         try Fixtures.withPacked(Fixtures.folder + "models/olmoe.gguf") { path in
             let least = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 }
