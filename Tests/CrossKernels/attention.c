@@ -115,6 +115,7 @@ static void check_one(
     size_t pages = (first + tokens + CKERNELS_PAGE_TOKENS - 1) / CKERNELS_PAGE_TOKENS;
     uint8_t *pool = allocate(pages * bytes), *open = NULL;
     float *queries = random_floats(tokens * shape.heads * shape.key_width, nature);
+    float *sinks = random_floats(shape.heads, nature);
     intptr_t offsets[MAX_PAGES];
     for (size_t i = 0; i < pages; i++) {
         offsets[i] = (intptr_t)((pages - 1 - i) * bytes);
@@ -132,6 +133,8 @@ static void check_one(
             .key_width = shape.key_width,
             .value_width = shape.value_width,
             .scale = 0.25f,
+            .score_cap = random_below(3) ? 0 : 5,
+            .sinks = random_below(3) ? NULL : sinks,
             .tokens = tokens,
             .first_position = first,
             .queries = queries,
@@ -161,6 +164,7 @@ static void check_one(
     };
     compare_sets("attend in parts", attend_in_parts, &c, 2, states);
     compare_sets("attend_span and join_spans", attend_spans, &c, 2, parts);
+    free(sinks);
     free(queries);
     free(pool);
     free(open);

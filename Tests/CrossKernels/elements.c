@@ -105,6 +105,11 @@ static void sigmoid(const ckernels_table *table, const void *context, void *cons
     table->sigmoid(parts[0], c->columns);
 }
 
+static void soft_cap(const ckernels_table *table, const void *context, void *const *parts) {
+    const element_case *c = context;
+    table->soft_cap(parts[0], c->columns, 30);
+}
+
 // The same function for every set: machines are compared.
 static void root_softplus(const ckernels_table *table, const void *context, void *const *parts) {
     (void)table;
@@ -157,8 +162,11 @@ static void check_elements_of(size_t count, nature nature) {
         c.added = up;
         check_floats("activate with a factor", activate, &c, count, NULL);
     }
+    c.choice = CKERNELS_SWIGLU_OAI;
+    check_floats("activate, bounded", activate, &c, count, NULL);
     check_floats("add", add, &c, count, x);
     check_floats("sigmoid", sigmoid, &c, count, x);
+    check_floats("soft_cap", soft_cap, &c, count, x);
     check_floats("root_softplus", root_softplus, &c, count, x);
     check_floats("softmax", softmax, &c, count, x);
     x[random_below(count)] = nature == ORDINARY ? -INFINITY : x[0];
