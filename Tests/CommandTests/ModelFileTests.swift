@@ -27,6 +27,20 @@ import Testing
         bytes.replaceSubrange(place..<place + old.count, with: new)
     }
 
+    /// What import leaves out of a file it says, with its bytes; `show` says which layers have
+    /// experts.
+    @Test func draftLayersAreSaidAtImport() throws {
+        let scratch = try Scratch()
+        let library = scratch.path("library")
+        let imported = try Program.sluice.run(
+            ["import", "\(Repository.fixtures)/models/glm4moe.gguf", "--library", library],
+            in: scratch)
+        #expect(imported.status == 0)
+        #expect(imported.errors.contains("glm4moe: left out: 1 draft layer, 101 KiB\n"))
+        let shown = try Program.sluice.run(["show", "glm4moe", "--library", library], in: scratch)
+        #expect(shown.output.contains("5 in 2 of 3 layers, 2 used\n"), "\(shown.output)")
+    }
+
     @Test func theContentDecidesWhateverTheName() throws {
         let scratch = try Scratch()
         let blob = try copy(
