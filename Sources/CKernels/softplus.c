@@ -1,5 +1,6 @@
-// The root of the softplus: scores of experts (expert_gating_func 4). In double precision without
-// the C library's logarithm, which differs between machines.
+// The softplus, log(1 + exp(x)): gates of what attention gives, and its root, scores of experts
+// (expert_gating_func 4). In double precision without the C library's logarithm, which differs
+// between machines.
 
 #include "scalar.h"
 
@@ -24,10 +25,13 @@ static double log_of_one_and(double u) {
     return exponent * 0.6931471805599453 + log_of_ratio((mantissa - 1) / (mantissa + 1));
 }
 
+// Beyond 20 it is x to a float.
+static double softplus(float x) { return x > 20 ? x : log_of_one_and(ckernels_exp(x)); }
+
+void ckernels_softplus(float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) x[i] = (float)softplus(x[i]);
+}
+
 void ckernels_root_softplus(float *x, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        // Beyond 20, log(1 + exp(x)) is x to a float.
-        double softplus = x[i] > 20 ? x[i] : log_of_one_and(ckernels_exp(x[i]));
-        x[i] = (float)sqrt(softplus);
-    }
+    for (size_t i = 0; i < count; i++) x[i] = (float)sqrt(softplus(x[i]));
 }
