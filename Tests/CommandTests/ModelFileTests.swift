@@ -75,7 +75,7 @@ import Testing
     }
 
     /// Of another version, one line says what to do.
-    @Test(arguments: [(UInt8(1), "import the model again"), (3, "a newer Sluice made the file")])
+    @Test(arguments: [(UInt8(1), "import the model again"), (4, "a newer Sluice made the file")])
     func otherVersionsAreRefusedWithAdvice(version: UInt8, advice: String) throws {
         let scratch = try Scratch()
         let library = scratch.path("library")
@@ -83,7 +83,7 @@ import Testing
             ["import", Self.tiny, "--library", library, "--name", "tiny"], in: scratch)
         #expect(imported.status == 0, "\(imported.errors)")
         var bytes = try #require(fileBytes(library + "/tiny.sluice"))
-        #expect(bytes[8] == 2)
+        #expect(bytes[8] == 3)
         bytes[8] = version
         let file = try scratch.write(bytes, to: "other.sluice")
         for command in [

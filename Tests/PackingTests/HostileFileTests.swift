@@ -247,6 +247,31 @@ import Testing
         }
     }
 
+    /// Files of version 2 have embeddings by themselves, and are read; header and manifest agree.
+    @Test func theVersionBeforeIsRead() throws {
+        let packed = try PackedBytes(Self.tiny())
+        let text = String(decoding: packed.manifest, as: UTF8.self)
+        let older = text.replacing("\"formatVersion\":3", with: "\"formatVersion\":2")
+        #expect(older != text)
+        try read(packed.replacingManifest(Array(older.utf8), version: 2).bytes)
+        #expect(refuses(packed.replacingManifest(Array(older.utf8)).bytes, "header 3"))
+        #expect(refuses(packed.replacingManifest(packed.manifest, version: 2).bytes, "header 2"))
+    }
+
+    /// Rows that are said to be the output's lie where it is.
+    @Test func tiedEmbeddingsAreTheOutput() throws {
+        var tiny = Self.tiny()
+        tiny.tied = true
+        let packed = try PackedBytes(tiny)
+        let text = String(decoding: packed.manifest, as: UTF8.self)
+        try read(packed.bytes)
+        // The embeddings come before matrices.
+        let wrong = text.replacing(
+            "\"rowsPerExtent\":48", with: "\"rowsPerExtent\":16", maxReplacements: 1)
+        #expect(wrong != text)
+        #expect(refuses(packed.replacingManifest(Array(wrong.utf8)).bytes, "others"))
+    }
+
     @Test func filesCutShortOrGrown() throws {
         let bytes = try PackedBytes(Self.tiny()).bytes
         for length in [0, 1, 8, 47, 4095, 4096, 4097, 8192, bytes.count / 2, bytes.count - 1] {

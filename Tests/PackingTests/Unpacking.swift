@@ -223,10 +223,13 @@ struct PackedBytes {
     var manifest: [UInt8] { Array(bytes[manifestOffset...]) }
 
     /// The same file with another manifest, all checksums correct.
-    func replacingManifest(_ json: [UInt8]) -> PackedBytes {
+    func replacingManifest(
+        _ json: [UInt8], version: Int = PackedLayout.formatVersion
+    ) -> PackedBytes {
         let offset = manifestOffset
         var copy = self
         let header = PackedHeader(
+            version: version,
             manifest: PackedExtent(
                 offset: UInt64(offset), byteCount: json.count, checksum: Checksum.of(json[...])),
             fileByteCount: UInt64(offset + json.count))

@@ -29,7 +29,10 @@ import Weights
         try withModel("ernie4_5-moe-step") { path, notices in
             let cold = try misses(path, notices)
             let saved = try #require(fileBytes(ExpertPopularity.path(of: path)))
-            #expect(try misses(path, notices) <= cold && notices.all.isEmpty)
+            let warm = try misses(path, notices)
+            #expect(warm <= cold, "\(cold) before")
+            // The budget is small; of what was saved nothing is said.
+            #expect(notices.all.allSatisfy { $0.hasPrefix("the cache holds ") }, "\(notices.all)")
             let model = try open(path, notices)
             #expect(model.manifest.experts.map(\.layer) == [1, 3])
             #expect(model.routingShape?.layerCount == 2)
