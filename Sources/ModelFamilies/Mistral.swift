@@ -18,7 +18,8 @@ extension ModelFamily {
         let scoreScale = try reader.positive("attention.scale")
         shape.changeAttention { _, mixer in
             mixer.scale = scoreScale
-            guard case .yarn(var yarn) = mixer.rope?.scaling else { return }
+            guard case .yarn(var yarn) = mixer.rope?.scaling, yarn.extrapolationFactor != 0
+            else { return }
             let growth = 0.1 * Double(multiplier) * Mathematics.logarithm(Double(yarn.factor))
             yarn.attentionFactor /= Float(1 + max(0, growth))
             mixer.rope?.scaling = .yarn(yarn)

@@ -60,6 +60,16 @@ extension FamilyShapeTests {
         }
         // 1 + 0.1 ln 16 is what YaRN multiplies by, and here divides by.
         #expect(abs(yarn.attentionFactor * 1.2772589 - 1) < 1e-6)
+        let linear = try self.shape("mistral3") {
+            $0.add("mistral3.rope.scaling.factor", Float(16))
+            $0.add("mistral3.rope.scaling.attn_factor", Float(2))
+            $0.add("mistral3.rope.scaling.yarn_log_multiplier", Float(1))
+        }
+        guard case .yarn(let plain) = linear.attention.rope?.scaling else {
+            Issue.record("no factor on the rotation")
+            return
+        }
+        #expect(plain.extrapolationFactor == 0 && plain.attentionFactor == 2)
     }
 
     @Test func trinityGatesElements() throws {
