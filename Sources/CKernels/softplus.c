@@ -1,6 +1,6 @@
-// The softplus, log(1 + exp(x)): gates of what attention gives, and its root, scores of experts
-// (expert_gating_func 4). In double precision without the C library's logarithm, which differs
-// between machines.
+// The softplus, log(1 + exp(x)): gates of what attention gives, decays of states, and its root,
+// scores of experts (expert_gating_func 4). In double precision without the C library's logarithm,
+// which differs between machines.
 
 #include "scalar.h"
 
@@ -30,6 +30,15 @@ static double softplus(float x) { return x > 20 ? x : log_of_one_and(ckernels_ex
 
 void ckernels_softplus(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = (float)softplus(x[i]);
+}
+
+void ckernels_decays(
+    const float *bias, const float *factors, size_t tokens, size_t heads, float *x) {
+    for (size_t t = 0; t < tokens; t++, x += heads) {
+        for (size_t h = 0; h < heads; h++) {
+            x[h] = exponential(factors[h] * (float)softplus(x[h] + bias[h]));
+        }
+    }
 }
 
 void ckernels_root_softplus(float *x, size_t count) {

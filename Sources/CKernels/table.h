@@ -18,7 +18,10 @@
         size_t columns, const float *shared, float *y);                                         \
     void ckernels_add_bias_##set(const float *bias, float *y, size_t rows, size_t columns);     \
     void ckernels_sigmoid_##set(float *x, size_t count);                                        \
-    void ckernels_soft_cap_##set(float *x, size_t count, float cap)
+    void ckernels_soft_cap_##set(float *x, size_t count, float cap);                            \
+    void ckernels_convolve_##set(                                                               \
+        const ckernels_convolution *convolution, size_t first, size_t end);                     \
+    void ckernels_delta_rule_##set(const ckernels_delta_rule *rule, size_t first, size_t end)
 
 #define DECLARE_REDUCTIONS(set)                                                                 \
     void ckernels_normalize_##set(                                                              \
@@ -56,7 +59,9 @@
     .add_experts = ckernels_add_experts_##set,  \
     .add_bias = ckernels_add_bias_##set,        \
     .sigmoid = ckernels_sigmoid_##set,          \
-    .soft_cap = ckernels_soft_cap_##set
+    .soft_cap = ckernels_soft_cap_##set,        \
+    .convolve = ckernels_convolve_##set,        \
+    .delta_rule = ckernels_delta_rule_##set
 
 #define REDUCTIONS(set)                         \
     .add_columns = ckernels_add_columns_##set,  \

@@ -72,6 +72,7 @@ size_t report_sets(void);
 void check_products(void);
 void check_elements(void);
 void check_attention(void);
+void check_recurrent(void);
 void check_neurons(void);
 void check_scores(void);
 void check_packing(void);

@@ -45,6 +45,7 @@ int main(int argc, char **argv) {
     failures += check_machine();
     check_elements();
     check_attention();
+    check_recurrent();
     check_products();
     check_neurons();
     check_scores();

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ckernels_recurrent.h"
+
 // Block formats, numbered for tables; names as in the GGUF specification.
 enum {
     CKERNELS_F32,
@@ -366,6 +368,12 @@ typedef struct ckernels_table {
 
     // x = cap * tanh(x / cap), within cap * 2^-21; cap is above 0.
     void (*soft_cap)(float *x, size_t count, float cap);
+
+    // Channels first ..< end of a short convolution.
+    void (*convolve)(const ckernels_convolution *convolution, size_t first, size_t end);
+
+    // Columns first ..< end of a head's state, which are those of its values and results.
+    void (*delta_rule)(const ckernels_delta_rule *rule, size_t first, size_t end);
 } ckernels_table;
 
 // Tables that this machine can run, scalar first and the fastest last.

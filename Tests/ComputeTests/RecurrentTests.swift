@@ -1,0 +1,152 @@
+// Layers with a state: every set of kernels and every way to cut a text against the scalar set on
+// the whole text, and that against double precision.
+
+import Compute
+import Glibc
+import LinuxSystem
+import TestSupport
+import Testing
+
+struct RecurrentTests {
+    private let team = ComputeTeam(memberCount: 3)
+
+    /// Runs `body` over pieces of `tokens` tokens with each set, a state of `stateBytes` going
+    /// along; all results and states must have the same bits.
+    private func everySet(
+        tokens: Int, rowCount: Int, stateBytes: Int,
+        _ body: (Kernels, Range<Int>, inout MutableRawSpan, inout MutableSpan<Float>) -> Void
+    ) -> [Float] {
+        var expected: [Float] = []
+        for kernels in Kernels.available {
+            for step in [tokens, 1, 3] {
+                var state = [Float](repeating: 0, count: stateBytes / 4)
+                var y: [Float] = []
+                for first in stride(from: 0, to: tokens, by: step) {
+                    let range = first..<min(first + step, tokens)
+                    var piece = [Float](repeating: .nan, count: range.count * rowCount)
+                    var floats = state.mutableSpan
+                    var bytes = unsafe floats.mutableBytes
+                    var rows = piece.mutableSpan
+                    body(kernels, range, &bytes, &rows)
+                    y += piece
+                }
+                if expected.isEmpty { expected = y + state }
+                #expect(
+                    differences(expected, y + state).isEmpty, "\(kernels.name), \(step) at once")
+            }
+        }
+        return Array(expected.prefix(tokens * rowCount))
+    }
+
+    @Test(arguments: [(3, 48, false), (4, 130, true), (2, 33, false), (8, 64, true)])
+    func convolutionMatchesDoublePrecision(length: Int, channels: Int, activates: Bool) {
+        var random = SplitMix(seed: 0xC0_0001)
+        let tokens = 11
+        let weights = random.floats(length * channels, .ordinary)
+        let all = (0..<3).map { _ in random.floats(tokens * channels, .ordinary) }
+        let (x, before, after) = (all[0], all[1], all[2])
+        let convolution = ShortConvolution(
+            weights: weights, length: length, activates: activates)
+        let found = everySet(
+            tokens: tokens, rowCount: channels, stateBytes: convolution.stateBytes
+        ) { kernels, range, state, y in
+            let rows = range.lowerBound * channels..<range.upperBound * channels
+            let inputs = ConvolutionInputs(
+                x: x.span.extracting(rows),
+                before: activates ? nil : before.span.extracting(rows),
+                after: activates ? nil : after.span.extracting(rows), tokens: range.count)
+            kernels.convolve(inputs, by: convolution, state: &state, into: &y, team: team)
+        }
+        for token in 0..<tokens {
+            for channel in 0..<channels {
+                var sum = 0.0
+                var size = 0.0
+                for place in 0..<length where token - (length - 1) + place >= 0 {
+                    let index = (token - (length - 1) + place) * channels + channel
+                    let input = Double(x[index]) * (activates ? 1 : Double(before[index]))
+                    let term = Double(weights[channel * length + place]) * input
+                    sum += term
+                    size += abs(term)
+                }
+                let index = token * channels + channel
+                let exact = activates ? sum / (1 + exp(-sum)) : sum * Double(after[index])
+                let scale = activates ? 1 : abs(Double(after[index]))
+                let bound = 2e-6 * (size * scale + abs(exact)) + 1e-9
+                #expect(abs(Double(found[index]) - exact) <= bound, "\(token), \(channel)")
+            }
+        }
+    }
+
+    @Test(arguments: [(2, 4, 16, true), (2, 4, 16, false), (1, 3, 40, true), (2, 2, 128, false)])
+    func deltaRuleMatchesDoublePrecision(
+        keyHeads: Int, heads: Int, width: Int, alternates: Bool
+    ) {
+        var random = SplitMix(seed: 0xDE_0001)
+        let tokens = 9
+        let shape = DeltaRuleShape(
+            keyHeadCount: keyHeads, valueHeadCount: heads, width: width, alternates: alternates)
+        let inputs = random.floats(tokens * shape.inputCount, .ordinary).map {
+            $0 / Float(width).squareRoot()
+        }
+        let gates = (0..<2).map { _ in
+            (0..<tokens * heads).map { _ in Float.random(in: 0...1, using: &random) }
+        }
+        let (decays, steps) = (gates[0], gates[1])
+        let found = everySet(
+            tokens: tokens, rowCount: shape.valueCount, stateBytes: shape.stateBytes
+        ) { kernels, range, state, y in
+            func rows(_ values: [Float], _ count: Int) -> Range<Int> {
+                range.lowerBound * count..<range.upperBound * count
+            }
+            kernels.applyDeltaRule(
+                shape, inputs: inputs.span.extracting(rows(inputs, shape.inputCount)),
+                decays: decays.span.extracting(rows(decays, heads)),
+                steps: steps.span.extracting(rows(steps, heads)), state: &state,
+                tokens: range.count, into: &y, team: team)
+        }
+        for head in 0..<heads {
+            let keyHead = alternates ? head % keyHeads : head / (heads / keyHeads)
+            var state = [[Double]](
+                repeating: [Double](repeating: 0, count: width), count: width)
+            for token in 0..<tokens {
+                let row = inputs[(token * shape.inputCount)...].prefix(shape.inputCount)
+                    .map(Double.init)
+                let query = row[(keyHead * width)...].prefix(width).map(\.self)
+                let key = row[(shape.keyCount + keyHead * width)...].prefix(width).map(\.self)
+                let value = row[(2 * shape.keyCount + head * width)...].prefix(width).map(\.self)
+                let (decay, step) = (
+                    Double(decays[token * heads + head]), Double(steps[token * heads + head])
+                )
+                for column in 0..<width {
+                    for k in 0..<width { state[k][column] *= decay }
+                    let known = (0..<width).reduce(0) { $0 + state[$1][column] * key[$1] }
+                    let error = step * (value[column] - known)
+                    for k in 0..<width { state[k][column] += key[k] * error }
+                    let exact = (0..<width).reduce(0) { $0 + state[$1][column] * query[$1] }
+                    let index = token * shape.valueCount + head * width + column
+                    #expect(abs(Double(found[index]) - exact) < 2e-5 * (1 + abs(exact)))
+                }
+            }
+        }
+    }
+
+    @Test func decaysMatchDoublePrecision() {
+        var random = SplitMix(seed: 0xDE_0002)
+        let (tokens, heads) = (40, 7)
+        let x = (0..<tokens * heads).map { _ in Float.random(in: -30...30, using: &random) }
+        let bias = random.floats(heads, .ordinary)
+        let factors = (0..<heads).map { _ in -Float.random(in: 0.01...4, using: &random) }
+        for kernels in Kernels.available {
+            var found = x
+            var span = found.mutableSpan
+            kernels.decays(&span, bias: bias.span, factors: factors.span, tokens: tokens)
+            for index in x.indices {
+                let sum = Double(x[index]) + Double(bias[index % heads])
+                let exact = exp(Double(factors[index % heads]) * log1p(exp(sum)))
+                // What rounds in the exponent is as large as that is.
+                let bound = 1e-6 * exact * (1 + abs(log(exact))) + 1e-37
+                #expect(abs(Double(found[index]) - exact) <= bound, "\(index)")
+            }
+        }
+    }
+}
