@@ -16,6 +16,8 @@ package enum MemoryTerm: String, Sendable, CaseIterable {
     case promptText = "prompt text"
     case sampler
     case keyValuePages = "KV pages"
+    /// What layers without keys and values keep of texts.
+    case states
     /// The books of prefixes.
     case prefixes
     /// What prefixes pass through on their way to and from flash.

@@ -23,10 +23,10 @@ package struct ShapeReader {
 
     /// Whether the file has the tensor of `role`, by any of its names, or one that holds it.
     func has(_ role: VectorRole, layer: Int? = nil) -> Bool {
-        let names = [
-            TensorNames.vector(role, layer: layer), TensorNames.otherVector(role, layer: layer),
-            TensorNames.fused(role, layer: layer)?.name
-        ]
+        let fused = TensorNames.fused(role, layer: layer).map { Optional($0.name) }
+        let names =
+            [TensorNames.vector(role, layer: layer), TensorNames.otherVector(role, layer: layer)]
+            + fused
         return names.contains { $0.flatMap { file.tensor(named: $0) } != nil }
     }
 

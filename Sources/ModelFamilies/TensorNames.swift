@@ -15,6 +15,15 @@ package enum TensorNames {
             case .attentionValue: "attn_v"
             case .attentionGate: "attn_gate"
             case .attentionOutput: "attn_output"
+            case .convolutionBefore: "shortconv.before"
+            case .convolutionAfter: "shortconv.after"
+            case .convolutionInput: "shortconv.input"
+            case .convolutionOutput: "shortconv.out_proj"
+            case .deltaInput: "attn_qkv"
+            case .deltaGate: "attn_gate"
+            case .deltaStep: "ssm_beta"
+            case .deltaDecay: "ssm_alpha"
+            case .deltaOutput: "ssm_out"
             case .router: "ffn_gate_inp"
             case .feedForwardGate: "ffn_gate"
             case .feedForwardUp: "ffn_up"
@@ -49,6 +58,10 @@ package enum TensorNames {
             case .sharedExpertRouter: "ffn_gate_inp_shexp.weight"
             case .routerBias: "ffn_gate_inp.bias"
             case .expertSelectionBias: "exp_probs_b.bias"
+            case .convolution: "ssm_conv1d.weight"
+            case .deltaDecayBias: "ssm_dt.bias"
+            case .deltaDecayFactors: "ssm_a"
+            case .deltaNorm: "ssm_norm.weight"
             case .ropeFrequencyFactors: "rope_freqs.weight"
             case .afterAttentionNorm: "post_attention_norm.weight"
             case .afterFeedForwardNorm: "post_ffw_norm.weight"
@@ -62,28 +75,42 @@ package enum TensorNames {
         switch role {
         case .feedForwardNorm: prefix(layer) + "post_attention_norm.weight"
         case .expertSelectionBias: prefix(layer) + "exp_probs_b"
+        case .convolution: prefix(layer) + "shortconv.conv.weight"
+        case .outputNorm: prefix(layer) + "token_embd_norm.weight"
         default: nil
         }
     }
 
-    /// A tensor that some files have instead of several: their rows, one after the other.
+    /// A tensor that some files have instead of several: their rows, one after the other, or those
+    /// of each head in turn.
     package struct Fused<Role> {
         package let name: String
         package let roles: [Role]
+        package var isByHead = false
     }
 
-    /// The tensor that may hold a matrix beside others.
-    package static func fused(_ role: MatrixRole, layer: Int?) -> Fused<MatrixRole>? {
-        let roles = [MatrixRole.attentionQuery, .attentionKey, .attentionValue]
-        guard roles.contains(role) else { return nil }
-        return Fused(name: prefix(layer) + "attn_qkv.weight", roles: roles)
+    /// The tensors that may hold a matrix beside others.
+    package static func fused(_ role: MatrixRole, layer: Int?) -> [Fused<MatrixRole>] {
+        let all: [(name: String, roles: [MatrixRole], isByHead: Bool)] = [
+            ("attn_qkv", [.attentionQuery, .attentionKey, .attentionValue], false),
+            ("attn_q", [.attentionQuery, .attentionGate], true),
+            (
+                "shortconv.in_proj", [.convolutionBefore, .convolutionAfter, .convolutionInput],
+                false
+            ),
+            ("ssm_ba", [.deltaStep, .deltaDecay], true)
+        ]
+        return all.filter { $0.roles.contains(role) }.map {
+            Fused(
+                name: prefix(layer) + $0.name + ".weight", roles: $0.roles, isByHead: $0.isByHead)
+        }
     }
 
     /// The same for vectors.
-    package static func fused(_ role: VectorRole, layer: Int?) -> Fused<VectorRole>? {
+    package static func fused(_ role: VectorRole, layer: Int?) -> [Fused<VectorRole>] {
         let roles = [VectorRole.queryBias, .keyBias, .valueBias]
-        guard roles.contains(role) else { return nil }
-        return Fused(name: prefix(layer) + "attn_qkv.bias", roles: roles)
+        guard roles.contains(role) else { return [] }
+        return [Fused(name: prefix(layer) + "attn_qkv.bias", roles: roles)]
     }
 
     /// The layer that a tensor's name begins with.
@@ -96,6 +123,11 @@ package enum TensorNames {
     /// All experts' `part` (`gate`, `up` or `down`) in one three-dimensional tensor.
     package static func experts(_ part: String, layer: Int) -> String {
         "blk.\(layer).ffn_\(part)_exps.weight"
+    }
+
+    /// All experts' gates and ups in one three-dimensional tensor, each expert's gate first.
+    package static func fusedExperts(layer: Int) -> String {
+        "blk.\(layer).ffn_gate_up_exps.weight"
     }
 
     /// All experts' biases of `part` in one two-dimensional tensor.

@@ -45,6 +45,7 @@ package enum PackedLimits {
     package static let rowsMax = 1 << 24
     package static let columnsMax = 1 << 18
     package static let contextLengthMax = 1 << 31
+    package static let convolutionLengths = 2...8
 }
 
 /// The first 4 KiB of a packed file: where the manifest is, and that the file is whole.

@@ -272,6 +272,12 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case routerBias
     /// Added to probabilities where experts are chosen, and only there (GGUF's `exp_probs_b`).
     case expertSelectionBias
+    /// Of a short convolution: of each channel, its positions' weights (GGUF's `shortconv.conv` and
+    /// `ssm_conv1d`).
+    case convolution
+    /// Of a delta rule: what is added to what decides how much is forgotten (`ssm_dt`), factors on
+    /// it (`ssm_a`), the norm of each head's result (`ssm_norm`).
+    case deltaDecayBias, deltaDecayFactors, deltaNorm
     /// Llama 3's divisors of the rotary frequencies (GGUF's `rope_freqs`).
     case ropeFrequencyFactors
     /// On what attention and the feed-forward network add (`post_attention_norm`,

@@ -4,6 +4,11 @@
 /// What a matrix is for. Raw values are the manifest's names.
 package enum MatrixRole: String, Codable, Sendable, CaseIterable {
     case attentionQuery, attentionKey, attentionValue, attentionGate, attentionOutput
+    /// Of a short convolution: factors before it, after it, what it is of, and what is made of it.
+    case convolutionBefore, convolutionAfter, convolutionInput, convolutionOutput
+    /// Of a delta rule: queries, keys and values; the gate on its result; how much it learns; how
+    /// much it forgets; what is made of it.
+    case deltaInput, deltaGate, deltaStep, deltaDecay, deltaOutput
     /// Scores the experts (GGUF's `ffn_gate_inp`).
     case router
     case feedForwardGate, feedForwardUp, feedForwardDown

@@ -2,6 +2,7 @@
 // what each needs.
 
 internal import Inference
+internal import Knobs
 internal import Memory
 internal import ModelFormat
 internal import SequenceState
@@ -14,6 +15,9 @@ extension Division {
     /// than this (or than the model's own).
     fileprivate static let contextShareDivisor = 8
     static let contextTokensMin = 512
+    /// States of earlier texts take at most this share of the limit, and are at most so many.
+    fileprivate static let stateShareDivisor = 32
+    fileprivate static let statesKeptMax = 8
     /// The residual streams of a prompt take at most this share of the limit.
     private static let passShareDivisor = 32
 
@@ -177,6 +181,7 @@ extension Division {
         _ contextTokens: Int, _ activations: ActivationShape
     ) -> MemoryPlan {
         let (manifest, tokenizer) = (problem.manifest, problem.model.tokenizer)
+        let stateBytes = problem.layout.stateBytes
         var budget = problem.share
         budget.add(.vocabulary, tokenizer.residentBytes)
         budget.add(.vectors, manifest.vectors.extent.byteCount)
@@ -190,7 +195,8 @@ extension Division {
             .sampler,
             Sampler.bytesMax(
                 vocabularySize: tokenizer.tokenCount, contextTokens: contextTokens))
-        budget.add(.keyValuePages, cacheBytes)
+        budget.add(.keyValuePages, cacheBytes - stateBytes)
+        budget.add(.states, stateBytes)
         budget.add(.activations, activations.byteCount)
         budget.add(.drafts, choice.speculationRoom.bytes)
         budget.add(.predictors, choice.predictorBytes)
@@ -229,13 +235,22 @@ extension DivisionProblem {
 
     /// How the KV cache keeps what is wished for: with cold spans where they are allowed.
     var layout: KVLayout {
-        let layout = KVLayout(
+        var layout = KVLayout(
             shape, format: wishes.kvFormat,
             tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
+        layout = layout.withStates(1 + statesKept(layout))
         let summarizes = wishes.coldTokensMax != nil
         return wishes.kvBytesMax.map {
             layout.withColdSpans(poolBytes: $0, summarizes: summarizes)
         } ?? layout
+    }
+
+    /// States of earlier texts that are kept beside the one that is open.
+    private func statesKept(_ layout: KVLayout) -> Int {
+        if let count = wishes.measuring.statesKept { return count }
+        guard layout.hasStates, wishes.prefixes != .off else { return 0 }
+        let share = share.limitBytes / Division.stateShareDivisor
+        return min(Division.statesKeptMax, share / layout.states.byteCount)
     }
 
     /// The same for sequences of `contextTokens`: nothing goes to flash where all fits.

@@ -44,8 +44,9 @@ package struct PrefixPlan: Sendable {
         // What depends on a calibration does not outlive it.
         let isLossy =
             choice.sparse?.mode == .predicted || problem.wishes.activationSparsity != nil
+        // Nor are states written, without which a prefix is no beginning.
         let isOnFlash =
-            wished == .flash && !isLossy && least <= most
+            wished == .flash && !isLossy && !layout.hasStates && least <= most
             && fileBytesMax >= PrefixStoreOptions.fileBytes(identity, slots: 1)
         keeping =
             wished == .off || !holdsBlocks ? .off : isOnFlash ? .flash : .memory

@@ -21,6 +21,8 @@ extension DivisionProblem {
     /// The division with room for drafts where the policy wants some and there is memory for them.
     func speculating(_ choice: DivisionChoice) throws(LoadError) -> Division {
         let plain = try asked(choice)
+        // A state is not taken back behind a draft that was wrong.
+        if shape.isRecurrent { return plain }
         var choice = choice
         if wishes.contextTokensWanted != nil { choice.contextTokens = plain.contextTokens }
         switch wishes.speculation {

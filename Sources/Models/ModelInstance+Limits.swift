@@ -2,6 +2,7 @@
 // silence.
 
 internal import Inference
+internal import Knobs
 internal import LinuxSystem
 internal import ModelFormat
 internal import SequenceState
@@ -24,11 +25,24 @@ extension ModelInstance {
         if let asked = options.contextTokens, asked > known, !options.measuring.mayExceedContext {
             throw .contextBeyondModel(asked: asked, known: known)
         }
+        if parsed.model.manifest.shape.isRecurrent { tellWhatStatesExclude(options) }
         let processors = max(1, Processors.allowed.count)
         if options.threads > processors {
             options.onNotice(
                 "\(options.threads) threads are more than the \(processors) processors: they wait "
                     + "for each other")
         }
+    }
+
+    /// What is wished for everywhere and a model with states does without.
+    private static func tellWhatStatesExclude(_ options: ModelOptions) {
+        var names: [String] = []
+        if case .upTo = options.speculation { names.append("drafts") }
+        if options.snapTokens != nil { names.append("kv_snap_tokens") }
+        if options.gemTokens != nil { names.append("kv_gem_tokens") }
+        guard !names.isEmpty else { return }
+        options.onNotice(
+            "layers of this model have a state, which is not taken back: without "
+                + names.joined(separator: ", "))
     }
 }

@@ -35,8 +35,7 @@ extension ModelInstance {
             opened = PrefixStore.open(file, staging: memory, onNotice: options.onNotice)
         }
         cache.prefixes = PrefixCache(
-            pool: cache.pool, layout: cache.layout,
-            isSharedAmongUsers: options.prefixSharing == .all,
+            of: cache, isSharedAmongUsers: options.prefixSharing == .all,
             store: opened?.store, blocks: opened?.blocks ?? [])
     }
 

@@ -44,7 +44,7 @@ package final class ModelInstance {
         // megabytes; how much decoding needs does not.
         ProcessMemory.releaseCode()
         var memory = try Self.reserve(division.budget, options)
-        let pages = memory.split([.keyValuePages])
+        let pages = memory.split([.keyValuePages, .states])
         let buffers = memory.split([.activations])
         let passing = memory.split([.prefixesOnTheirWay])
         let predicting = memory.split([.predictors])

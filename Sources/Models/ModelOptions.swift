@@ -93,6 +93,8 @@ package struct MeasuringSwitches: Sendable {
     /// How neurons are fetched: see `SparseOptions`.
     package var keepsNeuronWindows = true
     package var readsNeuronsApart = false
+    /// States of texts that are kept beside the one that is open; nil is as memory allows.
+    package var statesKept: Int?
 }
 
 extension ModelOptions {

@@ -13,12 +13,14 @@ struct PackingBuffers {
     let neurons: MemoryArena
     private let pieceBytes: Int
     private let requantizedBytes: Int
+    private let gatheredBytes: Int
     /// Reads of whole pages bring up to a page more at either end.
     private static let slackBytes = 2 * PackedLayout.alignment
 
     init(_ plan: PackingPlan, in ledger: MemoryLedger) throws(SystemError) {
         pieceBytes = PackedLayout.aligned(plan.pieceBytesMax)
         requantizedBytes = PackedLayout.aligned(plan.requantizedBytesMax)
+        gatheredBytes = PackedLayout.aligned(plan.gatheredBytesMax)
         arena = try MemoryArena(byteCount: Self.pieceBytes(plan), for: .packing, in: ledger)
         neurons = try MemoryArena(
             byteCount: plan.neuronPiece?.byteCount ?? 0, for: .packing, in: ledger)
@@ -29,19 +31,24 @@ struct PackingBuffers {
         pieceBytes(plan) + (plan.neuronPiece?.byteCount ?? 0)
     }
 
-    /// Output, rows, and the source's bytes where they are not the rows.
+    /// Output, rows, the source's bytes where they are not the rows, and rows from several places.
     private static func pieceBytes(_ plan: PackingPlan) -> Int {
         let piece = PackedLayout.aligned(plan.pieceBytesMax)
         let requantized = PackedLayout.aligned(plan.requantizedBytesMax)
         return 2 * (piece + slackBytes) + (requantized > 0 ? requantized + slackBytes : 0)
+            + PackedLayout.aligned(plan.gatheredBytesMax)
     }
 
-    // MARK: Places in the arena: output first, then rows, then the source's own bytes.
+    // MARK: Places in the arena: output first, then rows, then the source's own bytes, then rows
+    // that were brought together.
 
     /// Bytes that may wait for writing.
     var outputRoom: Int { pieceBytes + Self.slackBytes }
     var rowsPlace: Int { outputRoom }
     private var sourcePlace: Int { 2 * outputRoom }
+    var gatheredPlace: Int {
+        sourcePlace + (requantizedBytes > 0 ? requantizedBytes + Self.slackBytes : 0)
+    }
 
     @_lifetime(borrow self)
     func bytes(at place: Int, count: Int) -> RawSpan {
@@ -111,6 +118,13 @@ struct PackingBuffers {
         unsafe span.withUnsafeMutableBytes { output in
             unsafe bytes.withUnsafeBytes { unsafe output.copyMemory(from: $0) }
         }
+    }
+
+    /// Copies rows to those that are brought together, so many bytes from their start.
+    func gather(_ range: Range<Int>, at byteOffset: Int) {
+        precondition(byteOffset + range.count <= gatheredBytes, "too many rows at once")
+        arena.copy(
+            byteCount: range.count, from: range.lowerBound, to: gatheredPlace + byteOffset)
     }
 
     /// Moves a range of the output, less than a page, to its start.

@@ -9,6 +9,24 @@ struct TensorRows: Sendable {
     let stored: StoredTensor
     /// Of the first row, from the start of the tensor as it is stored.
     let byteOffset: Int
+    /// So many rows side by side are the matrix's, then come others: those of one head.
+    var groupRows = Int.max
+    /// Rows from one such group to the next.
+    var groupStride = Int.max
+
+    /// Rows `range` of the matrix in pieces that are side by side in the tensor: how many, and how
+    /// many rows of the tensor are between the first of all and theirs.
+    func pieces(of range: Range<Int>) -> [(rows: Int, tensorRow: Int)] {
+        var list: [(rows: Int, tensorRow: Int)] = []
+        var row = range.lowerBound
+        while row < range.upperBound {
+            let (group, place) = row.quotientAndRemainder(dividingBy: groupRows)
+            let count = min(range.upperBound - row, groupRows - place)
+            list.append((count, group == 0 ? place : group * groupStride + place))
+            row += count
+        }
+        return list
+    }
 }
 
 /// Elements of a one-dimensional GGUF tensor: all, or one role's share of a fused one.
@@ -130,6 +148,12 @@ struct PackingPlan: Sendable {
         }.max() ?? 0
     }
 
+    /// Bytes that rows from several places are brought together in; 0 when there are none.
+    var gatheredBytesMax: Int {
+        matrices.contains { $0.groupRows != Int.max && $0.groupRows != $0.groupStride }
+            ? pieceBytesMax : 0
+    }
+
     /// Bytes of the embeddings that are written at once: whole pages of whole groups.
     var embeddingPieceBytes: Int {
         let page = PackedLayout.alignment
@@ -179,7 +203,8 @@ struct PackingPlan: Sendable {
         for (index, layer) in shape.layers.enumerated() {
             let all = shape.matrices(of: layer, bundlesNeurons: bundlesNeurons)
             for (role, matrix) in all {
-                let rows = try catalogue.claim(role, layer: index, among: all)
+                let rows = try catalogue.claim(
+                    role, layer: index, among: all, heads: layer.fusedHeadCount)
                 records.append(cursor.placeMatrix(role, layer: index, rows.stored.format, matrix))
                 tensors.append(rows)
             }
@@ -255,6 +280,16 @@ struct PackingPlan: Sendable {
         _ part: String, layer: Int, count: Int, _ shape: MatrixShape,
         _ catalogue: inout TensorCatalogue
     ) throws(FormatError) -> [TensorRows] {
+        let fused = TensorNames.fusedExperts(layer: layer)
+        if part != "down", catalogue.gguf.tensor(named: fused) != nil {
+            let stored = StoredTensor(
+                try catalogue.claim(fused, dimensions: [shape.columns, 2 * shape.rows, count]))
+            let partBytes = shape.rows * stored.format.rowBytes(columns: shape.columns)
+            return (0..<count).map {
+                TensorRows(
+                    stored: stored, byteOffset: (2 * $0 + (part == "up" ? 1 : 0)) * partBytes)
+            }
+        }
         let first = TensorNames.expert(0, part, layer: layer)
         guard catalogue.gguf.tensor(named: first) != nil else {
             let stored = StoredTensor(

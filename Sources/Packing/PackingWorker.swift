@@ -196,9 +196,7 @@ struct PackingWorker: ~Copyable {
         let columns = source.stored.tensor.columns
         let rowBytes = format.rowBytes(columns: columns)
         let tiledBytes = format.tiledBytes(rows: range.count, columns: columns)
-        let place = try load(
-            source.stored, at: source.byteOffset + range.lowerBound * rowBytes,
-            count: range.count * rowBytes, counts: counts)
+        let place = try loadRows(range, of: source, rowBytes: rowBytes, counts: counts)
         buffers.zero(place + range.count * rowBytes..<place + tiledBytes)
         if waiting + tiledBytes > buffers.outputRoom {
             let before = waiting
@@ -209,6 +207,26 @@ struct PackingWorker: ~Copyable {
             place..<place + tiledBytes, at: waiting, format: format, columns: columns)
         checksum.add(buffers.outputBytes(waiting..<waiting + tiledBytes))
         waiting += tiledBytes
+    }
+
+    /// Reads rows of a matrix, side by side.
+    ///
+    /// - Returns: where in the buffers they are; behind them is room for the rest of a tile.
+    private func loadRows(
+        _ range: Range<Int>, of source: TensorRows, rowBytes: Int, counts: Bool
+    ) throws(PackingError) -> Int {
+        let pieces = source.pieces(of: range)
+        var gathered = 0
+        for piece in pieces {
+            let count = piece.rows * rowBytes
+            let place = try load(
+                source.stored, at: source.byteOffset + piece.tensorRow * rowBytes, count: count,
+                counts: counts)
+            if pieces.count == 1 { return place }
+            buffers.gather(place..<place + count, at: gathered)
+            gathered += count
+        }
+        return buffers.gatheredPlace
     }
 
     /// Plain numbers of a tensor, as they are.

@@ -26,25 +26,30 @@ struct TensorCatalogue {
 
     /// A layer's matrix: a tensor of its own, or its rows of one that holds several.
     ///
-    /// - Parameter all: the layer's matrices.
+    /// - Parameters:
+    ///   - all: the layer's matrices.
+    ///   - heads: of the layer, of which each has rows in turn in some tensors.
     /// - Throws: as ``claim(_:dimensions:)`` does.
     mutating func claim(
-        _ role: MatrixRole, layer: Int, among all: [(role: MatrixRole, shape: MatrixShape)]
+        _ role: MatrixRole, layer: Int, among all: [(role: MatrixRole, shape: MatrixShape)],
+        heads: Int
     ) throws(FormatError) -> TensorRows {
         let shapes = Dictionary(uniqueKeysWithValues: all.map { ($0.role, $0.shape) })
         guard let shape = shapes[role] else { preconditionFailure("a matrix of another layer") }
-        let name = TensorNames.matrix(role, layer: layer)
-        guard let fused = TensorNames.fused(role, layer: layer),
-            has(fused, { TensorNames.matrix($0, layer: layer) }),
-            let rows = rows(of: role, in: fused, { shapes[$0]?.rows })
-        else {
-            let tensor = try claim(name, dimensions: [shape.columns, shape.rows])
-            return TensorRows(stored: StoredTensor(tensor), byteOffset: 0)
+        for fused in TensorNames.fused(role, layer: layer)
+        where has(fused, { TensorNames.matrix($0, layer: layer) }) {
+            guard let rows = rows(of: role, in: fused, { shapes[$0]?.rows }) else { continue }
+            let stored = StoredTensor(
+                try claim(fused.name, dimensions: [shape.columns, rows.count]))
+            let rowBytes = stored.format.rowBytes(columns: shape.columns)
+            let groups = fused.isByHead ? heads : 1
+            return TensorRows(
+                stored: stored, byteOffset: rows.own.lowerBound / groups * rowBytes,
+                groupRows: shape.rows / groups, groupStride: rows.count / groups)
         }
-        let stored = StoredTensor(
-            try claim(fused.name, dimensions: [shape.columns, rows.count]))
-        let rowBytes = stored.format.rowBytes(columns: shape.columns)
-        return TensorRows(stored: stored, byteOffset: rows.own.lowerBound * rowBytes)
+        let name = TensorNames.matrix(role, layer: layer)
+        let tensor = try claim(name, dimensions: [shape.columns, shape.rows])
+        return TensorRows(stored: StoredTensor(tensor), byteOffset: 0)
     }
 
     /// A vector, alike.
@@ -52,16 +57,25 @@ struct TensorCatalogue {
         _ vector: VectorShape, layer: Int?, among all: [VectorShape]
     ) throws(FormatError) -> VectorElements {
         let name = name(of: vector.role, layer: layer)
-        guard let fused = TensorNames.fused(vector.role, layer: layer),
+        guard let fused = TensorNames.fused(vector.role, layer: layer).first,
             has(fused, { TensorNames.vector($0, layer: layer) }),
             let elements = rows(
                 of: vector.role, in: fused, { role in all.first { $0.role == role }?.count })
         else {
-            let tensor = try claim(name, dimensions: [vector.count])
+            let tensor = try claim(name, dimensions: dimensions(of: vector, as: name))
             return VectorElements(tensor: tensor, range: 0..<vector.count)
         }
         let tensor = try claim(fused.name, dimensions: [elements.count])
         return VectorElements(tensor: tensor, range: elements.own)
+    }
+
+    /// A vector's dimensions in the file. Some files have dimensions of 1 between a convolution's
+    /// positions and its channels.
+    private func dimensions(of vector: VectorShape, as name: String) -> [Int] {
+        guard let columns = vector.columns else { return [vector.count] }
+        let channels = vector.count / columns
+        let isDeep = gguf.tensor(named: name)?.dimensions.prefix(2) == [columns, 1]
+        return isDeep && channels > 1 ? [columns, 1, channels] : [columns, channels]
     }
 
     /// Whether the file has a fused tensor, and none of its parts.
@@ -69,7 +83,9 @@ struct TensorCatalogue {
         _ fused: TensorNames.Fused<Role>, _ name: (Role) -> String
     ) -> Bool {
         gguf.tensor(named: fused.name) != nil
-            && fused.roles.allSatisfy { gguf.tensor(named: name($0)) == nil }
+            && fused.roles.allSatisfy {
+                name($0) == fused.name || gguf.tensor(named: name($0)) == nil
+            }
     }
 
     /// Which rows of a fused tensor are those of `role`, and how many there are; nil where the
@@ -134,12 +150,9 @@ struct TensorCatalogue {
                 byteCount += tensor.byteCount
                 continue
             }
-            let fused = tensor.name.contains("gate_up")
             throw FormatError(
-                file: file,
-                expected: fused
-                    ? "separate tensors (fused ones are not supported)"
-                    : "only tensors of \(architecture)", found: Self.shown(tensor.name))
+                file: file, expected: "only tensors of \(architecture)",
+                found: Self.shown(tensor.name))
         }
         return byteCount
     }

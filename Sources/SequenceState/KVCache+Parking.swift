@@ -95,6 +95,8 @@ extension KVCache {
     /// dropped in whole spans, and a page in codes is not opened again.
     private func usableTokens(_ common: Int, of parked: ParkedSequence) -> Int {
         guard common < parked.tokens.count else { return common }
+        // A state does not go back.
+        if layout.hasStates { return 0 }
         let cold = layout.ringPages.indices.map { coldSpanCount(parked.id, layer: $0) }.max() ?? 0
         if common < cold * KVLayout.spanTokens {
             // A window does not go back so far.

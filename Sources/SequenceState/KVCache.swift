@@ -20,6 +20,8 @@ package final class KVCache {
     package let pool: PagePool
     /// Pages that sequences fill, where the format takes whole pages only.
     let openPool: PagePool
+    /// States of sequences, where layers have any: a page is a sequence's.
+    package let statePool: PagePool
     /// What is remembered of earlier sequences; nil where nothing is.
     package var prefixes: PrefixCache?
     /// Spans of long sequences that are on flash; nil where none may be.
@@ -39,13 +41,16 @@ package final class KVCache {
         let arena = try MemoryArena(byteCount: byteCount, of: memory)
         pool = PagePool(arena: arena, range: 0..<0, pageBytes: layout.pageBytes)
         openPool = PagePool(arena: arena, range: 0..<0, pageBytes: layout.openPageBytes)
+        statePool = PagePool(arena: arena, range: 0..<0, pageBytes: layout.states.byteCount)
         cut()
     }
 
     /// - Precondition: no sequence is open.
     func cut() {
-        let open = min(layout.openBytes, pool.arena.byteCount)
-        openPool.cut(0..<open, pageBytes: layout.openPageBytes)
+        let states = min(layout.stateBytes, pool.arena.byteCount)
+        statePool.cut(0..<states, pageBytes: layout.states.byteCount)
+        let open = min(layout.fixedBytes, pool.arena.byteCount)
+        openPool.cut(states..<open, pageBytes: layout.openPageBytes)
         var start = layout.blockBytes(open)
         if let cold {
             cold.file.cut(pageBytes: layout.pageBytes)
@@ -83,7 +88,7 @@ package final class KVCache {
     ///   - slides: whether it goes on when it is full: see ``slide(_:pages:keepsFirst:)``.
     ///   - summarizes: whether it keeps what tells which of its pages on flash matter.
     ///   - staysInMemory: whether none of it may be on flash; nothing that slides is.
-    /// - Returns: nil when the pool cannot promise so many.
+    /// - Returns: nil when the pool cannot promise so many, or all states are in use.
     package func open(
         tokensMax: Int, slides: Bool = false, summarizes: Bool = false,
         staysInMemory: Bool = false
@@ -100,14 +105,18 @@ package final class KVCache {
             needed = layout.pageCount(tokens: tokens, hotPagesMax: most) + summaries
         }
         guard needed <= pagesFree, layout.openPageCount <= openPool.freeCount else { return nil }
+        let textState = layout.hasStates ? takeState() : nil
+        guard textState != nil || !layout.hasStates else { return nil }
         pagesPromised += needed
         let id = SequenceID(rawValue: nextSequence)
         nextSequence += 1
-        sequences[id] = SequenceState(
+        let sequence = SequenceState(
             layerCount: layout.ringPages.count, tokensMax: layout.wholePages(tokens),
             pagesPromised: needed,
             openPages: (0..<layout.openPageCount).compactMap { _ in openPool.take() },
             hotPagesMax: hotPagesMax, summarizes: summarizes && hotPagesMax != nil)
+        sequence.state = textState
+        sequences[id] = sequence
         return id
     }
 
@@ -147,7 +156,9 @@ package final class KVCache {
     package func remember(
         _ id: SequenceID, tokens: [TokenID], owner: PrefixOwner, isEnded: Bool
     ) {
-        prefixes?.remember(tokens, owner: owner, of: state(id), isEnded: isEnded)
+        let sequence = state(id)
+        prefixes?.remember(tokens, owner: owner, of: sequence, isEnded: isEnded)
+        dropKeptState(of: sequence)
     }
 
     /// Remembers a sequence that ended as far as can be, and ends it.
@@ -165,6 +176,8 @@ package final class KVCache {
             sequence.keep(pages: 0..<0, layer: layer, in: pool)
         }
         closeCold(sequence)
+        if let state = sequence.state { statePool.release(state.page) }
+        dropKeptState(of: sequence)
         sequence.giveBackSummaries(to: pool)
         sequence.giveBackFirstPages(to: pool)
         for page in sequence.openPages { openPool.release(page) }
@@ -216,7 +229,13 @@ package final class KVCache {
     }
 
     /// Forgets what follows the first `tokens` of a sequence, and gives their pages back.
+    ///
+    /// - Precondition: where layers have states, the sequence's is of these tokens.
     package func truncate(_ id: SequenceID, to tokens: Int) {
+        if layout.hasStates {
+            let known = state(id).state?.tokenCount
+            precondition(known == tokens + positionOffset(id), "a state is not taken back")
+        }
         let end = layout.wholePages(tokens) / KVLayout.pageTokens
         for layer in layout.ringPages.indices {
             let cold = coldSpanCount(id, layer: layer) * KVLayout.spanPages

@@ -54,7 +54,7 @@ extension KVLayout {
     package func hotTokens(_ tokens: Int, poolBytes bytes: Int) -> Int {
         guard stagingBytes > 0, bytes < byteCount(tokens: tokens) else { return tokens }
         return hotTokens(
-            tokens, pages: (bytes - blockBytes(openBytes) - stagingRoom) / pageBytes,
+            tokens, pages: (bytes - blockBytes(fixedBytes) - stagingRoom) / pageBytes,
             summarizes: summarizesCold)
     }
 
@@ -91,7 +91,7 @@ extension KVLayout {
         let least =
             pageCount(tokens: tokens, hotPagesMax: hotPagesMin)
             + summaryPageCount(tokens: tokens, summarizes: summarizesCold)
-        return min(whole, blockBytes(openBytes) + stagingRoom + least * pageBytes)
+        return min(whole, blockBytes(fixedBytes) + stagingRoom + least * pageBytes)
     }
 
     /// `bytes` in whole blocks of the drive, where that matters.

@@ -6,7 +6,8 @@ package import ModelFormat
 
 /// How keys and values of a model are laid out.
 ///
-/// A page holds 64 tokens of one layer, as ckernels.h says. Where the format takes whole pages
+/// A page holds 64 tokens of one layer, as ckernels.h says; layers are those that have any, by
+/// their number among these. Where the format takes whole pages
 /// only, a sequence has two more of each layer, in halves: the one that it fills, and the one
 /// before, in case it steps back.
 package struct KVLayout: Sendable, Equatable {
@@ -21,6 +22,8 @@ package struct KVLayout: Sendable, Equatable {
     /// Of each layer, the pages that hold all that its window sees; nil where it sees all.
     package let ringPages: [Int?]
 
+    /// What layers without keys and values keep of a sequence.
+    package internal(set) var states: StateLayout
     /// Tokens of a sequence that a layer computes together, at most.
     package let tokensAtOnceMax: Int
     /// Memory that what is on flash is read to; 0 where all of a sequence is in memory.
@@ -32,6 +35,7 @@ package struct KVLayout: Sendable, Equatable {
     package init(_ shape: ModelShape, format: KVFormat, tokensAtOnceMax: Int) {
         self.format = format
         self.tokensAtOnceMax = tokensAtOnceMax
+        states = StateLayout(shape)
         windows = shape.attentions.map(\.window)
         ringPages = windows.map {
             // The first of the tokens sees back over its window while the last is stored. Wherever
@@ -107,7 +111,7 @@ package struct KVLayout: Sendable, Equatable {
 
     /// Bytes of a pool that holds one sequence of `tokens`.
     package func byteCount(tokens: Int) -> Int {
-        openBytes + pageCount(tokens: tokens) * pageBytes
+        fixedBytes + pageCount(tokens: tokens) * pageBytes
     }
 
     /// The same in another format.

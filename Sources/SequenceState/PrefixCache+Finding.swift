@@ -13,6 +13,7 @@ extension PrefixCache {
     ) -> FoundPrefix {
         var found = FoundPrefix()
         guard !isSuspended, prompt.count > 1 else { return found }
+        if layout.hasStates { return findState(prompt, owner: owner, into: sequence) }
         let usable = prompt.dropLast()
         var nodes = tree.match(prompt.span.extracting(usable.indices), owner: owner).nodes
         var tail = self.tail(of: usable, after: nodes, owner: owner)
@@ -52,7 +53,7 @@ extension PrefixCache {
     /// window still has what is seen from there.
     ///
     /// - Parameter end: where it goes on if all of them can be used: after them, or after a tail.
-    private func reachable(_ nodes: [NodeID], to end: Int) -> Int {
+    func reachable(_ nodes: [NodeID], to end: Int) -> Int {
         let windowed = layout.windows.indices.filter { layout.windows[$0] != nil }
         guard !windowed.isEmpty else { return nodes.count }
         let has = nodes.map { node in
@@ -71,7 +72,7 @@ extension PrefixCache {
     }
 
     /// Lets a sequence read a block's pages.
-    private func lend(
+    func lend(
         _ node: NodeID, at index: Int, seenFrom position: Int, to sequence: SequenceState
     ) {
         guard let pages = tree.pages(of: node) else { preconditionFailure("no pages to lend") }

@@ -3,14 +3,16 @@
 
 internal import ModelFormat
 
-/// A page of each layer that is not full.
+/// A page of each layer that is not full; where layers have states, the state after it.
 struct PrefixTail {
     let owner: PrefixOwner
     /// What they follow.
     let parent: Digest256
     let tokens: [TokenID]
-    /// One for each layer.
+    /// One for each layer; none for no tokens.
     let pages: [PageID]
+    /// Nil where no layer has one.
+    var state: PageID?
 }
 
 /// A tail that was found, and how many of its tokens are wanted; none for 0.
@@ -34,7 +36,7 @@ extension PrefixCache {
         tails.append(
             PrefixTail(
                 owner: tree.seen(owner), parent: digest, tokens: Array(tokens), pages: pages))
-        if tails.count > Self.tailsMax { release(tails.removeFirst()) }
+        if tails.count > tailsMax { release(tails.removeFirst()) }
     }
 
     /// The tail after `nodes`, all in memory, that has most of its beginning in common with what
@@ -66,5 +68,6 @@ extension PrefixCache {
 
     func release(_ tail: PrefixTail) {
         for page in tail.pages { pool.release(page) }
+        if let state = tail.state { statePool.release(state) }
     }
 }

@@ -21,6 +21,7 @@ package final class PrefixCache {
     var tree: PrefixTree
     var store: PrefixStore?
     let pool: PagePool
+    let statePool: PagePool
     let layout: KVLayout
     /// Blocks that may not be on flash yet, those before their followers.
     var unsaved: [UnsavedBlock] = []
@@ -31,6 +32,9 @@ package final class PrefixCache {
 
     static let tailsMax = 4
 
+    /// States are what is kept of sequences that have any: as many as there is memory for.
+    var tailsMax: Int { layout.hasStates ? layout.states.count : Self.tailsMax }
+
     /// A node, and the block that it was: nodes' numbers come again.
     struct UnsavedBlock {
         let node: NodeID
@@ -38,14 +42,16 @@ package final class PrefixCache {
     }
 
     /// - Parameters:
+    ///   - cache: whose pages and states they are.
     ///   - store: where blocks are kept on flash; nil keeps them in memory alone.
     ///   - blocks: what `store` holds already.
+    /// - Precondition: nothing is kept on flash where layers have states, which are not.
     package init(
-        pool: PagePool, layout: KVLayout, isSharedAmongUsers: Bool,
+        of cache: KVCache, isSharedAmongUsers: Bool,
         store: PrefixStore? = nil, blocks: [StoredBlock] = []
     ) {
-        self.pool = pool
-        self.layout = layout
+        (pool, statePool, layout) = (cache.pool, cache.statePool, cache.layout)
+        precondition(!layout.hasStates || store == nil, "states are not kept on flash")
         self.store = store
         let limits = Self.limits(
             layout, pageCount: pool.pageCount, slotCount: store?.options.slotsMax ?? 0,
@@ -83,12 +89,14 @@ package final class PrefixCache {
 
     // MARK: remembering
 
-    /// Takes up the whole blocks of a sequence whose `tokens` are computed, and where it ends, what
-    /// follows them.
+    /// Takes up the whole blocks of a sequence whose `tokens` are computed, and where it ends, or
+    /// has a state, what follows them.
     func remember(
         _ tokens: [TokenID], owner: PrefixOwner, of sequence: SequenceState, isEnded: Bool
     ) {
         guard !isSuspended else { return }
+        // Of a prompt's last token the logits are wanted: the state before it is what is of use.
+        let tokens = layout.hasStates && !isEnded ? tokens.dropLast() : tokens
         let blocks = tokens.count / PrefixBlock.tokenCount
         var parent: NodeID?
         for index in 0..<blocks {
@@ -99,10 +107,14 @@ package final class PrefixCache {
             else { return }
             parent = node
         }
-        guard isEnded else { return }
-        rememberTail(
-            tokens[(blocks * PrefixBlock.tokenCount)...], after: parent, owner: owner,
-            pages: pages(blocks, of: sequence))
+        let rest = tokens[(blocks * PrefixBlock.tokenCount)...]
+        let pages = rest.isEmpty ? [] : pages(blocks, of: sequence)
+        if layout.hasStates {
+            rememberState(
+                rest, after: parent, owner: owner, of: sequence, pages: pages, isEnded: isEnded)
+        } else if isEnded {
+            rememberTail(rest, after: parent, owner: owner, pages: pages)
+        }
     }
 
     /// A sequence's pages of one number, of each layer; -1 where a window has left it behind.

@@ -12,6 +12,10 @@ package final class SequenceState {
     private(set) var pagesPromised: Int
     /// Those that it fills, of another pool: `[layer][2]`, or none.
     var openPages: [PageID]
+    /// What layers without keys and values know; nil where all have some.
+    var state: TextState?
+    /// The same as it was earlier, for those that will begin like it.
+    var keptState: TextState?
     /// Pages that it may have of each layer that sees all; nil where all of them are in memory.
     let hotPagesMax: Int?
     /// `[layer]`: pages with what is kept of keys that are on flash; nil where nothing is.

@@ -59,6 +59,7 @@ struct ShowCommand: ParsableCommand {
             ("vocabulary", "\(shape.vocabularySize) tokens"),
             ("formats", formats(manifest))
         ]
+        if shape.isRecurrent { rows.append(("states", Self.states(shape))) }
         if let experts = shape.experts {
             rows.append(("experts", Self.describe(experts, manifest)))
         }
@@ -100,6 +101,13 @@ struct ShowCommand: ParsableCommand {
             modes.append("\(computed) tokens of a longer prompt are computed (lossy)")
         }
         return modes
+    }
+
+    /// How many layers have a state in place of keys and values, and what it takes.
+    private static func states(_ shape: ModelShape) -> String {
+        let count = shape.recurrents.count { $0 != nil }
+        return "in \(count) of \(shape.layerCount) layers, in place of keys and values; "
+            + "\(ByteSize.format(UInt64(shape.stateBytes))) a text"
     }
 
     /// How many layers see only the newest positions, where any do.

@@ -24,13 +24,14 @@ import Testing
         for (index, record) in manifest.matrices.enumerated() where index % step == 0 {
             var name = Self.matrixNames[record.role, default: "?"] + ".weight"
             if let layer = record.layer { name = "blk.\(layer).\(name)" }
-            if let place = Self.fusedMatrices.firstIndex(of: record.role),
-                let layer = record.layer, gguf.tensor(named: name) == nil
+            if let layer = record.layer,
+                let fused = Self.fusedMatrices.first(where: {
+                    $0.roles.contains(record.role) && $0.holds(layer: layer, manifest, gguf)
+                })
             {
-                seen += place == 0 ? 1 : 0
-                let parts = try Self.fusedMatrices.map { try unpacked.matrix($0, layer: layer) }
-                let all = try bytes("blk.\(layer).attn_qkv.weight")
-                #expect(parts.flatMap(\.self) == all, "rows one after the other")
+                seen += record.role == fused.roles[0] ? 1 : 0
+                let rows = try fused.rows(layer: layer, unpacked)
+                #expect(try rows == bytes("blk.\(layer).\(fused.name).weight"), "\(fused.name)")
                 continue
             }
             if record.role == .output, gguf.tensor(named: name) == nil {
@@ -84,6 +85,12 @@ import Testing
         for record in unpacked.model.manifest.vectors.entries {
             var name = Self.vectorNames[record.role, default: "?"]
             if let layer = record.layer { name = "blk.\(layer).\(name)" }
+            if record.role == .convolution, gguf.tensor(named: name) == nil {
+                name = name.replacing("ssm_conv1d", with: "shortconv.conv")
+            }
+            if record.role == .outputNorm, gguf.tensor(named: name) == nil {
+                name = "token_embd_norm.weight"
+            }
             if record.role == .feedForwardNorm, gguf.tensor(named: name) == nil {
                 name = name.replacing("ffn_norm", with: "post_attention_norm")
             }
@@ -147,12 +154,19 @@ import Testing
     @Test(arguments: ModelFamily.all.map(\.architecture))
     func everyFamily(_ architecture: String) throws {
         var tiny = TinyModel(architecture: architecture, format: .q8_0)
-        let others = ["smallthinker", "gpt-oss", "dots1", "bailingmoe2", "minimax-m2", "laguna"]
+        let others = [
+            "smallthinker", "gpt-oss", "dots1", "bailingmoe2", "minimax-m2", "laguna", "qwen3next"
+        ]
         if architecture.hasSuffix("moe") || others.contains(architecture) { tiny.experts = 4 }
-        let dense = ["dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe", "afmoe", "laguna"]
+        let dense = [
+            "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe", "afmoe", "laguna", "lfm2moe"
+        ]
         let leads = dense.contains(architecture)
         if leads { tiny.lead = 1 }
-        if leads || architecture == "qwen2moe" { tiny.sharedFeedForward = 64 }
+        let shared = ["qwen2moe", "qwen35moe", "qwen3next"]
+        if leads && architecture != "lfm2moe" || shared.contains(architecture) {
+            tiny.sharedFeedForward = 64
+        }
         if architecture == "bailingmoe2" { tiny.isFused = true }
         try roundTrip(tiny)
         tiny.tied = true
@@ -319,11 +333,52 @@ import Testing
         .feedForwardGate: "ffn_gate",
         .feedForwardUp: "ffn_up", .feedForwardDown: "ffn_down",
         .sharedExpertGate: "ffn_gate_shexp", .sharedExpertUp: "ffn_up_shexp",
-        .sharedExpertDown: "ffn_down_shexp", .output: "output"
+        .sharedExpertDown: "ffn_down_shexp", .output: "output",
+        .convolutionOutput: "shortconv.out_proj", .deltaInput: "attn_qkv",
+        .deltaGate: "attn_gate", .deltaStep: "ssm_beta", .deltaDecay: "ssm_alpha",
+        .deltaOutput: "ssm_out"
     ]
 
     /// What one tensor may hold, in the order of its rows.
-    static let fusedMatrices = [MatrixRole.attentionQuery, .attentionKey, .attentionValue]
+    struct Fused {
+        let name: String
+        let roles: [MatrixRole]
+        let isByHead: Bool
+
+        /// Whether the file has it, and none of what it holds.
+        func holds(layer: Int, _ manifest: PackedManifest, _ gguf: GGUFFile) -> Bool {
+            gguf.tensor(named: "blk.\(layer).\(name).weight") != nil
+                && roles.allSatisfy { role in
+                    let own = RoundTripTests.matrixNames[role, default: "?"]
+                    return manifest.matrix(role, layer: layer) != nil
+                        && (own == name || gguf.tensor(named: "blk.\(layer).\(own).weight") == nil)
+                }
+        }
+
+        /// Its bytes, from the matrices that were packed of it.
+        func rows(layer: Int, _ unpacked: Unpacked) throws -> [UInt8] {
+            let parts = try roles.map { try unpacked.matrix($0, layer: layer) }
+            let layers = unpacked.model.manifest.shape.layers
+            let groups = isByHead ? layers[layer].fusedHeadCount : 1
+            return (0..<groups).flatMap { group in
+                parts.flatMap { part in
+                    let share = part.count / groups
+                    return part[group * share..<(group + 1) * share]
+                }
+            }
+        }
+    }
+
+    static let fusedMatrices = [
+        Fused(
+            name: "attn_qkv", roles: [.attentionQuery, .attentionKey, .attentionValue],
+            isByHead: false),
+        Fused(name: "attn_q", roles: [.attentionQuery, .attentionGate], isByHead: true),
+        Fused(
+            name: "shortconv.in_proj",
+            roles: [.convolutionBefore, .convolutionAfter, .convolutionInput], isByHead: false),
+        Fused(name: "ssm_ba", roles: [.deltaStep, .deltaDecay], isByHead: true)
+    ]
     static let fusedVectors = [VectorRole.queryBias, .keyBias, .valueBias]
 
     static let vectorNames: [VectorRole: String] = [
@@ -340,6 +395,8 @@ import Testing
         .feedForwardDownBias: "ffn_down.bias",
         .sharedExpertRouter: "ffn_gate_inp_shexp.weight",
         .expertSelectionBias: "exp_probs_b.bias",
-        .ropeFrequencyFactors: "rope_freqs.weight"
+        .ropeFrequencyFactors: "rope_freqs.weight", .convolution: "ssm_conv1d.weight",
+        .deltaDecayBias: "ssm_dt.bias", .deltaDecayFactors: "ssm_a",
+        .deltaNorm: "ssm_norm.weight"
     ]
 }

@@ -141,17 +141,3 @@ package struct LatentMixer: Sendable, Codable, Equatable {
     package var valueHeadWidth: Int
     package var rope: RotaryEmbedding?
 }
-
-/// A mixer with a state of fixed size instead of a cache.
-package struct RecurrentMixer: Sendable, Codable, Equatable {
-    package enum Kind: String, Sendable, Codable {
-        case deltaRule, deltaRulePerChannel, shortConvolution, stateSpace
-    }
-
-    package var kind: Kind
-    /// Positions of the causal convolution.
-    package var convolutionLength: Int
-    package var headCount: Int
-    package var keyHeadCount: Int
-    package var stateWidth: Int
-}

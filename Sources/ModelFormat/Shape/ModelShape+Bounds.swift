@@ -21,7 +21,11 @@ extension ModelShape {
             try checker.check(scale, isPositive: true, "scale")
         }
         for layer in layers {
-            if case .attention(let attention) = layer.mixer { try checker.check(attention) }
+            switch layer.mixer {
+            case .attention(let attention): try checker.check(attention)
+            case .recurrent(let mixer): try checker.check(mixer)
+            case .latent, .none: break
+            }
             if let dense = layer.feedForward.dense {
                 try checker.check(dense.width, 1...columns, "feed-forward width")
             }
@@ -72,6 +76,22 @@ private struct BoundsChecker {
                 temperature.interval, 1...PackedLimits.contextLengthMax, "temperature interval")
         }
         if let rope = attention.rope { try check(rope, headWidth: attention.keyHeadWidth) }
+    }
+
+    func check(_ mixer: RecurrentMixer) throws(FormatError) {
+        let columns = PackedLimits.columnsMax
+        let lengths = PackedLimits.convolutionLengths
+        switch mixer {
+        case .shortConvolution(let mixer):
+            try check(mixer.length, lengths, "convolution length")
+        case .deltaRule(let mixer):
+            try check(mixer.convolutionLength, lengths, "convolution length")
+            let heads = mixer.valueHeadCount
+            try check(heads, 1...columns, "state head count")
+            try check(mixer.keyHeadCount, 1...heads, "state key head count")
+            try check(heads % mixer.keyHeadCount, 0...0, "state heads left over by those of keys")
+            try check(mixer.headWidth, 1...columns / (3 * heads), "state head width")
+        }
     }
 
     func check(_ mixture: MixtureShape) throws(FormatError) {

@@ -30,6 +30,8 @@ extension ModelShape {
         if differs(layers.compactMap(\.feedForward.dense?.isGated)) {
             return "gates in some layers"
         }
+        if attentions.isEmpty { return "no layer with attention" }
+        if differs(recurrents.compactMap(\.self)) { return "states that differ between layers" }
         let activations = layers.map(\.feedForward).flatMap {
             [$0.dense?.activation, $0.mixture?.activation].compactMap(\.self)
         }
@@ -70,7 +72,7 @@ extension LayerShape {
         switch mixer {
         case .attention(let attention): return attention.notComputed
         case .latent: return "latent attention"
-        case .recurrent(let mixer): return "a recurrent mixer, \(mixer.kind.rawValue)"
+        case .recurrent: return nil
         case .none: return "no attention"
         }
     }

@@ -8,6 +8,19 @@ extension ModelShape {
         layers.compactMap { if case .attention(let mixer) = $0.mixer { mixer } else { nil } }
     }
 
+    /// The state that each layer has in place of keys and values, where it has one.
+    package var recurrents: [RecurrentMixer?] {
+        layers.map { if case .recurrent(let mixer) = $0.mixer { mixer } else { nil } }
+    }
+
+    /// Bytes of all layers' states of a text, which are floats.
+    package var stateBytes: Int {
+        recurrents.reduce(0) { $0 + ($1?.stateCount(width: width) ?? 0) } * 4
+    }
+
+    /// Whether any layer has a state in place of keys and values.
+    package var isRecurrent: Bool { recurrents.contains { $0 != nil } }
+
     /// The attention of the layer that has the most heads. Those of keys and values, and widths,
     /// are the same in all layers: what differs is refused (``notComputed``).
     ///

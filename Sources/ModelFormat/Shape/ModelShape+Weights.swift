@@ -12,6 +12,8 @@ package struct MatrixShape: Sendable, Equatable {
 package struct VectorShape: Sendable, Equatable {
     package var role: VectorRole
     package var count: Int
+    /// Elements side by side where a file has it as a matrix; nil where it has it as a vector.
+    package var columns: Int?
 }
 
 extension ModelShape {
@@ -30,15 +32,7 @@ extension ModelShape {
         if let mixture = layer.feedForward.mixture, routesFirst {
             add(.router, rows: mixture.count, columns: width)
         }
-        if case .attention(let attention) = layer.mixer {
-            add(.attentionQuery, rows: attention.queryWidth, columns: width)
-            add(.attentionKey, rows: attention.keyWidth, columns: width)
-            add(.attentionValue, rows: attention.valueWidth, columns: width)
-            if attention.gateWidth > 0 {
-                add(.attentionGate, rows: attention.gateWidth, columns: width)
-            }
-            add(.attentionOutput, rows: width, columns: attention.attendedWidth)
-        }
+        list += matrices(of: layer.mixer)
         if let mixture = layer.feedForward.mixture {
             if !routesFirst { add(.router, rows: mixture.count, columns: width) }
             if let shared = mixture.shared {
@@ -55,6 +49,43 @@ extension ModelShape {
             if !bundlesNeurons { add(.feedForwardDown, rows: width, columns: dense.width) }
         }
         return list
+    }
+
+    private func matrices(
+        of mixer: MixerShape
+    ) -> [(role: MatrixRole, shape: MatrixShape)] {
+        func matrix(
+            _ role: MatrixRole, rows: Int, columns: Int? = nil
+        ) -> (role: MatrixRole, shape: MatrixShape) {
+            (role, MatrixShape(rows: rows, columns: columns ?? width))
+        }
+        switch mixer {
+        case .attention(let attention):
+            var list = [
+                matrix(.attentionQuery, rows: attention.queryWidth),
+                matrix(.attentionKey, rows: attention.keyWidth),
+                matrix(.attentionValue, rows: attention.valueWidth)
+            ]
+            if attention.gateWidth > 0 {
+                list.append(matrix(.attentionGate, rows: attention.gateWidth))
+            }
+            return list
+                + [matrix(.attentionOutput, rows: width, columns: attention.attendedWidth)]
+        case .recurrent(.shortConvolution):
+            return [
+                matrix(.convolutionBefore, rows: width), matrix(.convolutionAfter, rows: width),
+                matrix(.convolutionInput, rows: width), matrix(.convolutionOutput, rows: width)
+            ]
+        case .recurrent(.deltaRule(let mixer)):
+            return [
+                matrix(.deltaInput, rows: mixer.inputWidth),
+                matrix(.deltaGate, rows: mixer.valueWidth),
+                matrix(.deltaStep, rows: mixer.valueHeadCount),
+                matrix(.deltaDecay, rows: mixer.valueHeadCount),
+                matrix(.deltaOutput, rows: width, columns: mixer.valueWidth)
+            ]
+        case .latent, .none: return []
+        }
     }
 
     /// One expert's matrices.
@@ -88,7 +119,11 @@ extension ModelShape {
         if layer.norms.afterFeedForward {
             list += [VectorShape(role: .afterFeedForwardNorm, count: width)]
         }
-        if case .attention(let attention) = layer.mixer { list += vectors(of: attention) }
+        switch layer.mixer {
+        case .attention(let attention): list += vectors(of: attention)
+        case .recurrent(let mixer): list += vectors(of: mixer)
+        case .latent, .none: break
+        }
         if let dense = layer.feedForward.dense {
             let present: [(Bool, VectorRole, Int)] = [
                 (dense.biases.gate, .feedForwardGateBias, dense.width),
@@ -112,6 +147,24 @@ extension ModelShape {
     private func norms(_ role: VectorRole, bias: VectorRole) -> [VectorShape] {
         let weights = VectorShape(role: role, count: width)
         return norm.kind == .layer ? [weights, VectorShape(role: bias, count: width)] : [weights]
+    }
+
+    private func convolution(_ length: Int, channels: Int) -> VectorShape {
+        VectorShape(role: .convolution, count: length * channels, columns: length)
+    }
+
+    private func vectors(of mixer: RecurrentMixer) -> [VectorShape] {
+        switch mixer {
+        case .shortConvolution(let mixer):
+            [convolution(mixer.length, channels: width)]
+        case .deltaRule(let mixer):
+            [
+                convolution(mixer.convolutionLength, channels: mixer.inputWidth),
+                VectorShape(role: .deltaDecayBias, count: mixer.valueHeadCount),
+                VectorShape(role: .deltaDecayFactors, count: mixer.valueHeadCount),
+                VectorShape(role: .deltaNorm, count: mixer.headWidth)
+            ]
+        }
     }
 
     private func vectors(of attention: AttentionMixer) -> [VectorShape] {

@@ -114,6 +114,17 @@ package struct LayerShape: Sendable, Codable, Equatable {
     }
 }
 
+extension LayerShape {
+    /// Heads whose rows some files have in turn: query and gate, step and decay.
+    package var fusedHeadCount: Int {
+        switch mixer {
+        case .attention(let attention): attention.headCount
+        case .recurrent(.deltaRule(let mixer)): mixer.keyHeadCount
+        case .recurrent(.shortConvolution), .latent, .none: 1
+        }
+    }
+}
+
 /// Where norms stand.
 package struct NormSlots: Sendable, Codable, Equatable {
     package var beforeMixer: Bool

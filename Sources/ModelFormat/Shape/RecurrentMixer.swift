@@ -1,0 +1,81 @@
+// How a layer mixes positions with a state of fixed size in place of keys and values of all of
+// them: what is seen of the past does not grow, and cannot be taken back.
+
+/// A mixer with a state. JSON: an object with one key.
+package enum RecurrentMixer: Sendable, Codable, Equatable {
+    case shortConvolution(ConvolutionMixer)
+    case deltaRule(DeltaRuleMixer)
+
+    private enum CodingKeys: String, CodingKey { case shortConvolution, deltaRule }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        if let mixer = try container.decodeIfPresent(
+            ConvolutionMixer.self, forKey: .shortConvolution)
+        {
+            self = .shortConvolution(mixer)
+        } else {
+            self = .deltaRule(try container.decode(DeltaRuleMixer.self, forKey: .deltaRule))
+        }
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        switch self {
+        case .shortConvolution(let mixer): try container.encode(mixer, forKey: .shortConvolution)
+        case .deltaRule(let mixer): try container.encode(mixer, forKey: .deltaRule)
+        }
+    }
+}
+
+/// Gates around a causal convolution of each channel: `out(after · conv(before · x))` (LFM2).
+package struct ConvolutionMixer: Sendable, Codable, Equatable {
+    /// Positions of the convolution, the token's own included.
+    package var length: Int
+
+    package init(length: Int) { self.length = length }
+}
+
+/// Gated DeltaNet (arXiv 2412.06464): a convolution of queries, keys and values, then of each head
+/// a matrix that forgets a share, and learns the value of a key (Qwen 3.5, Qwen3-Next).
+package struct DeltaRuleMixer: Sendable, Codable, Equatable {
+    /// Positions of the convolution, the token's own included.
+    package var convolutionLength: Int
+    /// Heads of queries and keys.
+    package var keyHeadCount: Int
+    /// Heads of values, which are those of states.
+    package var valueHeadCount: Int
+    /// Width of a head of either kind.
+    package var headWidth: Int
+    /// Whether value head v has key head v modulo their number (Qwen 3.5), and not those of its
+    /// group (Qwen3-Next).
+    package var alternatesKeys: Bool
+
+    package init(
+        convolutionLength: Int, keyHeadCount: Int, valueHeadCount: Int, headWidth: Int,
+        alternatesKeys: Bool
+    ) {
+        self.convolutionLength = convolutionLength
+        self.keyHeadCount = keyHeadCount
+        self.valueHeadCount = valueHeadCount
+        self.headWidth = headWidth
+        self.alternatesKeys = alternatesKeys
+    }
+
+    package var valueWidth: Int { valueHeadCount * headWidth }
+    /// Queries, keys and values of a token: the convolution's channels.
+    package var inputWidth: Int { (2 * keyHeadCount + valueHeadCount) * headWidth }
+}
+
+extension RecurrentMixer {
+    /// Floats of one layer's state, for a residual stream of `width`: what its convolution keeps,
+    /// then its heads' matrices.
+    package func stateCount(width: Int) -> Int {
+        switch self {
+        case .shortConvolution(let mixer): (mixer.length - 1) * width
+        case .deltaRule(let mixer):
+            (mixer.convolutionLength - 1) * mixer.inputWidth
+                + mixer.valueWidth * mixer.headWidth
+        }
+    }
+}
