@@ -30,6 +30,13 @@ package struct ModelGraph: Sendable {
         output = try weights.matrix(.output, layer: nil)
         ropeFrequencyFactors = store.vector(.ropeFrequencyFactors)
     }
+
+    /// The attention of the layer that has this number among those with attention.
+    func attention(cacheLayer: Int) -> LayerGraph.Attention? {
+        layers.lazy.compactMap {
+            if case .attention(let attention) = $0.mixer { attention } else { nil }
+        }.first { $0.cacheLayer == cacheLayer }
+    }
 }
 
 /// One layer's weights. Matrices are indices into the manifest; vectors are resident.
@@ -50,6 +57,37 @@ package struct LayerGraph: Sendable {
         package let sinks: [Float]?
         /// Which of the model's rotary embeddings turns heads; nil where none does.
         package let rope: Int?
+        /// Its number among the layers with attention, which is the KV cache's.
+        package let cacheLayer: Int
+    }
+
+    /// A short convolution between gates.
+    package struct Convolution: Sendable {
+        package let before: Int
+        package let after: Int
+        package let input: Int
+        package let output: Int
+        package let convolution: ShortConvolution
+    }
+
+    /// A gated delta rule behind a short convolution.
+    package struct DeltaRule: Sendable {
+        package let shape: DeltaRuleShape
+        /// Queries, keys and values.
+        package let input: Int
+        /// Of the factors on the result.
+        package let gate: Int
+        package let step: Int
+        package let decay: Int
+        package let output: Int
+        package let convolution: ShortConvolution
+        package let decayBias: [Float]
+        package let decayFactors: [Float]
+        /// Of queries and keys to length 1, queries by one over the root of their width besides.
+        package let queryNorm: Norm
+        package let keyNorm: Norm
+        /// Of each head's result.
+        package let norm: Norm
     }
 
     /// A gated or, without `gate`, a plain feed-forward network.
@@ -90,6 +128,8 @@ package struct LayerGraph: Sendable {
     /// What lets tokens see each other.
     package enum Mixer: Sendable {
         case attention(Attention)
+        case convolution(Convolution)
+        case deltaRule(DeltaRule)
     }
 
     package enum FeedForward: Sendable {
@@ -114,7 +154,15 @@ package struct LayerGraph: Sendable {
         self.index = index
         let layer = shape.layers[index]
         residualScale = layer.residualScale
-        mixer = .attention(try Self.attention(index, weights, shape))
+        switch layer.mixer {
+        case .attention(let attention):
+            mixer = .attention(try Self.attention(index, attention, weights, shape))
+        case .recurrent(.shortConvolution(let mixer)):
+            self.mixer = .convolution(try Self.convolution(index, mixer, weights))
+        case .recurrent(.deltaRule(let mixer)):
+            self.mixer = .deltaRule(try Self.deltaRule(index, mixer, weights, shape.norm.epsilon))
+        case .latent, .none: preconditionFailure("a mixer that is not computed")
+        }
         mixerNorm =
             layer.norms.beforeMixer
             ? try weights.norm(
@@ -151,11 +199,8 @@ package struct LayerGraph: Sendable {
     }
 
     private static func attention(
-        _ layer: Int, _ weights: WeightLookup, _ shape: ModelShape
+        _ layer: Int, _ mixer: AttentionMixer, _ weights: WeightLookup, _ shape: ModelShape
     ) throws(FormatError) -> Attention {
-        guard case .attention(let mixer) = shape.layers[layer].mixer else {
-            preconditionFailure("a mixer that is not computed")
-        }
         var treatment = HeadTreatment(
             normEpsilon: shape.norm.epsilon, rotatedWidth: mixer.rope?.rotatedWidth ?? 0,
             pairing: mixer.rope?.pairing ?? .halves)
@@ -178,7 +223,8 @@ package struct LayerGraph: Sendable {
             outputBias: weights.store.vector(.attentionOutputBias, layer: layer),
             scale: mixer.scale ?? 1 / Float(mixer.keyHeadWidth).squareRoot(),
             sinks: mixer.hasSinks ? try weights.vector(.attentionSinks, layer: layer) : nil,
-            rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) })
+            rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) },
+            cacheLayer: shape.recurrents[..<layer].count { $0 == nil })
     }
 
     private static func mixture(
@@ -198,48 +244,5 @@ package struct LayerGraph: Sendable {
             routerBias: weights.store.vector(.routerBias, layer: layer),
             selectionBias: shape.hasSelectionBias
                 ? try weights.vector(.expertSelectionBias, layer: layer) : nil)
-    }
-}
-
-/// Finds weights by role, and says which one is missing.
-struct WeightLookup {
-    let store: WeightStore
-    let fileName: String
-
-    func optionalMatrix(_ role: MatrixRole, layer: Int?) -> Int? {
-        store.manifest.matrices.firstIndex { $0.role == role && $0.layer == layer }
-    }
-
-    func matrix(_ role: MatrixRole, layer: Int?) throws(FormatError) -> Int {
-        guard let index = optionalMatrix(role, layer: layer) else {
-            throw missing(role.rawValue, layer)
-        }
-        return index
-    }
-
-    func vector(_ role: VectorRole, layer: Int?) throws(FormatError) -> [Float] {
-        guard let vector = store.vector(role, layer: layer) else {
-            throw missing(role.rawValue, layer)
-        }
-        return vector
-    }
-
-    func norm(
-        _ role: VectorRole, bias: VectorRole?, layer: Int?, _ shape: NormShape
-    ) throws(FormatError) -> Norm {
-        let bias = shape.kind == .layer ? bias : nil
-        return Norm(
-            weights: try vector(role, layer: layer),
-            bias: try bias.map { role throws(FormatError) in try vector(role, layer: layer) },
-            epsilon: shape.epsilon)
-    }
-
-    func experts(layer: Int) -> PackedExpertLayer? {
-        store.manifest.experts.first { $0.layer == layer }
-    }
-
-    private func missing(_ role: String, _ layer: Int?) -> FormatError {
-        let place = layer.map { " in layer \($0)" } ?? ""
-        return FormatError(file: fileName, expected: "weights \(role)\(place)", found: "none")
     }
 }

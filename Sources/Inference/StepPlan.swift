@@ -29,6 +29,8 @@ package struct SequenceChunk: Sendable, Equatable {
     package var keptTokens: Int?
     /// What tells which tokens are computed at all; nil computes all.
     package var filter: PromptFilter?
+    /// Whether the sequence's state before the last token is kept, where layers have states.
+    package var keepsState = false
 
     package init(
         sequence: SequenceID, tokens: [TokenID], firstPosition: Int, logits: Logits,
@@ -105,6 +107,7 @@ extension StepPlan {
                 rest.tokens.removeFirst(count)
                 if !rest.tokens.isEmpty {
                     piece.keptTokens = nil
+                    piece.keepsState = false
                     piece.filter?.chosenCount = nil
                 }
                 rest.firstPosition += count
@@ -121,6 +124,13 @@ extension StepPlan {
 }
 
 extension SequenceChunk {
+    /// Its tokens in the pieces after which states are kept, or that follow them: all in one, or
+    /// the last one apart.
+    var statePieces: [(tokens: Range<Int>, isKept: Bool)] {
+        let end = tokens.count
+        return keepsState ? [(0..<end - 1, true), (end - 1..<end, false)] : [(0..<end, false)]
+    }
+
     /// Tokens of it that go where `room` is left of `tokensMax`: those at a prompt's end that say
     /// what is kept of it go together.
     fileprivate func count(inRoomFor room: Int, _ tokensMax: Int) -> Int {

@@ -21,7 +21,7 @@ extension Transformer {
         let distance = cache.positionOffset(chunk.sequence)
         var turns: [Int?: KeyTurn] = [:]
         for page in moved {
-            guard case .attention(let attention) = graph.layers[page.layer].mixer else { continue }
+            guard let attention = graph.attention(cacheLayer: page.layer) else { continue }
             let known = attention.shape.normsRotated ? nil : turns[attention.rope]
             let turn = known ?? self.turn(attention, by: distance)
             turns[attention.rope] = turn

@@ -65,6 +65,7 @@ package final class Transformer {
     package func forward(_ plan: StepPlan) throws(ReadFailure) {
         precondition(plan.tokenCount <= shape.passTokensMax, "the step has too many tokens")
         precondition(plan.logitsRowCount <= shape.logitsRowsMax, "the step wants too many logits")
+        let plan = beginningStates(plan)
         let waves = plan.waves(tokensMax: shape.tokensMax)
         let (needsLogits, lastLayer) = (plan.logitsRowCount > 0, plan.lastLayer)
         precondition(
@@ -86,6 +87,21 @@ package final class Transformer {
             }
         }
         if needsLogits { try output.run(plan, &residual) }
+        for chunk in plan.chunks {
+            cache.endStates(
+                chunk.sequence, position: chunk.firstPosition + chunk.tokens.count)
+        }
+    }
+
+    /// The step with what there is room to keep of states.
+    private func beginningStates(_ plan: StepPlan) -> StepPlan {
+        var plan = plan
+        for (index, chunk) in plan.chunks.enumerated() {
+            plan.chunks[index].keepsState = cache.beginStates(
+                chunk.sequence, position: chunk.firstPosition,
+                keptAfter: chunk.keepsState ? chunk.tokens.count - 1 : nil)
+        }
+        return plan
     }
 
     /// Places in their sequence of the tokens that the last filter chose, ascending.

@@ -30,6 +30,8 @@ struct DecoderTraits {
     var pairing: RotaryPairing
     /// Whether layers may have more or fewer query heads than others.
     var headsMayDiffer = false
+    /// Whether 0 heads of keys stand for a layer without attention, whatever it has instead.
+    var mayLackAttention = false
     /// Whether less than a head may be rotated.
     var mayRotatePartly = true
     var headNorm = AttentionMixer.HeadNorm.none
@@ -185,7 +187,7 @@ extension ShapeReader {
     ) throws(FormatError) -> AttentionMixer {
         let counts = try headCounts(layers: layers, traits)
         let heads = counts.max() ?? 1
-        let keyValueHeads = try keyValueHeadCount(heads: counts)
+        let keyValueHeads = try keyValueHeadCount(heads: counts, traits)
         let keyWidth = try headWidth("attention.key_length", width: width, heads: heads)
         let valueWidth = try headWidth("attention.value_length", width: width, heads: heads)
         var attention = AttentionMixer(
@@ -240,9 +242,38 @@ extension ShapeReader {
         return Array(list.prefix(layers))
     }
 
-    private func keyValueHeadCount(heads: [Int]) throws(FormatError) -> Int {
+    /// `attention.head_count_kv`: of each layer; 0 where a layer has no attention.
+    func keyValueHeadCounts(layers: Int) throws(FormatError) -> [Int] {
+        let name = "attention.head_count_kv"
+        let list = try metadata.integers(key(name), countMax: Self.layersMax) ?? []
+        if list.count == 1 { return Array(repeating: list[0], count: layers) }
+        guard list.count >= layers, list.allSatisfy({ (0...Self.headsMax).contains($0) }) else {
+            throw wrong(
+                name, expected: "0 to \(Self.headsMax) heads for each layer",
+                found: "\(list.count) values")
+        }
+        return Array(list.prefix(layers))
+    }
+
+    private func keyValueHeadCount(
+        heads: [Int], _ traits: DecoderTraits
+    ) throws(FormatError) -> Int {
         let fewest = heads.min() ?? 1
-        let count = try uniform("attention.head_count_kv", 1...fewest) ?? fewest
+        let count: Int
+        if traits.mayLackAttention, metadata.entry(key("attention.head_count_kv"))?.type == .array {
+            let all = Set(try keyValueHeadCounts(layers: heads.count)).subtracting([0])
+            guard let one = all.first, all.count == 1, one <= fewest else {
+                throw wrong(
+                    "attention.head_count_kv",
+                    expected: "0 or one number, up to \(fewest), in every layer",
+                    found: all.isEmpty
+                        ? "none"
+                        : all.sorted().prefix(4).map(String.init).joined(separator: ", "))
+            }
+            count = one
+        } else {
+            count = try uniform("attention.head_count_kv", 1...fewest) ?? fewest
+        }
         guard let odd = heads.first(where: { $0 % count != 0 }) else { return count }
         throw wrong(
             "attention.head_count_kv", expected: "a divisor of the \(odd) heads",

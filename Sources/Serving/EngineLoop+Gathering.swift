@@ -55,6 +55,13 @@ extension SequenceRoom {
     private static func roomInMemory(
         for prompt: [TokenID], _ model: ModelInstance, parameter: String, isAsked: Bool
     ) throws(GenerationError) -> Int? {
+        if model.cache.layout.hasStates {
+            guard isAsked else { return nil }
+            throw GenerationError(
+                .invalidRequest,
+                "layers of this model have a state, which sees all of a prompt: \(parameter) 0",
+                parameter: parameter)
+        }
         let most = model.gatheredTokensMax
         if prompt.count <= most { return most }
         guard isAsked else { return nil }
@@ -67,6 +74,14 @@ extension SequenceRoom {
 }
 
 extension EngineLoop {
+    /// Keeps states of prompts that end, for those that will begin like them.
+    func keepStates(in plan: inout StepPlan, of sessions: [Session]) {
+        for (index, session) in sessions.enumerated()
+        where !session.isDecoding && session.owner != nil && plan.chunks[index].logits == .last {
+            plan.chunks[index].keepsState = true
+        }
+    }
+
     /// Remembers what was computed of prompts that are about to keep some of it alone.
     func rememberWhole(_ plan: StepPlan, of sessions: [Session], in cache: KVCache) {
         for (chunk, session) in zip(plan.chunks, sessions) where chunk.keptTokens != nil {

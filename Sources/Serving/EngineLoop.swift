@@ -333,6 +333,7 @@ final class EngineLoop {
         var (plan, sessions) = scheduler.schedule()
         makeRoom(in: &plan, for: sessions, model)
         rememberWhole(plan, of: sessions, in: model.cache)
+        keepStates(in: &plan, of: sessions)
         let start = MonotonicClock.nanoseconds
         do throws(ReadFailure) {
             let isCancelled = { [status] in

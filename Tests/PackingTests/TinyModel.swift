@@ -54,13 +54,22 @@ struct TinyModel {
     }
 
     /// Families that name the feed-forward network's norm by where it stands.
-    static let renamesFeedForwardNorm: Set = ["seed_oss", "gpt-oss", "glm4moe"]
+    static let renamesFeedForwardNorm: Set = [
+        "seed_oss", "gpt-oss", "glm4moe", "qwen35", "qwen35moe", "qwen3next"
+    ]
+    static let deltaRules: Set = ["qwen35", "qwen35moe", "qwen3next"]
+    static let convolutions: Set = ["lfm2", "lfm2moe"]
     static let normsAfterAlone: Set = ["olmo2", "exaone4"]
     static let normsAfter: Set = ["olmo2", "exaone4", "gemma2", "gemma3", "afmoe"]
     static let normsHeads: Set = [
         "qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4", "hunyuan-dense", "dots1",
-        "bailingmoe2", "minimax-m2", "afmoe", "laguna"
+        "bailingmoe2", "minimax-m2", "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35", "qwen35moe",
+        "qwen3next"
     ]
+    /// Whether all layers but the last have a state in place of attention.
+    private var isRecurrent: Bool {
+        Self.deltaRules.contains(architecture) || Self.convolutions.contains(architecture)
+    }
 
     struct Tensor {
         let name: String
@@ -85,7 +94,8 @@ struct TinyModel {
         }
         func vector(_ name: String, _ count: Int) { add(name, [count], vectorFormat) }
         add("token_embd.weight", [width, vocabulary], format)
-        vector("output_norm.weight", width)
+        let namesEmbeddings = Self.convolutions.contains(architecture)
+        vector(namesEmbeddings ? "token_embd_norm.weight" : "output_norm.weight", width)
         let hasLayerNorms = architecture == "nemotron"
         if hasLayerNorms { vector("output_norm.bias", width) }
         if !tied { add("output.weight", [width, vocabulary], format) }
@@ -105,6 +115,11 @@ struct TinyModel {
                 vector(block + "attn_norm.bias", width)
                 vector(block + "ffn_norm.bias", width)
             }
+            if isRecurrent && layer < layers - 1 {
+                addRecurrent(block, add)
+                addFeedForward(block, hasExperts: experts > 0 && layer >= lead, add)
+                continue
+            }
             for (name, columns, rows) in attention {
                 add(block + name + ".weight", [columns, rows], format)
                 let biased =
@@ -123,9 +138,52 @@ struct TinyModel {
         return list
     }
 
+    /// What a layer has in place of attention.
+    private func addRecurrent(
+        _ block: String, _ add: (String, [Int], WeightFormat) -> Void
+    ) {
+        guard Self.deltaRules.contains(architecture) else {
+            add(block + "shortconv.in_proj.weight", [width, 3 * width], format)
+            add(block + "shortconv.conv.weight", [3, width], .f32)
+            add(block + "shortconv.out_proj.weight", [width, width], format)
+            return
+        }
+        // Two heads of keys, four of values, 16 wide.
+        add(block + "attn_qkv.weight", [width, 128], format)
+        add(block + "attn_gate.weight", [width, 64], format)
+        if architecture == "qwen3next" {
+            add(block + "ssm_ba.weight", [width, 8], format)
+        } else {
+            add(block + "ssm_alpha.weight", [width, 4], format)
+            add(block + "ssm_beta.weight", [width, 4], format)
+        }
+        add(block + "ssm_conv1d.weight", [4, 128], .f32)
+        add(block + "ssm_dt.bias", [4], .f32)
+        add(block + "ssm_a", [4], .f32)
+        add(block + "ssm_norm.weight", [16], .f32)
+        add(block + "ssm_out.weight", [64, width], format)
+    }
+
+    private func addRecurrentKeys(to writer: inout GGUFBuilder) {
+        let prefix = architecture + "."
+        if Self.convolutions.contains(architecture) {
+            writer.add(prefix + "shortconv.l_cache", UInt32(3))
+            return
+        }
+        let counts: [(String, UInt32)] = [
+            ("ssm.conv_kernel", 4), ("ssm.state_size", 16), ("ssm.group_count", 2),
+            ("ssm.time_step_rank", 4), ("ssm.inner_size", 64),
+            ("full_attention_interval", UInt32(layers))
+        ]
+        for (name, count) in counts { writer.add(prefix + name, count) }
+    }
+
     /// Attention's matrices: their names, columns and rows.
     private var attention: [(String, Int, Int)] {
-        let rows = [heads * keyWidth, keyValueHeads * keyWidth, keyValueHeads * valueWidth]
+        let gateRows = Self.deltaRules.contains(architecture) ? heads * valueWidth : 0
+        let rows = [
+            heads * keyWidth + gateRows, keyValueHeads * keyWidth, keyValueHeads * valueWidth
+        ]
         let inputs =
             isFused
             ? [("attn_qkv", width, rows.reduce(0, +))]
@@ -159,7 +217,8 @@ struct TinyModel {
                 add(block + "ffn_\(part)_exps.bias", [rows, experts], .f32)
             }
         }
-        let needsBias = ["glm4moe", "minimax-m2", "afmoe", "laguna"].contains(architecture)
+        let needsBias = ["glm4moe", "minimax-m2", "afmoe", "laguna", "lfm2moe"]
+            .contains(architecture)
         if let name = selectionBias ?? (needsBias ? "exp_probs_b.bias" : nil) {
             add(block + name, [experts], vectorFormat)
         }
@@ -175,7 +234,7 @@ struct TinyModel {
             }
         }
         guard sharedFeedForward > 0 else { return }
-        if architecture == "qwen2moe" {
+        if ["qwen2moe", "qwen35moe", "qwen3next"].contains(architecture) {
             add(block + "ffn_gate_inp_shexp.weight", [width], vectorFormat)
         }
         add(block + "ffn_gate_shexp.weight", [width, sharedFeedForward], format)
@@ -196,7 +255,13 @@ struct TinyModel {
         writer.add(prefix + "embedding_length", UInt32(width))
         writer.add(prefix + "feed_forward_length", UInt32(feedForward))
         writer.add(prefix + "attention.head_count", UInt32(heads))
-        writer.add(prefix + "attention.head_count_kv", UInt32(keyValueHeads))
+        if Self.convolutions.contains(architecture) {
+            let counts = (0..<layers).map { Int32($0 < layers - 1 ? 0 : keyValueHeads) }
+            writer.add(prefix + "attention.head_count_kv", counts)
+        } else {
+            writer.add(prefix + "attention.head_count_kv", UInt32(keyValueHeads))
+        }
+        if isRecurrent { addRecurrentKeys(to: &writer) }
         writer.add(prefix + "attention.key_length", UInt32(keyWidth))
         writer.add(prefix + "attention.value_length", UInt32(valueWidth))
         let norm = architecture == "nemotron" ? "layer_norm" : "layer_norm_rms"

@@ -116,17 +116,18 @@ extension AttentionBlock {
     ) throws(ReadFailure) {
         guard case .attention(let attention) = next.mixer, products.areHeld,
             wave.tokenCount <= PageChoosing.guessedTokensMax,
-            wave.chunks.contains(where: { chooses($0, layer: next.index) != nil })
+            wave.chunks.contains(where: { chooses($0, layer: attention.cacheLayer) != nil })
         else { return }
         residual.normalize(by: next.mixerNorm, wave)
         try products.multiply(
             attention.query, by: residual.normed, tokens: wave.tokenCount, into: &guess)
+        let layer = attention.cacheLayer
         let shape = AttentionShape(attention, format: cache.layout.format)
         var first = 0
         for chunk in wave.chunks {
             let tokens = first..<first + chunk.tokens.count
             first = tokens.upperBound
-            guard let pagesMax = chooses(chunk, layer: next.index) else { continue }
+            guard let pagesMax = chooses(chunk, layer: layer) else { continue }
             let rows = ChunkRows(
                 tokens: tokens,
                 firstAngle: angles.place(
@@ -140,11 +141,11 @@ extension AttentionBlock {
             for token in tokens {
                 let start = MonotonicClock.nanoseconds
                 let pages = choosePages(
-                    chunk.sequence, layer: next.index, shape, guess, row: token,
+                    chunk.sequence, layer: layer, shape, guess, row: token,
                     pagesMax: pagesMax)
                 executor.count(since: start)
                 try cache.readAhead(
-                    cold: pages.prefix(cache.coldPagesAtOnce), chunk.sequence, layer: next.index)
+                    cold: pages.prefix(cache.coldPagesAtOnce), chunk.sequence, layer: layer)
             }
         }
     }

@@ -21,6 +21,8 @@ struct BlockContext {
 /// Lets tokens see each other: from `normed` to `projected`.
 enum MixerBlock {
     case attention(AttentionBlock, LayerGraph.Attention)
+    case convolution(ConvolutionBlock, LayerGraph.Convolution)
+    case deltaRule(DeltaRuleBlock, LayerGraph.DeltaRule)
 }
 
 /// Takes each token by itself: from `normed` to `projected`, or right into `hidden`.
@@ -33,12 +35,16 @@ enum FeedForwardBlock {
 /// A model's blocks: one of each kind that some layer needs, shared by those layers.
 struct ModelBlocks {
     let attention: AttentionBlock
+    let convolution: ConvolutionBlock?
+    let deltaRule: DeltaRuleBlock?
     let dense: DenseBlock?
     let neurons: NeuronBlock?
     let mixture: MixtureBlock?
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
         AttentionBlock.declare(sizes, in: &buffers)
+        if ConvolutionBlock.isNeeded(sizes) { ConvolutionBlock.declare(sizes, in: &buffers) }
+        if DeltaRuleBlock.isNeeded(sizes) { DeltaRuleBlock.declare(sizes, in: &buffers) }
         if DenseBlock.isNeeded(sizes) { DenseBlock.declare(sizes, in: &buffers) }
         if NeuronBlock.isNeeded(sizes) { NeuronBlock.declare(sizes, in: &buffers) }
         if MixtureBlock.isNeeded(sizes) { MixtureBlock.declare(sizes, in: &buffers) }
@@ -47,6 +53,9 @@ struct ModelBlocks {
     init(_ context: BlockContext, cache: KVCache) {
         let sizes = context.sizes
         attention = AttentionBlock(context, cache: cache)
+        convolution =
+            ConvolutionBlock.isNeeded(sizes) ? ConvolutionBlock(context, cache: cache) : nil
+        deltaRule = DeltaRuleBlock.isNeeded(sizes) ? DeltaRuleBlock(context, cache: cache) : nil
         dense = DenseBlock.isNeeded(sizes) ? DenseBlock(context) : nil
         neurons = NeuronBlock.isNeeded(sizes) ? NeuronBlock(context) : nil
         mixture = MixtureBlock.isNeeded(sizes) ? MixtureBlock(context, shared: dense) : nil
@@ -59,6 +68,8 @@ struct ModelBlocks {
         let mixer: MixerBlock =
             switch layer.mixer {
             case .attention(let weights): .attention(attention, weights)
+            case .convolution(let weights): .convolution(Self.needed(convolution), weights)
+            case .deltaRule(let weights): .deltaRule(Self.needed(deltaRule), weights)
             }
         let feedForward: FeedForwardBlock =
             switch layer.feedForward {
@@ -94,6 +105,10 @@ struct LayerBlocks {
         residual.normalize(by: graph.mixerNorm, wave)
         switch mixer {
         case .attention(let block, let weights):
+            try block.run(weights, layer: weights.cacheLayer, wave, &residual)
+        case .convolution(let block, let weights):
+            try block.run(weights, layer: graph.index, wave, &residual)
+        case .deltaRule(let block, let weights):
             try block.run(weights, layer: graph.index, wave, &residual)
         }
         residual.addLater(

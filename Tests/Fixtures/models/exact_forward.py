@@ -14,7 +14,7 @@ OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00
 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
 (2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
 Hunyuan, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna, and the
-GGUF specification for the names.
+GGUF specification for the names. Layers with a state are in exact_recurrent.py.
 """
 
 import argparse
@@ -24,13 +24,16 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
+import exact_recurrent
+
 # RoPE turns elements 2i and 2i+1; the others i and i + half
 INTERLEAVED = {
     "llama", "arcee", "granite", "granitemoe", "smollm3", "mistral3", "ernie4_5-moe"
 }
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {
-    "llama", "qwen3moe", "granitemoe", "smallthinker", "ernie4_5-moe", "minimax-m2"
+    "llama", "qwen3moe", "granitemoe", "smallthinker", "ernie4_5-moe", "minimax-m2", "lfm2moe",
+    "qwen35moe", "qwen3next"
 }
 WHOLE_NORMS = {"olmoe", "olmo2", "minimax-m2"}  # a query's and key's norm is over all heads at once
 ACTIVATIONS = {  # of the gate; else SiLU
@@ -39,7 +42,9 @@ ACTIVATIONS = {  # of the gate; else SiLU
     "smallthinker": "relu",
     "gpt-oss": "bounded",
 }
-NORMS_FEED_FORWARD = {"seed_oss", "gpt-oss", "glm4moe"}  # with post_attention_norm, by its name
+NORMS_FEED_FORWARD = {
+    "seed_oss", "gpt-oss", "glm4moe", "qwen35", "qwen35moe", "qwen3next"
+}  # with post_attention_norm, by its name
 SCALES_EMBEDDINGS = {"gemma2", "gemma3", "afmoe"}  # by the root of the width
 GATING = {"glm4moe": 2, "afmoe": 2, "laguna": 2, "gpt-oss": 3}  # no key: else 1
 
@@ -58,7 +63,8 @@ class Model:
         }
         self.layers, heads = self.key("block_count"), self.key("attention.head_count")
         self.heads = heads if isinstance(heads, list) else [heads] * self.layers  # of each layer
-        self.kv_heads = self.key("attention.head_count_kv", self.heads[0])
+        kv_heads = self.key("attention.head_count_kv", self.heads[0])
+        self.kv_heads = max(kv_heads) if isinstance(kv_heads, list) else kv_heads
         self.width = self.key("embedding_length")
         self.head_width = self.key("attention.key_length", self.width // self.heads[0])
         self.epsilon = self.key(
@@ -158,6 +164,9 @@ class Model:
     def attention(self, layer, x, positions):
         prefix, count = f"blk.{layer}.", len(x)
         q, k, v = self.projected(prefix, x, self.heads[layer])
+        gate = None
+        if q.shape[-1] == 2 * self.heads[layer] * self.head_width:  # of each head, then its gate
+            q, gate = np.split(q.reshape(count, self.heads[layer], -1), 2, axis=-1)
         norms = [self.tensors.get(f"{prefix}attn_{part}_norm.weight") for part in "qk"]
         if norms[0] is not None and self.arch in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
@@ -191,6 +200,8 @@ class Model:
         weights = np.exp(scores - largest)
         weights /= weights.sum(axis=-1, keepdims=True) + np.exp(sinks[:, None, None] - largest)
         y = np.einsum("hqk,khd->qhd", weights, v)
+        if gate is not None:
+            y = y * exact_recurrent.sigmoid(gate)
         return self.linear(prefix + "attn_output", self.gated(prefix, x, y).reshape(count, -1))
 
     def gated(self, prefix, x, y):
@@ -250,9 +261,11 @@ class Model:
         if self.key("expert_weights_norm", self.arch in RENORMALIZED):
             weights = weights / weights.sum(axis=-1, keepdims=True)
         weights = weights * self.key("expert_weights_scale", 1.0)
-        gate, up, down = (
-            self.tensors[f"{prefix}ffn_{part}_exps.weight"] for part in ("gate", "up", "down")
-        )
+        down = self.tensors[prefix + "ffn_down_exps.weight"]
+        if prefix + "ffn_gate_up_exps.weight" in self.tensors:
+            gate, up = np.split(self.tensors[prefix + "ffn_gate_up_exps.weight"], 2, axis=1)
+        else:
+            gate, up = (self.tensors[f"{prefix}ffn_{part}_exps.weight"] for part in ("gate", "up"))
         none = np.zeros(self.key("expert_count"))
         biases = [
             self.tensors.get(f"{prefix}ffn_{part}_exps.bias", none)
@@ -303,7 +316,11 @@ class Model:
 
     def block(self, layer, x, positions):
         prefix, before = f"blk.{layer}.", x
-        y = self.attention(layer, self.row_norm(prefix + "attn_norm", x), positions)
+        y = self.row_norm(prefix + "attn_norm", x)
+        if exact_recurrent.is_recurrent(self, layer):
+            y = exact_recurrent.mix(self, layer, y)
+        else:
+            y = self.attention(layer, y, positions)
         if self.arch in NORMS_FEED_FORWARD:
             x = x + y
             normed = self.row_norm(prefix + "post_attention_norm", x)
@@ -323,7 +340,8 @@ class Model:
         for layer in range(self.layers):
             x = self.block(layer, x, positions)
         output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])
-        logits = self.row_norm("output_norm", x) @ output.T / self.key("logit_scale", 1.0)
+        own_norm = "token_embd_norm" if "token_embd_norm.weight" in self.tensors else "output_norm"
+        logits = self.row_norm(own_norm, x) @ output.T / self.key("logit_scale", 1.0)
         cap = self.key("final_logit_softcapping")
         return cap * np.tanh(logits / cap) if cap else logits
 

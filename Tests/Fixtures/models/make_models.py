@@ -19,13 +19,14 @@ from gguf import GGMLQuantizationType as Type
 from gguf.quants import quantize
 
 import k_quants
+import recurrent_models
 import vocabularies
 from shapes import DEFAULTS, MODELS
 
 # families with a key for the width of an expert
 OWN_EXPERT_WIDTH = {
     "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe",
-    "gpt-oss", "afmoe", "laguna"
+    "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next"
 }
 
 
@@ -129,8 +130,11 @@ def add_attention(tensors, model, layer, head_width):
         heads = heads[layer]
     if model["pre_norms"]:
         tensors.norm(prefix + "attn_norm", width)
+    if isinstance(kv_heads, list):
+        kv_heads = kv_heads[layer]
+    own_gates = 2 if model["attention_gate"] == "query" else 1  # of each head, after its query
     parts = [
-        ("attn_q.weight", model["attention"], heads * head_width),
+        ("attn_q.weight", model["attention"], own_gates * heads * head_width),
         ("attn_k.weight", model["attention"], kv_heads * head_width),
         ("attn_v.weight", 1.0, kv_heads * head_width),
     ]
@@ -147,7 +151,7 @@ def add_attention(tensors, model, layer, head_width):
         tensors.bias(prefix + "attn_v", kv_heads * head_width)
     if model["biases"] in ("all", "attention"):
         tensors.bias(prefix + "attn_output", width)
-    if model["attention_gate"]:
+    if model["attention_gate"] in ("element", "head"):
         rows = heads * (head_width if model["attention_gate"] == "element" else 1)
         tensors.matrix(prefix + "attn_gate.weight", 1.5, rows, width)
     if model["arch"] == "gpt-oss":
@@ -167,7 +171,9 @@ def add_attention(tensors, model, layer, head_width):
 def add_feed_forward(tensors, model, layer):
     width, prefix = model["width"], f"blk.{layer}."
     if model["pre_norms"]:
-        renamed = model["arch"] in ("seed_oss", "glm4moe", "gpt-oss")
+        renamed = model["arch"] in (
+            "seed_oss", "glm4moe", "gpt-oss", "qwen35", "qwen35moe", "qwen3next"
+        )
         tensors.norm(prefix + ("post_attention_norm" if renamed else "ffn_norm"), width)
     if model["post_norms"]:
         tensors.norm(prefix + "post_ffw_norm", width)
@@ -193,8 +199,13 @@ def add_feed_forward(tensors, model, layer):
         tensors.vector(prefix + "exp_probs_b.bias", 0.5 * tensors.normal(count))
     kind, gain = model["expert_type"] and Type[model["expert_type"]], model["gain"]
     down = 1.5 * 1.4 / gain
-    tensors.matrix(prefix + "ffn_gate_exps.weight", gain, count, expert_width, width, kind=kind)
-    tensors.matrix(prefix + "ffn_up_exps.weight", gain, count, expert_width, width, kind=kind)
+    if model["fused_experts"]:
+        name = prefix + "ffn_gate_up_exps.weight"
+        tensors.matrix(name, gain, count, 2 * expert_width, width, kind=kind)
+    else:
+        for part in ("gate", "up"):
+            name = prefix + f"ffn_{part}_exps.weight"
+            tensors.matrix(name, gain, count, expert_width, width, kind=kind)
     tensors.matrix(prefix + "ffn_down_exps.weight", down, count, width, expert_width, kind=kind)
     if model["arch"] == "gpt-oss":
         tensors.bias(prefix + "ffn_gate_inp", count)
@@ -229,7 +240,8 @@ def add_embeddings(tensors, model, vocabulary, printable):
         output[following[token]] += embeddings[token] * np.float32(model["follow"] / width)
     tensors.add("token_embd.weight", embeddings / scale)
     tensors.add("output.weight", output)
-    tensors.norm("output_norm", width)
+    own_name = model["arch"] in ("lfm2", "lfm2moe")
+    tensors.norm("token_embd_norm" if own_name else "output_norm", width)
 
 
 def write_model(path, name, model):
@@ -250,7 +262,10 @@ def write_model(path, name, model):
         tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
     for layer in range(model["layers"] + model["drafts"]):
         prefix = f"blk.{layer}."
-        add_attention(tensors, model, layer, head_width)
+        if layer < model["layers"] and recurrent_models.is_recurrent(model, layer):
+            recurrent_models.add_mixer(tensors, model, layer)
+        else:
+            add_attention(tensors, model, layer, head_width)
         add_feed_forward(tensors, model, layer)
         if layer >= model["layers"]:
             tensors.matrix(prefix + "nextn.eh_proj.weight", 1.0, model["width"], 2 * model["width"])

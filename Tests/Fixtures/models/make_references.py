@@ -65,6 +65,12 @@ LENGTHS = {
     "minimax-m2": 56,
     "afmoe": 72,
     "laguna": 72,
+    "lfm2": 72,
+    "lfm2moe": 56,
+    "qwen35": 72,
+    "qwen35-q8_0": 72,
+    "qwen35moe": 72,
+    "qwen3next": 72,
 }
 GENERATED = 16
 EXACT_ONLY = {

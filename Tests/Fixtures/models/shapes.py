@@ -3,6 +3,7 @@
 import gguf
 
 import mixture_models
+import recurrent_models
 
 # A shape's defaults; MODELS overrides them. "experts" is (count, used, width, shared width);
 # "keys" is what GGUFWriter's add_... writes besides.
@@ -21,6 +22,7 @@ DEFAULTS = dict(
     drafts=0,  # further layers that only draft
     selection=None,  # "bias": of experts' probabilities where they are chosen
     fused=False,  # query, key and value as one tensor
+    fused_experts=False,  # gates and ups as one tensor
     tied=False,
     biases=False,  # True: of query, key and value; "attention": of its output too; "all"
     rotated=None,
@@ -39,7 +41,7 @@ DEFAULTS = dict(
     base=10000.0,
     attention=1.6,
     follow=14,
-    attention_gate=None,  # rows of it: "head" or "element"
+    attention_gate=None,  # rows of it: "head", "element", or "query": beside those of queries
     gain=1.4,  # of what goes up in a feed-forward network
     expert_type=None,  # block format of experts; else as all
     seed=1,
@@ -294,4 +296,5 @@ MODELS = {
     "llama-q5_k": dict(type="Q5_K", **K_QUANTIZED, seed=46209),
     "llama-q6_k": dict(type="Q6_K", **K_QUANTIZED, seed=17210),
     **mixture_models.MODELS,
+    **recurrent_models.MODELS,
 }

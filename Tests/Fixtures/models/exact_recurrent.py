@@ -1,0 +1,73 @@
+"""Layers with a state, in float64 from the definitions: for exact_forward.py.
+
+Sources: LFM2 (arXiv 2511.23404), Gated DeltaNet (2412.06464), llama.cpp's graphs for Qwen3-Next and
+Qwen 3.5, and the GGUF specification for the names.
+"""
+
+import numpy as np
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def is_recurrent(model, layer):
+    prefix = f"blk.{layer}."
+    return any(prefix + name in model.tensors for name in ("shortconv.conv.weight", "ssm_a"))
+
+
+def mix(model, layer, x):
+    """What the layer adds: x is (tokens, width), normed."""
+    prefix = f"blk.{layer}."
+    if prefix + "ssm_a" in model.tensors:
+        return delta_rule(model, prefix, x)
+    before, after, values = np.split(model.linear(prefix + "shortconv.in_proj", x), 3, axis=-1)
+    sums = convolve(model.tensors[prefix + "shortconv.conv.weight"], before * values)
+    return model.linear(prefix + "shortconv.out_proj", after * sums)
+
+
+def convolve(weights, x):
+    """Each channel over the newest positions; weights are (channels, positions), oldest first."""
+    length = weights.shape[-1]
+    padded = np.concatenate([np.zeros((length - 1, x.shape[-1])), x])
+    return sum(weights[:, j] * padded[j : j + len(x)] for j in range(length))
+
+
+def delta_rule(model, prefix, x):
+    width = model.key("ssm.state_size")
+    heads, key_heads = model.key("ssm.time_step_rank"), model.key("ssm.group_count")
+    group = heads // key_heads
+    mixed = convolve(
+        model.tensors[prefix + "ssm_conv1d.weight"], model.linear(prefix + "attn_qkv", x)
+    )
+    mixed = mixed * sigmoid(mixed)
+    keys = key_heads * width
+    q, k, v = (
+        part.reshape(len(x), -1, width) for part in np.split(mixed, [keys, 2 * keys], axis=-1)
+    )
+    q, k = unit(q, model.epsilon) / np.sqrt(width), unit(k, model.epsilon)
+    if prefix + "ssm_ba.weight" in model.tensors:
+        # Of each head of keys its heads of values' steps, then their decays.
+        both = model.linear(prefix + "ssm_ba", x).reshape(len(x), key_heads, 2, group)
+        step, decay = both[:, :, 0].reshape(len(x), -1), both[:, :, 1].reshape(len(x), -1)
+        head_of = np.arange(heads) // group
+    else:
+        step, decay = model.linear(prefix + "ssm_beta", x), model.linear(prefix + "ssm_alpha", x)
+        head_of = np.arange(heads) % key_heads
+    bias = model.tensors[prefix + "ssm_dt.bias"]
+    kept = np.exp(model.tensors[prefix + "ssm_a"] * np.log1p(np.exp(decay + bias)))
+    learnt = sigmoid(step)
+    state, found = np.zeros((heads, width, width)), np.zeros((len(x), heads, width))
+    for t in range(len(x)):
+        query, key = q[t, head_of], k[t, head_of]
+        state *= kept[t][:, None, None]
+        error = learnt[t][:, None] * (v[t] - np.einsum("hkv,hk->hv", state, key))
+        state += key[:, :, None] * error[:, None, :]
+        found[t] = np.einsum("hkv,hk->hv", state, query)
+    gate = model.linear(prefix + "attn_gate", x).reshape(found.shape)
+    y = model.norm(found, model.tensors[prefix + "ssm_norm.weight"]) * gate * sigmoid(gate)
+    return model.linear(prefix + "ssm_out", y.reshape(len(x), -1))
+
+
+def unit(x, epsilon):
+    return x / np.sqrt(np.sum(x * x, axis=-1, keepdims=True) + epsilon)

@@ -1,0 +1,112 @@
+"""Shapes for make_models.py: layers with a state in place of attention, and their tensors."""
+
+import gguf
+import numpy as np
+
+LFM = dict(
+    layers=4,
+    width=48,
+    ffn=40,
+    kv_heads=[0, 2, 0, 2],
+    norms="head",
+    counts={"shortconv.l_cache": 3},
+)
+# Four heads of values, two of keys; attention in the fourth layer.
+LINEAR = {
+    "ssm.conv_kernel": 4,
+    "ssm.state_size": 16,
+    "ssm.group_count": 2,
+    "ssm.time_step_rank": 4,
+    "ssm.inner_size": 64,
+}
+LINEAR_WIDE = {
+    **LINEAR, "ssm.state_size": 32, "ssm.inner_size": 128, "full_attention_interval": 2
+}
+QWEN = dict(
+    layers=4,
+    width=48,
+    ffn=40,
+    head_width=16,
+    rotated=8,
+    norms="head",
+    attention_gate="query",
+    counts=LINEAR,
+)
+SECTIONS = dict(rope_dimension_sections=[2, 1, 1, 0])
+
+MODELS = {
+    "lfm2": dict(**LFM, arch="lfm2", seed=645),
+    "lfm2moe": dict(
+        **LFM,
+        arch="lfm2moe",
+        lead=1,
+        experts=(6, 2, 16, 0),
+        selection="bias",
+        keys=dict(expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID),
+        seed=1043,
+    ),
+    "qwen35": dict(**QWEN, arch="qwen35", keys=SECTIONS, seed=724),
+    "qwen35-q8_0": dict(
+        **{**QWEN, "layers": 2, "width": 128, "ffn": 96, "counts": LINEAR_WIDE},
+        arch="qwen35",
+        type="Q8_0",
+        follow=28,
+        attention=1.2,
+        keys=SECTIONS,
+        seed=815,
+    ),
+    # The fifth block only drafts.
+    "qwen35moe": dict(
+        **QWEN,
+        arch="qwen35moe",
+        experts=(6, 2, 16, 24),
+        fused_experts=True,
+        drafts=1,
+        keys=SECTIONS,
+        seed=1150,
+    ),
+    # Each head of keys serves two neighbours among those of values.
+    "qwen3next": dict(
+        **{**QWEN, "counts": {**LINEAR, "full_attention_interval": 2}},
+        arch="qwen3next",
+        experts=(6, 2, 16, 24),
+        seed=940,
+    ),
+}
+
+
+def is_recurrent(model, layer):
+    if model["arch"] in ("lfm2", "lfm2moe"):
+        return model["kv_heads"][layer] == 0
+    if "ssm.state_size" not in model["counts"]:
+        return False
+    return (layer + 1) % model["counts"].get("full_attention_interval", 4) != 0
+
+
+def add_mixer(tensors, model, layer):
+    width, prefix = model["width"], f"blk.{layer}."
+    tensors.norm(prefix + "attn_norm", width)
+    if model["arch"] in ("lfm2", "lfm2moe"):
+        tensors.matrix(prefix + "shortconv.in_proj.weight", 1.4, 3 * width, width)
+        length = model["counts"]["shortconv.l_cache"]
+        tensors.vector(prefix + "shortconv.conv.weight", 0.7 * tensors.normal(width, length))
+        tensors.matrix(prefix + "shortconv.out_proj.weight", 1.4, width, width)
+        return
+    counts = model["counts"]
+    heads, key_heads = counts["ssm.time_step_rank"], counts["ssm.group_count"]
+    values = counts["ssm.inner_size"]
+    channels = values + 2 * key_heads * counts["ssm.state_size"]
+    tensors.matrix(prefix + "attn_qkv.weight", 1.4, channels, width)
+    tensors.matrix(prefix + "attn_gate.weight", 1.4, values, width)
+    convolution = 0.5 * tensors.normal(channels, counts["ssm.conv_kernel"])
+    tensors.vector(prefix + "ssm_conv1d.weight", convolution)
+    if model["arch"] == "qwen3next":
+        tensors.matrix(prefix + "ssm_ba.weight", 1.4, 2 * heads, width)
+    else:
+        tensors.matrix(prefix + "ssm_beta.weight", 1.4, heads, width)
+        tensors.matrix(prefix + "ssm_alpha.weight", 1.4, heads, width)
+    tensors.vector(prefix + "ssm_dt.bias", tensors.normal(heads))
+    # Some heads forget soon, others late.
+    tensors.vector(prefix + "ssm_a", -np.exp(np.linspace(-4, 0.5, heads)))
+    tensors.norm(prefix + "ssm_norm", counts["ssm.state_size"])
+    tensors.matrix(prefix + "ssm_out.weight", 1.4, width, values)
