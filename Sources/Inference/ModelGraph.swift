@@ -12,12 +12,15 @@ package struct ModelGraph: Sendable {
     package let outputNorm: Norm
     /// Index into the manifest's matrices.
     package let output: Int
+    /// Divisors of the rotary frequencies.
     package let ropeFrequencyFactors: [Float]?
 
     /// Resolves every weight of `store`.
     ///
+    /// - Parameter contextTokens: positions of the longest text: some models turn otherwise for
+    ///   long ones.
     /// - Throws: `FormatError` naming a weight that the architecture needs and the file lacks.
-    package init(_ store: WeightStore) throws(FormatError) {
+    package init(_ store: WeightStore, contextTokens: Int) throws(FormatError) {
         shape = store.manifest.shape
         let weights = WeightLookup(store: store, fileName: store.manifest.modelName)
         var layers: [LayerGraph] = []
@@ -28,7 +31,12 @@ package struct ModelGraph: Sendable {
         outputNorm = try weights.norm(
             .outputNorm, bias: .outputNormBias, layer: nil, shape.norm)
         output = try weights.matrix(.output, layer: nil)
-        ropeFrequencyFactors = store.vector(.ropeFrequencyFactors)
+        ropeFrequencyFactors =
+            switch shape.isLong(contextTokens) {
+            case nil: store.vector(.ropeFrequencyFactors)
+            case true?: try weights.vector(.ropeFactorsLong, layer: nil)
+            case false?: try weights.vector(.ropeFactorsShort, layer: nil)
+            }
     }
 
     /// The attention of the layer that has this number among those with attention.

@@ -21,7 +21,9 @@ struct DecoderTraits {
         case none
         /// Where the file gives its width.
         case whereNamed
-        /// Always, behind a sigmoid gate.
+        /// Always; as wide as a dense network where the file does not say.
+        case plain
+        /// The same behind a sigmoid gate.
         case gated
         /// As wide as so many experts of that width, or of the mixture's.
         case counted
@@ -32,6 +34,8 @@ struct DecoderTraits {
     var headsMayDiffer = false
     /// Whether 0 heads of keys stand for a layer without attention, whatever it has instead.
     var mayLackAttention = false
+    /// Whether rotary frequencies may have divisors of their own in long contexts.
+    var mayHaveLongContexts = false
     /// Whether less than a head may be rotated.
     var mayRotatePartly = true
     var headNorm = AttentionMixer.HeadNorm.none

@@ -78,11 +78,12 @@ extension ShapeReader {
         case .none: return nil
         case .whereNamed:
             return width > 0 ? MixtureShape.SharedExpert(width: width, hasGate: false) : nil
-        case .gated:
+        case .plain, .gated:
             let own =
                 width > 0
                 ? width : try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax)
-            return MixtureShape.SharedExpert(width: own, hasGate: true)
+            return MixtureShape.SharedExpert(
+                width: own, hasGate: traits.sharedExpert == .gated)
         case .counted:
             let count = try uniform("expert_shared_count", 0...Self.expertsMax) ?? 0
             guard count > 0 else { return nil }

@@ -15,10 +15,15 @@ extension ShapeReader {
         guard traits.mayRotatePartly || width == headWidth else {
             throw wrong(name, expected: "\(headWidth), the width of a head", found: "\(width)")
         }
-        return RotaryEmbedding(
+        var rope = RotaryEmbedding(
             base: try float("rope.freq_base", 1...1e12) ?? 10_000, rotatedWidth: width,
             pairing: traits.pairing, scaling: try ropeScaling(contextLength: contextLength),
             hasFrequencyFactors: has(.ropeFrequencyFactors))
+        if traits.mayHaveLongContexts, has(.ropeFactorsLong) {
+            let name = "rope.scaling.original_context_length"
+            rope.longContextBeyond = try uniform(name, 1...Self.contextMax) ?? contextLength
+        }
+        return rope
     }
 
     /// `rope.scaling.*`. A factor without a type means linear scaling, as in llama.cpp.

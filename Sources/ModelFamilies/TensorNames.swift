@@ -63,6 +63,8 @@ package enum TensorNames {
             case .deltaDecayFactors: "ssm_a"
             case .deltaNorm: "ssm_norm.weight"
             case .ropeFrequencyFactors: "rope_freqs.weight"
+            case .ropeFactorsShort: "rope_factors_short.weight"
+            case .ropeFactorsLong: "rope_factors_long.weight"
             case .afterAttentionNorm: "post_attention_norm.weight"
             case .afterFeedForwardNorm: "post_ffw_norm.weight"
             }
@@ -98,7 +100,8 @@ package enum TensorNames {
                 "shortconv.in_proj", [.convolutionBefore, .convolutionAfter, .convolutionInput],
                 false
             ),
-            ("ssm_ba", [.deltaStep, .deltaDecay], true)
+            ("ssm_ba", [.deltaStep, .deltaDecay], true),
+            ("ffn_up", [.feedForwardGate, .feedForwardUp], false)
         ]
         return all.filter { $0.roles.contains(role) }.map {
             Fused(

@@ -280,6 +280,8 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case deltaDecayBias, deltaDecayFactors, deltaNorm
     /// Llama 3's divisors of the rotary frequencies (GGUF's `rope_freqs`).
     case ropeFrequencyFactors
+    /// Phi 3's, of short contexts and of long ones (`rope_factors_short`, `rope_factors_long`).
+    case ropeFactorsShort, ropeFactorsLong
     /// On what attention and the feed-forward network add (`post_attention_norm`,
     /// `post_ffw_norm`).
     case afterAttentionNorm, afterFeedForwardNorm
@@ -288,7 +290,7 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
 /// One vector of 32-bit floats inside the vectors' extent.
 package struct PackedVector: Codable, Sendable, Equatable {
     package var role: VectorRole
-    /// Nil for the model's own: `outputNorm`, its bias and `ropeFrequencyFactors`.
+    /// Nil for the model's own: `outputNorm`, its bias and factors of rotary frequencies.
     package var layer: Int?
     package var count: Int
     /// From the start of the extent; a multiple of ``PackedLayout/partAlignment``.

@@ -41,7 +41,10 @@ extension ModelInstance {
 
     /// What keys and values follow from, beside a text and their format: the model, and the
     /// arithmetic of this program, whose number grows when its results change.
-    private var prefixSource: String { "arithmetic 1, \(parsed.model.identity)" }
+    private var prefixSource: String {
+        let isLong = manifest.shape.isLong(division.contextTokens) ?? false
+        return "arithmetic 1, \(parsed.model.identity)" + (isLong ? ", long contexts" : "")
+    }
 
     /// Positions that a sequence can have in the format in use.
     package var contextTokensNow: Int {

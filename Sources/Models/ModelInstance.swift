@@ -66,7 +66,11 @@ package final class ModelInstance {
             options.onNotice("\(refusal): threads read instead")
         }
         let graph: ModelGraph
-        do { graph = try ModelGraph(store) } catch { throw .format(error) }
+        do {
+            graph = try ModelGraph(store, contextTokens: division.contextTokens)
+        } catch {
+            throw .format(error)
+        }
         do throws(SystemError) {
             cache = try KVCache(
                 layout: division.layout, byteCount: division.cacheBytes, memory: pages)

@@ -187,8 +187,8 @@ import Testing
                 "out of llama qwen2 qwen3 qwen2moe qwen3moe olmoe arcee nemotron granite "
                     + "granitemoe smollm3 olmo2 gemma2 gemma3 smallthinker exaone4 seed_oss "
                     + "hunyuan-dense mistral3 gpt-oss dots1 bailingmoe2 glm4moe ernie4_5-moe "
-                    + "minimax-m2 afmoe laguna lfm2 lfm2moe qwen35 qwen35moe qwen3next, "
-                    + "found '\(name)'"
+                    + "minimax-m2 afmoe laguna lfm2 lfm2moe qwen35 qwen35moe qwen3next "
+                    + "hunyuan-moe phi3, found '\(name)'"
             ) {
                 try shape(name)
             }

@@ -163,11 +163,11 @@ import Testing
         ]
         let leads = dense.contains(architecture)
         if leads { tiny.lead = 1 }
-        let shared = ["qwen2moe", "qwen35moe", "qwen3next"]
+        let shared = ["qwen2moe", "qwen35moe", "qwen3next", "hunyuan-moe"]
         if leads && architecture != "lfm2moe" || shared.contains(architecture) {
             tiny.sharedFeedForward = 64
         }
-        if architecture == "bailingmoe2" { tiny.isFused = true }
+        if ["bailingmoe2", "phi3"].contains(architecture) { tiny.isFused = true }
         try roundTrip(tiny)
         tiny.tied = true
         try roundTrip(tiny)
@@ -377,7 +377,8 @@ import Testing
         Fused(
             name: "shortconv.in_proj",
             roles: [.convolutionBefore, .convolutionAfter, .convolutionInput], isByHead: false),
-        Fused(name: "ssm_ba", roles: [.deltaStep, .deltaDecay], isByHead: true)
+        Fused(name: "ssm_ba", roles: [.deltaStep, .deltaDecay], isByHead: true),
+        Fused(name: "ffn_up", roles: [.feedForwardGate, .feedForwardUp], isByHead: false)
     ]
     static let fusedVectors = [VectorRole.queryBias, .keyBias, .valueBias]
 
@@ -395,6 +396,8 @@ import Testing
         .feedForwardDownBias: "ffn_down.bias",
         .sharedExpertRouter: "ffn_gate_inp_shexp.weight",
         .expertSelectionBias: "exp_probs_b.bias",
+        .ropeFactorsShort: "rope_factors_short.weight",
+        .ropeFactorsLong: "rope_factors_long.weight",
         .ropeFrequencyFactors: "rope_freqs.weight", .convolution: "ssm_conv1d.weight",
         .deltaDecayBias: "ssm_dt.bias", .deltaDecayFactors: "ssm_a",
         .deltaNorm: "ssm_norm.weight"

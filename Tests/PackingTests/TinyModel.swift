@@ -64,7 +64,7 @@ struct TinyModel {
     static let normsHeads: Set = [
         "qwen3", "qwen3moe", "gemma3", "olmoe", "olmo2", "exaone4", "hunyuan-dense", "dots1",
         "bailingmoe2", "minimax-m2", "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35", "qwen35moe",
-        "qwen3next"
+        "qwen3next", "hunyuan-moe"
     ]
     /// Whether all layers but the last have a state in place of attention.
     private var isRecurrent: Bool {
@@ -100,6 +100,10 @@ struct TinyModel {
         if hasLayerNorms { vector("output_norm.bias", width) }
         if !tied { add("output.weight", [width, vocabulary], format) }
         if ropeFactors { vector("rope_freqs.weight", keyWidth / 2) }
+        if architecture == "phi3" {
+            vector("rope_factors_long.weight", keyWidth / 2)
+            vector("rope_factors_short.weight", keyWidth / 2)
+        }
         for layer in 0..<layers {
             let block = "blk.\(layer)."
             if !Self.normsAfterAlone.contains(architecture) {
@@ -199,10 +203,11 @@ struct TinyModel {
         _ block: String, hasExperts: Bool, _ add: (String, [Int], WeightFormat) -> Void
     ) {
         guard hasExperts else {
-            if architecture != "arcee" && architecture != "nemotron" {
+            let isFused = architecture == "phi3"
+            if !isFused && architecture != "arcee" && architecture != "nemotron" {
                 add(block + "ffn_gate.weight", [width, feedForward], format)
             }
-            add(block + "ffn_up.weight", [width, feedForward], format)
+            add(block + "ffn_up.weight", [width, (isFused ? 2 : 1) * feedForward], format)
             add(block + "ffn_down.weight", [feedForward, width], format)
             guard biases else { return }
             if architecture == "llama" { add(block + "ffn_gate.bias", [feedForward], vectorFormat) }

@@ -30,7 +30,7 @@ struct Reference: Decodable {
         "smallthinker", "exaone4", "seed_oss", "hunyuan-dense", "mistral3", "gpt-oss", "dots1",
         "dots1-chosen", "dots1-softplus", "bailingmoe2", "glm4moe", "ernie4_5-moe",
         "ernie4_5-moe-step", "minimax-m2", "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35",
-        "qwen35moe", "qwen3next"
+        "qwen35moe", "qwen3next", "hunyuan-moe", "phi3", "phi3-short"
     ]
     /// llama.cpp rounds activations to these formats, and Gemma's gate to halves, which costs it
     /// more than 1e-4; exact arithmetic is the judge.

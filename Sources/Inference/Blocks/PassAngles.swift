@@ -39,7 +39,8 @@ final class PassAngles {
 
     init(_ graph: ModelGraph, _ sizes: ActivationShape, _ workspace: Workspace) {
         tables = graph.shape.ropes.map {
-            RotaryTable($0, factors: $0.hasFrequencyFactors ? graph.ropeFrequencyFactors : nil)
+            let hasFactors = $0.hasFrequencyFactors || $0.longContextBeyond != nil
+            return RotaryTable($0, factors: hasFactors ? graph.ropeFrequencyFactors : nil)
         }
         stride = sizes.passTokensMax * (graph.shape.rotatedWidth / 2)
         rows = AngleRows(

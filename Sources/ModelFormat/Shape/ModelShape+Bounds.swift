@@ -115,6 +115,9 @@ private struct BoundsChecker {
         try check(rope.rotatedWidth, 0...headWidth, "rotated width")
         try check(rope.rotatedWidth % 2, 0...0, "odd elements of rotated width")
         try check(rope.base, isPositive: true, "rotary base")
+        if let context = rope.longContextBeyond {
+            try check(context, 1...PackedLimits.contextLengthMax, "short context length")
+        }
         switch rope.scaling {
         case .none: break
         case .linear(let factor): try check(factor, isPositive: true, "rotary scaling factor")

@@ -18,7 +18,7 @@ extension ModelShape {
         }
         let heads = attentions.map { [$0.keyValueHeadCount, $0.keyHeadWidth, $0.valueHeadWidth] }
         if differs(heads) { return "heads of keys that differ between layers" }
-        if Set(ropes.map(\.hasFrequencyFactors)).count > 1 {
+        if differs(ropes.map(\.hasFrequencyFactors)) || differs(ropes.map(\.longContextBeyond)) {
             return "frequency factors in some layers alone"
         }
         if differs(layers.compactMap(\.feedForward.mixture?.withoutSelectionBias)) {

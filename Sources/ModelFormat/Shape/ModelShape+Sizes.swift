@@ -39,6 +39,12 @@ extension ModelShape {
         }
     }
 
+    /// Whether heads turn as in long contexts where texts may have so many tokens; nil where that
+    /// makes no difference.
+    package func isLong(_ contextTokens: Int) -> Bool? {
+        ropes.lazy.compactMap(\.longContextBeyond).first.map { contextTokens > $0 }
+    }
+
     /// The widest rotation.
     package var rotatedWidth: Int { ropes.map(\.rotatedWidth).max() ?? 0 }
 

@@ -105,6 +105,11 @@ extension ModelShape {
         if let rope = ropes.first(where: \.hasFrequencyFactors) {
             list.append(VectorShape(role: .ropeFrequencyFactors, count: rope.rotatedWidth / 2))
         }
+        if let rope = ropes.first(where: { $0.longContextBeyond != nil }) {
+            list += [VectorRole.ropeFactorsShort, .ropeFactorsLong].map {
+                VectorShape(role: $0, count: rope.rotatedWidth / 2)
+            }
+        }
         return list
     }
 

@@ -19,6 +19,9 @@ package struct RotaryEmbedding: Sendable, Codable, Equatable {
     package var scaling: Scaling
     /// Whether the model has a vector of divisors of the frequencies, one for each pair.
     package var hasFrequencyFactors: Bool
+    /// Where the model has two such vectors: the context beyond which the one for long contexts
+    /// divides, and not the one for short ones (LongRoPE, arXiv 2402.13753; Phi 3); nil elsewhere.
+    package var longContextBeyond: Int?
 
     package init(
         base: Float, rotatedWidth: Int, pairing: RotaryPairing, scaling: Scaling = .none,

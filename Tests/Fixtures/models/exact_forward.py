@@ -13,7 +13,7 @@ Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral
 OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
 (2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
-Hunyuan, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna, and the
+Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna, and the
 GGUF specification for the names. Layers with a state are in exact_recurrent.py.
 """
 
@@ -33,7 +33,7 @@ INTERLEAVED = {
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {
     "llama", "qwen3moe", "granitemoe", "smallthinker", "ernie4_5-moe", "minimax-m2", "lfm2moe",
-    "qwen35moe", "qwen3next"
+    "qwen35moe", "qwen3next", "hunyuan-moe"
 }
 WHOLE_NORMS = {"olmoe", "olmo2", "minimax-m2"}  # a query's and key's norm is over all heads at once
 ACTIVATIONS = {  # of the gate; else SiLU
@@ -120,13 +120,17 @@ class Model:
         angles = base ** (-2.0 * pairs / width)
         if "rope_freqs.weight" in self.tensors:
             angles = angles / self.tensors["rope_freqs.weight"]
+        if "rope_factors_long.weight" in self.tensors:
+            short = self.key("rope.scaling.original_context_length")
+            length = "long" if self.key("context_length") > short else "short"
+            angles = angles / self.tensors[f"rope_factors_{length}.weight"]
         if local:
             return angles, 1.0
         kind, factor = self.key("rope.scaling.type", "none"), self.key("rope.scaling.factor", 1.0)
         if kind == "linear":
             return angles / factor, 1.0
         if kind != "yarn":
-            return angles, 1.0
+            return angles, self.key("rope.scaling.attn_factor", 1.0)
         original = self.key("rope.scaling.original_context_length", self.key("context_length"))
         fast, slow = self.key("rope.scaling.yarn_beta_fast", 32.0), self.key(
             "rope.scaling.yarn_beta_slow", 1.0
@@ -173,7 +177,7 @@ class Model:
         heads = self.heads[layer]
         q = q.reshape(count, heads, -1)
         k, v = k.reshape(count, self.kv_heads, -1), v.reshape(count, self.kv_heads, -1)
-        turned_first = self.arch == "hunyuan-dense"
+        turned_first = self.arch in ("hunyuan-dense", "hunyuan-moe")
         if norms[0] is not None and self.arch not in WHOLE_NORMS and not turned_first:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
         if self.rotates(layer):
@@ -239,6 +243,8 @@ class Model:
     def dense(self, prefix, suffix, x):
         names = [f"{prefix}ffn_{part}{suffix}" for part in ("gate", "up", "down")]
         weights = [self.tensors.get(name + ".weight") for name in names]
+        if self.arch == "phi3":  # gate and up are one tensor
+            weights[:2] = np.split(weights[1], 2)
         return self.feed_forward(
             x, *weights, *(self.tensors.get(name + ".bias", 0) for name in names)
         )

@@ -26,7 +26,7 @@ from shapes import DEFAULTS, MODELS
 # families with a key for the width of an expert
 OWN_EXPERT_WIDTH = {
     "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe",
-    "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next"
+    "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next", "hunyuan-moe"
 }
 
 
@@ -179,9 +179,12 @@ def add_feed_forward(tensors, model, layer):
         tensors.norm(prefix + "post_ffw_norm", width)
     leads = layer < model["lead"] or (layer + 1) % model["step"] != 0
     if not model["experts"] or leads:
-        if model["gate"]:
+        if model["gate"] == "fused":
+            tensors.matrix(prefix + "ffn_up.weight", 1.4, 2 * model["ffn"], width)
+        elif model["gate"]:
             tensors.matrix(prefix + "ffn_gate.weight", 1.4, model["ffn"], width)
-        tensors.matrix(prefix + "ffn_up.weight", 1.4, model["ffn"], width)
+        if model["gate"] != "fused":
+            tensors.matrix(prefix + "ffn_up.weight", 1.4, model["ffn"], width)
         tensors.matrix(prefix + "ffn_down.weight", 1.0, width, model["ffn"])
         if model["biases"] == "all":
             if model["gate"]:
@@ -247,7 +250,8 @@ def add_embeddings(tensors, model, vocabulary, printable):
 def write_model(path, name, model):
     model = {**DEFAULTS, **model}
     writer = gguf.GGUFWriter(path, model["arch"])
-    writer.add_name("tiny-" + name)
+    # llama.cpp wants certain tokens in the vocabulary of a model that is called phi3.
+    writer.add_name("tiny-" + name.replace("phi3", "phi-three"))
     head_width = model["head_width"] or model["width"] // model["heads"]
     write_hyperparameters(writer, model, head_width)
     count, printable = (
@@ -260,6 +264,9 @@ def write_model(path, name, model):
     add_embeddings(tensors, model, count, printable)
     if model["rope"].get("factors"):
         tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
+    if model["rope"].get("by_length"):
+        tensors.vector("rope_factors_long.weight", np.linspace(2, 9, head_width // 2))
+        tensors.vector("rope_factors_short.weight", np.linspace(1, 3, head_width // 2))
     for layer in range(model["layers"] + model["drafts"]):
         prefix = f"blk.{layer}."
         if layer < model["layers"] and recurrent_models.is_recurrent(model, layer):

@@ -36,6 +36,10 @@ ERNIE = dict(
 )
 
 MODELS = {
+    "hunyuan-moe": dict(
+        arch="hunyuan-moe", width=48, norms="head", experts=(5, 2, 32, 32), shared_gate=False,
+        seed=588,
+    ),
     # llama.cpp wants as many key-value heads as heads here.
     "dots1": dict(
         **DOTS,

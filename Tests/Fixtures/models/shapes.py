@@ -29,7 +29,7 @@ DEFAULTS = dict(
     norms=None,  # of queries and keys: "head" or "full"
     pre_norms=True,
     post_norms=False,
-    gate=True,
+    gate=True,  # "fused": one tensor with what goes up
     type="F32",
     vocab="bpe",
     pre="qwen2",
@@ -59,6 +59,14 @@ MODELS = {
     "llama": dict(ffn=72, pre="gpt-2", seed=3101),
     "llama-rope-factors": dict(
         layers=1, width=48, rope=dict(factors=True), base=500000.0, seed=2102
+    ),
+    "phi3": dict(
+        arch="phi3", width=48, fused=True, gate="fused",
+        rope=dict(by_length=True, original=64, attention=1.2), seed=495,
+    ),
+    "phi3-short": dict(
+        arch="phi3", layers=1, width=48, fused=True, gate="fused",
+        rope=dict(by_length=True, original=4096, attention=1.2), seed=538,
     ),
     "llama-rope-linear": dict(
         layers=1, width=48, tied=True, rope=dict(type="linear", factor=4.0), seed=5103
