@@ -1,4 +1,4 @@
-// What layers with a state compute besides products: a short convolution and the gated delta rule.
+// What layers with a state compute besides products: a short convolution and the rule of a state.
 // Channels, and columns of a state, are independent: plain loops over some of them at a time, which
 // the compiler vectorises for whichever set the includer names with TARGET and SET. Without
 // contraction and reassociation the bits are the same.
@@ -35,6 +35,9 @@ RECURRENT_INLINE void convolve_strip(
                 sums[i] = __builtin_fmaf(weights[i], inputs[j][i], sums[i]);
             }
         }
+        if (c->bias) {
+            for (size_t i = 0; i < width; i++) sums[i] += c->bias[first + i];
+        }
         if (c->activates) {
             for (size_t i = 0; i < width; i++) sums[i] = silu(sums[i]);
         }
@@ -59,7 +62,7 @@ TARGET void NAME(convolve)(const ckernels_convolution *convolution, size_t first
 
 // `width` columns of the state from `first` on.
 RECURRENT_INLINE void delta_rule_strip(
-    const ckernels_delta_rule *rule, size_t first, const size_t width) {
+    const ckernels_state_rule *rule, size_t first, const size_t width) {
     for (size_t t = 0; t < rule->tokens; t++) {
         const float *key = rule->key + t * rule->stride;
         const float *query = rule->query + t * rule->stride;
@@ -88,8 +91,41 @@ RECURRENT_INLINE void delta_rule_strip(
     }
 }
 
-TARGET void NAME(delta_rule)(const ckernels_delta_rule *rule, size_t first, size_t end) {
+// The same where a state only adds: once over its rows.
+RECURRENT_INLINE void adding_strip(
+    const ckernels_state_rule *rule, size_t first, const size_t width) {
+    for (size_t t = 0; t < rule->tokens; t++) {
+        const float *key = rule->key + t * rule->stride;
+        const float *query = rule->query + t * rule->stride;
+        const float *value = rule->value + t * rule->stride + first;
+        float decay = rule->decay[t * rule->gate_stride];
+        float step = rule->step[t * rule->gate_stride];
+        float added[STRIP];
+        for (size_t i = 0; i < width; i++) added[i] = step * value[i];
+        float sums[STRIP] = {0};
+        for (size_t k = 0; k < rule->key_width; k++) {
+            float *state = rule->state + k * rule->value_width + first;
+            for (size_t i = 0; i < width; i++) {
+                state[i] = __builtin_fmaf(key[k], added[i], decay * state[i]);
+                sums[i] = __builtin_fmaf(query[k], state[i], sums[i]);
+            }
+        }
+        float *y = rule->y + t * rule->y_stride + first;
+        for (size_t i = 0; i < width; i++) y[i] = __builtin_fmaf(rule->skip, value[i], sums[i]);
+    }
+}
+
+RECURRENT_INLINE void state_rule_strip(
+    const ckernels_state_rule *rule, size_t first, const size_t width) {
+    if (rule->only_adds) {
+        adding_strip(rule, first, width);
+    } else {
+        delta_rule_strip(rule, first, width);
+    }
+}
+
+TARGET void NAME(state_rule)(const ckernels_state_rule *rule, size_t first, size_t end) {
     size_t c = first;
-    for (; c + STRIP <= end; c += STRIP) delta_rule_strip(rule, c, STRIP);
-    if (c < end) delta_rule_strip(rule, c, end - c);
+    for (; c + STRIP <= end; c += STRIP) state_rule_strip(rule, c, STRIP);
+    if (c < end) state_rule_strip(rule, c, end - c);
 }

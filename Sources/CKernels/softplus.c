@@ -41,6 +41,17 @@ void ckernels_decays(
     }
 }
 
+void ckernels_time_steps(
+    const float *bias, const float *factors, size_t tokens, size_t heads, float *steps,
+    float *decays) {
+    for (size_t t = 0; t < tokens; t++, steps += heads, decays += heads) {
+        for (size_t h = 0; h < heads; h++) {
+            steps[h] = (float)softplus(steps[h] + bias[h]);
+            decays[h] = exponential(factors[h] * steps[h]);
+        }
+    }
+}
+
 void ckernels_root_softplus(float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = (float)sqrt(softplus(x[i]));
 }

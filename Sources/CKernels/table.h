@@ -21,7 +21,7 @@
     void ckernels_soft_cap_##set(float *x, size_t count, float cap);                            \
     void ckernels_convolve_##set(                                                               \
         const ckernels_convolution *convolution, size_t first, size_t end);                     \
-    void ckernels_delta_rule_##set(const ckernels_delta_rule *rule, size_t first, size_t end)
+    void ckernels_state_rule_##set(const ckernels_state_rule *rule, size_t first, size_t end)
 
 #define DECLARE_REDUCTIONS(set)                                                                 \
     void ckernels_normalize_##set(                                                              \
@@ -61,7 +61,7 @@
     .sigmoid = ckernels_sigmoid_##set,          \
     .soft_cap = ckernels_soft_cap_##set,        \
     .convolve = ckernels_convolve_##set,        \
-    .delta_rule = ckernels_delta_rule_##set
+    .state_rule = ckernels_state_rule_##set
 
 #define REDUCTIONS(set)                         \
     .add_columns = ckernels_add_columns_##set,  \

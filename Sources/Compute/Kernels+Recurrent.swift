@@ -1,4 +1,4 @@
-// What layers with a state compute besides products: a short convolution, and the gated delta rule.
+// What layers with a state compute besides products: a short convolution, and the rule of a state.
 // Channels and heads are independent, and split over the team. Definitions are in
 // CKernels/include/ckernels.h.
 
@@ -29,6 +29,8 @@ package struct ConvolutionInputs: ~Escapable {
 package struct ShortConvolution: Sendable {
     /// `[length][channels]`, the oldest position's first.
     let weights: [Float]
+    /// Added to the sums, before the SiLU; nil is none.
+    let bias: [Float]?
     package let length: Int
     package let channels: Int
     /// Whether a SiLU is of the sums.
@@ -37,9 +39,11 @@ package struct ShortConvolution: Sendable {
     package static let lengths = 2...Int(CKERNELS_CONVOLUTION_MAX)
 
     /// - Parameter weights: `[channels][length]`, as GGUF files have them.
-    package init(weights: [Float], length: Int, activates: Bool) {
+    package init(weights: [Float], bias: [Float]? = nil, length: Int, activates: Bool) {
         precondition(Self.lengths.contains(length) && weights.count % length == 0)
         let channels = weights.count / length
+        precondition(bias.map { $0.count == channels } ?? true)
+        self.bias = bias
         self.weights = (0..<length).flatMap { position in
             (0..<channels).map { weights[$0 * length + position] }
         }
@@ -52,31 +56,56 @@ package struct ShortConvolution: Sendable {
     package var stateBytes: Int { (length - 1) * channels * MemoryLayout<Float>.stride }
 }
 
-/// Sizes of a gated delta rule: queries and keys of heads, which several heads of values share.
-package struct DeltaRuleShape: Sendable {
+/// How a state changes with each token, and its sizes: queries and keys of heads, which several
+/// heads of values share.
+package struct StateRule: Sendable {
+    package enum Kind: Sendable, Equatable {
+        /// A key's value is corrected (Gated DeltaNet, arXiv 2412.06464). A token has queries,
+        /// keys, values.
+        case delta
+        /// A value is added by its key (Mamba 2, arXiv 2405.21060); of each head, its factor on
+        /// values that go past the state. A token has values, keys, queries.
+        case adding(skips: [Float])
+    }
+
+    package let kind: Kind
     package let keyHeadCount: Int
     package let valueHeadCount: Int
-    /// Of a head of either kind.
-    package let width: Int
+    /// Of a head of queries or keys.
+    package let keyWidth: Int
+    package let valueWidth: Int
     /// Whether value head v has key head v modulo their number, and not those of its group.
     package let alternates: Bool
 
-    package init(keyHeadCount: Int, valueHeadCount: Int, width: Int, alternates: Bool) {
-        precondition(keyHeadCount > 0 && width > 0 && valueHeadCount % keyHeadCount == 0)
+    package init(
+        _ kind: Kind, keyHeadCount: Int, valueHeadCount: Int, keyWidth: Int, valueWidth: Int,
+        alternates: Bool = false
+    ) {
+        precondition(keyHeadCount > 0 && keyWidth > 0 && valueWidth > 0)
+        precondition(valueHeadCount % keyHeadCount == 0)
+        if case .adding(let skips) = kind { precondition(skips.count == valueHeadCount) }
+        self.kind = kind
         self.keyHeadCount = keyHeadCount
         self.valueHeadCount = valueHeadCount
-        self.width = width
+        self.keyWidth = keyWidth
+        self.valueWidth = valueWidth
         self.alternates = alternates
     }
 
     /// Numbers of a token: queries, keys, values.
-    package var inputCount: Int { (2 * keyHeadCount + valueHeadCount) * width }
-    package var keyCount: Int { keyHeadCount * width }
-    package var valueCount: Int { valueHeadCount * width }
+    package var inputCount: Int { 2 * keyCount + valueCount }
+    package var keyCount: Int { keyHeadCount * keyWidth }
+    package var valueCount: Int { valueHeadCount * valueWidth }
     /// Bytes of all heads' states.
-    package var stateBytes: Int { valueCount * width * MemoryLayout<Float>.stride }
+    package var stateBytes: Int { valueCount * keyWidth * MemoryLayout<Float>.stride }
 
-    func keyHead(of head: Int) -> Int {
+    /// Where a token's queries, keys and values begin.
+    fileprivate var starts: (query: Int, key: Int, value: Int) {
+        kind == .delta
+            ? (0, keyCount, 2 * keyCount) : (valueCount + keyCount, valueCount, 0)
+    }
+
+    fileprivate func keyHead(of head: Int) -> Int {
         alternates ? head % keyHeadCount : head / (valueHeadCount / keyHeadCount)
     }
 }
@@ -106,8 +135,8 @@ extension Kernels {
         }
         let record = unsafe ckernels_convolution(
             x: inputs.x.start, before: before, after: after, y: y.start,
-            weights: convolution.weights.span.start, state: state.floats, tokens: tokens,
-            channels: channels, length: convolution.length,
+            weights: convolution.weights.span.start, bias: convolution.bias?.span.start,
+            state: state.floats, tokens: tokens, channels: channels, length: convolution.length,
             activates: convolution.activates ? 1 : 0)
         let job = unsafe ConvolutionJob(table: table, record: record)
         unsafe team.run(pieces: job.pieceCount, job: job) { job, piece in
@@ -115,34 +144,49 @@ extension Kernels {
         }
     }
 
-    /// The gated delta rule (arXiv 2412.06464) of a sequence's tokens into `y`,
-    /// `[tokens][heads][width]`.
+    /// What a sequence's tokens find in a state that changes with each, into `y`,
+    /// `[tokens][heads][width of values]`.
     ///
     /// - Parameters:
-    ///   - inputs: `[tokens][shape.inputCount]`: a token's queries, keys and values.
+    ///   - inputs: `[tokens][rule.inputCount]`: a token's queries, keys and values.
     ///   - decays: `[tokens][heads of values]`: what is left of a state; `steps` alike.
-    ///   - state: `shape.stateBytes` of floats: of each head of values, a row for each number of a
+    ///   - state: `rule.stateBytes` of floats: of each head of values, a row for each number of a
     ///     key.
-    package func applyDeltaRule(
-        _ shape: DeltaRuleShape, inputs: Span<Float>, decays: Span<Float>, steps: Span<Float>,
+    package func apply(
+        _ rule: StateRule, inputs: Span<Float>, decays: Span<Float>, steps: Span<Float>,
         state: inout MutableRawSpan, tokens: Int, into y: inout MutableSpan<Float>,
         team: ComputeTeam
     ) {
         guard tokens > 0 else { return }
-        precondition(inputs.count >= tokens * shape.inputCount)
-        precondition(y.count >= tokens * shape.valueCount)
-        precondition(min(decays.count, steps.count) >= tokens * shape.valueHeadCount)
-        precondition(state.byteCount >= shape.stateBytes)
-        let record = unsafe ckernels_delta_rule(
-            query: inputs.start, key: inputs.start + shape.keyCount,
-            value: inputs.start + 2 * shape.keyCount, stride: shape.inputCount,
-            decay: decays.start, step: steps.start, gate_stride: shape.valueHeadCount,
-            state: state.floats, y: y.start, y_stride: shape.valueCount, tokens: tokens,
-            key_width: shape.width, value_width: shape.width)
-        let job = unsafe DeltaRuleJob(table: table, shape: shape, record: record)
-        unsafe team.run(pieces: shape.valueHeadCount, job: job) { job, head in
-            unsafe job.assumingMemoryBound(to: DeltaRuleJob.self).pointee.run(head: head)
+        precondition(inputs.count >= tokens * rule.inputCount)
+        precondition(y.count >= tokens * rule.valueCount)
+        precondition(min(decays.count, steps.count) >= tokens * rule.valueHeadCount)
+        precondition(state.byteCount >= rule.stateBytes)
+        let starts = rule.starts
+        let record = unsafe ckernels_state_rule(
+            query: inputs.start + starts.query, key: inputs.start + starts.key,
+            value: inputs.start + starts.value, stride: rule.inputCount,
+            decay: decays.start, step: steps.start, gate_stride: rule.valueHeadCount,
+            state: state.floats, y: y.start, y_stride: rule.valueCount, tokens: tokens,
+            key_width: rule.keyWidth, value_width: rule.valueWidth,
+            only_adds: rule.kind == .delta ? 0 : 1, skip: 0)
+        let job = unsafe StateRuleJob(table: table, rule: rule, record: record)
+        unsafe team.run(pieces: rule.valueHeadCount, job: job) { job, head in
+            unsafe job.assumingMemoryBound(to: StateRuleJob.self).pointee.run(head: head)
         }
+    }
+
+    /// What a state space learns and keeps: `steps = ln(1 + exp(steps + bias))`, of each head, and
+    /// `decays = exp(factors · steps)`.
+    package func timeSteps(
+        _ steps: inout MutableSpan<Float>, decays: inout MutableSpan<Float>, bias: Span<Float>,
+        factors: Span<Float>, tokens: Int
+    ) {
+        guard tokens > 0, !bias.isEmpty else { return }
+        precondition(factors.count == bias.count)
+        precondition(min(steps.count, decays.count) >= tokens * bias.count)
+        unsafe ckernels_time_steps(
+            bias.start, factors.start, tokens, bias.count, steps.start, decays.start)
     }
 
     /// What a delta rule forgets: `x[t][h] = exp(factors[h] · ln(1 + exp(x[t][h] + bias[h])))`.
@@ -193,23 +237,24 @@ private struct ConvolutionJob: @unchecked Sendable {
     }
 }
 
-/// Heads of a delta rule; `record` is of the first.
+/// Heads of a state; `record` is of the first.
 @safe
-private struct DeltaRuleJob: @unchecked Sendable {
+private struct StateRuleJob: @unchecked Sendable {
     let table: UnsafePointer<ckernels_table>
-    let shape: DeltaRuleShape
-    let record: ckernels_delta_rule
+    let rule: StateRule
+    let record: ckernels_state_rule
 
     func run(head: Int) {
-        let width = shape.width
-        var rule = unsafe record
-        unsafe rule.query += shape.keyHead(of: head) * width
-        unsafe rule.key += shape.keyHead(of: head) * width
-        unsafe rule.value += head * width
-        unsafe rule.decay += head
-        unsafe rule.step += head
-        unsafe rule.state += head * width * width
-        unsafe rule.y += head * width
-        unsafe table.pointee.delta_rule(&rule, 0, width)
+        let (keyWidth, valueWidth) = (rule.keyWidth, rule.valueWidth)
+        var own = unsafe record
+        unsafe own.query += rule.keyHead(of: head) * keyWidth
+        unsafe own.key += rule.keyHead(of: head) * keyWidth
+        unsafe own.value += head * valueWidth
+        unsafe own.decay += head
+        unsafe own.step += head
+        unsafe own.state += head * keyWidth * valueWidth
+        unsafe own.y += head * valueWidth
+        if case .adding(let skips) = rule.kind { unsafe own.skip = skips[head] }
+        unsafe table.pointee.state_rule(&own, 0, valueWidth)
     }
 }

@@ -28,22 +28,50 @@ extension LayerGraph {
                 epsilon: epsilon / width)
         }
         return DeltaRule(
-            shape: DeltaRuleShape(
-                keyHeadCount: mixer.keyHeadCount, valueHeadCount: mixer.valueHeadCount,
-                width: mixer.headWidth, alternates: mixer.alternatesKeys),
-            input: try weights.matrix(.deltaInput, layer: layer),
-            gate: try weights.matrix(.deltaGate, layer: layer),
-            step: try weights.matrix(.deltaStep, layer: layer),
-            decay: try weights.matrix(.deltaDecay, layer: layer),
-            output: try weights.matrix(.deltaOutput, layer: layer),
+            rule: StateRule(
+                .delta, keyHeadCount: mixer.keyHeadCount, valueHeadCount: mixer.valueHeadCount,
+                keyWidth: mixer.headWidth, valueWidth: mixer.headWidth,
+                alternates: mixer.alternatesKeys),
+            input: try weights.matrix(.stateInput, layer: layer),
+            gate: try weights.matrix(.stateGate, layer: layer),
+            step: try weights.matrix(.stateStep, layer: layer),
+            decay: try weights.matrix(.stateDecay, layer: layer),
+            output: try weights.matrix(.stateOutput, layer: layer),
             convolution: ShortConvolution(
                 weights: try weights.vector(.convolution, layer: layer),
                 length: mixer.convolutionLength, activates: true),
-            decayBias: try weights.vector(.deltaDecayBias, layer: layer),
-            decayFactors: try weights.vector(.deltaDecayFactors, layer: layer),
+            decayBias: try weights.vector(.stateStepBias, layer: layer),
+            decayFactors: try weights.vector(.stateDecayFactors, layer: layer),
             queryNorm: unitNorm(1 / width), keyNorm: unitNorm(1 / width.squareRoot()),
             norm: try weights.norm(
-                .deltaNorm, bias: nil, layer: layer,
+                .stateNorm, bias: nil, layer: layer,
                 NormShape(.rootMeanSquare, epsilon: epsilon)))
+    }
+
+    static func stateSpace(
+        _ layer: Int, _ mixer: StateSpaceMixer, _ weights: WeightLookup, _ epsilon: Float
+    ) throws(FormatError) -> StateSpace {
+        let norms = try weights.vector(.stateNorm, layer: layer)
+        let width = mixer.valueWidth / mixer.groupCount
+        return StateSpace(
+            rule: StateRule(
+                .adding(skips: try weights.vector(.stateSkip, layer: layer)),
+                keyHeadCount: mixer.groupCount, valueHeadCount: mixer.headCount,
+                keyWidth: mixer.stateWidth, valueWidth: mixer.headWidth),
+            gate: try weights.matrix(.stateGate, layer: layer),
+            input: try weights.matrix(.stateInput, layer: layer),
+            step: try weights.matrix(.stateStep, layer: layer),
+            output: try weights.matrix(.stateOutput, layer: layer),
+            convolution: ShortConvolution(
+                weights: try weights.vector(.convolution, layer: layer),
+                bias: mixer.hasConvolutionBias
+                    ? try weights.vector(.convolutionBias, layer: layer) : nil,
+                length: mixer.convolutionLength, activates: true),
+            stepBias: try weights.vector(.stateStepBias, layer: layer),
+            decayFactors: try weights.vector(.stateDecayFactors, layer: layer),
+            norms: (0..<mixer.groupCount).map { group in
+                let weights = norms[group * width..<(group + 1) * width]
+                return Norm(weights: Array(weights), epsilon: epsilon)
+            })
     }
 }

@@ -80,7 +80,7 @@ package struct LayerGraph: Sendable {
 
     /// A gated delta rule behind a short convolution.
     package struct DeltaRule: Sendable {
-        package let shape: DeltaRuleShape
+        package let rule: StateRule
         /// Queries, keys and values.
         package let input: Int
         /// Of the factors on the result.
@@ -96,6 +96,22 @@ package struct LayerGraph: Sendable {
         package let keyNorm: Norm
         /// Of each head's result.
         package let norm: Norm
+    }
+
+    /// A state space behind a short convolution.
+    package struct StateSpace: Sendable {
+        package let rule: StateRule
+        /// Of the factors on the result.
+        package let gate: Int
+        /// Values, keys and queries.
+        package let input: Int
+        package let step: Int
+        package let output: Int
+        package let convolution: ShortConvolution
+        package let stepBias: [Float]
+        package let decayFactors: [Float]
+        /// Of each group of heads' results.
+        package let norms: [Norm]
     }
 
     /// A gated or, without `gate`, a plain feed-forward network.
@@ -138,6 +154,7 @@ package struct LayerGraph: Sendable {
         case attention(Attention)
         case convolution(Convolution)
         case deltaRule(DeltaRule)
+        case stateSpace(StateSpace)
     }
 
     package enum FeedForward: Sendable {
@@ -169,6 +186,8 @@ package struct LayerGraph: Sendable {
             self.mixer = .convolution(try Self.convolution(index, mixer, weights))
         case .recurrent(.deltaRule(let mixer)):
             self.mixer = .deltaRule(try Self.deltaRule(index, mixer, weights, shape.norm.epsilon))
+        case .recurrent(.stateSpace(let mixer)):
+            self.mixer = .stateSpace(try Self.stateSpace(index, mixer, weights, shape.norm.epsilon))
         case .latent, .none: preconditionFailure("a mixer that is not computed")
         }
         mixerNorm =

@@ -1,4 +1,4 @@
-// IBM's Granite 3: Llama's shape with scales everywhere.
+// IBM's Granite 3: Llama's shape with scales everywhere; Granite 4: with Mamba 2 in most layers.
 
 internal import ModelFormat
 
@@ -19,11 +19,28 @@ extension ModelFamily {
     }
 }
 
+extension ModelFamily {
+    /// Granite 4, dense and mixtures: a layer without heads of keys has a state space.
+    static let graniteHybrid = ModelFamily("granitehybrid") { reader throws(FormatError) in
+        var shape = try reader.granite(experts: .wherePresent, isHybrid: true)
+        if try reader.metadata.bool(reader.key("rope.scaling.finetuned")) == false {
+            shape.changeAttention { _, mixer in mixer.rope = nil }
+        }
+        let heads = try reader.keyValueHeadCounts(layers: shape.layerCount)
+        for (layer, count) in heads.enumerated() where count == 0 {
+            let mixer = try reader.stateSpace(layer: layer)
+            shape.layers[layer].mixer = .recurrent(.stateSpace(mixer))
+        }
+        return shape
+    }
+}
+
 extension ShapeReader {
     fileprivate func granite(
-        experts: DecoderTraits.Presence
+        experts: DecoderTraits.Presence, isHybrid: Bool = false
     ) throws(FormatError) -> ModelShape {
         var traits = DecoderTraits(pairing: .adjacent)
+        traits.mayLackAttention = isHybrid
         traits.biases = .wherePresent
         traits.experts = experts
         traits.sharedExpert = .whereNamed
@@ -31,10 +48,9 @@ extension ShapeReader {
         var shape = try decoder(traits)
         shape.embeddingScale = try positive("embedding_scale")
         // Logits are divided by it.
-        guard let divisor = try positive("logit_scale") else {
-            throw metadata.missing(key("logit_scale"))
-        }
-        shape.logitScale = 1 / divisor
+        let divisor = try positive("logit_scale")
+        guard divisor != nil || isHybrid else { throw metadata.missing(key("logit_scale")) }
+        shape.logitScale = divisor.map { 1 / $0 }
         let residual = try positive("residual_scale")
         for index in shape.layers.indices { shape.layers[index].residualScale = residual }
         let attention = try positive("attention.scale")

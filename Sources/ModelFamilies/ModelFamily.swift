@@ -22,7 +22,8 @@ package struct ModelFamily: Sendable {
         llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, arcee, nemotron, granite, graniteMoE,
         smolLM3, olmo2, gemma2, gemma3, smallThinker, exaone4, seedOSS, hunyuanDense, mistral3,
         gptOSS, dots1, bailingMoE2, glm4MoE, ernie45MoE, miniMaxM2, afmoe, laguna,
-        lfm2, lfm2MoE, qwen35, qwen35MoE, qwen3Next, hunyuanMoE, phi3
+        lfm2, lfm2MoE, qwen35, qwen35MoE, qwen3Next, hunyuanMoE, phi3,
+        graniteHybrid
     ]
 }
 

@@ -19,11 +19,11 @@ package enum TensorNames {
             case .convolutionAfter: "shortconv.after"
             case .convolutionInput: "shortconv.input"
             case .convolutionOutput: "shortconv.out_proj"
-            case .deltaInput: "attn_qkv"
-            case .deltaGate: "attn_gate"
-            case .deltaStep: "ssm_beta"
-            case .deltaDecay: "ssm_alpha"
-            case .deltaOutput: "ssm_out"
+            case .stateInput: "attn_qkv"
+            case .stateGate: "attn_gate"
+            case .stateStep: "ssm_beta"
+            case .stateDecay: "ssm_alpha"
+            case .stateOutput: "ssm_out"
             case .router: "ffn_gate_inp"
             case .feedForwardGate: "ffn_gate"
             case .feedForwardUp: "ffn_up"
@@ -59,9 +59,11 @@ package enum TensorNames {
             case .routerBias: "ffn_gate_inp.bias"
             case .expertSelectionBias: "exp_probs_b.bias"
             case .convolution: "ssm_conv1d.weight"
-            case .deltaDecayBias: "ssm_dt.bias"
-            case .deltaDecayFactors: "ssm_a"
-            case .deltaNorm: "ssm_norm.weight"
+            case .convolutionBias: "ssm_conv1d.bias"
+            case .stateSkip: "ssm_d"
+            case .stateStepBias: "ssm_dt.bias"
+            case .stateDecayFactors: "ssm_a"
+            case .stateNorm: "ssm_norm.weight"
             case .ropeFrequencyFactors: "rope_freqs.weight"
             case .ropeFactorsShort: "rope_factors_short.weight"
             case .ropeFactorsLong: "rope_factors_long.weight"
@@ -100,7 +102,8 @@ package enum TensorNames {
                 "shortconv.in_proj", [.convolutionBefore, .convolutionAfter, .convolutionInput],
                 false
             ),
-            ("ssm_ba", [.deltaStep, .deltaDecay], true),
+            ("ssm_ba", [.stateStep, .stateDecay], true),
+            ("ssm_in", [.stateGate, .stateInput, .stateStep], false),
             ("ffn_up", [.feedForwardGate, .feedForwardUp], false)
         ]
         return all.filter { $0.roles.contains(role) }.map {

@@ -275,9 +275,13 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     /// Of a short convolution: of each channel, its positions' weights (GGUF's `shortconv.conv` and
     /// `ssm_conv1d`).
     case convolution
-    /// Of a delta rule: what is added to what decides how much is forgotten (`ssm_dt`), factors on
-    /// it (`ssm_a`), the norm of each head's result (`ssm_norm`).
-    case deltaDecayBias, deltaDecayFactors, deltaNorm
+    /// Added to its sums (`ssm_conv1d.bias`).
+    case convolutionBias
+    /// Of a state space, factors on values that go past the state (`ssm_d`).
+    case stateSkip
+    /// Of a delta rule or a state space: what is added to what decides how much is forgotten
+    /// (`ssm_dt`), factors on it (`ssm_a`), the norm of each head's result (`ssm_norm`).
+    case stateStepBias, stateDecayFactors, stateNorm
     /// Llama 3's divisors of the rotary frequencies (GGUF's `rope_freqs`).
     case ropeFrequencyFactors
     /// Phi 3's, of short contexts and of long ones (`rope_factors_short`, `rope_factors_long`).

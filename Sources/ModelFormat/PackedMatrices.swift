@@ -6,9 +6,9 @@ package enum MatrixRole: String, Codable, Sendable, CaseIterable {
     case attentionQuery, attentionKey, attentionValue, attentionGate, attentionOutput
     /// Of a short convolution: factors before it, after it, what it is of, and what is made of it.
     case convolutionBefore, convolutionAfter, convolutionInput, convolutionOutput
-    /// Of a delta rule: queries, keys and values; the gate on its result; how much it learns; how
-    /// much it forgets; what is made of it.
-    case deltaInput, deltaGate, deltaStep, deltaDecay, deltaOutput
+    /// Of a delta rule or a state space: queries, keys and values; the gate on its result; how much
+    /// it learns; how much it forgets (delta rules alone); what is made of it.
+    case stateInput, stateGate, stateStep, stateDecay, stateOutput
     /// Scores the experts (GGUF's `ffn_gate_inp`).
     case router
     case feedForwardGate, feedForwardUp, feedForwardDown

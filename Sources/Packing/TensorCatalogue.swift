@@ -75,7 +75,8 @@ struct TensorCatalogue {
         guard let columns = vector.columns else { return [vector.count] }
         let channels = vector.count / columns
         let isDeep = gguf.tensor(named: name)?.dimensions.prefix(2) == [columns, 1]
-        return isDeep && channels > 1 ? [columns, 1, channels] : [columns, channels]
+        if channels == 1 { return [columns] }
+        return isDeep ? [columns, 1, channels] : [columns, channels]
     }
 
     /// Whether the file has a fused tensor, and none of its parts.

@@ -83,8 +83,9 @@ struct RecurrentTests {
     ) {
         var random = SplitMix(seed: 0xDE_0001)
         let tokens = 9
-        let shape = DeltaRuleShape(
-            keyHeadCount: keyHeads, valueHeadCount: heads, width: width, alternates: alternates)
+        let shape = StateRule(
+            .delta, keyHeadCount: keyHeads, valueHeadCount: heads, keyWidth: width,
+            valueWidth: width, alternates: alternates)
         let inputs = random.floats(tokens * shape.inputCount, .ordinary).map {
             $0 / Float(width).squareRoot()
         }
@@ -98,7 +99,7 @@ struct RecurrentTests {
             func rows(_ values: [Float], _ count: Int) -> Range<Int> {
                 range.lowerBound * count..<range.upperBound * count
             }
-            kernels.applyDeltaRule(
+            kernels.apply(
                 shape, inputs: inputs.span.extracting(rows(inputs, shape.inputCount)),
                 decays: decays.span.extracting(rows(decays, heads)),
                 steps: steps.span.extracting(rows(steps, heads)), state: &state,
@@ -130,6 +131,58 @@ struct RecurrentTests {
         }
     }
 
+    @Test(arguments: [(2, 4, 16, 24), (1, 3, 40, 16), (2, 2, 128, 64)])
+    func stateSpaceMatchesDoublePrecision(groups: Int, heads: Int, keyWidth: Int, width: Int) {
+        var random = SplitMix(seed: 0x55_0001)
+        let tokens = 9
+        let skips = random.floats(heads, .ordinary)
+        let rule = StateRule(
+            .adding(skips: skips), keyHeadCount: groups, valueHeadCount: heads,
+            keyWidth: keyWidth, valueWidth: width)
+        let inputs = random.floats(tokens * rule.inputCount, .ordinary).map {
+            $0 / Float(keyWidth).squareRoot()
+        }
+        let gates = (0..<2).map { _ in
+            (0..<tokens * heads).map { _ in Float.random(in: 0...1, using: &random) }
+        }
+        let (decays, steps) = (gates[0], gates[1])
+        let found = everySet(
+            tokens: tokens, rowCount: rule.valueCount, stateBytes: rule.stateBytes
+        ) { kernels, range, state, y in
+            func rows(_ count: Int) -> Range<Int> {
+                range.lowerBound * count..<range.upperBound * count
+            }
+            kernels.apply(
+                rule, inputs: inputs.span.extracting(rows(rule.inputCount)),
+                decays: decays.span.extracting(rows(heads)),
+                steps: steps.span.extracting(rows(heads)), state: &state, tokens: range.count,
+                into: &y, team: team)
+        }
+        for head in 0..<heads {
+            let group = head / (heads / groups)
+            for column in 0..<width {
+                var state = [Double](repeating: 0, count: keyWidth)
+                for token in 0..<tokens {
+                    let row = inputs[(token * rule.inputCount)...].prefix(rule.inputCount)
+                        .map(Double.init)
+                    let key = row[(rule.valueCount + group * keyWidth)...].prefix(keyWidth)
+                    let query = row[(rule.valueCount + rule.keyCount + group * keyWidth)...]
+                        .prefix(keyWidth)
+                    let value = row[head * width + column]
+                    let (decay, step) = (
+                        Double(decays[token * heads + head]), Double(steps[token * heads + head])
+                    )
+                    state = zip(state, key).map { $0 * decay + $1 * step * value }
+                    let exact =
+                        zip(state, query).reduce(0) { $0 + $1.0 * $1.1 }
+                        + Double(skips[head]) * value
+                    let index = token * rule.valueCount + head * width + column
+                    #expect(abs(Double(found[index]) - exact) < 2e-5 * (1 + abs(exact)))
+                }
+            }
+        }
+    }
+
     @Test func decaysMatchDoublePrecision() {
         var random = SplitMix(seed: 0xDE_0002)
         let (tokens, heads) = (40, 7)
@@ -146,6 +199,18 @@ struct RecurrentTests {
                 // What rounds in the exponent is as large as that is.
                 let bound = 1e-6 * exact * (1 + abs(log(exact))) + 1e-37
                 #expect(abs(Double(found[index]) - exact) <= bound, "\(index)")
+            }
+            var (steps, kept) = (x, x)
+            var learnt = steps.mutableSpan
+            var left = kept.mutableSpan
+            kernels.timeSteps(
+                &learnt, decays: &left, bias: bias.span, factors: factors.span, tokens: tokens)
+            #expect(kept == found, "what is forgotten follows from what is learnt")
+            for index in x.indices {
+                let sum = Double(x[index]) + Double(bias[index % heads])
+                let exact = log1p(exp(sum))
+                let bound = 1e-6 * exact * (1 + abs(sum)) + 1e-37
+                #expect(abs(Double(steps[index]) - exact) <= bound, "\(index)")
             }
         }
     }

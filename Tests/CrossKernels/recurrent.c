@@ -1,4 +1,4 @@
-// Layers with a state: short convolutions and the gated delta rule, results and states, with
+// Layers with a state: short convolutions and the rules of a state, results and states, with
 // channels that vectors do not divide.
 
 #include <stdlib.h>
@@ -13,17 +13,24 @@ static void convolve(const ckernels_table *table, const void *context, void *con
     table->convolve(&c, c.channels / 3, c.channels);
 }
 
-static void delta_rule(const ckernels_table *table, const void *context, void *const *parts) {
-    ckernels_delta_rule rule = *(const ckernels_delta_rule *)context;
+static void state_rule(const ckernels_table *table, const void *context, void *const *parts) {
+    ckernels_state_rule rule = *(const ckernels_state_rule *)context;
     rule.y = parts[0];
     rule.state = parts[1];
-    table->delta_rule(&rule, 0, rule.value_width / 2);
-    table->delta_rule(&rule, rule.value_width / 2, rule.value_width);
+    table->state_rule(&rule, 0, rule.value_width / 2);
+    table->state_rule(&rule, rule.value_width / 2, rule.value_width);
+}
+
+static void time_steps(const ckernels_table *table, const void *context, void *const *parts) {
+    (void)table;
+    const ckernels_state_rule *rule = context;
+    ckernels_time_steps(
+        rule->key, rule->query, rule->tokens, rule->key_width, parts[0], parts[1]);
 }
 
 static void decays(const ckernels_table *table, const void *context, void *const *parts) {
     (void)table;
-    const ckernels_delta_rule *rule = context;
+    const ckernels_state_rule *rule = context;
     ckernels_decays(rule->key, rule->query, rule->tokens, rule->key_width, parts[0]);
 }
 
@@ -46,6 +53,8 @@ static void check_convolution(size_t channels, size_t length, nature nature) {
     };
     compare_sets("convolve, activated", convolve, &c, 2, parts);
     c.activates = 0;
+    c.bias = weights;
+    compare_sets("convolve with a bias", convolve, &c, 2, parts);
     c.before = before;
     c.after = after;
     compare_sets("convolve between gates", convolve, &c, 2, parts);
@@ -62,7 +71,7 @@ static void check_delta_rule(size_t width, nature nature) {
     float *inputs = random_floats(TOKENS * stride, nature);
     float *gates = random_floats(2 * TOKENS, nature);
     float *state = random_floats(width * width, nature);
-    ckernels_delta_rule rule = {
+    ckernels_state_rule rule = {
         .query = inputs, .key = inputs + width, .value = inputs + 2 * width, .stride = stride,
         .decay = gates, .step = gates + TOKENS, .gate_stride = 1, .y_stride = width,
         .tokens = TOKENS, .key_width = width, .value_width = width,
@@ -72,7 +81,15 @@ static void check_delta_rule(size_t width, nature nature) {
         {FLOATS, TOKENS * width * sizeof(float), NULL},
         {FLOATS, width * width * sizeof(float), state},
     };
-    compare_sets("delta_rule", delta_rule, &rule, 2, parts);
+    compare_sets("state_rule", state_rule, &rule, 2, parts);
+    rule.only_adds = 1;
+    rule.skip = random_float(nature);
+    compare_sets("state_rule, adding", state_rule, &rule, 2, parts);
+    result_part stepped[2] = {
+        {FLOATS, TOKENS * width * sizeof(float), inputs},
+        {FLOATS, TOKENS * width * sizeof(float), NULL},
+    };
+    compare_sets("time_steps", time_steps, &rule, 2, stepped);
     result_part decayed = {FLOATS, TOKENS * width * sizeof(float), inputs};
     compare_sets("decays", decays, &rule, 1, &decayed);
     free(state);

@@ -99,4 +99,27 @@ extension FamilyShapeTests {
         }
         expectRefused("qwen35.ssm.time_step_rank") { try self.shape("qwen35") }
     }
+
+    @Test func stateSpacesOfGranite() throws {
+        func granite(heads: UInt32 = 4, inner: UInt32 = 64) throws -> ModelShape {
+            try self.shape("granitehybrid", without: "attention.head_count_kv") {
+                $0.add("granitehybrid.attention.head_count_kv", [0, 0, 2, 0] as [Int32])
+                let counts: [(String, UInt32)] = [
+                    ("conv_kernel", 4), ("state_size", 32), ("group_count", 2),
+                    ("time_step_rank", heads), ("inner_size", inner)
+                ]
+                for (name, count) in counts { $0.add("granitehybrid.ssm.\(name)", count) }
+                $0.add("granitehybrid.rope.scaling.finetuned", false)
+            }
+        }
+        let space = RecurrentMixer.stateSpace(
+            StateSpaceMixer(
+                convolutionLength: 4, hasConvolutionBias: false, headCount: 4, headWidth: 16,
+                groupCount: 2, stateWidth: 32))
+        let shape = try granite()
+        #expect(shape.recurrents == [space, space, nil, space])
+        #expect(shape.attention.rope == nil && shape.logitScale == nil)
+        expectRefused("a divisor of the 3 heads, found 2") { try granite(heads: 3, inner: 48) }
+        expectRefused("a multiple of the 4 heads, found 66") { try granite(inner: 66) }
+    }
 }

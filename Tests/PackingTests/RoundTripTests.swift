@@ -334,9 +334,9 @@ import Testing
         .feedForwardUp: "ffn_up", .feedForwardDown: "ffn_down",
         .sharedExpertGate: "ffn_gate_shexp", .sharedExpertUp: "ffn_up_shexp",
         .sharedExpertDown: "ffn_down_shexp", .output: "output",
-        .convolutionOutput: "shortconv.out_proj", .deltaInput: "attn_qkv",
-        .deltaGate: "attn_gate", .deltaStep: "ssm_beta", .deltaDecay: "ssm_alpha",
-        .deltaOutput: "ssm_out"
+        .convolutionOutput: "shortconv.out_proj", .stateInput: "attn_qkv",
+        .stateGate: "attn_gate", .stateStep: "ssm_beta", .stateDecay: "ssm_alpha",
+        .stateOutput: "ssm_out"
     ]
 
     /// What one tensor may hold, in the order of its rows.
@@ -377,7 +377,9 @@ import Testing
         Fused(
             name: "shortconv.in_proj",
             roles: [.convolutionBefore, .convolutionAfter, .convolutionInput], isByHead: false),
-        Fused(name: "ssm_ba", roles: [.deltaStep, .deltaDecay], isByHead: true),
+        Fused(name: "ssm_ba", roles: [.stateStep, .stateDecay], isByHead: true),
+        Fused(
+            name: "ssm_in", roles: [.stateGate, .stateInput, .stateStep], isByHead: false),
         Fused(name: "ffn_up", roles: [.feedForwardGate, .feedForwardUp], isByHead: false)
     ]
     static let fusedVectors = [VectorRole.queryBias, .keyBias, .valueBias]
@@ -399,7 +401,8 @@ import Testing
         .ropeFactorsShort: "rope_factors_short.weight",
         .ropeFactorsLong: "rope_factors_long.weight",
         .ropeFrequencyFactors: "rope_freqs.weight", .convolution: "ssm_conv1d.weight",
-        .deltaDecayBias: "ssm_dt.bias", .deltaDecayFactors: "ssm_a",
-        .deltaNorm: "ssm_norm.weight"
+        .convolutionBias: "ssm_conv1d.bias", .stateSkip: "ssm_d",
+        .stateStepBias: "ssm_dt.bias", .stateDecayFactors: "ssm_a",
+        .stateNorm: "ssm_norm.weight"
     ]
 }

@@ -59,6 +59,8 @@ struct TinyModel {
     ]
     static let deltaRules: Set = ["qwen35", "qwen35moe", "qwen3next"]
     static let convolutions: Set = ["lfm2", "lfm2moe"]
+    /// Named layer by layer by their heads of keys.
+    static let hybrids: Set = ["lfm2", "lfm2moe", "granitehybrid"]
     static let normsAfterAlone: Set = ["olmo2", "exaone4"]
     static let normsAfter: Set = ["olmo2", "exaone4", "gemma2", "gemma3", "afmoe"]
     static let normsHeads: Set = [
@@ -68,7 +70,7 @@ struct TinyModel {
     ]
     /// Whether all layers but the last have a state in place of attention.
     private var isRecurrent: Bool {
-        Self.deltaRules.contains(architecture) || Self.convolutions.contains(architecture)
+        Self.deltaRules.contains(architecture) || Self.hybrids.contains(architecture)
     }
 
     struct Tensor {
@@ -146,6 +148,10 @@ struct TinyModel {
     private func addRecurrent(
         _ block: String, _ add: (String, [Int], WeightFormat) -> Void
     ) {
+        if architecture == "granitehybrid" {
+            addStateSpace(block, add)
+            return
+        }
         guard Self.deltaRules.contains(architecture) else {
             add(block + "shortconv.in_proj.weight", [width, 3 * width], format)
             add(block + "shortconv.conv.weight", [3, width], .f32)
@@ -168,6 +174,20 @@ struct TinyModel {
         add(block + "ssm_out.weight", [64, width], format)
     }
 
+    /// Four heads in two groups, 16 wide, with keys of 32.
+    private func addStateSpace(
+        _ block: String, _ add: (String, [Int], WeightFormat) -> Void
+    ) {
+        add(block + "ssm_in.weight", [width, 64 + 192 + 4], format)
+        add(block + "ssm_conv1d.weight", [4, 192], .f32)
+        add(block + "ssm_conv1d.bias", [192], .f32)
+        add(block + "ssm_dt.bias", [4], .f32)
+        add(block + "ssm_a", [1, 4], .f32)
+        add(block + "ssm_d", [1, 4], .f32)
+        add(block + "ssm_norm.weight", [32, 2], .f32)
+        add(block + "ssm_out.weight", [64, width], format)
+    }
+
     private func addRecurrentKeys(to writer: inout GGUFBuilder) {
         let prefix = architecture + "."
         if Self.convolutions.contains(architecture) {
@@ -175,7 +195,8 @@ struct TinyModel {
             return
         }
         let counts: [(String, UInt32)] = [
-            ("ssm.conv_kernel", 4), ("ssm.state_size", 16), ("ssm.group_count", 2),
+            ("ssm.conv_kernel", 4),
+            ("ssm.state_size", architecture == "granitehybrid" ? 32 : 16), ("ssm.group_count", 2),
             ("ssm.time_step_rank", 4), ("ssm.inner_size", 64),
             ("full_attention_interval", UInt32(layers))
         ]
@@ -260,7 +281,7 @@ struct TinyModel {
         writer.add(prefix + "embedding_length", UInt32(width))
         writer.add(prefix + "feed_forward_length", UInt32(feedForward))
         writer.add(prefix + "attention.head_count", UInt32(heads))
-        if Self.convolutions.contains(architecture) {
+        if Self.hybrids.contains(architecture) {
             let counts = (0..<layers).map { Int32($0 < layers - 1 ? 0 : keyValueHeads) }
             writer.add(prefix + "attention.head_count_kv", counts)
         } else {

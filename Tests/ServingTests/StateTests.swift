@@ -13,7 +13,10 @@ import TestSupport
 import Testing
 
 @Suite struct StateTests {
-    static let models = ["lfm2", "lfm2moe", "qwen35", "qwen35-q8_0", "qwen35moe", "qwen3next"]
+    static let models = [
+        "lfm2", "lfm2moe", "qwen35", "qwen35-q8_0", "qwen35moe", "qwen3next", "granitehybrid",
+        "granitehybrid-q8_0"
+    ]
     private static let text = (0..<300).map { TokenID($0 * 7 % 250) }
 
     private static func tokens(_ ids: Int...) -> [TokenID] { ids.map { TokenID($0) } }

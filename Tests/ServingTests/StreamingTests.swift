@@ -19,7 +19,8 @@ import Weights
         "llama-biases", "granite-q8_0", "granitemoe", "smollm3", "olmo2", "gemma3", "smallthinker",
         "exaone4", "seed_oss", "gemma2", "hunyuan-dense", "mistral3", "gpt-oss", "gpt-oss-mxfp4",
         "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe-step", "minimax-m2", "afmoe", "laguna",
-        "lfm2", "lfm2moe", "qwen35", "qwen35-q8_0", "qwen35moe", "qwen3next", "hunyuan-moe", "phi3"
+        "lfm2", "lfm2moe", "qwen35", "qwen35-q8_0", "qwen35moe", "qwen3next", "hunyuan-moe", "phi3",
+        "granitehybrid", "granitehybrid-q8_0"
     ])
     func streamedEqualsResident(name: String) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in

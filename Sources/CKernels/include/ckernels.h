@@ -373,7 +373,7 @@ typedef struct ckernels_table {
     void (*convolve)(const ckernels_convolution *convolution, size_t first, size_t end);
 
     // Columns first ..< end of a head's state, which are those of its values and results.
-    void (*delta_rule)(const ckernels_delta_rule *rule, size_t first, size_t end);
+    void (*state_rule)(const ckernels_state_rule *rule, size_t first, size_t end);
 } ckernels_table;
 
 // Tables that this machine can run, scalar first and the fastest last.

@@ -11,9 +11,9 @@ enum {
 
 // A causal convolution of each channel over positions (depthwise), as LFM2 and linear attention
 // have it. With u = x * before, or x where that is NULL, and the state's rows before it,
-//     y[t] = act(sum over j of weights[j] * u[t - (length - 1) + j]) * after[t]
-// by fma from 0 on in order of j, act being SiLU where `activates`, and without the last factor
-// where `after` is NULL. The last length - 1 rows of u are the state then. y may not be x.
+//     y[t] = act(sum over j of weights[j] * u[t - (length - 1) + j] + bias) * after[t]
+// by fma from 0 on in order of j, act being SiLU where `activates`, and without what is NULL. The
+// last length - 1 rows of u are the state then. y may not be x.
 typedef struct {
     // [tokens][channels], each
     const float *x;
@@ -22,6 +22,8 @@ typedef struct {
     float *y;
     // [length][channels], the oldest position's first
     const float *weights;
+    // [channels]
+    const float *bias;
     // [length - 1][channels], the oldest first
     float *state;
     size_t tokens;
@@ -31,9 +33,11 @@ typedef struct {
     int activates;
 } ckernels_convolution;
 
-// The gated delta rule (Gated DeltaNet, arXiv 2412.06464) of one head: token by token
+// One head's state, token by token, as the gated delta rule has it (Gated DeltaNet, arXiv
+// 2412.06464):
 //     S = decay * S;  e = step * (value - S^T key);  S = S + key e^T;  y = S^T query
-// by fma over rows in order, from 0 on. Columns are independent.
+// by fma over rows in order, from 0 on. Columns are independent. Where it `only_adds`, as a state
+// space does (Mamba 2, arXiv 2405.21060), e = step * value and y = fma(skip, value, S^T query).
 typedef struct {
     // Rows of a token, `stride` floats apart: query and key of key_width, value of value_width.
     const float *query;
@@ -52,7 +56,15 @@ typedef struct {
     size_t tokens;
     size_t key_width;
     size_t value_width;
-} ckernels_delta_rule;
+    int only_adds;
+    float skip;
+} ckernels_state_rule;
+
+// What a state space learns and forgets: steps[t][h] = ln(1 + exp(steps[t][h] + bias[h])), and
+// decays[t][h] = exp(factors[h] * that).
+void ckernels_time_steps(
+    const float *bias, const float *factors, size_t tokens, size_t heads, float *steps,
+    float *decays);
 
 // What a delta rule forgets: x[t][h] = exp(factors[h] * ln(1 + exp(x[t][h] + bias[h]))).
 void ckernels_decays(

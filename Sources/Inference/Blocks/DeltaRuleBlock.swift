@@ -102,11 +102,11 @@ final class DeltaRuleBlock {
             }
             first += chunk.tokens.count
         }
-        let heads = weights.shape.valueHeadCount
+        let heads = weights.rule.valueHeadCount
         executor.normalizeInPlace(&found, rows: 0..<tokens * heads, by: weights.norm)
         executor.activate(
             .silu, gate: gate, up: found, isGated: true, rows: tokens,
-            columns: weights.shape.valueCount, into: &gated)
+            columns: weights.rule.valueCount, into: &gated)
         executor.count(since: start)
         workspace.enter(.mixerOutput)
         try products.multiply(
@@ -115,26 +115,26 @@ final class DeltaRuleBlock {
 
     /// A sequence's tokens, whose state begins at `state`.
     private func mix(_ rows: Range<Int>, _ weights: LayerGraph.DeltaRule, state: Int) {
-        let (arena, shape) = (cache.pool.arena, weights.shape)
+        let (arena, rule) = (cache.pool.arena, weights.rule)
         executor.convolve(
             input, rows, by: weights.convolution, state: state, in: arena, into: &convolved)
         for token in rows {
-            let start = token * shape.inputCount
-            let keys = start + shape.keyCount
+            let start = token * rule.inputCount
+            let keys = start + rule.keyCount
             executor.normalizeInPlace(
                 &convolved, elements: start..<keys, by: weights.queryNorm)
             executor.normalizeInPlace(
-                &convolved, elements: keys..<keys + shape.keyCount, by: weights.keyNorm)
+                &convolved, elements: keys..<keys + rule.keyCount, by: weights.keyNorm)
         }
-        executor.applyDeltaRule(
-            shape, rows, inputs: convolved, decays: decays, steps: steps,
+        executor.apply(
+            rule, rows, inputs: convolved, decays: decays, steps: steps,
             state: state + weights.convolution.stateBytes, in: arena, into: &found)
     }
 }
 
 extension LayerGraph.DeltaRule {
     /// Of its state: what the convolution keeps, then the heads' matrices.
-    fileprivate var stateBytes: Int { convolution.stateBytes + shape.stateBytes }
+    fileprivate var stateBytes: Int { convolution.stateBytes + rule.stateBytes }
 }
 
 extension Executor {
@@ -143,7 +143,7 @@ extension Executor {
         _ weights: LayerGraph.DeltaRule, tokens: Int, steps: inout Buffer<Float>,
         decays: inout Buffer<Float>
     ) {
-        let count = tokens * weights.shape.valueHeadCount
+        let count = tokens * weights.rule.valueHeadCount
         var learnt = steps.mutableSpan(in: 0..<count)
         kernels.sigmoid(&learnt, count: count)
         var kept = decays.mutableSpan(in: 0..<count)
@@ -153,7 +153,7 @@ extension Executor {
     }
 
     /// Norms `elements` of a buffer, whole rows.
-    fileprivate func normalizeInPlace(
+    func normalizeInPlace(
         _ buffer: inout Buffer<Float>, elements: Range<Int>, by norm: Norm
     ) {
         var rows = buffer.mutableSpan(in: elements)
@@ -167,18 +167,18 @@ extension Executor {
         normalizeInPlace(&buffer, elements: rows.scaled(norm.width), by: norm)
     }
 
-    /// A delta rule over a sequence's tokens, rows of all buffers, whose matrices begin at `state`
-    /// of `arena`.
-    fileprivate func applyDeltaRule(
-        _ shape: DeltaRuleShape, _ tokens: Range<Int>, inputs: borrowing Buffer<Float>,
+    /// A rule over a sequence's tokens, rows of all buffers, whose matrices begin at `state` of
+    /// `arena`.
+    func apply(
+        _ rule: StateRule, _ tokens: Range<Int>, inputs: borrowing Buffer<Float>,
         decays: borrowing Buffer<Float>, steps: borrowing Buffer<Float>, state: Int,
         in arena: MemoryArena, into y: inout Buffer<Float>
     ) {
-        let heads = tokens.scaled(shape.valueHeadCount)
-        var bytes = arena.mutableBytes(at: state, byteCount: shape.stateBytes)
-        var results = y.mutableSpan(in: tokens.scaled(shape.valueCount))
-        kernels.applyDeltaRule(
-            shape, inputs: inputs.span.extracting(tokens.scaled(shape.inputCount)),
+        let heads = tokens.scaled(rule.valueHeadCount)
+        var bytes = arena.mutableBytes(at: state, byteCount: rule.stateBytes)
+        var results = y.mutableSpan(in: tokens.scaled(rule.valueCount))
+        kernels.apply(
+            rule, inputs: inputs.span.extracting(tokens.scaled(rule.inputCount)),
             decays: decays.span.extracting(heads), steps: steps.span.extracting(heads),
             state: &bytes, tokens: tokens.count, into: &results, team: team)
     }

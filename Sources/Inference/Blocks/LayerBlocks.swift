@@ -23,6 +23,7 @@ enum MixerBlock {
     case attention(AttentionBlock, LayerGraph.Attention)
     case convolution(ConvolutionBlock, LayerGraph.Convolution)
     case deltaRule(DeltaRuleBlock, LayerGraph.DeltaRule)
+    case stateSpace(StateSpaceBlock, LayerGraph.StateSpace)
 }
 
 /// Takes each token by itself: from `normed` to `projected`, or right into `hidden`.
@@ -37,6 +38,7 @@ struct ModelBlocks {
     let attention: AttentionBlock
     let convolution: ConvolutionBlock?
     let deltaRule: DeltaRuleBlock?
+    let stateSpace: StateSpaceBlock?
     let dense: DenseBlock?
     let neurons: NeuronBlock?
     let mixture: MixtureBlock?
@@ -45,6 +47,7 @@ struct ModelBlocks {
         AttentionBlock.declare(sizes, in: &buffers)
         if ConvolutionBlock.isNeeded(sizes) { ConvolutionBlock.declare(sizes, in: &buffers) }
         if DeltaRuleBlock.isNeeded(sizes) { DeltaRuleBlock.declare(sizes, in: &buffers) }
+        if StateSpaceBlock.isNeeded(sizes) { StateSpaceBlock.declare(sizes, in: &buffers) }
         if DenseBlock.isNeeded(sizes) { DenseBlock.declare(sizes, in: &buffers) }
         if NeuronBlock.isNeeded(sizes) { NeuronBlock.declare(sizes, in: &buffers) }
         if MixtureBlock.isNeeded(sizes) { MixtureBlock.declare(sizes, in: &buffers) }
@@ -56,6 +59,8 @@ struct ModelBlocks {
         convolution =
             ConvolutionBlock.isNeeded(sizes) ? ConvolutionBlock(context, cache: cache) : nil
         deltaRule = DeltaRuleBlock.isNeeded(sizes) ? DeltaRuleBlock(context, cache: cache) : nil
+        stateSpace =
+            StateSpaceBlock.isNeeded(sizes) ? StateSpaceBlock(context, cache: cache) : nil
         dense = DenseBlock.isNeeded(sizes) ? DenseBlock(context) : nil
         neurons = NeuronBlock.isNeeded(sizes) ? NeuronBlock(context) : nil
         mixture = MixtureBlock.isNeeded(sizes) ? MixtureBlock(context, shared: dense) : nil
@@ -70,6 +75,7 @@ struct ModelBlocks {
             case .attention(let weights): .attention(attention, weights)
             case .convolution(let weights): .convolution(Self.needed(convolution), weights)
             case .deltaRule(let weights): .deltaRule(Self.needed(deltaRule), weights)
+            case .stateSpace(let weights): .stateSpace(Self.needed(stateSpace), weights)
             }
         let feedForward: FeedForwardBlock =
             switch layer.feedForward {
@@ -109,6 +115,8 @@ struct LayerBlocks {
         case .convolution(let block, let weights):
             try block.run(weights, layer: graph.index, wave, &residual)
         case .deltaRule(let block, let weights):
+            try block.run(weights, layer: graph.index, wave, &residual)
+        case .stateSpace(let block, let weights):
             try block.run(weights, layer: graph.index, wave, &residual)
         }
         residual.addLater(

@@ -91,6 +91,14 @@ private struct BoundsChecker {
             try check(mixer.keyHeadCount, 1...heads, "state key head count")
             try check(heads % mixer.keyHeadCount, 0...0, "state heads left over by those of keys")
             try check(mixer.headWidth, 1...columns / (3 * heads), "state head width")
+        case .stateSpace(let mixer):
+            try check(mixer.convolutionLength, lengths, "convolution length")
+            let heads = mixer.headCount
+            try check(heads, 1...columns, "state head count")
+            try check(mixer.headWidth, 1...columns / (2 * heads), "state head width")
+            try check(mixer.groupCount, 1...heads, "state group count")
+            try check(heads % mixer.groupCount, 0...0, "state heads left over by groups")
+            try check(mixer.stateWidth, 1...columns / (4 * mixer.groupCount), "state width")
         }
     }
 

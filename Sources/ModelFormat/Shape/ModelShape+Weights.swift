@@ -78,11 +78,18 @@ extension ModelShape {
             ]
         case .recurrent(.deltaRule(let mixer)):
             return [
-                matrix(.deltaInput, rows: mixer.inputWidth),
-                matrix(.deltaGate, rows: mixer.valueWidth),
-                matrix(.deltaStep, rows: mixer.valueHeadCount),
-                matrix(.deltaDecay, rows: mixer.valueHeadCount),
-                matrix(.deltaOutput, rows: width, columns: mixer.valueWidth)
+                matrix(.stateInput, rows: mixer.inputWidth),
+                matrix(.stateGate, rows: mixer.valueWidth),
+                matrix(.stateStep, rows: mixer.valueHeadCount),
+                matrix(.stateDecay, rows: mixer.valueHeadCount),
+                matrix(.stateOutput, rows: width, columns: mixer.valueWidth)
+            ]
+        case .recurrent(.stateSpace(let mixer)):
+            return [
+                matrix(.stateGate, rows: mixer.valueWidth),
+                matrix(.stateInput, rows: mixer.inputWidth),
+                matrix(.stateStep, rows: mixer.headCount),
+                matrix(.stateOutput, rows: width, columns: mixer.valueWidth)
             ]
         case .latent, .none: return []
         }
@@ -158,6 +165,22 @@ extension ModelShape {
         VectorShape(role: .convolution, count: length * channels, columns: length)
     }
 
+    private func vectors(of mixer: StateSpaceMixer) -> [VectorShape] {
+        var list = [convolution(mixer.convolutionLength, channels: mixer.inputWidth)]
+        if mixer.hasConvolutionBias {
+            list.append(VectorShape(role: .convolutionBias, count: mixer.inputWidth))
+        }
+        let heads = mixer.headCount
+        return list + [
+            VectorShape(role: .stateStepBias, count: heads),
+            VectorShape(role: .stateDecayFactors, count: heads, columns: 1),
+            VectorShape(role: .stateSkip, count: heads, columns: 1),
+            VectorShape(
+                role: .stateNorm, count: mixer.valueWidth,
+                columns: mixer.valueWidth / mixer.groupCount)
+        ]
+    }
+
     private func vectors(of mixer: RecurrentMixer) -> [VectorShape] {
         switch mixer {
         case .shortConvolution(let mixer):
@@ -165,10 +188,11 @@ extension ModelShape {
         case .deltaRule(let mixer):
             [
                 convolution(mixer.convolutionLength, channels: mixer.inputWidth),
-                VectorShape(role: .deltaDecayBias, count: mixer.valueHeadCount),
-                VectorShape(role: .deltaDecayFactors, count: mixer.valueHeadCount),
-                VectorShape(role: .deltaNorm, count: mixer.headWidth)
+                VectorShape(role: .stateStepBias, count: mixer.valueHeadCount),
+                VectorShape(role: .stateDecayFactors, count: mixer.valueHeadCount),
+                VectorShape(role: .stateNorm, count: mixer.headWidth)
             ]
+        case .stateSpace(let mixer): vectors(of: mixer)
         }
     }
 

@@ -120,7 +120,7 @@ extension LayerShape {
         switch mixer {
         case .attention(let attention): attention.headCount
         case .recurrent(.deltaRule(let mixer)): mixer.keyHeadCount
-        case .recurrent(.shortConvolution), .latent, .none: 1
+        case .recurrent(.shortConvolution), .recurrent(.stateSpace), .latent, .none: 1
         }
     }
 }

@@ -5,8 +5,9 @@
 package enum RecurrentMixer: Sendable, Codable, Equatable {
     case shortConvolution(ConvolutionMixer)
     case deltaRule(DeltaRuleMixer)
+    case stateSpace(StateSpaceMixer)
 
-    private enum CodingKeys: String, CodingKey { case shortConvolution, deltaRule }
+    private enum CodingKeys: String, CodingKey { case shortConvolution, deltaRule, stateSpace }
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.container(keyedBy: CodingKeys.self)
@@ -14,8 +15,12 @@ package enum RecurrentMixer: Sendable, Codable, Equatable {
             ConvolutionMixer.self, forKey: .shortConvolution)
         {
             self = .shortConvolution(mixer)
+        } else if let mixer = try container.decodeIfPresent(
+            DeltaRuleMixer.self, forKey: .deltaRule)
+        {
+            self = .deltaRule(mixer)
         } else {
-            self = .deltaRule(try container.decode(DeltaRuleMixer.self, forKey: .deltaRule))
+            self = .stateSpace(try container.decode(StateSpaceMixer.self, forKey: .stateSpace))
         }
     }
 
@@ -24,6 +29,7 @@ package enum RecurrentMixer: Sendable, Codable, Equatable {
         switch self {
         case .shortConvolution(let mixer): try container.encode(mixer, forKey: .shortConvolution)
         case .deltaRule(let mixer): try container.encode(mixer, forKey: .deltaRule)
+        case .stateSpace(let mixer): try container.encode(mixer, forKey: .stateSpace)
         }
     }
 }
@@ -67,6 +73,38 @@ package struct DeltaRuleMixer: Sendable, Codable, Equatable {
     package var inputWidth: Int { (2 * keyHeadCount + valueHeadCount) * headWidth }
 }
 
+/// Mamba 2 (arXiv 2405.21060): a convolution of values, keys and queries, then of each head a
+/// matrix that forgets a share and adds what a token's step says.
+package struct StateSpaceMixer: Sendable, Codable, Equatable {
+    /// Positions of the convolution, the token's own included.
+    package var convolutionLength: Int
+    package var hasConvolutionBias: Bool
+    /// Heads of values, which are those of states.
+    package var headCount: Int
+    /// Width of a head of values.
+    package var headWidth: Int
+    /// Groups of heads that share a key and a query.
+    package var groupCount: Int
+    /// Width of a key or a query.
+    package var stateWidth: Int
+
+    package init(
+        convolutionLength: Int, hasConvolutionBias: Bool, headCount: Int, headWidth: Int,
+        groupCount: Int, stateWidth: Int
+    ) {
+        self.convolutionLength = convolutionLength
+        self.hasConvolutionBias = hasConvolutionBias
+        self.headCount = headCount
+        self.headWidth = headWidth
+        self.groupCount = groupCount
+        self.stateWidth = stateWidth
+    }
+
+    package var valueWidth: Int { headCount * headWidth }
+    /// Values, keys and queries of a token: the convolution's channels.
+    package var inputWidth: Int { valueWidth + 2 * groupCount * stateWidth }
+}
+
 extension RecurrentMixer {
     /// Floats of one layer's state, for a residual stream of `width`: what its convolution keeps,
     /// then its heads' matrices.
@@ -76,6 +114,9 @@ extension RecurrentMixer {
         case .deltaRule(let mixer):
             (mixer.convolutionLength - 1) * mixer.inputWidth
                 + mixer.valueWidth * mixer.headWidth
+        case .stateSpace(let mixer):
+            (mixer.convolutionLength - 1) * mixer.inputWidth
+                + mixer.valueWidth * mixer.stateWidth
         }
     }
 }

@@ -13,8 +13,8 @@ Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral
 OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
 (2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
-Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna, and the
-GGUF specification for the names. Layers with a state are in exact_recurrent.py.
+Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna,
+and the GGUF specification for the names. Layers with a state are in exact_recurrent.py.
 """
 
 import argparse
@@ -28,12 +28,13 @@ import exact_recurrent
 
 # RoPE turns elements 2i and 2i+1; the others i and i + half
 INTERLEAVED = {
-    "llama", "arcee", "granite", "granitemoe", "smollm3", "mistral3", "ernie4_5-moe"
+    "llama", "arcee", "granite", "granitemoe", "granitehybrid", "smollm3", "mistral3",
+    "ernie4_5-moe"
 }
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {
     "llama", "qwen3moe", "granitemoe", "smallthinker", "ernie4_5-moe", "minimax-m2", "lfm2moe",
-    "qwen35moe", "qwen3next", "hunyuan-moe"
+    "qwen35moe", "qwen3next", "hunyuan-moe", "granitehybrid"
 }
 WHOLE_NORMS = {"olmoe", "olmo2", "minimax-m2"}  # a query's and key's norm is over all heads at once
 ACTIVATIONS = {  # of the gate; else SiLU

@@ -1,7 +1,7 @@
 """Layers with a state, in float64 from the definitions: for exact_forward.py.
 
-Sources: LFM2 (arXiv 2511.23404), Gated DeltaNet (2412.06464), llama.cpp's graphs for Qwen3-Next and
-Qwen 3.5, and the GGUF specification for the names.
+Sources: LFM2 (arXiv 2511.23404), Gated DeltaNet (2412.06464), Mamba 2 (2405.21060), llama.cpp's
+graphs for Qwen3-Next, Qwen 3.5 and Granite 4, and the GGUF specification for the names.
 """
 
 import numpy as np
@@ -19,6 +19,8 @@ def is_recurrent(model, layer):
 def mix(model, layer, x):
     """What the layer adds: x is (tokens, width), normed."""
     prefix = f"blk.{layer}."
+    if prefix + "ssm_d" in model.tensors:
+        return state_space(model, prefix, x)
     if prefix + "ssm_a" in model.tensors:
         return delta_rule(model, prefix, x)
     before, after, values = np.split(model.linear(prefix + "shortconv.in_proj", x), 3, axis=-1)
@@ -67,6 +69,32 @@ def delta_rule(model, prefix, x):
     gate = model.linear(prefix + "attn_gate", x).reshape(found.shape)
     y = model.norm(found, model.tensors[prefix + "ssm_norm.weight"]) * gate * sigmoid(gate)
     return model.linear(prefix + "ssm_out", y.reshape(len(x), -1))
+
+
+def state_space(model, prefix, x):
+    inner, width = model.key("ssm.inner_size"), model.key("ssm.state_size")
+    heads, groups = model.key("ssm.time_step_rank"), model.key("ssm.group_count")
+    rows = model.linear(prefix + "ssm_in", x)
+    gate, mixed, step = np.split(rows, [inner, rows.shape[-1] - heads], axis=-1)
+    mixed = convolve(model.tensors[prefix + "ssm_conv1d.weight"], mixed)
+    mixed = mixed + model.tensors[prefix + "ssm_conv1d.bias"]
+    mixed = mixed * sigmoid(mixed)
+    values, keys, queries = np.split(mixed, [inner, inner + groups * width], axis=-1)
+    values = values.reshape(len(x), heads, -1)
+    keys, queries = (p.reshape(len(x), groups, width) for p in (keys, queries))
+    group_of = np.arange(heads) // (heads // groups)
+    step = np.log1p(np.exp(step + model.tensors[prefix + "ssm_dt.bias"]))
+    kept = np.exp(step * model.tensors[prefix + "ssm_a"].reshape(-1))
+    skip = model.tensors[prefix + "ssm_d"].reshape(-1)[:, None]
+    state, found = np.zeros((heads, values.shape[-1], width)), np.zeros_like(values)
+    for t in range(len(x)):
+        added = values[t][:, :, None] * step[t][:, None, None] * keys[t, group_of][:, None, :]
+        state = state * kept[t][:, None, None] + added
+        found[t] = np.einsum("hvk,hk->hv", state, queries[t, group_of]) + skip * values[t]
+    y = found.reshape(len(x), inner) * gate * sigmoid(gate)
+    norm = model.tensors[prefix + "ssm_norm.weight"].reshape(groups, -1)
+    y = model.norm(y.reshape(len(x), groups, -1), norm).reshape(len(x), inner)
+    return model.linear(prefix + "ssm_out", y)
 
 
 def unit(x, epsilon):

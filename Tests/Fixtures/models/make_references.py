@@ -74,6 +74,8 @@ LENGTHS = {
     "qwen35-q8_0": 72,
     "qwen35moe": 72,
     "qwen3next": 72,
+    "granitehybrid": 72,
+    "granitehybrid-q8_0": 56,
 }
 GENERATED = 16
 EXACT_ONLY = {

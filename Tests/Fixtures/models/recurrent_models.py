@@ -32,6 +32,13 @@ QWEN = dict(
     attention_gate="query",
     counts=LINEAR,
 )
+# Two groups of three heads; attention in the third layer.
+HYBRID = dict(
+    arch="granitehybrid",
+    layers=4,
+    kv_heads=[0, 0, 2, 0],
+    keys=dict(embedding_scale=3.0, residual_scale=0.6, attention_scale=0.4, logit_scale=2.5),
+)
 SECTIONS = dict(rope_dimension_sections=[2, 1, 1, 0])
 
 MODELS = {
@@ -65,6 +72,35 @@ MODELS = {
         keys=SECTIONS,
         seed=1150,
     ),
+    "granitehybrid": dict(
+        **HYBRID,
+        width=48,
+        experts=(4, 2, 24, 32),
+        shared_gate=False,
+        counts={
+            "ssm.conv_kernel": 4,
+            "ssm.state_size": 16,
+            "ssm.group_count": 2,
+            "ssm.time_step_rank": 6,
+            "ssm.inner_size": 96,
+        },
+        seed=1222,
+    ),
+    "granitehybrid-q8_0": dict(
+        **{**HYBRID, "layers": 2, "kv_heads": [0, 2]},
+        width=64,
+        type="Q8_0",
+        follow=28,
+        attention=1.2,
+        counts={
+            "ssm.conv_kernel": 4,
+            "ssm.state_size": 32,
+            "ssm.group_count": 1,
+            "ssm.time_step_rank": 4,
+            "ssm.inner_size": 128,
+        },
+        seed=670,
+    ),
     # Each head of keys serves two neighbours among those of values.
     "qwen3next": dict(
         **{**QWEN, "counts": {**LINEAR, "full_attention_interval": 2}},
@@ -76,7 +112,7 @@ MODELS = {
 
 
 def is_recurrent(model, layer):
-    if model["arch"] in ("lfm2", "lfm2moe"):
+    if isinstance(model["kv_heads"], list):
         return model["kv_heads"][layer] == 0
     if "ssm.state_size" not in model["counts"]:
         return False
@@ -93,6 +129,9 @@ def add_mixer(tensors, model, layer):
         tensors.matrix(prefix + "shortconv.out_proj.weight", 1.4, width, width)
         return
     counts = model["counts"]
+    if model["arch"] == "granitehybrid":
+        add_state_space(tensors, model, prefix)
+        return
     heads, key_heads = counts["ssm.time_step_rank"], counts["ssm.group_count"]
     values = counts["ssm.inner_size"]
     channels = values + 2 * key_heads * counts["ssm.state_size"]
@@ -110,3 +149,20 @@ def add_mixer(tensors, model, layer):
     tensors.vector(prefix + "ssm_a", -np.exp(np.linspace(-4, 0.5, heads)))
     tensors.norm(prefix + "ssm_norm", counts["ssm.state_size"])
     tensors.matrix(prefix + "ssm_out.weight", 1.4, width, values)
+
+
+def add_state_space(tensors, model, prefix):
+    width, counts = model["width"], model["counts"]
+    heads, inner = counts["ssm.time_step_rank"], counts["ssm.inner_size"]
+    groups = counts["ssm.group_count"]
+    channels = inner + 2 * groups * counts["ssm.state_size"]
+    tensors.matrix(prefix + "ssm_in.weight", 1.4, inner + channels + heads, width)
+    convolution = 0.5 * tensors.normal(channels, counts["ssm.conv_kernel"])
+    tensors.vector(prefix + "ssm_conv1d.weight", convolution)
+    tensors.bias(prefix + "ssm_conv1d", channels)
+    tensors.bias(prefix + "ssm_dt", heads, 1.0)
+    # Some heads forget soon, others late.
+    tensors.vector(prefix + "ssm_a", -np.exp(np.linspace(-4, 0.5, heads)).reshape(heads, 1))
+    tensors.vector(prefix + "ssm_d", tensors.normal(heads, 1))
+    tensors.vector(prefix + "ssm_norm.weight", 1 + 0.1 * tensors.normal(groups, inner // groups))
+    tensors.matrix(prefix + "ssm_out.weight", 1.4, width, inner)
