@@ -73,6 +73,7 @@ let package = Package(
         layer("ModelFamilies", ["LinuxSystem", "ModelFormat"]),
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
         layer("ChatTemplates", ["LinuxSystem"]),
+        layer("AnswerParsing", ["JSON"]),
 
         // What all sides of the service agree on.
         layer("GenerationAPI", ["LinuxSystem", "ModelFormat"]),

@@ -7,7 +7,7 @@ enum ImportRules {
         ["CLinux", "CURing", "COpenBLAS", "CChecksum", "CKernels", "CPacking"],
         ["Memory", "JSON"],
         ["LinuxSystem"],
-        ["ModelFormat", "LineEditing"],
+        ["ModelFormat", "LineEditing", "AnswerParsing"],
         ["GenerationAPI", "ModelFamilies", "Tokenization", "Compute"],
         ["Knobs", "ChatTemplates", "HTTPInterface"],
         ["FlashStorage", "Client"],
