@@ -183,7 +183,7 @@ let package = Package(
         tests("JSON", ["JSON"]),
         tests("ModelFormat", ["ModelFormat", "LinuxSystem", "ModelFamilies"]),
         tests("LineEditing", ["LineEditing"]),
-        tests("AnswerParsing", ["AnswerParsing", "ChatTemplates", "JSON", "LinuxSystem"]),
+        tests("AnswerParsing", ["AnswerParsing", "ChatTemplates", "JSON"]),
         tests(
             "Tokenization", ["Tokenization", "ChatTemplates", "LinuxSystem", "ModelFormat"]),
         tests("Compute", ["Compute", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),

@@ -95,12 +95,14 @@ package struct ChatConversation {
 
 /// A model's way of writing conversations.
 package struct ChatTemplate {
-    private let template: JinjaTemplate
+    let template: JinjaTemplate
+    let source: String
 
     /// - Parameter jinja: a model's `tokenizer.chat_template`.
     /// - Throws: `ChatTemplateError`, for chat only.
     package init(_ jinja: String?) throws(ChatTemplateError) {
         guard let jinja, !jinja.isEmpty else { throw .missing }
+        source = jinja
         do {
             template = try JinjaTemplate(jinja)
         } catch {

@@ -5,7 +5,8 @@
 package struct JinjaTemplate {
     private let source: [UInt8]
     private let body: [JinjaStatement]
-    private let names: [String]
+    /// Variables that it has or asks for.
+    let names: [String]
 
     /// - Throws: `JinjaError` where `text` is no template, or longer or deeper than
     ///   ``JinjaLimits`` allows.
