@@ -102,14 +102,16 @@ let package = Package(
         layer(
             "Models",
             [
-                "ChatTemplates", "Compute", "FlashStorage", "GenerationAPI", "Inference", "Knobs",
-                "LinuxSystem", "Memory", "ModelFormat", "SequenceState", "Tokenization", "Weights"
+                "AnswerParsing", "ChatTemplates", "Compute", "FlashStorage", "GenerationAPI",
+                "Inference", "JSON", "Knobs", "LinuxSystem", "Memory", "ModelFormat",
+                "SequenceState", "Tokenization", "Weights"
             ]),
         layer(
             "Serving",
             [
-                "FlashStorage", "GenerationAPI", "Inference", "Knobs", "LinuxSystem", "Memory",
-                "ModelFormat", "Models", "SequenceState", "Tokenization", "Weights"
+                "AnswerParsing", "FlashStorage", "GenerationAPI", "Inference", "Knobs",
+                "LinuxSystem", "Memory", "ModelFormat", "Models", "SequenceState", "Tokenization",
+                "Weights"
             ]),
         layer(
             "Measurement",
@@ -208,8 +210,9 @@ let package = Package(
         tests(
             "Serving",
             [
-                "Serving", "Measurement", "Models", "Inference", "Compute", "Weights",
-                "FlashStorage", "Memory", "Knobs", "GenerationAPI", "Packing", "Tokenization",
+                "AnswerParsing", "Serving", "Measurement", "Models", "Inference", "Compute",
+                "Weights", "FlashStorage", "Memory", "Knobs", "GenerationAPI", "Packing",
+                "Tokenization",
                 "LinuxSystem", "ModelFormat", "SequenceState"
             ]),
         tests(

@@ -92,15 +92,11 @@ package enum RequestEncoder {
                 body += ",\"logprobs\":true,\"top_logprobs\":\(alternatives)".utf8
             }
             body += ",\"messages\":[".utf8
-            writeList(messages, into: &body) { message, body in
-                body += "{\"role\":".utf8
-                body.writeJSON(message.role)
-                body += ",\"content\":".utf8
-                body.writeJSON(message.content)
-                body += "}".utf8
-            }
+            writeList(messages, into: &body) { write($0, into: &$1) }
             body += "]".utf8
-            return "/v1/chat/completions"
+            if let tools = order.tools { body += ",\"tools\":\(tools)".utf8 }
+            if !order.allowsParallelCalls { body += ",\"parallel_tool_calls\":false".utf8 }
+            return order.rendersOnly ? "/apply-template" : "/v1/chat/completions"
         case .text(let text):
             body += ",\"prompt\":".utf8
             body.writeJSON(text)
@@ -111,6 +107,35 @@ package enum RequestEncoder {
         }
         if let alternatives { body += ",\"logprobs\":\(alternatives)".utf8 }
         return "/v1/completions"
+    }
+
+    private static func write(_ message: ChatMessage, into body: inout [UInt8]) {
+        body += "{\"role\":".utf8
+        body.writeJSON(message.role)
+        body += ",\"content\":".utf8
+        body.writeJSON(message.content)
+        let texts = [
+            ("reasoning_content", message.reasoning), ("tool_call_id", message.toolCallID),
+            ("name", message.name)
+        ]
+        for case (let name, let text?) in texts {
+            body += ",\"\(name)\":".utf8
+            body.writeJSON(text)
+        }
+        if !message.toolCalls.isEmpty {
+            body += ",\"tool_calls\":[".utf8
+            writeList(message.toolCalls, into: &body) { call, body in
+                body += "{\"id\":".utf8
+                body.writeJSON(call.id)
+                body += ",\"type\":\"function\",\"function\":{\"name\":".utf8
+                body.writeJSON(call.name)
+                body += ",\"arguments\":".utf8
+                body.writeJSON(call.arguments)
+                body += "}}".utf8
+            }
+            body += "]".utf8
+        }
+        body += "}".utf8
     }
 
     private static func write(_ sampling: SamplingOverrides, into body: inout [UInt8]) {

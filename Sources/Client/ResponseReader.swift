@@ -13,6 +13,8 @@ package struct ResponseReader {
     private let status: Int
     private var pending = ByteBuffer()
     private var hasStarted = false
+    /// The call that began last, and has not ended.
+    private var openCall: Int?
     private var finishReason: FinishReason?
     private var statistics = GenerationStatistics()
     /// Whether the last event was given out.
@@ -53,7 +55,37 @@ package struct ResponseReader {
             let json = try? JSONParser.parse(pending.readableBytesUInt8Span)
             return fail(Self.error(json?["error"], status: status))
         }
+        if let prompt = (try? JSONParser.parse(pending.readableBytesUInt8Span))?["prompt"]?.string {
+            isOver = true
+            return [
+                .started(model: "", promptTokens: 0), .text(prompt, probabilities: []),
+                .finished(.stop, statistics)
+            ]
+        }
         return fail(GenerationError(.internalError, "the daemon ended its answer early"))
+    }
+
+    /// What a chunk says of calls.
+    private mutating func read(calls: [JSONValue]) -> [GenerationEvent] {
+        var events: [GenerationEvent] = []
+        for call in calls {
+            let index = call["index"]?.integer.map { Int(clamping: $0) } ?? 0
+            if let name = call["function"]?["name"]?.string {
+                events += endCall()
+                let id = call["id"]?.string ?? ""
+                events.append(.toolCall(.began(index: index, id: id, name: name)))
+                openCall = index
+            }
+            if let text = call["function"]?["arguments"]?.string, !text.isEmpty {
+                events.append(.toolCall(.arguments(index: index, text)))
+            }
+        }
+        return events
+    }
+
+    private mutating func endCall() -> [GenerationEvent] {
+        defer { openCall = nil }
+        return openCall.map { [.toolCall(.ended(index: $0))] } ?? []
     }
 
     /// A line without its end. JSON escapes newlines, so a line is always whole UTF-8.
@@ -83,8 +115,13 @@ package struct ResponseReader {
         if let choice = json["choices"]?.array?.first {
             let text = choice["text"]?.string ?? choice["delta"]?["content"]?.string ?? ""
             if !text.isEmpty { events.append(.text(text, probabilities: [])) }
+            if let thought = choice["delta"]?["reasoning_content"]?.string, !thought.isEmpty {
+                events.append(.reasoning(thought))
+            }
+            events += read(calls: choice["delta"]?["tool_calls"]?.array ?? [])
             if let reason = choice["finish_reason"]?.string {
                 finishReason = FinishReason(rawValue: reason) ?? .stop
+                events += endCall()
             }
         }
         readStatistics(json)

@@ -4,15 +4,45 @@
 package import LinuxSystem
 package import ModelFormat
 
+/// A call of a tool that a message of an assistant made.
+package struct ToolCall: Sendable, Equatable {
+    package var id: String
+    package var name: String
+    /// The text of a JSON object, if the model wrote one.
+    package var arguments: String
+
+    package init(id: String, name: String, arguments: String) {
+        self.id = id
+        self.name = name
+        self.arguments = arguments
+    }
+}
+
 /// One message of a chat.
-package struct ChatMessage: Sendable, Equatable, Codable {
+package struct ChatMessage: Sendable, Equatable {
     package var role: String
     package var content: String
+    /// What an assistant thought before.
+    package var reasoning: String?
+    /// What an assistant called.
+    package var toolCalls: [ToolCall] = []
+    /// Of a tool's message: the call that it answers, and the function's name.
+    package var toolCallID: String?
+    package var name: String?
 
     package init(role: String, content: String) {
         self.role = role
         self.content = content
     }
+}
+
+/// What is told of a call of a tool, in order.
+package enum ToolCallEvent: Sendable, Equatable {
+    /// `index` counts an answer's calls from 0.
+    case began(index: Int, id: String, name: String)
+    /// More of the text of the arguments.
+    case arguments(index: Int, String)
+    case ended(index: Int)
 }
 
 /// Who asks. Orders of one client wait behind each other; clients take turns.
@@ -63,6 +93,12 @@ package struct GenerationOrder: Sendable {
     /// Further variables of the model's chat template: a JSON object, such as
     /// `{"enable_thinking":false}`.
     package var templateArguments: String?
+    /// The tools that the answer may call: a JSON list as OpenAI writes it; nil is none.
+    package var tools: String?
+    /// Whether an answer may have more than one call.
+    package var allowsParallelCalls = true
+    /// Whether nothing is generated: the answer is the prompt's text.
+    package var rendersOnly = false
     package var sampling = SamplingParameters()
     /// Most tokens to generate; nil is what the context leaves.
     package var tokensMax: Int?
@@ -93,6 +129,7 @@ package struct GenerationOrder: Sendable {
     package var withoutPrompt: GenerationOrder {
         var order = self
         order.prompt = .tokens([])
+        order.tools = nil
         return order
     }
 }
@@ -100,7 +137,11 @@ package struct GenerationOrder: Sendable {
 /// Where keys and values of a prompt's beginning were found.
 package enum PrefixSource: String, Sendable, CaseIterable { case memory, flash }
 
-package enum FinishReason: String, Sendable { case stop, length }
+package enum FinishReason: String, Sendable {
+    case stop, length
+    /// What was called is to be done, and told.
+    case toolCalls = "tool_calls"
+}
 
 /// A token's natural-log probability under the model (before temperature and truncation).
 package struct TokenProbability: Sendable, Equatable {
@@ -145,14 +186,17 @@ package struct GenerationStatistics: Sendable, Equatable {
     }
 }
 
-/// What a generation tells its caller, in order: `started`, any number of `text`, then one of
-/// `finished` and `failed`.
+/// What a generation tells its caller, in order: `started`, any number of `text`, `reasoning` and
+/// `toolCall`, then one of `finished` and `failed`.
 package enum GenerationEvent: Sendable {
     /// The prompt was admitted, and has `promptTokens`.
     case started(model: String, promptTokens: Int)
     /// Whole UTF-8 characters that cannot be part of a stop string any more. May be empty when only
     /// tokens are reported.
     case text(String, probabilities: [(chosen: TokenProbability, alternatives: [TokenProbability])])
+    /// What the model thinks before it answers, as whole characters.
+    case reasoning(String)
+    case toolCall(ToolCallEvent)
     case finished(FinishReason, GenerationStatistics)
     case failed(GenerationError)
 }

@@ -27,6 +27,7 @@ package struct AnswerWriter {
             case (.chat, true): "chat.completion.chunk"
             case (.chat, false): "chat.completion"
             case (.text, _): "text_completion"
+            case (.template, _): "prompt"
             }
         var prefix = ByteBuffer()
         prefix.writeStaticString("{\"id\":")
@@ -111,7 +112,7 @@ package struct AnswerWriter {
 
     /// The whole answer as one object.
     package mutating func whole(
-        _ text: String, probabilities: [ReportedProbability], _ reason: FinishReason,
+        _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,
         _ statistics: GenerationStatistics
     ) -> ByteBuffer {
         let logProbabilities =
@@ -119,12 +120,10 @@ package struct AnswerWriter {
         var buffer = prefix
         buffer.writeStaticString("\"choices\":[{\"index\":0,")
         if options.kind == .chat {
-            buffer.writeStaticString("\"message\":{\"role\":\"assistant\",\"content\":")
-            buffer.writeJSON(text)
-            buffer.writeStaticString(",\"refusal\":null}")
+            Self.writeMessage(answer, into: &buffer)
         } else {
             buffer.writeStaticString("\"text\":")
-            buffer.writeJSON(text)
+            buffer.writeJSON(answer.text)
         }
         buffer.writeStaticString(",\"logprobs\":")
         buffer.writeImmutableBuffer(logProbabilities)
@@ -144,7 +143,7 @@ extension AnswerWriter {
     private static func event() -> ByteBuffer { ByteBuffer(staticString: "data: ") }
 
     /// One chunk with one choice. With `includesUsage` every chunk but the last says `usage: null`.
-    private func chunk(
+    func chunk(
         after: (inout ByteBuffer) -> Void = { _ in }, choice: (inout ByteBuffer) -> Void
     ) -> ByteBuffer {
         var buffer = Self.event()
@@ -219,7 +218,7 @@ extension AnswerWriter {
     private mutating func logProbabilities(_ probabilities: [ReportedProbability]?) -> ByteBuffer {
         guard let probabilities else { return ByteBuffer(staticString: "null") }
         switch options.kind {
-        case .chat: return Self.chatLogProbabilities(probabilities)
+        case .chat, .template: return Self.chatLogProbabilities(probabilities)
         case .text: return textLogProbabilities(probabilities)
         }
     }

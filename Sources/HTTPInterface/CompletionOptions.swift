@@ -5,10 +5,13 @@ package import GenerationAPI
 package import JSON
 internal import ModelFormat
 
-/// The two completion routes, which differ in their wire shapes only.
+/// The two completion routes, which differ in their wire shapes only, and the one that shows what
+/// a chat would be answered from.
 package enum CompletionKind: Sendable, Equatable {
     case chat
     case text
+    /// A chat's prompt, which is all that is wanted.
+    case template
 }
 
 /// How the answer is to be sent.
@@ -38,20 +41,24 @@ package struct CompletionRequest: Sendable {
     package static let alternativesMax = 20
 
     /// Reads the body of `POST /v1/chat/completions` or `/v1/completions`. `defaults` stand for
-    /// sampling fields that are absent. Throws `invalidRequest` naming the field.
+    /// sampling fields that are absent; `toolsText` is the text of the field `tools`. Throws
+    /// `invalidRequest` naming the field.
     package init(
-        _ body: JSONValue, kind: CompletionKind, client: ClientID, defaults: SamplingParameters
+        _ body: JSONValue, kind: CompletionKind, client: ClientID, defaults: SamplingParameters,
+        toolsText: [UInt8]? = nil
     ) throws(GenerationError) {
         let fields = try RequestFields(body)
         try UnsupportedFields.refuse(UnsupportedFields.common, in: fields)
         try UnsupportedFields.refuseResponseFormat(in: fields)
         answer = AnswerOptions(kind: kind)
         switch kind {
-        case .chat:
+        case .chat, .template:
             try UnsupportedFields.refuse(UnsupportedFields.chat, in: fields)
             order = GenerationOrder(prompt: .chat(try ChatMessages.read(fields)), client: client)
             order.templateArguments = try ChatMessages.templateArguments(fields)
+            try ToolFields.read(fields, text: toolsText, into: &order)
             order.alternativesReported = try Self.chatAlternatives(fields)
+            order.rendersOnly = kind == .template
         case .text:
             try UnsupportedFields.refuse(UnsupportedFields.completion, in: fields)
             order = GenerationOrder(prompt: try TextPrompt.read(fields), client: client)
@@ -67,7 +74,8 @@ package struct CompletionRequest: Sendable {
     }
 
     private mutating func readStreaming(_ fields: RequestFields) throws(GenerationError) {
-        answer.streams = try fields.boolean("stream") ?? false
+        let streams = try fields.boolean("stream") ?? false
+        answer.streams = streams && answer.kind != .template
         // Clients that set these options once send them with every request.
         guard answer.streams, let options = try fields.object("stream_options") else { return }
         answer.includesUsage = try options.boolean("include_usage") ?? false

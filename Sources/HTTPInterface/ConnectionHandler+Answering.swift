@@ -61,8 +61,12 @@ extension ConnectionHandler {
         do {
             let json = try JSONParser.parse(
                 body.readableBytesUInt8Span, valuesMax: limits.bodyValuesMax)
+            let tools =
+                json["tools"] == nil
+                ? nil : JSONParser.text(ofMember: "tools", in: body.readableBytesUInt8Span)
             request = try CompletionRequest(
-                json, kind: kind, client: client, defaults: state.configuration.defaults)
+                json, kind: kind, client: client, defaults: state.configuration.defaults,
+                toolsText: tools)
         } catch let error as GenerationError {
             throw HTTPFailure(error)
         } catch {

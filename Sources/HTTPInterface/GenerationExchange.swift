@@ -29,7 +29,7 @@ struct GenerationExchange {
     private let identifier: String
     private let created: Int64
     private var state = State.waiting
-    private var text = ""
+    private var whole = AnswerText()
     private var probabilities: [ReportedProbability] = []
     private(set) var statistics = GenerationStatistics()
     /// What an answer that is sent as a whole takes in memory until then.
@@ -55,12 +55,14 @@ struct GenerationExchange {
         case (.waiting, .failed(let error)):
             end(error.reason.code)
             return [.refuse(HTTPFailure(error))]
-        case (.waiting, .finished), (.waiting, .text):
+        case (.waiting, _):
             end("internal_error")
             let problem = GenerationError(.internalError, "the engine spoke out of order")
             return [.refuse(HTTPFailure(problem))]
         case (.started(let writer), .text(let piece, let reported)):
             return text(piece, reported, writer)
+        case (.started(let writer), .reasoning(let piece)): return reasoning(piece, writer)
+        case (.started(let writer), .toolCall(let event)): return toolCall(event, writer)
         case (.started(let writer), .finished(let reason, let statistics)):
             self.statistics = statistics
             end(reason.rawValue)
@@ -92,7 +94,7 @@ struct GenerationExchange {
     ) -> [ExchangeAction] {
         hasSpoken = true
         guard answer.streams else {
-            text += piece
+            whole.text += piece
             heldBytes += piece.utf8.count
             if answer.includesProbabilities {
                 probabilities += reported
@@ -106,6 +108,25 @@ struct GenerationExchange {
         return chunk.map { [.send($0)] } ?? []
     }
 
+    private mutating func reasoning(
+        _ piece: String, _ writer: AnswerWriter
+    ) -> [ExchangeAction] {
+        hasSpoken = true
+        guard !answer.streams else { return writer.reasoning(piece).map { [.send($0)] } ?? [] }
+        whole.reasoning += piece
+        heldBytes += piece.utf8.count
+        return []
+    }
+
+    private mutating func toolCall(
+        _ event: ToolCallEvent, _ writer: AnswerWriter
+    ) -> [ExchangeAction] {
+        hasSpoken = true
+        guard !answer.streams else { return writer.toolCall(event).map { [.send($0)] } ?? [] }
+        heldBytes += whole.add(event)
+        return []
+    }
+
     /// What a token's probabilities take: each a structure and the array with the token's bytes.
     private static func heldBytes(_ reported: ReportedProbability) -> Int {
         (reported.alternatives.count + 1) * 96
@@ -113,9 +134,10 @@ struct GenerationExchange {
 
     private func finish(_ reason: FinishReason, _ writer: AnswerWriter) -> [ExchangeAction] {
         var writer = writer
+        if answer.kind == .template { return [.answer(AnswerWriter.prompt(whole.text))] }
         guard answer.streams else {
             return [
-                .answer(writer.whole(text, probabilities: probabilities, reason, statistics))
+                .answer(writer.whole(whole, probabilities: probabilities, reason, statistics))
             ]
         }
         var tail = writer.closing(reason, statistics)

@@ -50,24 +50,43 @@ enum ChatMessages {
         message: RequestFields, index: Int
     ) throws(GenerationError) -> ChatMessage {
         guard let role = try message.string("role") else { throw message.error("role", "missing") }
-        for name in ["tool_calls", "function_call", "audio"] {
-            if let value = message[name], value != .array([]) {
-                throw message.error(name, "not supported here")
-            }
+        for name in ["function_call", "audio"] where message[name] != nil {
+            throw message.error(name, "not supported here")
+        }
+        if role != "assistant", let calls = message["tool_calls"], calls != .array([]) {
+            throw message.error("tool_calls", "only an assistant's message has them")
         }
         switch role {
         case "system", "developer":
             return ChatMessage(role: "system", content: try content(message, index: index))
-        case "assistant" where message["content"] == nil:
-            // OpenAI's own answers have it where the model said nothing, or called tools.
-            return ChatMessage(role: role, content: "")
-        case "user", "assistant":
+        case "user":
             return ChatMessage(role: role, content: try content(message, index: index))
-        case "tool", "function":
-            throw message.error("role", "tools are not supported here")
+        case "assistant": return try answer(message, index: index)
+        case "tool":
+            var result = ChatMessage(role: role, content: try content(message, index: index))
+            guard let id = try ToolFields.id(message, "tool_call_id") else {
+                throw message.error("tool_call_id", "missing")
+            }
+            result.toolCallID = id
+            result.name = try ToolFields.id(message, "name")
+            return result
+        case "function": throw message.error("role", "not supported here; 'tool' is")
         default:
-            throw message.error("role", "expected system, developer, user or assistant")
+            throw message.error("role", "expected system, developer, user, assistant or tool")
         }
+    }
+
+    private static func answer(
+        _ message: RequestFields, index: Int
+    ) throws(GenerationError) -> ChatMessage {
+        // OpenAI's own answers have no content where the model said nothing, or called tools.
+        let text = message["content"] == nil ? "" : try content(message, index: index)
+        var answer = ChatMessage(role: "assistant", content: text)
+        answer.reasoning = try message.string("reasoning_content").flatMap {
+            $0.isEmpty ? nil : $0
+        }
+        answer.toolCalls = try ToolFields.calls(message)
+        return answer
     }
 
     private static func content(

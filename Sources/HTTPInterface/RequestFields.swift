@@ -109,6 +109,13 @@ package struct RequestFields {
         error(name, "\(value) is not within \(range.lowerBound)...\(range.upperBound)")
     }
 
+    /// An element of the list in the field `name`, as an object.
+    package func element(
+        _ value: JSONValue, of name: String, at index: Int
+    ) throws(GenerationError) -> RequestFields {
+        try RequestFields(value, prefix: "\(prefix)\(name)[\(index)].")
+    }
+
     /// The object in the field `name`, whose own complaints carry that name.
     package func object(_ name: String) throws(GenerationError) -> RequestFields? {
         guard let value = self[name] else { return nil }

@@ -13,7 +13,8 @@ enum Route: Equatable {
     /// The routes that take no name, by path.
     private static let fixed: [(path: String, route: Route)] = [
         ("/v1/chat/completions", .completion(.chat)), ("/v1/completions", .completion(.text)),
-        ("/v1/models", .models), ("/health", .health)
+        ("/apply-template", .completion(.template)), ("/v1/models", .models),
+        ("/health", .health)
     ]
 
     /// The route of a request target in origin or absolute form (RFC 9112, 3.2.1 and 3.2.2), with
@@ -57,6 +58,7 @@ enum Route: Equatable {
         switch self {
         case .completion(.chat): "/v1/chat/completions"
         case .completion(.text): "/v1/completions"
+        case .completion(.template): "/apply-template"
         case .models: "/v1/models"
         case .model: "/v1/models/{id}"
         case .health: "/health"

@@ -36,9 +36,7 @@ enum UnsupportedFields {
     ]
 
     static let chat: [(name: String, neutral: Neutral)] = [
-        ("tools", .empty),
         ("functions", .empty),
-        ("tool_choice", .values([.string("none"), .string("auto")])),
         ("function_call", .values([.string("none"), .string("auto")])),
         ("modalities", .values([.array([.string("text")])])),
         ("audio", .absentOnly),

@@ -82,6 +82,7 @@ extension KnobTable {
         CommandOption(name: "raw", commands: "run", reason: "each request says it by its route"),
         CommandOption(name: "drop-oldest", commands: "run", reason: "the client's own"),
         CommandOption(name: "no-history", commands: "run", reason: "the client's own"),
+        CommandOption(name: "hide-thinking", commands: "run", reason: "the client's own"),
         CommandOption(name: "stats", commands: "run", reason: "the client's own"),
         CommandOption(
             name: "json", commands: "bench, eval", reason: "how a command prints"),

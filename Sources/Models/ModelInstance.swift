@@ -110,6 +110,8 @@ extension ModelInstance {
     package var fileBytes: UInt64 { parsed.model.fileByteCount }
     package var tokenizer: Tokenizer { parsed.tokenizer }
     package var chatTemplate: String? { parsed.chatTemplate }
+    /// The template of conversations with tools, where it is another.
+    package var toolTemplate: String? { parsed.toolTemplate }
     package var budget: MemoryPlan { division.budget }
     package var plan: WeightPlan { division.plan }
     package var contextTokens: Int { division.contextTokens }
@@ -213,7 +215,7 @@ extension ModelInstance {
         do {
             return ParsedModel(
                 model: model, tokenizer: try Tokenizer(vocabulary),
-                chatTemplate: vocabulary.chatTemplate)
+                chatTemplate: vocabulary.chatTemplate, toolTemplate: vocabulary.toolTemplate)
         } catch {
             throw .tokenizer(error)
         }
@@ -225,4 +227,5 @@ package struct ParsedModel {
     package let model: PackedModel
     package let tokenizer: Tokenizer
     package let chatTemplate: String?
+    package let toolTemplate: String?
 }

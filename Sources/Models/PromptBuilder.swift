@@ -1,21 +1,34 @@
 // Turns what a client sent into tokens: a chat through the model's template, a text as it is. Needs
 // nothing of a model but its tables, so that any thread may do it.
 
+package import AnswerParsing
 internal import ChatTemplates
 package import GenerationAPI
 package import LinuxSystem
 package import ModelFormat
-internal import Tokenization
+package import Tokenization
+
+/// What became of an order's prompt.
+package struct PreparedPrompt: Sendable, Equatable {
+    package var tokens: [TokenID] = []
+    /// How the answer is taken apart; nil is not at all.
+    package var plan: AnswerPlan?
+    /// The text, where nothing but that is wanted.
+    package var text: String?
+
+    package init(tokens: [TokenID]) { self.tokens = tokens }
+}
 
 /// Makes the tokens of prompts for one model, in memory that its context bounds.
 package struct PromptBuilder: Sendable {
-    private let tokenizer: Tokenizer
-    private let chatTemplate: String?
-    fileprivate let context: Context
-    private let progress: ProgressCounter?
+    let tokenizer: Tokenizer
+    let chatTemplate: String?
+    let toolTemplate: String?
+    let context: Context
+    let progress: ProgressCounter?
 
     /// What a prompt has to fit.
-    fileprivate struct Context {
+    struct Context {
         let tokens: Int
         /// Why so many.
         let reason: String
@@ -25,6 +38,7 @@ package struct PromptBuilder: Sendable {
     package init(_ model: ModelInstance, progress: ProgressCounter? = nil) {
         tokenizer = model.tokenizer
         chatTemplate = model.chatTemplate
+        toolTemplate = model.toolTemplate
         let reason = model.contextReason
         context = Context(
             tokens: model.promptTokensMax,
@@ -32,116 +46,70 @@ package struct PromptBuilder: Sendable {
         self.progress = progress
     }
 
-    /// The tokens of a prompt, with what the model expects at the beginning of a text.
+    /// For a model that is not there; its context has `contextTokens`.
+    package init(
+        _ tokenizer: Tokenizer, chatTemplate: String?, toolTemplate: String? = nil,
+        contextTokens: Int
+    ) {
+        self.tokenizer = tokenizer
+        self.chatTemplate = chatTemplate
+        self.toolTemplate = toolTemplate
+        context = Context(tokens: contextTokens, reason: "asked for")
+        progress = nil
+    }
+
+    /// The tokens of an order's prompt, with what the model expects at the beginning of a text.
     ///
-    /// - Parameters:
-    ///   - templateArguments: further variables of the chat template, a JSON object.
-    ///   - isCancelled: asked between pieces of the text.
+    /// - Parameter isCancelled: asked between pieces of the text.
     /// - Throws: `GenerationError` when the prompt is empty, is longer than the context, has tokens
     ///   outside the vocabulary, or is a chat that the model's template does not take; `cancelled`
     ///   where it is.
-    package func tokens(
-        of prompt: GenerationOrder.Prompt, templateArguments: String? = nil,
-        isCancelled: @escaping () -> Bool = { false }
-    ) throws(GenerationError) -> [TokenID] {
-        var tokens: [TokenID]
-        switch prompt {
+    package func prepare(
+        _ order: GenerationOrder, isCancelled: @escaping () -> Bool = { false }
+    ) throws(GenerationError) -> PreparedPrompt {
+        let parameter = order.prompt.parameter
+        var prepared = PreparedPrompt(tokens: [])
+        switch order.prompt {
         case .text(let text):
-            var encoding = try encoding(byteCount: text.utf8.count, prompt.parameter)
+            var encoding = try encoding(byteCount: text.utf8.count, parameter)
             try append(text.utf8, isTemplate: true, to: &encoding, isCancelled)
-            tokens = try encoding.finish()
-        case .tokens(let given):
-            tokens = given
+            prepared.tokens = try encoding.finish()
+        case .tokens(let given): prepared.tokens = given
         case .chat(let messages):
             // Each turn is marked by a token or more: their list is no longer than the context.
-            try context.check(tokensMin: messages.count, prompt.parameter)
-            let text = try render(messages, templateArguments, prompt.parameter, isCancelled)
-            var encoding = try encoding(byteCount: text.bytes.count, prompt.parameter)
+            try context.check(tokensMin: messages.count, parameter)
+            let (text, plan) = try render(messages, order, isCancelled)
+            prepared.plan = plan
+            if order.rendersOnly {
+                prepared.text = text.string
+                return prepared
+            }
+            var encoding = try encoding(byteCount: text.bytes.count, parameter)
             for run in text.runs() {
                 try append(
                     text.bytes[run.range], isTemplate: !run.isOutside, to: &encoding, isCancelled)
             }
-            tokens = try encoding.finish()
+            prepared.tokens = try encoding.finish()
         }
+        try check(&prepared.tokens, parameter)
+        return prepared
+    }
+
+    /// Puts a token where there is none, and refuses those that are none.
+    private func check(
+        _ tokens: inout [TokenID], _ parameter: String
+    ) throws(GenerationError) {
         if tokens.isEmpty, let beginning = tokenizer.vocabularySpecial.beginning {
             tokens = [beginning]
         }
         guard !tokens.isEmpty else {
-            throw GenerationError(
-                .invalidRequest, "the prompt is empty", parameter: prompt.parameter)
+            throw GenerationError(.invalidRequest, "the prompt is empty", parameter: parameter)
         }
         let count = tokenizer.tokenCount
         guard tokens.allSatisfy({ $0.index >= 0 && $0.index < count }) else {
             throw GenerationError(
                 .invalidRequest, "the prompt has a token outside the vocabulary of \(count)",
-                parameter: prompt.parameter)
-        }
-        return tokens
-    }
-
-    /// The conversation as the model's template writes it, without the token that is put before
-    /// every text.
-    private func render(
-        _ messages: [ChatMessage], _ arguments: String?, _ parameter: String,
-        _ isCancelled: @escaping () -> Bool
-    ) throws(GenerationError) -> MarkedText {
-        let template: ChatTemplate
-        do {
-            template = try ChatTemplate(chatTemplate)
-        } catch {
-            throw GenerationError(.templateUnsupported, "\(error)", parameter: parameter)
-        }
-        let byteCount = messages.reduce(0) { $0 + $1.role.utf8.count + $1.content.utf8.count }
-        try context.check(tokensMin: tokenizer.tokensMin(byteCount: byteCount), parameter)
-        var conversation = ChatConversation(
-            messages: messages.map {
-                ChatConversation.message(role: $0.role, content: $0.content)
-            })
-        conversation.beginningToken = tokenizer.text(tokenizer.vocabularySpecial.beginning)
-        conversation.endToken = tokenizer.text(tokenizer.vocabularySpecial.end)
-        conversation.arguments = try Self.variables(arguments)
-        do {
-            let text = try template.render(
-                conversation,
-                limits: JinjaLimits(
-                    inputBytes: byteCount + (arguments?.utf8.count ?? 0),
-                    outputBytesMax: outputBytesMax),
-                clock: JinjaClock(secondsSince1970: WallClock.secondsSince1970)
-            ) {
-                progress?.note()
-                return isCancelled()
-            }
-            guard tokenizer.addedBeginning != nil else { return text }
-            return text.dropping(prefix: conversation.beginningToken)
-        } catch {
-            throw GenerationError(error, parameter, context)
-        }
-    }
-
-    /// More bytes than a text that fits the context can have.
-    private var outputBytesMax: Int {
-        let sample = 1 << 40
-        let tokens = tokenizer.tokensMin(byteCount: sample)
-        return tokens == 0 ? 1 << 30 : (context.tokens + 2) * (sample / tokens + 1)
-    }
-
-    private static func variables(
-        _ arguments: String?
-    ) throws(GenerationError) -> [(name: String, value: JinjaValue)] {
-        guard let arguments else { return [] }
-        let parameter = "chat_template_kwargs"
-        let value: JinjaValue
-        do {
-            value = try JinjaValue(json: Array(arguments.utf8))
-        } catch {
-            throw GenerationError(.invalidRequest, "\(parameter): \(error)", parameter: parameter)
-        }
-        guard case .dictionary(let members) = value else {
-            throw GenerationError(
-                .invalidRequest, "\(parameter): expected an object", parameter: parameter)
-        }
-        return members.members.compactMap { key, value in
-            if case .string(let name) = key { (name.string, value) } else { nil }
+                parameter: parameter)
         }
     }
 
@@ -183,32 +151,12 @@ package struct PromptBuilder: Sendable {
 
 extension PromptBuilder.Context {
     /// - Throws: `GenerationError.contextExceeded` where a prompt of so many tokens does not fit.
-    fileprivate func check(tokensMin: Int, _ parameter: String) throws(GenerationError) {
+    func check(tokensMin: Int, _ parameter: String) throws(GenerationError) {
         guard tokensMin <= tokens else {
             throw GenerationError(
                 .contextExceeded,
                 "the prompt has at least \(tokensMin) tokens, the context \(tokens) (\(reason))",
                 parameter: parameter)
-        }
-    }
-}
-
-extension GenerationError {
-    /// Why a chat template did not write a prompt.
-    fileprivate init(_ error: JinjaError, _ parameter: String, _ context: PromptBuilder.Context) {
-        switch error.kind {
-        case .raised:
-            self.init(
-                .invalidRequest, "the model's chat template refuses this: \(error.problem)",
-                parameter: parameter)
-        case .cancelled: self.init(.cancelled, "the request was cancelled")
-        case .output:
-            self.init(
-                .contextExceeded,
-                "the prompt is longer than \(context.tokens) tokens can be (\(context.reason))",
-                parameter: parameter)
-        case .syntax, .failed, .limit:
-            self.init(.templateUnsupported, "\(error)", parameter: parameter)
         }
     }
 }

@@ -139,12 +139,10 @@ final class EngineLoop {
             do {
                 let (name, model) = try model(for: waiting.order.model)
                 let builder = PromptBuilder(model, progress: status.progress)
-                let prompt = waiting.order.prompt
-                let arguments = waiting.order.templateArguments
+                let order = waiting.order
                 let job = PromptJob(id: waiting.id) { isCancelled in
                     Result { () throws(GenerationError) in
-                        try builder.tokens(
-                            of: prompt, templateArguments: arguments, isCancelled: isCancelled)
+                        try builder.prepare(order, isCancelled: isCancelled)
                     }
                 }
                 preparing[waiting.id] = Preparation(
@@ -164,7 +162,14 @@ final class EngineLoop {
             }
             let waiting = preparation.waiting
             do throws(GenerationError) {
-                let session = try start(waiting, try outcome.get(), on: preparation.model)
+                let prompt = try outcome.get()
+                if let text = prompt.text {
+                    waiting.onEvent(.started(model: preparation.name, promptTokens: 0))
+                    waiting.onEvent(.text(text, probabilities: []))
+                    waiting.onEvent(.finished(.stop, GenerationStatistics()))
+                    continue
+                }
+                let session = try start(waiting, prompt, on: preparation.model)
                 waiting.onEvent(
                     .started(
                         model: preparation.name, promptTokens: session.statistics.promptTokens))
@@ -177,8 +182,9 @@ final class EngineLoop {
     }
 
     private func start(
-        _ waiting: WaitingOrder, _ prompt: [TokenID], on model: ModelInstance
+        _ waiting: WaitingOrder, _ prepared: PreparedPrompt, on model: ModelInstance
     ) throws(GenerationError) -> Session {
+        let prompt = prepared.tokens
         let room = try room(for: prompt, waiting.order, model)
         let sampler: Sampler
         do {
@@ -205,7 +211,8 @@ final class EngineLoop {
             throw noPages(model, tokens: prompt.count + tokensMax, summarizes: coldPagesMax != nil)
         }
         let admission = Admission(
-            order: waiting.order.withoutPrompt, prompt: prompt, sequence: sequence,
+            order: waiting.order.withoutPrompt, prompt: prompt, plan: prepared.plan,
+            sequence: sequence,
             found: found, sampler: sampler, tokensMax: tokensMax,
             contextTokens: model.contextTokensNow, slidingTokens: room.slidingTokens,
             keptTokens: room.keptTokens, coldPagesMax: coldPagesMax, filter: room.filter,

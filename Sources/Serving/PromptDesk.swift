@@ -3,7 +3,7 @@
 
 package import GenerationAPI
 package import LinuxSystem
-package import ModelFormat
+package import Models
 internal import Synchronization
 
 /// A prompt that is to become tokens.
@@ -31,7 +31,7 @@ package final class PromptJob: Sendable {
 
 /// Makes tokens of prompts, in the order in which they are posted.
 package final class PromptDesk: Sendable {
-    package typealias Outcome = Result<[TokenID], GenerationError>
+    package typealias Outcome = Result<PreparedPrompt, GenerationError>
 
     private let jobs: Mailbox<PromptJob>
     private let finished: Finished
@@ -67,7 +67,8 @@ package final class PromptDesk: Sendable {
     /// Ends the thread, after the jobs that were posted, and returns when it has ended. Once only,
     /// and no job after it.
     package func finish() {
-        _ = jobs.post(PromptJob(id: Self.endID) { _ in .success([]) })
+        let end = PromptJob(id: Self.endID) { _ in .success(PreparedPrompt(tokens: [])) }
+        _ = jobs.post(end)
         thread.join()
     }
 

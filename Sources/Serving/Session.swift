@@ -1,6 +1,7 @@
 // One generation from its prompt to its last token: what is still to be computed, how tokens become
 // text, and when it ends. Touches no weights.
 
+package import AnswerParsing
 package import GenerationAPI
 package import Inference
 internal import LinuxSystem
@@ -12,6 +13,8 @@ package import Tokenization
 package struct Admission {
     let order: GenerationOrder
     let prompt: [TokenID]
+    /// How the answer is taken apart; nil is not at all.
+    let plan: AnswerPlan?
     let sequence: SequenceID
     /// What of the prompt the sequence has already.
     let found: FoundPrefix
@@ -38,7 +41,7 @@ package struct Admission {
     ///   - coldPagesMax: of its pages on flash, those that a token of the answer reads in a layer.
     ///   - draftWindowTokens: of the text that drafts are looked for in; nil drafts nothing.
     package init(
-        order: GenerationOrder, prompt: [TokenID], sequence: SequenceID,
+        order: GenerationOrder, prompt: [TokenID], plan: AnswerPlan? = nil, sequence: SequenceID,
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
         keptTokens: Int? = nil, coldPagesMax: Int? = nil, filter: PromptFilter? = nil,
@@ -46,6 +49,7 @@ package struct Admission {
     ) {
         self.order = order
         self.prompt = prompt
+        self.plan = plan
         self.sequence = sequence
         self.found = found
         self.sampler = sampler
@@ -72,8 +76,7 @@ package final class Session {
     private let startedNanoseconds: UInt64
     private var firstTokenNanoseconds: UInt64?
     private var sampler: Sampler
-    private var decoder = StreamDecoder()
-    private var stops: StopMatcher
+    private var answer: AnswerStream
     /// Tokens not yet computed: the rest of the prompt, or the last token sampled.
     private var pending: ArraySlice<TokenID>
     private var position: Int
@@ -116,7 +119,9 @@ package final class Session {
         position = admission.found.tokenCount
         tokens = admission.prompt
         pending = admission.prompt[position...]
-        stops = StopMatcher(admission.order.stopStrings)
+        answer = AnswerStream(
+            tokenizer, stopStrings: admission.order.stopStrings, plan: admission.plan,
+            allowsParallelCalls: admission.order.allowsParallelCalls)
         self.tokenizer = tokenizer
         self.onEvent = onEvent
         startedNanoseconds = MonotonicClock.nanoseconds
@@ -270,26 +275,41 @@ package final class Session {
     /// Tells the text of a token, and ends the session where it says so.
     private func emit(_ token: TokenID, _ logits: Span<Float>) {
         statistics.generatedTokens += 1
-        let bytes = tokenizer.bytes(of: token)
-        let (text, isStopped) = stops.append(decoder.append(bytes))
-        let report = order.alternativesReported.map {
-            probabilities(of: token, logits, alternatives: $0)
+        let (parts, isStopped) = answer.append(token)
+        var report =
+            order.alternativesReported.map {
+                [probabilities(of: token, logits, alternatives: $0)]
+            } ?? []
+        for part in parts {
+            if case .content(let text) = part {
+                onEvent(.text(text, probabilities: report))
+                report = []
+            } else {
+                tell(part)
+            }
         }
-        if !text.isEmpty || report != nil {
-            onEvent(.text(text, probabilities: report.map { [$0] } ?? []))
-        }
-        if isStopped { return finish(.stop, flushes: false) }
+        if !report.isEmpty { onEvent(.text("", probabilities: report)) }
+        if isStopped || answer.isComplete { return finish(.stop, flushes: false) }
         if statistics.generatedTokens >= tokensMax { finish(.length) }
+    }
+
+    private func tell(_ part: AnswerPart) {
+        switch part {
+        case .content(let text): onEvent(.text(text, probabilities: []))
+        case .reasoning(let text): onEvent(.reasoning(text))
+        case .callBegan(let index, let id, let name):
+            onEvent(.toolCall(.began(index: index, id: id, name: name)))
+        case .arguments(let index, let text):
+            onEvent(.toolCall(.arguments(index: index, text)))
+        case .callEnded(let index): onEvent(.toolCall(.ended(index: index)))
+        }
     }
 
     /// Ends the session with its statistics.
     package func finish(_ reason: FinishReason, flushes: Bool = true) {
         guard !isFinished else { return }
-        if flushes {
-            let (text, isStopped) = stops.append(decoder.finish())
-            let rest = isStopped ? text : text + stops.finish()
-            if !rest.isEmpty { onEvent(.text(rest, probabilities: [])) }
-        }
+        answer.finish(flushes: flushes).forEach(tell)
+        let reason = reason == .stop && answer.hasCalled ? .toolCalls : reason
         let now = MonotonicClock.nanoseconds
         statistics.generateSeconds = Self.seconds(from: firstTokenNanoseconds ?? now, to: now)
         isFinished = true

@@ -26,6 +26,8 @@ struct SessionOptions {
     var dropsOldest = false
     /// Keep what is typed in a chat on disk.
     var keepsHistory = true
+    /// Show what the model thinks before it answers.
+    var showsThoughts = true
     /// How keys and values are kept for these answers; nil is the model's way.
     var keyValueFormat: KVFormat?
     var coldTokens: ColdTokens?
@@ -157,16 +159,21 @@ struct ChatSession {
         interrupts.set { ticket.cancel() }
         defer { interrupts.set { exit(ExitStatus.interrupted.rawValue) } }
         var text = ""
+        var thoughts = ThoughtsWriter(isShown: options.showsThoughts)
         while true {
             switch events.take() {
-            case .started: break
+            case .started, .toolCall: break
+            case .reasoning(let piece): thoughts.write(piece)
             case .text(let piece, _):
+                thoughts.end()
                 text += piece
                 Terminal.write(piece)
             case .finished(let reason, let statistics):
+                thoughts.end()
                 keep(prompt, text)
                 return (text, reason, statistics)
             case .failed(let error):
+                thoughts.end()
                 if error.reason == .cancelled, !text.isEmpty { keep(prompt, text) }
                 if !text.isEmpty, !text.hasSuffix("\n") { Terminal.write("\n") }
                 throw error
@@ -179,6 +186,30 @@ struct ChatSession {
             ChatTurn(
                 question: ChatMessage(role: "user", content: prompt),
                 answer: ChatMessage(role: "assistant", content: answer)))
+    }
+}
+
+/// Writes what a model thinks before it answers, on standard error: the answer alone is on standard
+/// output. Lines in brackets say where thoughts begin and end.
+private struct ThoughtsWriter {
+    let isShown: Bool
+    private var isOpen = false
+    private var endsLine = true
+
+    init(isShown: Bool) { self.isShown = isShown }
+
+    mutating func write(_ text: String) {
+        guard isShown, !text.isEmpty else { return }
+        if !isOpen { Terminal.write("[thinking]\n", to: STDERR_FILENO) }
+        isOpen = true
+        endsLine = text.hasSuffix("\n")
+        Terminal.write(text, to: STDERR_FILENO)
+    }
+
+    mutating func end() {
+        guard isOpen else { return }
+        isOpen = false
+        Terminal.write(endsLine ? "[answer]\n" : "\n[answer]\n", to: STDERR_FILENO)
     }
 }
 

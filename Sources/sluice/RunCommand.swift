@@ -58,6 +58,9 @@ struct RunCommand: ParsableCommand {
     @Flag(help: "Keep nothing that is typed in a chat; else it goes to ~/.local/state/sluice.")
     var noHistory = false
 
+    @Flag(help: "Leave out what the model thinks before it answers; else on standard error.")
+    var hideThinking = false
+
     @Flag(help: "Print a line of numbers after each answer, on standard error.")
     var stats = false
 
@@ -150,6 +153,7 @@ struct RunCommand: ParsableCommand {
         options.showsStatistics = stats
         options.dropsOldest = dropOldest
         options.keepsHistory = !noHistory
+        options.showsThoughts = !hideThinking
         return options
     }
 }

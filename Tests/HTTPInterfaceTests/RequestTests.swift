@@ -125,7 +125,8 @@ import Testing
         (#"{"messages":[{}]}"#, "messages[0].role"),
         (#"{"messages":[{"role":"user"}]}"#, "messages[0].content"),
         (#"{"messages":[{"role":"x","content":""}]}"#, "messages[0].role"),
-        (#"{"messages":[{"role":"tool","content":""}]}"#, "messages[0].role"),
+        (#"{"messages":[{"role":"tool","content":""}]}"#, "messages[0].tool_call_id"),
+        (#"{"messages":[{"role":"function","content":""}]}"#, "messages[0].role"),
         (
             #"{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}"#,
             "messages[0].content[0].type"
@@ -140,7 +141,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""n":2"#, "n"), (#""n":"1""#, "n"), (#""tools":[{}]"#, "tools"),
+        (#""n":2"#, "n"), (#""n":"1""#, "n"), (#""tools":[{}]"#, "tools[0].function"),
         (#""functions":[{}]"#, "functions"), (#""tool_choice":"required""#, "tool_choice"),
         (#""response_format":{"type":"json_object"}"#, "response_format"),
         (#""response_format":"text""#, "response_format"),

@@ -160,7 +160,7 @@ import Testing
     @Test func draftsAreTimedWhereThereAreAny() throws {
         var writer = AnswerWriter(
             options: AnswerOptions(kind: .chat), identifier: "1", created: 0, model: "m")
-        let whole = writer.whole("", probabilities: [], .stop, GenerationStatistics())
+        let whole = writer.whole(AnswerText(), probabilities: [], .stop, GenerationStatistics())
         let json = try JSONParser.parse(Array(whole.readableBytesView))
         #expect(json["timings"]?["predicted_n"]?.integer == 0)
         #expect(json["timings"]?["draft_n"] == nil)

@@ -4,6 +4,7 @@
 import GenerationAPI
 import LinuxSystem
 import ModelFormat
+import Models
 import Serving
 import Synchronization
 import Testing
@@ -16,15 +17,16 @@ import Testing
         for id in 0..<16 {
             desk.post(
                 PromptJob(id: id) { _ in
-                    id % 3 == 0 ? .failure(refusal) : .success([TokenID(id)])
+                    guard id % 3 > 0 else { return .failure(refusal) }
+                    return .success(PreparedPrompt(tokens: [TokenID(id)]))
                 })
         }
         desk.finish()
         let finished = desk.takeFinished()
         #expect(finished.map(\.job.id) == Array(0..<16))
         for (job, outcome) in finished {
-            #expect(
-                outcome == (job.id % 3 == 0 ? .failure(refusal) : .success([TokenID(job.id)])))
+            let tokens = PreparedPrompt(tokens: [TokenID(job.id)])
+            #expect(outcome == (job.id % 3 == 0 ? .failure(refusal) : .success(tokens)))
         }
         #expect(told.load(ordering: .relaxed) == 16 && desk.takeFinished().isEmpty)
     }
@@ -36,7 +38,7 @@ import Testing
         desk.post(
             PromptJob(id: 1) { _ in
                 while !mayEnd.load(ordering: .acquiring) { Thread.sleep(microseconds: 100) }
-                return .success([])
+                return .success(PreparedPrompt(tokens: []))
             })
         #expect(desk.takeFinished().isEmpty)
         mayEnd.store(true, ordering: .releasing)

@@ -277,6 +277,8 @@ import Weights
         switch event {
         case .started(let model, let tokens): "started \(model) \(tokens)"
         case .text(let text, let probabilities): "text \(text) \(probabilities)"
+        case .reasoning(let text): "reasoning \(text)"
+        case .toolCall(let event): "call \(event)"
         case .finished(let reason, let statistics):
             "finished \(reason) \(statistics.promptTokens) \(statistics.generatedTokens)"
         case .failed(let error): "failed \(error)"

@@ -1,0 +1,130 @@
+// The fields about tools: which ones an answer may call, and calls that were made before.
+
+internal import GenerationAPI
+internal import JSON
+
+enum ToolFields {
+    /// Most tools of one request, and most calls of one message.
+    static let toolsMax = 128
+    /// Bytes of all tools together.
+    static let toolBytesMax = 256 << 10
+    /// Bytes of a tool's name, and of a call's id.
+    static let nameBytesMax = 64
+    static let idBytesMax = 256
+
+    /// What the fields say of an order.
+    static func read(
+        _ fields: RequestFields, text: [UInt8]?, into order: inout GenerationOrder
+    ) throws(GenerationError) {
+        let mayCall = try choice(fields)
+        order.allowsParallelCalls = try fields.boolean("parallel_tool_calls") ?? true
+        guard let tools = fields["tools"], tools != .array([]) else { return }
+        guard let list = tools.array else {
+            throw fields.error("tools", "expected a list, found \(tools.kind)")
+        }
+        guard list.count <= toolsMax else {
+            throw fields.error("tools", "at most \(toolsMax)")
+        }
+        var names: Set<String> = []
+        for (index, tool) in list.enumerated() {
+            let name = try check(try RequestFields(tool, prefix: "tools[\(index)]."))
+            guard names.insert(name).inserted else {
+                throw fields.error("tools", "two are called '\(name)'")
+            }
+        }
+        // With the keys in the order in which they were written: models see them so.
+        let text = text ?? tools.text()
+        guard text.count <= toolBytesMax else {
+            throw fields.error("tools", "at most \(toolBytesMax) bytes")
+        }
+        // Who may not call is not told of them either.
+        if mayCall { order.tools = String(decoding: text, as: UTF8.self) }
+    }
+
+    /// Whether tools may be called.
+    private static func choice(_ fields: RequestFields) throws(GenerationError) -> Bool {
+        switch fields["tool_choice"] {
+        case nil, .string("auto"): return true
+        case .string("none"): return false
+        case .string("required"):
+            throw fields.error(
+                "tool_choice", "\"required\" is not supported here: \"auto\" and \"none\" are")
+        case .object:
+            throw fields.error(
+                "tool_choice",
+                "a named function is not supported here: \"auto\" and \"none\" are")
+        case .some: throw fields.error("tool_choice", "expected \"auto\" or \"none\"")
+        }
+    }
+
+    /// The name of a tool that is one.
+    private static func check(_ tool: RequestFields) throws(GenerationError) -> String {
+        guard try tool.string("type") ?? "function" == "function" else {
+            throw tool.error("type", "only \"function\" is supported here")
+        }
+        guard let function = try tool.object("function") else {
+            throw tool.error("function", "missing")
+        }
+        _ = try function.string("description")
+        if try function.boolean("strict") == true {
+            throw function.error("strict", "not supported here")
+        }
+        if let parameters = function["parameters"] {
+            guard case .object = parameters else {
+                throw function.error("parameters", "expected an object, found \(parameters.kind)")
+            }
+        }
+        return try name(function)
+    }
+
+    /// A function's name.
+    private static func name(_ function: RequestFields) throws(GenerationError) -> String {
+        guard let name = try function.string("name") else {
+            throw function.error("name", "missing")
+        }
+        let isSound = name.unicodeScalars.allSatisfy {
+            $0.isASCII && ($0.properties.isAlphabetic || ("0"..."9").contains($0))
+                || "_-.:/".unicodeScalars.contains($0)
+        }
+        guard isSound, (1...nameBytesMax).contains(name.utf8.count) else {
+            throw function.error(
+                "name", "expected 1 to \(nameBytesMax) letters, digits, and characters of _-.:/")
+        }
+        return name
+    }
+
+    /// The calls that an assistant's message made.
+    static func calls(_ message: RequestFields) throws(GenerationError) -> [ToolCall] {
+        guard let value = message["tool_calls"], value != .array([]) else { return [] }
+        guard let list = value.array else {
+            throw message.error("tool_calls", "expected a list, found \(value.kind)")
+        }
+        guard list.count <= toolsMax else {
+            throw message.error("tool_calls", "at most \(toolsMax)")
+        }
+        var calls: [ToolCall] = []
+        for (index, element) in list.enumerated() {
+            let call = try message.element(element, of: "tool_calls", at: index)
+            guard try call.string("type") ?? "function" == "function" else {
+                throw call.error("type", "only \"function\" is supported here")
+            }
+            guard let function = try call.object("function") else {
+                throw call.error("function", "missing")
+            }
+            calls.append(
+                ToolCall(
+                    id: try id(call, "id") ?? "", name: try name(function),
+                    arguments: try function.string("arguments") ?? "{}"))
+        }
+        return calls
+    }
+
+    /// A call's id.
+    static func id(_ fields: RequestFields, _ name: String) throws(GenerationError) -> String? {
+        guard let id = try fields.string(name) else { return nil }
+        guard id.utf8.count <= idBytesMax else {
+            throw fields.error(name, "at most \(idBytesMax) bytes")
+        }
+        return id
+    }
+}
