@@ -95,13 +95,70 @@ def check_completion(client, model):
     check("completion: logprobs", len(lengths) == 1 and 0 not in lengths, logprobs)
 
 
+def check_tools(client, model):
+    """Calls and their results, where the model's template knows tools; else their refusal."""
+    tools = [{
+        "type": "function",
+        "function": {
+            "name": "get_weather",
+            "description": "The weather at a place.",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }]
+    messages = [{"role": "user", "content": "How is the weather in Paris?"}]
+    ask = dict(model=model, messages=messages, tools=tools, max_tokens=64, temperature=0)
+    try:
+        whole = client.chat.completions.create(**ask, tool_choice="auto")
+    except openai.BadRequestError as error:
+        check("tools: refused by name", error.param == "tools", repr(error))
+        return
+    choice = whole.choices[0]
+    calls = choice.message.tool_calls or []
+    check("tools: finish_reason", (choice.finish_reason == "tool_calls") == bool(calls), choice)
+    check_streamed_tools(client, ask, choice)
+    one = client.chat.completions.create(**ask, parallel_tool_calls=False).choices[0].message
+    check("tools: one call", len(one.tool_calls or []) <= 1, one)
+    none = client.chat.completions.create(**ask, tool_choice="none").choices[0].message
+    check("tools: no call", not none.tool_calls, none)
+    results = [
+        {"role": "tool", "tool_call_id": call.id, "content": "Sunny."} for call in calls
+    ]
+    more = client.chat.completions.create(
+        **{**ask, "messages": [*messages, choice.message.model_dump(exclude_none=True), *results]}
+    )
+    check("tools: results are taken", more.object == "chat.completion", more)
+    refusal(
+        "refused: tool_choice", openai.BadRequestError, "tool_choice",
+        lambda: client.chat.completions.create(**ask, tool_choice="required"),
+    )
+
+
+def check_streamed_tools(client, ask, choice):
+    chunks = list(client.chat.completions.create(**ask, stream=True))
+    calls, reasoning = {}, ""
+    for delta in (chunk.choices[0].delta for chunk in chunks if chunk.choices):
+        reasoning += getattr(delta, "reasoning_content", None) or ""
+        for call in delta.tool_calls or []:
+            known = calls.setdefault(call.index, {"id": call.id, "name": "", "arguments": ""})
+            known["name"] += call.function.name or ""
+            known["arguments"] += call.function.arguments or ""
+    expected = [
+        (call.function.name, call.function.arguments) for call in choice.message.tool_calls or []
+    ]
+    found = [(call["name"], call["arguments"]) for _, call in sorted(calls.items())]
+    check("tools stream: same calls", found == expected, (found, expected))
+    check("tools stream: ids", all(call["id"] for call in calls.values()), calls)
+    thought = getattr(choice.message, "reasoning_content", None) or ""
+    check("tools stream: same thoughts", reasoning == thought, (reasoning, thought))
+
+
 def check_refusals(client, ask):
     create = client.chat.completions.create
     bad = openai.BadRequestError
     refusal("refused: n", bad, "n", lambda: create(**ask, n=2))
     refusal(
-        "refused: tools", bad, "tools",
-        lambda: create(**ask, tools=[{"type": "function", "function": {"name": "f"}}]),
+        "refused: tools", bad, "tools[0].function.name",
+        lambda: create(**ask, tools=[{"type": "function", "function": {"name": "f f"}}]),
     )
     refusal(
         "refused: response_format", bad, "response_format",
@@ -136,6 +193,7 @@ def main():
     check("models: retrieved", client.models.retrieve(model).id == model)
     ask = check_chat(client, model)
     check_completion(client, model)
+    check_tools(client, model)
     check_refusals(client, ask)
     # Leaving in the middle of a stream must not disturb the next request.
     stream = client.chat.completions.create(**ask, stream=True)

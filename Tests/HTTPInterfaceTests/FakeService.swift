@@ -8,8 +8,8 @@ import Synchronization
 
 /// Prompts: `endless` talks until cancelled, `queued` never starts, `prefill` starts and says
 /// nothing, `refuse:REASON` fails before it starts, `break:REASON` fails after a word, `big:N`
-/// sends N bytes at once and finishes, `probabilities` reports some; anything else is echoed in two
-/// pieces.
+/// sends N bytes at once and finishes, `call` thinks and calls twice, `probabilities` reports some;
+/// anything else is echoed in two pieces.
 final class FakeService: GenerationService {
     private struct Shared {
         var orders: [GenerationOrder] = []
@@ -132,10 +132,25 @@ final class FakeService: GenerationService {
             onEvent(.text(String(repeating: "x", count: count), probabilities: []))
             return onEvent(.finished(.length, statistics))
         }
+        if text == "call" {
+            call(onEvent)
+            return onEvent(.finished(.toolCalls, statistics))
+        }
         let probabilities = text == "probabilities" ? [sampleProbability] : []
         onEvent(.text(String(text.prefix(3)), probabilities: probabilities))
         onEvent(.text(String(text.dropFirst(3)), probabilities: []))
         onEvent(.finished(.stop, statistics))
+    }
+
+    private static func call(_ onEvent: @Sendable (GenerationEvent) -> Void) {
+        onEvent(.reasoning("H"))
+        onEvent(.reasoning("m."))
+        for index in 0..<2 {
+            onEvent(.toolCall(.began(index: index, id: "call_\(index)", name: "get")))
+            onEvent(.toolCall(.arguments(index: index, "{\"a\":")))
+            onEvent(.toolCall(.arguments(index: index, "\(index)}")))
+            onEvent(.toolCall(.ended(index: index)))
+        }
     }
 
     private static let sampleProbability = (

@@ -9,7 +9,8 @@ import Service
 import Synchronization
 import TestSupport
 
-/// Echoes in two pieces. `wait` starts and then waits for its cancellation; `refuse` fails at once.
+/// Echoes in two pieces; a user's message with tools is answered by a thought and two calls of the
+/// first tool. `wait` starts and then waits for its cancellation; `refuse` fails at once.
 final class EchoService: StoppableService {
     private let queue = DispatchQueue(label: "echo engine")
     private let recorded = Mutex<(orders: [GenerationOrder], cancelled: Int, stopped: Bool)>(
@@ -72,9 +73,27 @@ final class EchoService: StoppableService {
         }
         onEvent(.started(model: model, promptTokens: 3))
         if text == "wait" { return }
+        if order.tools != nil, !order.rendersOnly, case .chat(let messages) = order.prompt,
+            messages.last?.role == "user"
+        {
+            return call(order, onEvent)
+        }
         onEvent(.text(String(text.prefix(3)), probabilities: probabilities(order)))
         onEvent(.text(String(text.dropFirst(3)), probabilities: []))
         onEvent(.finished(.stop, statistics))
+    }
+
+    private static func call(
+        _ order: GenerationOrder, _ onEvent: @Sendable (GenerationEvent) -> Void
+    ) {
+        onEvent(.reasoning("Hm."))
+        for index in 0..<(order.allowsParallelCalls ? 2 : 1) {
+            onEvent(.toolCall(.began(index: index, id: "call_\(index)", name: "get_weather")))
+            onEvent(.toolCall(.arguments(index: index, "{\"city\": ")))
+            onEvent(.toolCall(.arguments(index: index, "\"Paris\"}")))
+            onEvent(.toolCall(.ended(index: index)))
+        }
+        onEvent(.finished(.toolCalls, statistics))
     }
 
     private static func probabilities(
