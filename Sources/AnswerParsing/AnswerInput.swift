@@ -26,8 +26,11 @@ struct AnswerInput: Sendable {
 
     mutating func drop(_ count: Int = 1) { cursor += count }
 
-    mutating func skipSpace() {
-        while let byte = firstByte, byte.isSpace { cursor += 1 }
+    /// Drops a byte of white space; false where none is next.
+    mutating func dropSpace() -> Bool {
+        guard let byte = firstByte, byte.isSpace else { return false }
+        cursor += 1
+        return true
     }
 
     enum Match { case none, partial, full }

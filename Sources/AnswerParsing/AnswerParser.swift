@@ -27,6 +27,8 @@ package struct AnswerParser: Sendable {
     private var mode: Mode
     /// Where a call that is being read began: within thoughts.
     private var beganInReasoning = false
+    /// Units that were read again.
+    private var reread = 0
     private let openings: [(marker: [UInt8], opening: Opening)]
     private let markers: [[UInt8]]
 
@@ -107,10 +109,12 @@ package struct AnswerParser: Sendable {
         case .saying: return stepSaying()
         case .reasoning: return stepReasoning()
         case .calling(var reader):
+            mode = .saying
             let step = reader.step(&input, &output)
             mode = .calling(reader)
             return follow(step)
         case .channels(var reader):
+            mode = .saying
             let took = reader.step(&input, &output)
             mode = .channels(reader)
             return took
@@ -120,7 +124,9 @@ package struct AnswerParser: Sendable {
     private mutating func follow(_ step: CallStep) -> Bool {
         switch step {
         case .more, .wait:
-            guard input.keptCount <= 2 * CallLimits.keptBytesMax else {
+            let isLate = reread > CallLimits.rereadMax
+            let keptMax = isLate ? CallLimits.keptBytesMaxLater : 2 * CallLimits.keptBytesMax
+            guard input.keptCount <= keptMax else {
                 failCall()
                 return true
             }
@@ -135,6 +141,7 @@ package struct AnswerParser: Sendable {
 
     /// What was read is text; what follows its first byte may be a call again.
     private mutating func failCall() {
+        reread += input.keptCount
         input.rewind()
         mode = beganInReasoning ? .reasoning : .saying
         guard let unit = input.first else { return }
@@ -186,9 +193,9 @@ package struct AnswerParser: Sendable {
                 tools: tools)
             mode = .calling(.tagged(reader))
         case .python(let markers):
-            mode = .calling(.whole(WholeCallReader(.python, end: markers.end)))
+            mode = .calling(.whole(WholeCallReader(.python, in: markers)))
         case .braces(let markers, let quote):
-            mode = .calling(.whole(WholeCallReader(.braces(quote: quote), end: markers.end)))
+            mode = .calling(.whole(WholeCallReader(.braces(quote: quote), in: markers)))
         case .channels: break
         }
     }

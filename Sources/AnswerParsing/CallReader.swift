@@ -7,9 +7,13 @@ enum CallReader: Sendable {
     case named(NamedCallReader)
     case tagged(TaggedCallReader)
     case whole(WholeCallReader)
+    /// While a step is made: what a reader keeps is in one place, and is not copied by each step.
+    case stepping
 
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> CallStep {
-        switch self {
+        let current = self
+        self = .stepping
+        switch consume current {
         case .json(var reader):
             defer { self = .json(reader) }
             return reader.step(&input, &output)
@@ -22,6 +26,7 @@ enum CallReader: Sendable {
         case .whole(var reader):
             defer { self = .whole(reader) }
             return reader.step(&input, &output)
+        case .stepping: return .ended
         }
     }
 
@@ -31,7 +36,7 @@ enum CallReader: Sendable {
         case .json(let reader): reader.isOpen
         case .named(let reader): reader.isOpen
         case .tagged(let reader): reader.isOpen
-        case .whole: false
+        case .whole, .stepping: false
         }
     }
 

@@ -20,6 +20,10 @@ enum CallLimits {
     static let nameBytesMax = 256
     /// Bytes that are kept until it is clear what they are.
     static let keptBytesMax = 256 << 10
+    /// What may be read again in an answer because it was no call; after that, calls have to be
+    /// certain within a few bytes.
+    static let rereadMax = 1 << 20
+    static let keptBytesMaxLater = 256
 }
 
 /// Names of functions.

@@ -43,7 +43,7 @@ struct ChannelReader: Sendable {
     private mutating func stepBetween(
         _ input: inout AnswerInput, _ output: inout AnswerOutput
     ) -> Bool {
-        input.skipSpace()
+        if input.dropSpace() { return true }
         guard input.first != nil else { return false }
         let markers = [Self.start, Self.channel, Self.message, Self.recipient] + Self.ends
         let (match, place) = input.match(anyOf: markers)

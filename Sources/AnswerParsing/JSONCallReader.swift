@@ -43,7 +43,7 @@ struct JSONCallReader: Sendable {
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> CallStep {
         switch state {
         case .key, .streamed, .collected: break
-        default: input.skipSpace()
+        default: if input.dropSpace() { return .more }
         }
         if case .after = state, end.isEmpty || isBare { return .ended }
         guard let unit = input.first else { return .wait }
@@ -63,13 +63,13 @@ struct JSONCallReader: Sendable {
             state = .value
         case .value: beginValue(byte, &input, &output)
         case .key(let extent): return stepKey(byte, extent, &input, &output)
-        case .streamed(let extent):
+        case .streamed(let extent), .collected(let extent):
             // No JSON has it there, and markers begin with it.
             guard extent.isWithinString || byte != UInt8(ascii: "<") else {
                 return malformed(&input, &output)
             }
+            guard case .streamed = state else { return collect(byte, extent, &input, &output) }
             stream(byte, extent, &input, &output)
-        case .collected(let extent): return collect(byte, extent, &input, &output)
         case .after, .skipping: break
         }
         return .more

@@ -31,12 +31,14 @@ struct NamedCallReader: Sendable {
 
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> CallStep {
         if case .object(var reader) = state {
+            // Otherwise each step would copy what the reader keeps.
+            state = .start
             defer { state = .object(reader) }
             return reader.step(&input, &output)
         }
         if case .after = state, syntax.end.isEmpty { return .ended }
         switch state {
-        case .start, .beforeArguments, .after: input.skipSpace()
+        case .start, .beforeArguments, .after: if input.dropSpace() { return .more }
         default: break
         }
         guard let unit = input.first else { return .wait }

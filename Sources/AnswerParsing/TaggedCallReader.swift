@@ -46,12 +46,15 @@ struct TaggedCallReader: Sendable {
 
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> CallStep {
         if case .object(var reader) = state {
+            // Otherwise each step would copy what the reader keeps.
+            state = .open
             defer { state = .object(reader) }
             return reader.step(&input, &output)
         }
         switch state {
-        case .open, .parameters, .beforeValue, .between: input.skipSpace()
-        case .name where text.isEmpty: input.skipSpace()
+        case .open, .parameters, .beforeValue, .between:
+            if input.dropSpace() { return .more }
+        case .name where text.isEmpty: if input.dropSpace() { return .more }
         default: break
         }
         guard let unit = input.first else { return .wait }

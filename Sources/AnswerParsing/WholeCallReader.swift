@@ -8,12 +8,12 @@ struct WholeCallReader: Sendable {
     }
 
     private let syntax: Syntax
-    private let end: [UInt8]
+    private let markers: MarkerPair
     private var text: [UInt8] = []
 
-    init(_ syntax: Syntax, end: [UInt8]) {
+    init(_ syntax: Syntax, in markers: MarkerPair) {
         self.syntax = syntax
-        self.end = end
+        self.markers = markers
     }
 
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> CallStep {
@@ -22,11 +22,13 @@ struct WholeCallReader: Sendable {
             guard input.isFinal, !text.isEmpty else { return .wait }
             return give(&output) ? .ended : .wait
         }
-        switch input.match(end) {
+        let (match, place) = input.match(anyOf: [markers.end, markers.begin])
+        switch match {
         case .partial: return .wait
         case .full:
-            guard give(&output) else { return .failed }
-            input.drop(end.count)
+            // Where another begins this is none: nothing is read again more than once.
+            guard place == 0, give(&output) else { return .failed }
+            input.drop(markers.end.count)
             input.release()
             return .ended
         case .none:

@@ -105,6 +105,22 @@ import Testing
         }
     }
 
+    /// What is none is read again from its second byte on, and may be begun many times.
+    @Test func manyBeginningsAreText() {
+        for (style, text) in [
+            ("JSON in <tool_call>", "<tool_call>{\"a\":["), ("Python", "<|tool_call_start|>[f(a="),
+            ("braces", "<|tool_call>call:f{a:"), ("arg_key", "<tool_call>"),
+            ("JSON in <tool_call>", "<tool_call>{\"name\":\"f\",\"a\":{\"b\":\"\\\"")
+        ] {
+            let sample = AnswerFixtures.cases.first { $0.style == style }
+            let all = String(repeating: text, count: 10_000) + "<"
+            guard let sample else { continue }
+            let answer = ReadAnswer(sample.parts([.text(all)]))
+            #expect(answer.calls.isEmpty && all.hasPrefix(answer.content), "\(style)")
+            #expect(answer.content.utf8.count > all.utf8.count - 2000, "\(style)")
+        }
+    }
+
     /// Memory is bounded by what may still be a call, whatever comes.
     @Test func endlessCallsAreText() {
         for style in [0, 40] {

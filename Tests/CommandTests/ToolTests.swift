@@ -1,0 +1,109 @@
+// Tools through the built daemon: a model that thinks, speaks and calls, token by token, and what
+// its client is told.
+
+import FoundationEssentials
+import TestSupport
+import Testing
+
+@Suite(.serialized) struct ToolTests {
+    private static let model = ScriptedModel(
+        chains: [
+            [
+                "<go>", "<think>", "Hm.", "</think>", "\n\nI look.", "<tool_call>",
+                "\n{\"name\": \"get_weather\",", " \"arguments\": {\"city\":", " \"Paris\"}}\n",
+                "</tool_call>"
+            ],
+            ["<done>", "Sunny."]
+        ],
+        template: """
+            {#- <tool_call>{"name", "arguments"} <think> #}{% if tools %}<tools>{% endif %}
+            {%- for m in messages %}{% if m.tool_calls %}<called>{% else %}<said>{% endif %}
+            {%- endfor %}
+            {%- if messages[-1].role == 'tool' %}<done>{% else %}<go>{% endif %}
+            """,
+        more: ["<tools>", "<called>", "<said>"])
+    private static let question = #"{"role":"user","content":"How is the weather?"}"#
+    private static let tools = #""tools":[{"type":"function","function":{"name":"get_weather"}}]"#
+
+    private func daemon() throws -> Daemon {
+        let scratch = try Scratch()
+        let file = try scratch.write(Self.model.bytes(), to: "scripted.gguf")
+        let imported = try Program.sluice.run(
+            ["import", file, "--library", scratch.path("library"), "--name", "shell"], in: scratch)
+        #expect(imported.status == 0, "\(imported.errors)")
+        return try Daemon(in: scratch)
+    }
+
+    private static func body(_ messages: String, _ more: String = tools) -> String {
+        #"{"model":"shell","temperature":0,"messages":[\#(messages)],\#(more)}"#
+    }
+
+    @Test func aModelCallsAndIsToldWhatCameOfIt() throws {
+        let daemon = try daemon()
+        let whole = try daemon.post(Self.body(Self.question))
+        #expect(whole.hasSuffix("\n200"), "\(whole)")
+        for part in [
+            #""content":"I look.","reasoning_content":"Hm.","tool_calls":[{"id":"call_"#,
+            #""name":"get_weather","arguments":"{\"city\": \"Paris\"}""#,
+            #""finish_reason":"tool_calls""#, #""completion_tokens":9"#
+        ] {
+            #expect(whole.contains(part), "\(part): \(whole)")
+        }
+        let stream = try daemon.post(Self.body(Self.question, Self.tools + #","stream":true"#))
+        for part in [
+            #""delta":{"reasoning_content":"Hm."}"#, #""delta":{"content":"I look."}"#,
+            #""function":{"name":"get_weather","arguments":""}"#,
+            #"{"index":0,"function":{"arguments":" \"Paris\"}"}}"#,
+            #""finish_reason":"tool_calls""#
+        ] {
+            #expect(stream.contains(part), "\(part): \(stream)")
+        }
+        let call =
+            #"{"role":"assistant","content":null,"tool_calls":[{"id":"x","type":"function","#
+            + #""function":{"name":"get_weather","arguments":"{}"}}]}"#
+        let result = #"{"role":"tool","tool_call_id":"x","content":"21 degrees"}"#
+        let conversation = [Self.question, call, result].joined(separator: ",")
+        let answer = try daemon.post(Self.body(conversation))
+        #expect(answer.contains(#""content":"Sunny.""#), "\(answer)")
+        #expect(answer.contains(#""finish_reason":"stop""#) && answer.hasSuffix("\n200"))
+        let prompt = try daemon.post(Self.body(conversation), to: "/apply-template")
+        #expect(prompt == "{\"prompt\":\"<tools><said><called><said><done>\"}\n200")
+        #expect(daemon.stop() == 0)
+    }
+
+    @Test func whatIsNoCallIsText() throws {
+        let daemon = try daemon()
+        let plain = try daemon.post(Self.body(Self.question, #""tools":[]"#))
+        let content = #""content":"I look.\n{\"name\": \"get_weather\", \"arguments\""#
+        #expect(plain.contains(content) && plain.contains(#""finish_reason":"stop""#), "\(plain)")
+        let short = try daemon.post(Self.body(Self.question, Self.tools + #","max_tokens":7"#))
+        #expect(short.contains(#""arguments":"{\"city\":""#), "\(short)")
+        #expect(short.contains(#""finish_reason":"length""#), "\(short)")
+        let half = try daemon.post(Self.body(Self.question, Self.tools + #","max_tokens":5"#))
+        #expect(half.contains(#""content":"I look.","reasoning_content":"Hm.","refusal""#))
+        #expect(daemon.stop() == 0)
+    }
+
+    /// Standard output has the answer alone.
+    @Test func thoughtsAreOnStandardError() throws {
+        let daemon = try daemon()
+        let shown = try daemon.run("x")
+        #expect(shown.status == 0 && shown.output.hasPrefix("I look.\n{"), "\(shown.output)")
+        #expect(shown.errors.hasPrefix("[thinking]\nHm.\n[answer]\n"), "\(shown.errors)")
+        let hidden = try daemon.start("x", ["--hide-thinking"]).wait()
+        #expect(hidden.output == shown.output && hidden.errors.isEmpty, "\(hidden.errors)")
+        #expect(daemon.stop() == 0)
+    }
+
+    @Test func modelsThatKnowNoToolsRefuseThem() throws {
+        let daemon = try Daemon()
+        let refused = try daemon.post(Self.body(Self.question))
+        #expect(refused.contains(#""param":"tools""#) && refused.hasSuffix("\n400"), "\(refused)")
+        let prompt = try daemon.post(Self.body(Self.question, #""n":1"#), to: "/apply-template")
+        let expected =
+            #"{"prompt":"<|im_start|>user\nHow is the weather?<|im_end|>\n"#
+            + #"<|im_start|>assistant\n"}"#
+        #expect(prompt == expected + "\n200", "\(prompt)")
+        #expect(daemon.stop() == 0)
+    }
+}
