@@ -66,18 +66,9 @@ final class ConvolutionBlock {
         products.computeCollected()
         workspace.enter(.mixing)
         let start = MonotonicClock.nanoseconds
-        var first = 0
-        for chunk in wave.chunks {
-            let state = cache.stateOffset(chunk.sequence, layer: layer)
-            for piece in chunk.statePieces {
-                let rows = first + piece.tokens.lowerBound..<first + piece.tokens.upperBound
-                mix(rows, weights.convolution, state: state)
-                guard piece.isKept else { continue }
-                cache.keepState(
-                    chunk.sequence, layer: layer,
-                    byteCount: weights.convolution.stateBytes)
-            }
-            first += chunk.tokens.count
+        let convolution = weights.convolution
+        cache.mixStates(of: wave, layer: layer, stateBytes: convolution.stateBytes) {
+            mix($0, convolution, state: $1)
         }
         executor.prepare(&mixed, rows: tokens, columns: width)
         executor.count(since: start)

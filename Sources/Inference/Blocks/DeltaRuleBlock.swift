@@ -90,17 +90,9 @@ final class DeltaRuleBlock {
         workspace.enter(.mixing)
         let start = MonotonicClock.nanoseconds
         executor.finishGates(weights, tokens: tokens, steps: &steps, decays: &decays)
-        var first = 0
-        for chunk in wave.chunks {
-            let state = cache.stateOffset(chunk.sequence, layer: layer)
-            for piece in chunk.statePieces {
-                let rows = first + piece.tokens.lowerBound..<first + piece.tokens.upperBound
-                mix(rows, weights, state: state)
-                guard piece.isKept else { continue }
-                cache.keepState(
-                    chunk.sequence, layer: layer, byteCount: weights.stateBytes)
-            }
-            first += chunk.tokens.count
+        let stateBytes = weights.convolution.stateBytes + weights.rule.stateBytes
+        cache.mixStates(of: wave, layer: layer, stateBytes: stateBytes) {
+            mix($0, weights, state: $1)
         }
         let heads = weights.rule.valueHeadCount
         executor.normalizeInPlace(&found, rows: 0..<tokens * heads, by: weights.norm)
@@ -130,11 +122,6 @@ final class DeltaRuleBlock {
             rule, rows, inputs: convolved, decays: decays, steps: steps,
             state: state + weights.convolution.stateBytes, in: arena, into: &found)
     }
-}
-
-extension LayerGraph.DeltaRule {
-    /// Of its state: what the convolution keeps, then the heads' matrices.
-    fileprivate var stateBytes: Int { convolution.stateBytes + rule.stateBytes }
 }
 
 extension Executor {

@@ -86,18 +86,9 @@ final class StateSpaceBlock {
         workspace.enter(.mixing)
         let start = MonotonicClock.nanoseconds
         executor.finishSteps(weights, tokens: tokens, steps: &steps, decays: &decays)
-        var first = 0
-        for chunk in wave.chunks {
-            let state = cache.stateOffset(chunk.sequence, layer: layer)
-            for piece in chunk.statePieces {
-                let rows = first + piece.tokens.lowerBound..<first + piece.tokens.upperBound
-                mix(rows, weights, state: state)
-                guard piece.isKept else { continue }
-                cache.keepState(
-                    chunk.sequence, layer: layer,
-                    byteCount: weights.convolution.stateBytes + rule.stateBytes)
-            }
-            first += chunk.tokens.count
+        let stateBytes = weights.convolution.stateBytes + rule.stateBytes
+        cache.mixStates(of: wave, layer: layer, stateBytes: stateBytes) {
+            mix($0, weights, state: $1)
         }
         executor.gate(
             found, by: gate, weights.norms, rows: tokens, columns: rule.valueCount, into: &gated)
