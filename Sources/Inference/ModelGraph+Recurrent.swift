@@ -19,7 +19,7 @@ extension LayerGraph {
 
     static func deltaRule(
         _ layer: Int, _ mixer: DeltaRuleMixer, _ weights: WeightLookup, _ epsilon: Float
-    ) throws(FormatError) -> DeltaRule {
+    ) throws(FormatError) -> State {
         let width = Float(mixer.headWidth)
         // A root-mean-square norm is a length's, times the root of how many elements there are.
         func unitNorm(_ factor: Float) -> Norm {
@@ -27,7 +27,7 @@ extension LayerGraph {
                 weights: Array(repeating: factor, count: mixer.headWidth),
                 epsilon: epsilon / width)
         }
-        return DeltaRule(
+        return State(
             rule: StateRule(
                 .delta, keyHeadCount: mixer.keyHeadCount, valueHeadCount: mixer.valueHeadCount,
                 keyWidth: mixer.headWidth, valueWidth: mixer.headWidth,
@@ -40,27 +40,30 @@ extension LayerGraph {
             convolution: ShortConvolution(
                 weights: try weights.vector(.convolution, layer: layer),
                 length: mixer.convolutionLength, activates: true),
-            decayBias: try weights.vector(.stateStepBias, layer: layer),
+            stepBias: try weights.vector(.stateStepBias, layer: layer),
             decayFactors: try weights.vector(.stateDecayFactors, layer: layer),
-            queryNorm: unitNorm(1 / width), keyNorm: unitNorm(1 / width.squareRoot()),
-            norm: try weights.norm(
-                .stateNorm, bias: nil, layer: layer,
-                NormShape(.rootMeanSquare, epsilon: epsilon)))
+            unitNorms: (unitNorm(1 / width), unitNorm(1 / width.squareRoot())),
+            norms: [
+                try weights.norm(
+                    .stateNorm, bias: nil, layer: layer,
+                    NormShape(.rootMeanSquare, epsilon: epsilon))
+            ],
+            gatesFirst: false)
     }
 
     static func stateSpace(
         _ layer: Int, _ mixer: StateSpaceMixer, _ weights: WeightLookup, _ epsilon: Float
-    ) throws(FormatError) -> StateSpace {
+    ) throws(FormatError) -> State {
         let norms = try weights.vector(.stateNorm, layer: layer)
         let width = mixer.valueWidth / mixer.groupCount
-        return StateSpace(
+        return State(
             rule: StateRule(
                 .adding(skips: try weights.vector(.stateSkip, layer: layer)),
                 keyHeadCount: mixer.groupCount, valueHeadCount: mixer.headCount,
                 keyWidth: mixer.stateWidth, valueWidth: mixer.headWidth),
-            gate: try weights.matrix(.stateGate, layer: layer),
             input: try weights.matrix(.stateInput, layer: layer),
-            step: try weights.matrix(.stateStep, layer: layer),
+            gate: try weights.matrix(.stateGate, layer: layer),
+            step: try weights.matrix(.stateStep, layer: layer), decay: nil,
             output: try weights.matrix(.stateOutput, layer: layer),
             convolution: ShortConvolution(
                 weights: try weights.vector(.convolution, layer: layer),
@@ -69,9 +72,10 @@ extension LayerGraph {
                 length: mixer.convolutionLength, activates: true),
             stepBias: try weights.vector(.stateStepBias, layer: layer),
             decayFactors: try weights.vector(.stateDecayFactors, layer: layer),
+            unitNorms: nil,
             norms: (0..<mixer.groupCount).map { group in
                 let weights = norms[group * width..<(group + 1) * width]
                 return Norm(weights: Array(weights), epsilon: epsilon)
-            })
+            }, gatesFirst: true)
     }
 }

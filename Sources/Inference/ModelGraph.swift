@@ -78,40 +78,26 @@ package struct LayerGraph: Sendable {
         package let convolution: ShortConvolution
     }
 
-    /// A gated delta rule behind a short convolution.
-    package struct DeltaRule: Sendable {
+    /// Heads with a state behind a short convolution.
+    package struct State: Sendable {
         package let rule: StateRule
         /// Queries, keys and values.
         package let input: Int
         /// Of the factors on the result.
         package let gate: Int
         package let step: Int
-        package let decay: Int
-        package let output: Int
-        package let convolution: ShortConvolution
-        package let decayBias: [Float]
-        package let decayFactors: [Float]
-        /// Of queries and keys to length 1, queries by one over the root of their width besides.
-        package let queryNorm: Norm
-        package let keyNorm: Norm
-        /// Of each head's result.
-        package let norm: Norm
-    }
-
-    /// A state space behind a short convolution.
-    package struct StateSpace: Sendable {
-        package let rule: StateRule
-        /// Of the factors on the result.
-        package let gate: Int
-        /// Values, keys and queries.
-        package let input: Int
-        package let step: Int
+        /// Nil where what is kept follows from the step.
+        package let decay: Int?
         package let output: Int
         package let convolution: ShortConvolution
         package let stepBias: [Float]
         package let decayFactors: [Float]
-        /// Of each group of heads' results.
+        /// Of queries and keys to length 1, queries by one over the root of their width besides;
+        /// nil leaves them.
+        package let unitNorms: (query: Norm, key: Norm)?
+        /// Of the results: one for all heads, or where they are gated first one for each group.
         package let norms: [Norm]
+        package let gatesFirst: Bool
     }
 
     /// A gated or, without `gate`, a plain feed-forward network.
@@ -153,8 +139,7 @@ package struct LayerGraph: Sendable {
     package enum Mixer: Sendable {
         case attention(Attention)
         case convolution(Convolution)
-        case deltaRule(DeltaRule)
-        case stateSpace(StateSpace)
+        case state(State)
     }
 
     package enum FeedForward: Sendable {
@@ -185,9 +170,9 @@ package struct LayerGraph: Sendable {
         case .recurrent(.shortConvolution(let mixer)):
             self.mixer = .convolution(try Self.convolution(index, mixer, weights))
         case .recurrent(.deltaRule(let mixer)):
-            self.mixer = .deltaRule(try Self.deltaRule(index, mixer, weights, shape.norm.epsilon))
+            self.mixer = .state(try Self.deltaRule(index, mixer, weights, shape.norm.epsilon))
         case .recurrent(.stateSpace(let mixer)):
-            self.mixer = .stateSpace(try Self.stateSpace(index, mixer, weights, shape.norm.epsilon))
+            self.mixer = .state(try Self.stateSpace(index, mixer, weights, shape.norm.epsilon))
         case .latent, .none: preconditionFailure("a mixer that is not computed")
         }
         mixerNorm =

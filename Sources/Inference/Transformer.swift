@@ -87,7 +87,7 @@ package final class Transformer {
             }
         }
         if needsLogits { try output.run(plan, &residual) }
-        for chunk in plan.chunks {
+        for chunk in plan.chunks where cache.layout.hasStates {
             cache.endStates(
                 chunk.sequence, position: chunk.firstPosition + chunk.tokens.count)
         }
@@ -95,6 +95,7 @@ package final class Transformer {
 
     /// The step with what there is room to keep of states.
     private func beginningStates(_ plan: StepPlan) -> StepPlan {
+        guard cache.layout.hasStates else { return plan }
         var plan = plan
         for (index, chunk) in plan.chunks.enumerated() {
             plan.chunks[index].keepsState = cache.beginStates(

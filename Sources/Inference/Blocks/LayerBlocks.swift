@@ -22,8 +22,7 @@ struct BlockContext {
 enum MixerBlock {
     case attention(AttentionBlock, LayerGraph.Attention)
     case convolution(ConvolutionBlock, LayerGraph.Convolution)
-    case deltaRule(DeltaRuleBlock, LayerGraph.DeltaRule)
-    case stateSpace(StateSpaceBlock, LayerGraph.StateSpace)
+    case state(StateBlock, LayerGraph.State)
 }
 
 /// Takes each token by itself: from `normed` to `projected`, or right into `hidden`.
@@ -37,8 +36,7 @@ enum FeedForwardBlock {
 struct ModelBlocks {
     let attention: AttentionBlock
     let convolution: ConvolutionBlock?
-    let deltaRule: DeltaRuleBlock?
-    let stateSpace: StateSpaceBlock?
+    let state: StateBlock?
     let dense: DenseBlock?
     let neurons: NeuronBlock?
     let mixture: MixtureBlock?
@@ -46,8 +44,7 @@ struct ModelBlocks {
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
         AttentionBlock.declare(sizes, in: &buffers)
         if ConvolutionBlock.isNeeded(sizes) { ConvolutionBlock.declare(sizes, in: &buffers) }
-        if DeltaRuleBlock.isNeeded(sizes) { DeltaRuleBlock.declare(sizes, in: &buffers) }
-        if StateSpaceBlock.isNeeded(sizes) { StateSpaceBlock.declare(sizes, in: &buffers) }
+        if StateBlock.isNeeded(sizes) { StateBlock.declare(sizes, in: &buffers) }
         if DenseBlock.isNeeded(sizes) { DenseBlock.declare(sizes, in: &buffers) }
         if NeuronBlock.isNeeded(sizes) { NeuronBlock.declare(sizes, in: &buffers) }
         if MixtureBlock.isNeeded(sizes) { MixtureBlock.declare(sizes, in: &buffers) }
@@ -58,9 +55,7 @@ struct ModelBlocks {
         attention = AttentionBlock(context, cache: cache)
         convolution =
             ConvolutionBlock.isNeeded(sizes) ? ConvolutionBlock(context, cache: cache) : nil
-        deltaRule = DeltaRuleBlock.isNeeded(sizes) ? DeltaRuleBlock(context, cache: cache) : nil
-        stateSpace =
-            StateSpaceBlock.isNeeded(sizes) ? StateSpaceBlock(context, cache: cache) : nil
+        state = StateBlock.isNeeded(sizes) ? StateBlock(context, cache: cache) : nil
         dense = DenseBlock.isNeeded(sizes) ? DenseBlock(context) : nil
         neurons = NeuronBlock.isNeeded(sizes) ? NeuronBlock(context) : nil
         mixture = MixtureBlock.isNeeded(sizes) ? MixtureBlock(context, shared: dense) : nil
@@ -74,8 +69,7 @@ struct ModelBlocks {
             switch layer.mixer {
             case .attention(let weights): .attention(attention, weights)
             case .convolution(let weights): .convolution(Self.needed(convolution), weights)
-            case .deltaRule(let weights): .deltaRule(Self.needed(deltaRule), weights)
-            case .stateSpace(let weights): .stateSpace(Self.needed(stateSpace), weights)
+            case .state(let weights): .state(Self.needed(state), weights)
             }
         let feedForward: FeedForwardBlock =
             switch layer.feedForward {
@@ -114,9 +108,7 @@ struct LayerBlocks {
             try block.run(weights, layer: weights.cacheLayer, wave, &residual)
         case .convolution(let block, let weights):
             try block.run(weights, layer: graph.index, wave, &residual)
-        case .deltaRule(let block, let weights):
-            try block.run(weights, layer: graph.index, wave, &residual)
-        case .stateSpace(let block, let weights):
+        case .state(let block, let weights):
             try block.run(weights, layer: graph.index, wave, &residual)
         }
         residual.addLater(

@@ -86,8 +86,8 @@ extension ModelShape {
             ]
         case .recurrent(.stateSpace(let mixer)):
             return [
-                matrix(.stateGate, rows: mixer.valueWidth),
                 matrix(.stateInput, rows: mixer.inputWidth),
+                matrix(.stateGate, rows: mixer.valueWidth),
                 matrix(.stateStep, rows: mixer.headCount),
                 matrix(.stateOutput, rows: width, columns: mixer.valueWidth)
             ]

@@ -105,7 +105,28 @@ package struct StateSpaceMixer: Sendable, Codable, Equatable {
     package var inputWidth: Int { valueWidth + 2 * groupCount * stateWidth }
 }
 
+/// Widths of a layer whose heads have a state.
+package struct StateWidths: Sendable, Equatable {
+    /// Queries, keys and values of a token: the convolution's channels.
+    package let input: Int
+    package let values: Int
+    package let heads: Int
+}
+
 extension RecurrentMixer {
+    /// Nil where a convolution is all.
+    package var widths: StateWidths? {
+        switch self {
+        case .shortConvolution: nil
+        case .deltaRule(let mixer):
+            StateWidths(
+                input: mixer.inputWidth, values: mixer.valueWidth, heads: mixer.valueHeadCount)
+        case .stateSpace(let mixer):
+            StateWidths(
+                input: mixer.inputWidth, values: mixer.valueWidth, heads: mixer.headCount)
+        }
+    }
+
     /// Floats of one layer's state, for a residual stream of `width`: what its convolution keeps,
     /// then its heads' matrices.
     package func stateCount(width: Int) -> Int {
