@@ -32,9 +32,9 @@ package struct AnswerStream {
     /// What a token completes, and whether a stop string ends the answer here.
     package mutating func append(_ token: TokenID) -> (parts: [AnswerPart], isStopped: Bool) {
         let bytes = tokenizer.bytes(of: token)
-        if bytes.isEmpty, let parser {
+        if bytes.isEmpty, let markers = parser?.tokens {
             let text = tokenizer.text(token)
-            if parser.tokens.contains(text) { return append(marker: text) }
+            if markers.contains(text) { return append(marker: text) }
         }
         let (text, isStopped) = stops.append(decoder.append(bytes))
         return (parts(of: text), isStopped)
