@@ -44,6 +44,25 @@ import Testing
         #expect(bytes == Array("llo".utf8) + [0, 0, 0, 0, 0])
     }
 
+    /// As a child between fork and exec has a copy, and io_uring while it is taken down.
+    @Test func aLockOutlivesItsFileByMoments() throws {
+        let file = try TemporaryFile(Array("hello".utf8))
+        let copy: Int32
+        do {
+            let first = try FileDescriptor(path: file.path, mode: .readWrite)
+            #expect(try first.lockForThisProcess())
+            copy = dup(first.rawValue)
+        }
+        let second = try FileDescriptor(path: file.path, mode: .readWrite)
+        #expect(try !second.lockForThisProcess(patienceMilliseconds: 0))
+        let closing = try Thread {
+            Thread.sleep(microseconds: 50_000)
+            close(copy)
+        }
+        #expect(try second.lockForThisProcess(patienceMilliseconds: 60_000))
+        closing.join()
+    }
+
     @Test func directoriesAndNames() throws {
         let folder = "/tmp/sluice-folder-\(getpid())"
         defer { _ = unsafe (rmdir(folder + "/a/b"), rmdir(folder + "/a"), rmdir(folder)) }
