@@ -9,7 +9,7 @@ enum {
     SPAN_TOKENS = CKERNELS_SPAN_PAGES * CKERNELS_PAGE_TOKENS,
     // Columns of values that are summed at once, in memory of a fixed size. Heads are rarely wider;
     // those that are have their weights computed again for each strip.
-    STRIP_COLUMNS = 256
+    STRIP_COLUMNS = 512
 };
 
 // One head's part of a page.

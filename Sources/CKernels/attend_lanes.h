@@ -11,6 +11,7 @@
 #define NAME(operation) JOIN(ckernels_##operation##_, SET)
 
 #include "attend_queries.h"
+#include "attend_latent.h"
 #include "attend_scores.h"
 #include "attend_values.h"
 
@@ -73,6 +74,11 @@ LANES_INLINE void look_at_page(attention_query *query, size_t first) {
         size_t most) {                                                                           \
         score_page(n <= QUERIES_MAX ? n : 1, pass, queries, page, most);                         \
     }                                                                                            \
+    TARGET static void score_values_##n(                                                         \
+        const attention_pass *pass, attention_query *queries, const page_parts *page,            \
+        size_t most) {                                                                           \
+        score_values(n <= QUERIES_MAX ? n : 1, pass, queries, page, most);                       \
+    }                                                                                            \
     TARGET static void add_values_##n(                                                           \
         const attention_pass *pass, attention_query *queries, const page_parts *page) {          \
         add_values(n <= QUERIES_MAX ? n : 1, pass, queries, page);                               \
@@ -86,6 +92,8 @@ COUNTED(8)
 typedef struct {
     void (*score_page)(
         const attention_pass *pass, attention_query *queries, const page_parts *page, size_t most);
+    void (*score_values)(
+        const attention_pass *pass, attention_query *queries, const page_parts *page, size_t most);
     void (*add_values)(
         const attention_pass *pass, attention_query *queries, const page_parts *page);
 } counted_functions;
@@ -93,10 +101,10 @@ typedef struct {
 // For 1, 2, 4 or 8 queries.
 LANES_INLINE counted_functions functions_for(int count) {
     switch (count) {
-    case 1: return (counted_functions){score_page_1, add_values_1};
-    case 2: return (counted_functions){score_page_2, add_values_2};
-    case 4: return (counted_functions){score_page_4, add_values_4};
-    default: return (counted_functions){score_page_8, add_values_8};
+    case 1: return (counted_functions){score_page_1, score_values_1, add_values_1};
+    case 2: return (counted_functions){score_page_2, score_values_2, add_values_2};
+    case 4: return (counted_functions){score_page_4, score_values_4, add_values_4};
+    default: return (counted_functions){score_page_8, score_values_8, add_values_8};
     }
 }
 
@@ -134,6 +142,7 @@ TARGET static void attend_one_span(
         prefetch_codes(next.key_bits, next.keys, key_bytes);
         size_t most = smaller(end - first, CKERNELS_PAGE_TOKENS);
         functions.score_page(pass, queries, &page, most);
+        if (a->value_queries) functions.score_values(pass, queries, &page, most);
         for (int q = 0; q < count; q++) {
             if (a->score_cap > 0) cap_scores(queries + q, most, a->score_cap);
             look_at_page(queries + q, first);
@@ -155,6 +164,7 @@ LANES_INLINE int tile_of(size_t left) {
 LANES_INLINE void begin_query(
     attention_query *query, const ckernels_attention *a, size_t token, size_t row) {
     query->query = a->queries + row * a->key_width;
+    query->value_query = a->value_queries ? a->value_queries + row * a->value_width : NULL;
     query->query_sum = sum_of_query(query->query, a->key_width);
     query->begin = begin_of(a, token);
     query->positions = positions_of(a, token);

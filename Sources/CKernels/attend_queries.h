@@ -32,6 +32,7 @@ LANES_INLINE int vectors_of(const int count, const int vectors_max) {
 // One token's one head on its way through the pages of a span.
 typedef struct {
     const float *query;
+    const float *value_query;
     // In place of the query where the steps of keys are folded into it.
     const float *factors;
     float query_sum;

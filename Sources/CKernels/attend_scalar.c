@@ -42,14 +42,51 @@ static float dot_with_key(
     return fmaf(half_at(steps, j), dot, half_at(minima, j) * sum_of_query(query, width));
 }
 
+// dot'[j] for a value query and a page's position j.
+static float dot_with_value(
+    const float *query, const page_parts *page, size_t width, size_t j) {
+    size_t bits = page->value_bits;
+    size_t group = bits == 2 ? GROUP_NUMBERS : width;
+    const uint8_t *steps = page->values + value_steps_offset(bits, width);
+    const uint8_t *minima = steps + 2 * value_steps_count(bits, width);
+    float dot = 0;
+    for (size_t column = 0; column < width; column += group) {
+        size_t columns = smaller(group, width - column);
+        float sums[16] = {0};
+        for (size_t i = 0; i < columns; i++) {
+            size_t v = column + i;
+            float value;
+            if (bits >= 16) {
+                value = element_at(bits / 8, page->values, j * width + v);
+            } else {
+                size_t codes = codes_of_word(bits);
+                uint32_t word = load_u32(page->values + 4 * (j / codes * width + v));
+                value = (float)(word >> (bits * (j % codes)) & code_mask(bits));
+            }
+            sums[i % 16] = fmaf(query[v], value, sums[i % 16]);
+        }
+        if (bits >= 16) return sum_of_lanes(sums);
+        size_t at = column / group * PAGE + j;
+        float base = half_at(minima, at) * sum_of_query(query + column, columns);
+        dot += fmaf(half_at(steps, at), sum_of_lanes(sums), base);
+    }
+    return dot;
+}
+
 // Scores, then weights, of a page's visible positions, hidden ..< visible; updates m and l and
 // returns c.
 static float weigh_page(
-    const ckernels_attention *a, const float *query, const page_parts *page, size_t hidden,
+    const ckernels_attention *a, size_t row, const page_parts *page, size_t hidden,
     size_t visible, float *weights, span_result *result) {
+    const float *query = a->queries + row * a->key_width;
     float max = result->max;
     for (size_t j = hidden; j < visible; j++) {
-        weights[j] = dot_with_key(a, query, page, j) * a->scale;
+        float dot = dot_with_key(a, query, page, j);
+        if (a->value_queries) {
+            dot += dot_with_value(
+                a->value_queries + row * a->value_width, page, a->value_width, j);
+        }
+        weights[j] = dot * a->scale;
         if (a->score_cap > 0) weights[j] = soft_cap(weights[j], a->score_cap);
         max = weights[j] > max ? weights[j] : max;
     }
@@ -96,7 +133,6 @@ static float add_values(
 static void attend_strip(
     const ckernels_attention *a, size_t kv_head, size_t row, size_t span, size_t column,
     size_t columns, span_result *result) {
-    const float *query = a->queries + row * a->key_width;
     size_t begin = begin_of(a, row / a->head_count);
     result->max = -INFINITY;
     result->sum = 0;
@@ -108,7 +144,7 @@ static void attend_strip(
         if (hidden >= visible) continue;
         page_parts page = parts_of_page(a, kv_head, first);
         float weights[CKERNELS_PAGE_TOKENS];
-        float correction = weigh_page(a, query, &page, hidden, visible, weights, result);
+        float correction = weigh_page(a, row, &page, hidden, visible, weights, result);
         for (size_t v = 0; v < columns; v++) {
             result->y[v] = add_values(
                 &page, a->value_width, column + v, hidden, visible, weights, correction,

@@ -1,6 +1,11 @@
 // Scores of a page's positions: a lane is a position, and several queries share each key that is
 // loaded and decoded. The includer is attend_lanes.h.
 
+// Where values add to what keys give, the sum is scaled.
+LANES_INLINE float scale_of_keys(const attention_pass *pass) {
+    return pass->attention->value_queries ? 1 : pass->attention->scale;
+}
+
 // Scores of 16 * `vectors` positions for `count` queries, both constants.
 LANES_INLINE void score_elements(
     const size_t bytes, const int count, const int vectors, attention_query *queries,
@@ -181,7 +186,7 @@ LANES_INLINE void score_groups(
             size_t end = smaller(width, first + STRIP_CHANNELS);
             for (int q = 0; q < count; q++) fold_steps(queries + q, steps + at, first, end);
             const uint8_t *words = keys + first * bits / 32 * 4 * CKERNELS_PAGE_TOKENS;
-            float scale = end == width ? pass->attention->scale : 1;
+            float scale = end == width ? scale_of_keys(pass) : 1;
             size_t end_position = smaller(positions, most - group);
             for (size_t j = 0; j < end_position; j += LANES * vectors) {
                 score_strip(bits, count, vectors, queries, words, group + j, end - first, scale);
@@ -198,7 +203,7 @@ LANES_INLINE void score_page(
     const int vectors = vectors_of(count, PAGE_VECTORS);
     const int code_vectors = vectors_of(count, CODE_VECTORS);
     size_t width = pass->attention->key_width;
-    float scale = pass->attention->scale;
+    float scale = scale_of_keys(pass);
     const uint8_t *keys = page->keys;
     for (int q = 0; q < count; q++) queries[q].factors = queries[q].query;
     switch (page->key_bits) {

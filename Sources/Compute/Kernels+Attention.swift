@@ -17,6 +17,8 @@ package struct AttentionShape: Sendable {
     package var keyValueHeadCount: Int
     package var keyHeadWidth: Int
     package var valueHeadWidth: Int
+    /// Whether queries have a part that meets values, which are then keys too (latent attention).
+    package var scoresValues = false
     /// Factor on the dot products, usually `1 / sqrt(keyHeadWidth)`.
     package var scale: Float
     /// Positions that a token sees at most, its own included; nil is all before it.
@@ -129,18 +131,21 @@ extension Kernels {
     ///
     /// - Parameters:
     ///   - queries: `[tokens][headCount][keyHeadWidth]`.
+    ///   - valueQueries: `[tokens][headCount][valueHeadWidth]` where the shape scores values.
     ///   - partials: room to split a single token's work over spans of positions; with less than
     ///     `AttentionShape.partialCount(positions:)` it is split over key-value heads only.
     ///   - y: `[tokens][headCount][valueHeadWidth]`.
     package func attend(
-        _ shape: AttentionShape, queries: Span<Float>, source: borrowing AttentionSource,
-        partials: inout MutableSpan<Float>, into y: inout MutableSpan<Float>, team: ComputeTeam
+        _ shape: AttentionShape, queries: Span<Float>, valueQueries: Span<Float>? = nil,
+        source: borrowing AttentionSource, partials: inout MutableSpan<Float>,
+        into y: inout MutableSpan<Float>, team: ComputeTeam
     ) {
         let tokens = source.tokens
         guard tokens > 0, shape.headCount > 0 else { return }
         source.check(shape, spans: .all)
         precondition(y.count >= tokens * shape.headCount * shape.valueHeadWidth)
-        let attention = unsafe Self.attention(shape, queries, source, y: y.start)
+        let attention = unsafe Self.attention(
+            shape, queries, valueQueries, source, y: y.start)
         let positions = source.firstPosition + 1
         let begin = shape.begin(of: source.firstPosition)
         let needed = shape.partialCount(positions: positions)
@@ -171,14 +176,15 @@ extension Kernels {
     ///   - states: `[tokens][headCount][2]`, from one call to the next.
     package func attend(
         _ shape: AttentionShape, spans: SpanRange, queries: Span<Float>,
-        source: borrowing AttentionSource, states: inout MutableSpan<Float>,
+        valueQueries: Span<Float>? = nil, source: borrowing AttentionSource, states: inout MutableSpan<Float>,
         into y: inout MutableSpan<Float>, team: ComputeTeam
     ) {
         guard source.tokens > 0, shape.headCount > 0 else { return }
         source.check(shape, spans: spans)
         precondition(states.count >= source.tokens * shape.headCount * 2)
         precondition(y.count >= source.tokens * shape.headCount * shape.valueHeadWidth)
-        var attention = unsafe Self.attention(shape, queries, source, y: y.start)
+        var attention = unsafe Self.attention(
+            shape, queries, valueQueries, source, y: y.start)
         unsafe attention.first_span = spans.first
         unsafe attention.end_span = spans.end ?? 0
         unsafe attention.states = states.start
@@ -190,10 +196,15 @@ extension Kernels {
 
     /// What the kernels are told of it. The pointers live as long as what it is made of.
     static func attention(
-        _ shape: AttentionShape, _ queries: Span<Float>, _ source: borrowing AttentionSource,
-        y: UnsafeMutablePointer<Float>?
+        _ shape: AttentionShape, _ queries: Span<Float>, _ valueQueries: Span<Float>?,
+        _ source: borrowing AttentionSource, y: UnsafeMutablePointer<Float>?
     ) -> ckernels_attention {
-        precondition(queries.count >= source.tokens * shape.headCount * shape.keyHeadWidth)
+        let rows = source.tokens * shape.headCount
+        precondition(queries.count >= rows * shape.keyHeadWidth)
+        let valueCount = valueQueries?.count
+        precondition(
+            valueCount.map { $0 >= rows * shape.valueHeadWidth } == (shape.scoresValues ? true : nil))
+        precondition(!shape.scoresValues || shape.valueHeadWidth % 16 == 0)
         precondition(shape.sinks.map { $0.count == shape.headCount } ?? true)
         precondition(shape.scoreCap.map { $0 > 0 } ?? true)
         return unsafe ckernels_attention(
@@ -201,7 +212,8 @@ extension Kernels {
             key_width: shape.keyHeadWidth, value_width: shape.valueHeadWidth, scale: shape.scale,
             tokens: source.tokens, first_position: source.firstPosition,
             window: shape.window ?? 0, score_cap: shape.scoreCap ?? 0,
-            sinks: shape.sinks?.span.start, queries: queries.start, pool: source.pool.start,
+            sinks: shape.sinks?.span.start, queries: queries.start,
+            value_queries: valueQueries?.start, pool: source.pool.start,
             page_offsets: source.pageOffsets.start, key_bits: shape.format.keys.rawValue,
             value_bits: shape.format.values.rawValue,
             open_page: source.openPage.map { unsafe source.pool.start + $0.offset },

@@ -32,7 +32,7 @@ extension Kernels {
             new: (positions - 1) / AttentionShape.pageTokens, offsets: source.pageOffsets,
             byteCount: source.pool.byteCount)
         let job = unsafe SumJob(
-            attention: Self.attention(shape, queries, source, y: nil), looking: looking,
+            attention: Self.attention(shape, queries, nil, source, y: nil), looking: looking,
             positions: positions, sums: sums.start)
         unsafe team.run(pieces: shape.keyValueHeadCount, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: SumJob.self).pointee.run(head: piece)

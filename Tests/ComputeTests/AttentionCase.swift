@@ -87,6 +87,8 @@ struct AttentionCase {
     let tokens: Int
     let firstPosition: Int
     let queries: [Float]
+    /// Where values are keys too.
+    let valueQueries: [Float]?
     var pool: [UInt8]
     let pageOffsets: [Int]
     /// The last page, where the format takes whole pages only.
@@ -100,6 +102,9 @@ struct AttentionCase {
         self.tokens = tokens
         self.firstPosition = firstPosition
         queries = random.floats(tokens * shape.headCount * shape.keyHeadWidth, nature)
+        valueQueries =
+            shape.scoresValues
+            ? random.floats(tokens * shape.headCount * shape.valueHeadWidth, nature) : nil
         let pages = (firstPosition + tokens + 63) / 64
         // Pages in any order, with gaps, at odd multiples of their alignment.
         let page = shape.page
@@ -147,7 +152,11 @@ struct AttentionCase {
     ) -> [Float] {
         let queryWidth = shape.headCount * shape.keyHeadWidth
         let part = Array(queries[range.lowerBound * queryWidth..<range.upperBound * queryWidth])
-        let count = range.count * shape.headCount * shape.valueHeadWidth
+        let valueWidth = shape.headCount * shape.valueHeadWidth
+        let valuePart = valueQueries.map {
+            Array($0[range.lowerBound * valueWidth..<range.upperBound * valueWidth])
+        }
+        let count = range.count * valueWidth
         var y = [Float](repeating: 3, count: count)
         var span = y.mutableSpan
         var partials = [Float](repeating: .nan, count: partialCount)
@@ -156,7 +165,8 @@ struct AttentionCase {
             firstPosition: firstPosition + range.lowerBound, tokens: range.count,
             pool: pool.span.bytes, pageOffsets: pageOffsets.span, openPage: openPage)
         kernels.attend(
-            shape, queries: part.span, source: source, partials: &room, into: &span, team: team)
+            shape, queries: part.span, valueQueries: valuePart?.span, source: source,
+            partials: &room, into: &span, team: team)
         return y
     }
 
@@ -177,7 +187,7 @@ struct AttentionCase {
                 pageOffsets: offsets.span, openPage: openPage)
             kernels.attend(
                 shape, spans: SpanRange(first: first, end: end), queries: queries.span,
-                source: source, states: &kept, into: &span, team: team)
+                valueQueries: valueQueries?.span, source: source, states: &kept, into: &span, team: team)
         }
         return y
     }
@@ -227,6 +237,11 @@ struct AttentionCase {
         store(.nan, at: scale.minimum, size: 2)
     }
 
+    private func valueQueries(token: Int, head: Int) -> ArraySlice<Float> {
+        let start = (token * shape.headCount + head) * shape.valueHeadWidth
+        return valueQueries?[start..<start + shape.valueHeadWidth] ?? []
+    }
+
     /// Softmax attention of one token's head in double precision, and the error to allow as
     /// ckernels.h states it.
     func exact(token: Int, head: Int) -> (values: [Double], bound: Double) {
@@ -243,6 +258,12 @@ struct AttentionCase {
                 let key = keys.number(slot: position % 64, index: index, in: pool)
                 sum += factor * key.value
                 size += abs(factor) * key.size
+            }
+            let values = self.values(position, head: keyHead)
+            for (index, factor) in valueQueries(token: token, head: head).enumerated() {
+                let value = values.number(slot: position % 64, index: index, in: pool)
+                sum += Double(factor) * value.value
+                size += abs(Double(factor)) * value.size
             }
             largestSum = max(largestSum, size)
             let score = sum * Double(shape.scale)
@@ -263,9 +284,11 @@ struct AttentionCase {
                 largestValue = max(largestValue, value.size)
             }
         }
+        let width = shape.keyHeadWidth + (shape.scoresValues ? shape.valueHeadWidth : 0)
+        let isCode = shape.format.keys.isCode || shape.scoresValues && shape.format.values.isCode
         let scoreError =
-            Double(shape.keyHeadWidth) * 0x1p-24 * Double(shape.scale) * largestSum
-            * (shape.format.keys.isCode ? 2 : 1) + Double(shape.scoreCap ?? 0) * 0x1p-21
+            Double(width) * 0x1p-24 * Double(shape.scale) * largestSum
+            * (isCode ? 2 : 1) + Double(shape.scoreCap ?? 0) * 0x1p-21
         return (result, (2 * scoreError + 2e-6) * largestValue)
     }
 }

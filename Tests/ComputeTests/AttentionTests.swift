@@ -10,13 +10,15 @@ import Testing
 struct AttentionTests {
     private static func shape(
         _ heads: Int, _ groups: Int, _ key: Int, _ value: Int, _ bits: KVBits = .half,
-        values: KVBits? = nil, window: Int? = nil, cap: Float? = nil, hasSinks: Bool = false
+        values: KVBits? = nil, window: Int? = nil, cap: Float? = nil, hasSinks: Bool = false,
+        scoresValues: Bool = false
     ) -> AttentionShape {
         var shape = AttentionShape(
             headCount: heads, keyValueHeadCount: groups, keyHeadWidth: key, valueHeadWidth: value,
             scale: 1 / Float(key).squareRoot(), window: window,
             format: KVFormat(keys: bits, values: values ?? bits))
         shape.scoreCap = cap
+        shape.scoresValues = scoresValues
         // Below and beyond what heads have of their own.
         if hasSinks { shape.sinks = (0..<heads).map { Float($0 % 3) * 8 - 6 } }
         return shape
@@ -47,6 +49,13 @@ struct AttentionTests {
         (shape(7, 1, 8, 16, .float, hasSinks: true), 1, 1300),
         (shape(2, 2, 16, 300, hasSinks: true), 5, 510),
         (shape(4, 4, 8, 24, cap: 3, hasSinks: true), 19, 505),
+        (shape(5, 1, 8, 32, scoresValues: true), 1, 130),
+        (shape(8, 1, 64, 512, scoresValues: true), 3, 62),
+        (shape(11, 1, 16, 48, .float, scoresValues: true), 1, 1300),
+        (shape(4, 2, 8, 16, .eight, cap: 3, scoresValues: true), 19, 505),
+        (shape(3, 1, 8, 1024, .half, values: .four, scoresValues: true), 6, 61),
+        (shape(6, 1, 16, 64, .eight, values: .two, window: 100, scoresValues: true), 1, 190),
+        (shape(4, 1, 8, 48, .four, values: .two, scoresValues: true), 2, 200),
         // These take whole pages: all tokens are in one page.
         (shape(2, 1, 300, 33, .two), 3, 187), (shape(8, 1, 64, 64, .two), 2, 200),
         (shape(4, 4, 8, 24, .two, values: .half), 4, 505),

@@ -115,6 +115,7 @@ static void check_one(
     size_t pages = (first + tokens + CKERNELS_PAGE_TOKENS - 1) / CKERNELS_PAGE_TOKENS;
     uint8_t *pool = allocate(pages * bytes), *open = NULL;
     float *queries = random_floats(tokens * shape.heads * shape.key_width, nature);
+    float *value_queries = random_floats(tokens * shape.heads * shape.value_width, nature);
     float *sinks = random_floats(shape.heads, nature);
     intptr_t offsets[MAX_PAGES];
     for (size_t i = 0; i < pages; i++) {
@@ -138,6 +139,8 @@ static void check_one(
             .tokens = tokens,
             .first_position = first,
             .queries = queries,
+            .value_queries =
+                shape.value_width % 16 == 0 && random_below(2) ? value_queries : NULL,
             .pool = pool,
             .page_offsets = offsets,
             .key_bits = bits.keys,
@@ -166,6 +169,7 @@ static void check_one(
     compare_sets("attend_span and join_spans", attend_spans, &c, 2, parts);
     free(sinks);
     free(queries);
+    free(value_queries);
     free(pool);
     free(open);
 }
@@ -230,6 +234,7 @@ static void check_packed(size_t width, size_t bits, nature nature) {
 static void check_combination(bits_pair bits, nature nature) {
     const head_shape shapes[] = {
         {4, 2, 20, 24}, {8, 1, 64, 64}, {3, 3, 5, 7}, {6, 2, 16, 300}, {2, 1, 300, 33},
+        {6, 1, 16, 48},
     };
     const size_t firsts[] = {0, 61, 507};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {

@@ -107,7 +107,8 @@ typedef struct {
 //
 // Positions are cut into spans of 512 (8 pages). Per token, head and span, from m = -infinity,
 // l = 0, y = 0, over the span's pages in order (L16 is a sum in 16 lanes, see below):
-//     score[j] = dot[j] * scale, with a cap then cap * tanh(score[j] / cap)
+//     score[j] = dot[j] * scale, with value queries (dot[j] + dot'[j]) * scale,
+//     with a cap then cap * tanh(score[j] / cap)
 //     m' = max(m, max of visible scores)             c = exp(m - m')
 //     p[j] = exp(score[j] - m'), 0 where not visible l = fma(l, c, L16(p))
 //     y[v] = y[v] * c, then for visible j in order y[v] = fma(p[j], value[j][v], y[v])
@@ -122,6 +123,10 @@ typedef struct {
 //     32, 16    fma of query[i] and key[i][j]
 //     8         fma(s[j], d, m[j] * L16(query)), where d is fma of query[i] and code[i][j]
 //     4, 2      fma of query[i] * s[i] and code[i][j], from L16(fma of query[i] and m[i])
+// dot', of a value query and a position's value, is
+//     32, 16    L16(fma of query[v] and value[j][v])
+//     8, 4      fma(s[j], L16(fma of query[v] and code[j][v]), m[j] * L16(query))
+//     2         the same of each 32 columns, added in order
 // and for values of 8, 4 or 2 bits y[v] is, in place of the line above,
 //     y[v] = fma(y[v], c, L16(fma of p[j] and m[j])), then for visible j in order
 //     y[v] = fma(p[j] * s[j], code[j][v], y[v]), then y[v] = y[v] + 0
@@ -150,6 +155,9 @@ typedef struct {
     const float *sinks;
     // [tokens][head_count][key_width]
     const float *queries;
+    // NULL, or [tokens][head_count][value_width]: values are keys too. Then value_width is a
+    // multiple of 16.
+    const float *value_queries;
     const uint8_t *pool;
     const intptr_t *page_offsets;
     // Of a number: 32, 16, 8, 4 or 2.
