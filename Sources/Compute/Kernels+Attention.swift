@@ -176,7 +176,8 @@ extension Kernels {
     ///   - states: `[tokens][headCount][2]`, from one call to the next.
     package func attend(
         _ shape: AttentionShape, spans: SpanRange, queries: Span<Float>,
-        valueQueries: Span<Float>? = nil, source: borrowing AttentionSource, states: inout MutableSpan<Float>,
+        valueQueries: Span<Float>? = nil, source: borrowing AttentionSource,
+        states: inout MutableSpan<Float>,
         into y: inout MutableSpan<Float>, team: ComputeTeam
     ) {
         guard source.tokens > 0, shape.headCount > 0 else { return }
@@ -203,7 +204,8 @@ extension Kernels {
         precondition(queries.count >= rows * shape.keyHeadWidth)
         let valueCount = valueQueries?.count
         precondition(
-            valueCount.map { $0 >= rows * shape.valueHeadWidth } == (shape.scoresValues ? true : nil))
+            valueCount.map { $0 >= rows * shape.valueHeadWidth }
+                == (shape.scoresValues ? true : nil))
         precondition(!shape.scoresValues || shape.valueHeadWidth % 16 == 0)
         precondition(shape.sinks.map { $0.count == shape.headCount } ?? true)
         precondition(shape.scoreCap.map { $0 > 0 } ?? true)

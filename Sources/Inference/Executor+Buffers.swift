@@ -16,6 +16,14 @@ extension AttentionShape {
     init(_ attention: LayerGraph.Attention, format: KVFormat) {
         self.init(attention.shape, scale: attention.scale, format: format)
         sinks = attention.sinks
+        scoresValues = attention.latent != nil
+    }
+}
+
+extension AttentionShape {
+    /// What queries of some tokens have for values.
+    fileprivate func valueQueryRange(_ tokens: Range<Int>) -> Range<Int> {
+        tokens.scaled(headCount * valueHeadWidth)
     }
 }
 
@@ -78,7 +86,8 @@ extension Executor {
     /// Attention of a sequence's tokens over some spans, whose pages are in memory now.
     func attend(
         _ shape: AttentionShape, spans: SpanRange, _ rows: ChunkRows,
-        queries: borrowing Buffer<Float>, states: inout Buffer<Float>, into y: inout Buffer<Float>
+        queries: borrowing Buffer<Float>, _ valueQueries: borrowing Buffer<Float>,
+        states: inout Buffer<Float>, into y: inout Buffer<Float>
     ) {
         let source = AttentionSource(
             firstPosition: rows.firstPosition, tokens: rows.tokens.count,
@@ -89,14 +98,17 @@ extension Executor {
             in: rows.tokens.scaled(shape.headCount * shape.valueHeadWidth))
         let range = rows.tokens.scaled(shape.headCount * shape.keyHeadWidth)
         kernels.attend(
-            shape, spans: spans, queries: queries.span.extracting(range), source: source,
-            states: &kept, into: &attended, team: team)
+            shape, spans: spans, queries: queries.span.extracting(range),
+            valueQueries: shape.scoresValues
+                ? valueQueries.span.extracting(shape.valueQueryRange(rows.tokens)) : nil,
+            source: source, states: &kept, into: &attended, team: team)
     }
 
     /// Attention of a sequence's tokens over their pages.
     func attend(
         _ shape: AttentionShape, _ rows: ChunkRows, queries: borrowing Buffer<Float>,
-        partials: inout Buffer<Float>, into y: inout Buffer<Float>
+        _ valueQueries: borrowing Buffer<Float>, partials: inout Buffer<Float>,
+        into y: inout Buffer<Float>
     ) {
         let source = AttentionSource(
             firstPosition: rows.firstPosition, tokens: rows.tokens.count,
@@ -107,8 +119,10 @@ extension Executor {
             in: rows.tokens.scaled(shape.headCount * shape.valueHeadWidth))
         let range = rows.tokens.scaled(shape.headCount * shape.keyHeadWidth)
         kernels.attend(
-            shape, queries: queries.span.extracting(range), source: source, partials: &room,
-            into: &attended, team: team)
+            shape, queries: queries.span.extracting(range),
+            valueQueries: shape.scoresValues
+                ? valueQueries.span.extracting(shape.valueQueryRange(rows.tokens)) : nil,
+            source: source, partials: &room, into: &attended, team: team)
     }
 
     /// Packs the page that is being filled, where these tokens are its last.

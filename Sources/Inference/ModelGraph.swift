@@ -67,6 +67,9 @@ package struct LayerGraph: Sendable {
         package let rope: Int?
         /// Its number among the layers with attention, which is the KV cache's.
         package let cacheLayer: Int
+        /// Where values are keys too; then `query` and `key` are the parts that turn, and `value`
+        /// is the latent. Nil elsewhere.
+        let latent: Latent?
     }
 
     /// A short convolution between gates.
@@ -173,7 +176,9 @@ package struct LayerGraph: Sendable {
             self.mixer = .state(try Self.deltaRule(index, mixer, weights, shape.norm.epsilon))
         case .recurrent(.stateSpace(let mixer)):
             self.mixer = .state(try Self.stateSpace(index, mixer, weights, shape.norm.epsilon))
-        case .latent, .none: preconditionFailure("a mixer that is not computed")
+        case .latent(let latent):
+            mixer = .attention(try Self.latent(index, latent, weights, shape))
+        case .none: preconditionFailure("a mixer that is not computed")
         }
         mixerNorm =
             layer.norms.beforeMixer
@@ -210,6 +215,11 @@ package struct LayerGraph: Sendable {
         }
     }
 
+    /// The number of a layer with attention among those.
+    static func cacheLayer(of layer: Int, _ shape: ModelShape) -> Int {
+        shape.recurrents[..<layer].count { $0 == nil }
+    }
+
     private static func attention(
         _ layer: Int, _ mixer: AttentionMixer, _ weights: WeightLookup, _ shape: ModelShape
     ) throws(FormatError) -> Attention {
@@ -236,7 +246,7 @@ package struct LayerGraph: Sendable {
             scale: mixer.scale ?? 1 / Float(mixer.keyHeadWidth).squareRoot(),
             sinks: mixer.hasSinks ? try weights.vector(.attentionSinks, layer: layer) : nil,
             rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) },
-            cacheLayer: shape.recurrents[..<layer].count { $0 == nil })
+            cacheLayer: Self.cacheLayer(of: layer, shape), latent: nil)
     }
 
     private static func mixture(

@@ -54,6 +54,33 @@ final class Products {
         }
     }
 
+    /// The products of a matrix for each of `heads` heads, equal parts of its rows, with rows of
+    /// their own: row `head * tokens + t` of `input` gives part `head` of row t of `output`.
+    func collect(
+        _ matrix: Int, heads: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>
+    ) throws(ReadFailure) {
+        let record = store.manifest.matrices[matrix]
+        let headRows = record.rows / heads
+        var extents = store.demand(matrix: matrix)
+        while let extent = try extents.next() {
+            for head in extent.rows.lowerBound / headRows...(extent.rows.upperBound - 1) / headRows
+            {
+                let rows = extent.rows.clamped(to: head * headRows..<(head + 1) * headRows)
+                let start = record.format.tiledBytes(
+                    rows: rows.lowerBound - extent.rows.lowerBound, columns: record.columns)
+                let byteCount = record.format.tiledBytes(rows: rows.count, columns: record.columns)
+                group.add(
+                    ProductMatrix(
+                        extent.bytes.extracting(start..<start + byteCount), format: record.format,
+                        rows: rows.count, rowOffset: rows.lowerBound, outputStride: record.rows),
+                    columns: record.columns, by: input, firstRow: head * tokens, tokens: tokens,
+                    into: &output, memberCount: executor.team.memberCount)
+            }
+            if store.plan.streamsDense { computeCollected() }
+        }
+    }
+
     func computeCollected() {
         let start = MonotonicClock.nanoseconds
         executor.multiply(&group)

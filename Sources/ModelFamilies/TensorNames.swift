@@ -15,6 +15,13 @@ package enum TensorNames {
             case .attentionValue: "attn_v"
             case .attentionGate: "attn_gate"
             case .attentionOutput: "attn_output"
+            case .queryCompression: "attn_q_a"
+            case .plainQuery: "attn_q_plain"
+            case .turnedQuery: "attn_q_turned"
+            case .latent: "attn_kv_latent"
+            case .turnedKey: "attn_k_turned"
+            case .latentKeys: "attn_k_b"
+            case .latentValues: "attn_v_b"
             case .convolutionBefore: "shortconv.before"
             case .convolutionAfter: "shortconv.after"
             case .convolutionInput: "shortconv.input"
@@ -47,6 +54,8 @@ package enum TensorNames {
             case .outputNormBias: "output_norm.bias"
             case .queryNorm: "attn_q_norm.weight"
             case .keyNorm: "attn_k_norm.weight"
+            case .queryCompressionNorm: "attn_q_a_norm.weight"
+            case .latentNorm: "attn_kv_a_norm.weight"
             case .queryBias: "attn_q.bias"
             case .keyBias: "attn_k.bias"
             case .valueBias: "attn_v.bias"
@@ -98,6 +107,9 @@ package enum TensorNames {
         let all: [(name: String, roles: [MatrixRole], isByHead: Bool)] = [
             ("attn_qkv", [.attentionQuery, .attentionKey, .attentionValue], false),
             ("attn_q", [.attentionQuery, .attentionGate], true),
+            ("attn_q_b", [.plainQuery, .turnedQuery], true),
+            ("attn_q", [.plainQuery, .turnedQuery], true),
+            ("attn_kv_a_mqa", [.latent, .turnedKey], false),
             (
                 "shortconv.in_proj", [.convolutionBefore, .convolutionAfter, .convolutionInput],
                 false

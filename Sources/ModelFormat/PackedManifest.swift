@@ -261,6 +261,8 @@ package struct PackedRows: Codable, Sendable, Equatable {
 /// What a vector is for. Raw values are the manifest's names.
 package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case attentionNorm, feedForwardNorm, outputNorm, queryNorm, keyNorm
+    /// Of latent attention: of compressed queries, and of latents.
+    case queryCompressionNorm, latentNorm
     case attentionNormBias, feedForwardNormBias, outputNormBias
     case queryBias, keyBias, valueBias, attentionOutputBias
     /// Of each head, a score without a value (gpt-oss).

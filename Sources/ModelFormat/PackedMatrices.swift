@@ -4,6 +4,10 @@
 /// What a matrix is for. Raw values are the manifest's names.
 package enum MatrixRole: String, Codable, Sendable, CaseIterable {
     case attentionQuery, attentionKey, attentionValue, attentionGate, attentionOutput
+    /// Of latent attention: what compresses queries, what makes of that (or of the input) their
+    /// parts that meet latents and that turn, a position's latent and turned key; then of each head
+    /// what takes queries to latents, and sums of latents to values.
+    case queryCompression, plainQuery, turnedQuery, latent, turnedKey, latentKeys, latentValues
     /// Of a short convolution: factors before it, after it, what it is of, and what is made of it.
     case convolutionBefore, convolutionAfter, convolutionInput, convolutionOutput
     /// Of a delta rule or a state space: queries, keys and values; the gate on its result; how much

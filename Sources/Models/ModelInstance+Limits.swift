@@ -11,6 +11,10 @@ extension ModelInstance {
     /// Whether some tokens of longer prompts are kept alone, or computed.
     package var keepsSome: Bool { options.snapTokens != nil || options.gemTokens != nil }
 
+    /// Whether what is kept of positions is key and value at once: then nothing tells by keys alone
+    /// which positions matter.
+    package var scoresValues: Bool { !manifest.shape.latents.isEmpty }
+
     /// The longest prompt of which some tokens alone can be kept, and what may follow on it: what
     /// is in memory at once, as keys and values are kept now.
     package var gatheredTokensMax: Int {
@@ -26,12 +30,25 @@ extension ModelInstance {
             throw .contextBeyondModel(asked: asked, known: known)
         }
         if parsed.model.manifest.shape.isRecurrent { tellWhatStatesExclude(options) }
+        if !parsed.model.manifest.shape.latents.isEmpty { tellWhatLatentsExclude(options) }
         let processors = max(1, Processors.allowed.count)
         if options.threads > processors {
             options.onNotice(
                 "\(options.threads) threads are more than the \(processors) processors: they wait "
                     + "for each other")
         }
+    }
+
+    /// The same of a model whose values are keys too.
+    private static func tellWhatLatentsExclude(_ options: ModelOptions) {
+        var names: [String] = []
+        if options.coldTokensMax != nil { names.append("kv_cold_tokens_max") }
+        if options.snapTokens != nil { names.append("kv_snap_tokens") }
+        if options.gemTokens != nil { names.append("kv_gem_tokens") }
+        guard !names.isEmpty else { return }
+        options.onNotice(
+            "keys of this model are values too, which nothing is chosen by: without "
+                + names.joined(separator: ", "))
     }
 
     /// What is wished for everywhere and a model with states does without.

@@ -48,7 +48,9 @@ struct TensorCatalogue {
                 groupRows: shape.rows / groups, groupStride: rows.count / groups)
         }
         let name = TensorNames.matrix(role, layer: layer)
-        let tensor = try claim(name, dimensions: [shape.columns, shape.rows])
+        var dimensions = [shape.columns, shape.rows / shape.planes]
+        if shape.planes > 1 { dimensions.append(shape.planes) }
+        let tensor = try claim(name, dimensions: dimensions)
         return TensorRows(stored: StoredTensor(tensor), byteOffset: 0)
     }
 

@@ -7,12 +7,27 @@ internal import SequenceState
 extension EngineLoop {
     /// Of the pages of a text on flash, those that a token of the answer reads in a layer; nil
     /// reads all.
-    func coldPagesMax(_ order: GenerationOrder) -> Int? {
+    ///
+    /// - Throws: `GenerationError` where a model that cannot choose is asked to.
+    func coldPagesMax(
+        _ order: GenerationOrder, _ model: ModelInstance
+    ) throws(GenerationError) -> Int? {
         switch order.coldTokens {
-        case .all: nil
-        case .most(let tokens): KVLayout.pages(tokens: tokens)
-        case nil: options.model.coldTokensMax.map { KVLayout.pages(tokens: $0) }
+        case .all: return nil
+        case .most(let tokens):
+            guard !model.scoresValues else { throw Self.scoresValues("kv_cold_tokens_max", "all") }
+            return KVLayout.pages(tokens: tokens)
+        case nil: return model.coldPagesMax
         }
+    }
+
+    /// Why nothing is chosen of what a text keeps.
+    static func scoresValues(_ parameter: String, _ without: String) -> GenerationError {
+        GenerationError(
+            .invalidRequest,
+            "keys of this model are values too, which nothing is chosen by: "
+                + "\(parameter) \(without)",
+            parameter: parameter)
     }
 
     /// Why a sequence cannot begin.

@@ -55,6 +55,10 @@ extension SequenceRoom {
     private static func roomInMemory(
         for prompt: [TokenID], _ model: ModelInstance, parameter: String, isAsked: Bool
     ) throws(GenerationError) -> Int? {
+        if model.scoresValues {
+            guard isAsked else { return nil }
+            throw EngineLoop.scoresValues(parameter, "0")
+        }
         if model.cache.layout.hasStates {
             guard isAsked else { return nil }
             throw GenerationError(

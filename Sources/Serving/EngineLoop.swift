@@ -200,7 +200,8 @@ final class EngineLoop {
                 .invalidRequest, "max_tokens must be at least 1", parameter: "max_tokens")
         }
         // Of what is gathered nothing is on flash.
-        let coldPagesMax = room.keptTokens == nil ? self.coldPagesMax(waiting.order) : nil
+        let coldPagesMax =
+            room.keptTokens == nil ? try self.coldPagesMax(waiting.order, model) : nil
         let begun = model.cache.begin(
             prompt: room.remembered(of: prompt),
             tokensMax: room.placesMax(promptTokens: prompt.count, tokensMax: tokensMax),

@@ -51,10 +51,7 @@ struct ShowCommand: ParsableCommand {
             ("context", "\(shape.contextLength) tokens"),
             ("layers", "\(shape.layerCount), width \(shape.width)"),
             (
-                "attention",
-                "\(shape.attention.headCount) heads, "
-                    + "\(shape.attention.keyValueHeadCount) for keys and values"
-                    + Self.windows(shape)
+                "attention", Self.attention(shape)
             ),
             ("vocabulary", "\(shape.vocabularySize) tokens"),
             ("formats", formats(manifest))
@@ -108,6 +105,16 @@ struct ShowCommand: ParsableCommand {
         let count = shape.recurrents.count { $0 != nil }
         return "in \(count) of \(shape.layerCount) layers, in place of keys and values; "
             + "\(ByteSize.format(UInt64(shape.stateBytes))) a text"
+    }
+
+    private static func attention(_ shape: ModelShape) -> String {
+        let attention = shape.attention
+        if let latent = shape.latents.first {
+            return "\(latent.headCount) heads over latents of "
+                + "\(latent.keyValueRank + latent.turnedHeadWidth) numbers"
+        }
+        return "\(attention.headCount) heads, \(attention.keyValueHeadCount) for keys and values"
+            + windows(shape)
     }
 
     /// How many layers see only the newest positions, where any do.

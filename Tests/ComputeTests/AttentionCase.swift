@@ -187,7 +187,8 @@ struct AttentionCase {
                 pageOffsets: offsets.span, openPage: openPage)
             kernels.attend(
                 shape, spans: SpanRange(first: first, end: end), queries: queries.span,
-                valueQueries: valueQueries?.span, source: source, states: &kept, into: &span, team: team)
+                valueQueries: valueQueries?.span, source: source, states: &kept, into: &span,
+                team: team)
         }
         return y
     }

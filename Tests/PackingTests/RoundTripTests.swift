@@ -327,6 +327,16 @@ import Testing
         try PackedVerifier.verify(model, source: packed)
     }
 
+    /// Shapes that ``TinyModel`` does not make.
+    @Test(arguments: ["deepseek2-lite", "deepseek2-q8_0"])
+    func fixtureModels(_ name: String) throws {
+        let directory = try TemporaryDirectory()
+        let source = try FileByteSource(path: Fixtures.root + "/Tests/Fixtures/models/\(name).gguf")
+        let (model, packed) = try pack([source], in: directory)
+        try compare([source], Unpacked(model: model, source: packed))
+        try PackedVerifier.verify(model, source: packed)
+    }
+
     static let matrixNames: [MatrixRole: String] = [
         .attentionQuery: "attn_q", .attentionKey: "attn_k", .attentionValue: "attn_v",
         .attentionGate: "attn_gate", .attentionOutput: "attn_output", .router: "ffn_gate_inp",
@@ -336,7 +346,8 @@ import Testing
         .sharedExpertDown: "ffn_down_shexp", .output: "output",
         .convolutionOutput: "shortconv.out_proj", .stateInput: "attn_qkv",
         .stateGate: "attn_gate", .stateStep: "ssm_beta", .stateDecay: "ssm_alpha",
-        .stateOutput: "ssm_out"
+        .stateOutput: "ssm_out", .queryCompression: "attn_q_a", .latentKeys: "attn_k_b",
+        .latentValues: "attn_v_b"
     ]
 
     /// What one tensor may hold, in the order of its rows.
@@ -374,6 +385,9 @@ import Testing
             name: "attn_qkv", roles: [.attentionQuery, .attentionKey, .attentionValue],
             isByHead: false),
         Fused(name: "attn_q", roles: [.attentionQuery, .attentionGate], isByHead: true),
+        Fused(name: "attn_q_b", roles: [.plainQuery, .turnedQuery], isByHead: true),
+        Fused(name: "attn_q", roles: [.plainQuery, .turnedQuery], isByHead: true),
+        Fused(name: "attn_kv_a_mqa", roles: [.latent, .turnedKey], isByHead: false),
         Fused(
             name: "shortconv.in_proj",
             roles: [.convolutionBefore, .convolutionAfter, .convolutionInput], isByHead: false),
@@ -403,6 +417,7 @@ import Testing
         .ropeFrequencyFactors: "rope_freqs.weight", .convolution: "ssm_conv1d.weight",
         .convolutionBias: "ssm_conv1d.bias", .stateSkip: "ssm_d",
         .stateStepBias: "ssm_dt.bias", .stateDecayFactors: "ssm_a",
-        .stateNorm: "ssm_norm.weight"
+        .stateNorm: "ssm_norm.weight", .queryCompressionNorm: "attn_q_a_norm.weight",
+        .latentNorm: "attn_kv_a_norm.weight"
     ]
 }

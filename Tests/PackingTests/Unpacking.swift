@@ -190,7 +190,7 @@ struct Unpacked {
 }
 
 enum Fixtures {
-    private static let root: String = {
+    static let root: String = {
         var root = #filePath
         for _ in 0..<3 { root = FileSystem.parent(of: root) }
         return root

@@ -11,7 +11,7 @@ import TestSupport
 import Testing
 
 @Suite struct KVFormatTests {
-    private static let names = ["llama", "gemma3", "qwen3moe", "llama-relu-q8_0"]
+    private static let names = ["llama", "gemma3", "qwen3moe", "llama-relu-q8_0", "deepseek2"]
     private static let formats = ["8", "4", "2", "k8v4", "k4v2", "k16v4", "k2v16"]
     private static let tokens = (0..<170).map { TokenID($0 * 7 % 250) }
 

@@ -82,7 +82,7 @@ extension AttentionBlock {
             executor.attend(
                 shape,
                 spans: SpanRange(first: first, end: first + part.count / KVLayout.spanPages),
-                rows, queries: query, states: &states, into: &attended.floats)
+                rows, queries: query, latent.queries, states: &states, into: &attended.floats)
         }
     }
 

@@ -48,6 +48,8 @@ final class AttentionBlock {
     var places: Buffer<Int32>
     /// Of the last prompt of which tokens were chosen: see ``SequenceChunk/filter``.
     var chosenPlaces: [Int] = []
+    /// Where values are keys too.
+    let latent: LatentBuffers
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
         let (tokens, attention) = (sizes.tokensMax, sizes.model.attention)
@@ -66,6 +68,7 @@ final class AttentionBlock {
             .attended, .input(rows: tokens, columns: attention.attendedWidth),
             [.mixing, .mixerOutput])
         PageChoosing.declare(sizes, in: &buffers)
+        LatentBuffers.declare(sizes, in: &buffers)
         let lookCount = sizes.hotTokensMax * attention.keyValueHeadCount
         buffers.add(.looks, .floats(lookCount), .mixing)
         buffers.add(.places, .indices(lookCount), .mixing)
@@ -88,6 +91,7 @@ final class AttentionBlock {
         bounds = workspace.bounds
         boundPagesMax = PageChoosing.pagesMax(context.sizes)
         guess = workspace.guess
+        latent = LatentBuffers(workspace)
         looks = workspace.floats(.looks)
         places = workspace.indices(.places)
     }
@@ -97,6 +101,31 @@ final class AttentionBlock {
         _ residual: inout ResidualStream
     ) throws(ReadFailure) {
         let tokens = wave.tokenCount
+        if let latent = attention.latent {
+            try project(latent, attention, tokens: tokens, residual)
+        } else {
+            try project(attention, tokens: tokens, residual)
+        }
+        workspace.enter(.mixing)
+        var first = 0
+        for chunk in wave.chunks {
+            try attend(
+                chunk, first..<first + chunk.tokens.count, wave.rows.lowerBound + first,
+                attention, layer: layer)
+            first += chunk.tokens.count
+        }
+        if let latent = attention.latent {
+            workspace.enter(.mixerOutput)
+            try finish(latent, attention, tokens: tokens, &residual)
+        } else {
+            try finish(attention, tokens: tokens, &residual)
+        }
+    }
+
+    /// Queries, keys and values, and the gates of what is summed of these.
+    private func project(
+        _ attention: LayerGraph.Attention, tokens: Int, _ residual: borrowing ResidualStream
+    ) throws(ReadFailure) {
         try products.collect(
             attention.query, by: residual.normed, tokens: tokens, into: &query)
         try products.collect(
@@ -107,14 +136,12 @@ final class AttentionBlock {
             try products.collect(gate, by: residual.normed, tokens: tokens, into: &gates)
         }
         products.computeCollected()
-        workspace.enter(.mixing)
-        var first = 0
-        for chunk in wave.chunks {
-            try attend(
-                chunk, first..<first + chunk.tokens.count, wave.rows.lowerBound + first,
-                attention, layer: layer)
-            first += chunk.tokens.count
-        }
+    }
+
+    /// Gates what was summed of values, and projects it back.
+    private func finish(
+        _ attention: LayerGraph.Attention, tokens: Int, _ residual: inout ResidualStream
+    ) throws(ReadFailure) {
         executor.gate(
             &attended.floats, by: &gates, attention.shape.outputGate,
             heads: tokens * attention.shape.headCount, width: attention.shape.valueHeadWidth)
@@ -175,10 +202,11 @@ final class AttentionBlock {
         if coldSpans > 0 {
             executor.attend(
                 shape, spans: SpanRange(first: coldSpans, end: nil), rows, queries: query,
-                states: &states, into: &attended.floats)
+                latent.queries, states: &states, into: &attended.floats)
         } else {
             executor.attend(
-                shape, rows, queries: query, partials: &partials, into: &attended.floats)
+                shape, rows, queries: query, latent.queries, partials: &partials,
+                into: &attended.floats)
         }
         executor.seal(shape, rows)
     }
@@ -203,7 +231,7 @@ final class AttentionBlock {
             executor.attend(
                 shape,
                 spans: SpanRange(first: group.spans.lowerBound, end: group.spans.upperBound),
-                rows, queries: query, states: &states, into: &attended.floats)
+                rows, queries: query, latent.queries, states: &states, into: &attended.floats)
         }
     }
 }

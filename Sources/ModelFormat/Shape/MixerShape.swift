@@ -129,15 +129,3 @@ package struct PositionTemperature: Sendable, Codable, Equatable {
         self.interval = interval
     }
 }
-
-/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): one compressed row for each
-/// position.
-package struct LatentMixer: Sendable, Codable, Equatable {
-    package var headCount: Int
-    /// Nil where queries are projected directly.
-    package var queryRank: Int?
-    package var keyValueRank: Int
-    package var plainHeadWidth: Int
-    package var valueHeadWidth: Int
-    package var rope: RotaryEmbedding?
-}

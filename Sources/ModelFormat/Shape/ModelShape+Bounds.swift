@@ -24,7 +24,8 @@ extension ModelShape {
             switch layer.mixer {
             case .attention(let attention): try checker.check(attention)
             case .recurrent(let mixer): try checker.check(mixer)
-            case .latent, .none: break
+            case .latent(let latent): try checker.check(latent)
+            case .none: break
             }
             if let dense = layer.feedForward.dense {
                 try checker.check(dense.width, 1...columns, "feed-forward width")
@@ -76,6 +77,15 @@ private struct BoundsChecker {
                 temperature.interval, 1...PackedLimits.contextLengthMax, "temperature interval")
         }
         if let rope = attention.rope { try check(rope, headWidth: attention.keyHeadWidth) }
+    }
+
+    func check(_ latent: LatentMixer) throws(FormatError) {
+        let columns = PackedLimits.columnsMax
+        let heads = latent.headCount
+        try check(latent.attention)
+        try check(latent.queryRank ?? 1, 1...columns, "query rank")
+        try check(latent.plainHeadWidth, 1...columns / heads, "plain head width")
+        try check(latent.valueHeadWidth, 1...columns / heads, "value head width")
     }
 
     func check(_ mixer: RecurrentMixer) throws(FormatError) {

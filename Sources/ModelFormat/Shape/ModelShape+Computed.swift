@@ -30,6 +30,9 @@ extension ModelShape {
         if differs(layers.compactMap(\.feedForward.dense?.isGated)) {
             return "gates in some layers"
         }
+        if !latents.isEmpty && (latents.count < attentions.count || differs(latents.map(\.ranks))) {
+            return "latents in some layers, or of several widths"
+        }
         if attentions.isEmpty { return "no layer with attention" }
         if differs(recurrents.compactMap(\.self)) { return "states that differ between layers" }
         let activations = layers.map(\.feedForward).flatMap {
@@ -71,7 +74,7 @@ extension LayerShape {
         if let what = feedForward.mixture?.notComputed { return what }
         switch mixer {
         case .attention(let attention): return attention.notComputed
-        case .latent: return "latent attention"
+        case .latent(let latent): return latent.notComputed
         case .recurrent: return nil
         case .none: return "no attention"
         }
@@ -85,6 +88,21 @@ extension AttentionMixer {
         }
         if normsValues { return "norms of values" }
         if keyValueLayer != nil { return "keys and values of another layer" }
+        return nil
+    }
+}
+
+extension LatentMixer {
+    fileprivate var ranks: [Int?] {
+        [headCount, queryRank, plainHeadWidth, valueHeadWidth]
+    }
+
+    fileprivate var notComputed: String? {
+        // Rows are met 16 numbers at a time, and heads end with tiles of rows.
+        let tile = WeightFormat.tileRows
+        if keyValueRank % tile != 0 || valueHeadWidth % tile != 0 {
+            return "latents or heads of values whose width is no multiple of \(tile)"
+        }
         return nil
     }
 }

@@ -5,7 +5,18 @@ extension ModelShape {
 
     /// The attention of each layer that has some.
     package var attentions: [AttentionMixer] {
-        layers.compactMap { if case .attention(let mixer) = $0.mixer { mixer } else { nil } }
+        layers.compactMap {
+            switch $0.mixer {
+            case .attention(let mixer): mixer
+            case .latent(let mixer): mixer.attention
+            case .recurrent, .none: nil
+            }
+        }
+    }
+
+    /// The layers' latent attention, where they have such.
+    package var latents: [LatentMixer] {
+        layers.compactMap { if case .latent(let mixer) = $0.mixer { mixer } else { nil } }
     }
 
     /// The state that each layer has in place of keys and values, where it has one.

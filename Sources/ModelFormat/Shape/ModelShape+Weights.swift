@@ -6,6 +6,8 @@
 package struct MatrixShape: Sendable, Equatable {
     package var rows: Int
     package var columns: Int
+    /// In how many planes of as many rows files have them, as a third dimension.
+    package var planes = 1
 }
 
 /// A vector that a model has.
@@ -52,6 +54,26 @@ extension ModelShape {
     }
 
     private func matrices(
+        of mixer: LatentMixer
+    ) -> [(role: MatrixRole, shape: MatrixShape)] {
+        let (heads, rank) = (mixer.headCount, mixer.keyValueRank)
+        let queryColumns = mixer.queryRank ?? width
+        func matrix(
+            _ role: MatrixRole, _ rows: Int, _ columns: Int, planes: Int = 1
+        ) -> (role: MatrixRole, shape: MatrixShape) {
+            (role, MatrixShape(rows: rows, columns: columns, planes: planes))
+        }
+        return (mixer.queryRank.map { [matrix(.queryCompression, $0, width)] } ?? []) + [
+            matrix(.plainQuery, heads * mixer.plainHeadWidth, queryColumns),
+            matrix(.turnedQuery, heads * mixer.turnedHeadWidth, queryColumns),
+            matrix(.latent, rank, width), matrix(.turnedKey, mixer.turnedHeadWidth, width),
+            matrix(.latentKeys, heads * rank, mixer.plainHeadWidth, planes: heads),
+            matrix(.latentValues, mixer.valueWidth, rank, planes: heads),
+            matrix(.attentionOutput, width, mixer.valueWidth)
+        ]
+    }
+
+    private func matrices(
         of mixer: MixerShape
     ) -> [(role: MatrixRole, shape: MatrixShape)] {
         func matrix(
@@ -91,7 +113,8 @@ extension ModelShape {
                 matrix(.stateStep, rows: mixer.headCount),
                 matrix(.stateOutput, rows: width, columns: mixer.valueWidth)
             ]
-        case .latent, .none: return []
+        case .latent(let mixer): return matrices(of: mixer)
+        case .none: return []
         }
     }
 
@@ -134,7 +157,12 @@ extension ModelShape {
         switch layer.mixer {
         case .attention(let attention): list += vectors(of: attention)
         case .recurrent(let mixer): list += vectors(of: mixer)
-        case .latent, .none: break
+        case .latent(let mixer):
+            if let rank = mixer.queryRank {
+                list.append(VectorShape(role: .queryCompressionNorm, count: rank))
+            }
+            list.append(VectorShape(role: .latentNorm, count: mixer.keyValueRank))
+        case .none: break
         }
         if let dense = layer.feedForward.dense {
             let present: [(Bool, VectorRole, Int)] = [

@@ -120,7 +120,8 @@ extension LayerShape {
         switch mixer {
         case .attention(let attention): attention.headCount
         case .recurrent(.deltaRule(let mixer)): mixer.keyHeadCount
-        case .recurrent(.shortConvolution), .recurrent(.stateSpace), .latent, .none: 1
+        case .latent(let mixer): mixer.headCount
+        case .recurrent(.shortConvolution), .recurrent(.stateSpace), .none: 1
         }
     }
 }

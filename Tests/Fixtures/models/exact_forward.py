@@ -14,7 +14,8 @@ OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00
 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
 (2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
 Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna,
-and the GGUF specification for the names. Layers with a state are in exact_recurrent.py.
+and the GGUF specification for the names. Layers with a state are in exact_recurrent.py,
+latent attention in exact_latent.py.
 """
 
 import argparse
@@ -24,12 +25,13 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
+import exact_latent
 import exact_recurrent
 
 # RoPE turns elements 2i and 2i+1; the others i and i + half
 INTERLEAVED = {
     "llama", "arcee", "granite", "granitemoe", "granitehybrid", "smollm3", "mistral3",
-    "ernie4_5-moe"
+    "ernie4_5-moe", "deepseek2"
 }
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {
@@ -140,7 +142,10 @@ class Model:
         low, high = max(0, np.floor(pair(fast))), min(width - 1, np.ceil(pair(slow)))
         extrapolated = 1 - np.clip((pairs - low) / max(0.001, high - low), 0, 1)
         attention = self.key("rope.scaling.attn_factor", 1.0) * (1 + 0.1 * np.log(factor))
-        attention /= 1 + 0.1 * self.key("rope.scaling.yarn_log_multiplier", 0.0) * np.log(factor)
+        multiplier = self.key("rope.scaling.yarn_log_multiplier", 0.0)
+        if self.arch == "deepseek2":  # YaRN's mscale and mscale_all_dim are one number there
+            multiplier = 1.0 if multiplier else 0.0
+        attention /= 1 + 0.1 * multiplier * np.log(factor)
         return angles / factor * (1 - extrapolated) + angles * extrapolated, attention
 
     def rotate(self, layer, x, positions):
@@ -326,6 +331,8 @@ class Model:
         y = self.row_norm(prefix + "attn_norm", x)
         if exact_recurrent.is_recurrent(self, layer):
             y = exact_recurrent.mix(self, layer, y)
+        elif exact_latent.is_latent(self, layer):
+            y = exact_latent.attend(self, layer, y, positions)
         else:
             y = self.attention(layer, y, positions)
         if self.arch in NORMS_FEED_FORWARD:

@@ -19,6 +19,7 @@ from gguf import GGMLQuantizationType as Type
 from gguf.quants import quantize
 
 import k_quants
+import latent_models
 import recurrent_models
 import vocabularies
 from shapes import DEFAULTS, MODELS
@@ -26,7 +27,8 @@ from shapes import DEFAULTS, MODELS
 # families with a key for the width of an expert
 OWN_EXPERT_WIDTH = {
     "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe",
-    "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next", "hunyuan-moe"
+    "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next", "hunyuan-moe",
+    "deepseek2"
 }
 
 
@@ -40,7 +42,7 @@ def write_hyperparameters(writer, model, head_width):
     writer.add_head_count_kv(model["kv_heads"])
     if model["head_width"]:
         writer.add_key_length(head_width)
-        writer.add_value_length(head_width)
+        writer.add_value_length(model["value_width"] or head_width)
     if model["arch"] == "nemotron":
         writer.add_layer_norm_eps(1e-5)
     else:
@@ -271,6 +273,8 @@ def write_model(path, name, model):
         prefix = f"blk.{layer}."
         if layer < model["layers"] and recurrent_models.is_recurrent(model, layer):
             recurrent_models.add_mixer(tensors, model, layer)
+        elif latent_models.is_latent(model):
+            latent_models.add_attention(tensors, model, layer)
         else:
             add_attention(tensors, model, layer, head_width)
         add_feed_forward(tensors, model, layer)

@@ -76,6 +76,9 @@ LENGTHS = {
     "qwen3next": 72,
     "granitehybrid": 72,
     "granitehybrid-q8_0": 56,
+    "deepseek2": 72,
+    "deepseek2-lite": 40,
+    "deepseek2-q8_0": 56,
 }
 GENERATED = 16
 EXACT_ONLY = {

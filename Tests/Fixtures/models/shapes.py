@@ -2,6 +2,7 @@
 
 import gguf
 
+import latent_models
 import mixture_models
 import recurrent_models
 
@@ -14,6 +15,7 @@ DEFAULTS = dict(
     heads=4,
     kv_heads=2,
     head_width=None,
+    value_width=None,  # where it is another
     ffn=64,
     experts=None,
     shared_gate=True,
@@ -305,4 +307,5 @@ MODELS = {
     "llama-q6_k": dict(type="Q6_K", **K_QUANTIZED, seed=17210),
     **mixture_models.MODELS,
     **recurrent_models.MODELS,
+    **latent_models.MODELS,
 }
