@@ -41,7 +41,7 @@ extension LayerGraph {
                 pairing: mixer.rope?.pairing ?? .halves),
             outputBias: nil, scale: mixer.scale, sinks: nil,
             rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) },
-            cacheLayer: cacheLayer(of: layer, shape),
+            cacheLayer: shape.cacheLayer(of: layer),
             latent: Latent(
                 shape: mixer, compression: compression,
                 plainQuery: try weights.matrix(.plainQuery, layer: layer),

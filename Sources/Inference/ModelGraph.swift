@@ -156,10 +156,12 @@ package struct LayerGraph: Sendable {
     package let mixerNorm: Norm?
     /// Of what the mixer adds; nil adds it as it is.
     package let afterMixerNorm: Norm?
-    package let mixer: Mixer
+    /// Nil where a layer is a network alone.
+    package let mixer: Mixer?
     package let feedForwardNorm: Norm?
     package let afterFeedForwardNorm: Norm?
-    package let feedForward: FeedForward
+    /// Nil where a layer is a mixer alone.
+    package let feedForward: FeedForward?
     /// Factor on what each half adds; nil is 1.
     package let residualScale: Float?
 
@@ -178,7 +180,7 @@ package struct LayerGraph: Sendable {
             self.mixer = .state(try Self.stateSpace(index, mixer, weights, shape.norm.epsilon))
         case .latent(let latent):
             mixer = .attention(try Self.latent(index, latent, weights, shape))
-        case .none: preconditionFailure("a mixer that is not computed")
+        case .none: mixer = nil
         }
         mixerNorm =
             layer.norms.beforeMixer
@@ -203,21 +205,23 @@ package struct LayerGraph: Sendable {
                         record.gate == nil ? .feedForwardUp : .feedForwardGate, layer: index),
                     record: record, geometry: NeuronGeometry(record)))
         } else {
-            feedForward = .dense(
-                Dense(
-                    gate: weights.optionalMatrix(.feedForwardGate, layer: index),
-                    up: try weights.matrix(.feedForwardUp, layer: index),
-                    down: try weights.matrix(.feedForwardDown, layer: index),
-                    width: layer.feedForward.dense?.width ?? 0,
-                    gateBias: weights.store.vector(.feedForwardGateBias, layer: index),
-                    upBias: weights.store.vector(.feedForwardUpBias, layer: index),
-                    downBias: weights.store.vector(.feedForwardDownBias, layer: index)))
+            feedForward = try layer.feedForward.dense.map { dense throws(FormatError) in
+                .dense(try Self.dense(index, dense, weights))
+            }
         }
     }
 
-    /// The number of a layer with attention among those.
-    static func cacheLayer(of layer: Int, _ shape: ModelShape) -> Int {
-        shape.recurrents[..<layer].count { $0 == nil }
+    private static func dense(
+        _ index: Int, _ shape: DenseShape, _ weights: WeightLookup
+    ) throws(FormatError) -> Dense {
+        Dense(
+            gate: weights.optionalMatrix(.feedForwardGate, layer: index),
+            up: try weights.matrix(.feedForwardUp, layer: index),
+            down: try weights.matrix(.feedForwardDown, layer: index),
+            width: shape.width,
+            gateBias: weights.store.vector(.feedForwardGateBias, layer: index),
+            upBias: weights.store.vector(.feedForwardUpBias, layer: index),
+            downBias: weights.store.vector(.feedForwardDownBias, layer: index))
     }
 
     private static func attention(
@@ -246,7 +250,7 @@ package struct LayerGraph: Sendable {
             scale: mixer.scale ?? 1 / Float(mixer.keyHeadWidth).squareRoot(),
             sinks: mixer.hasSinks ? try weights.vector(.attentionSinks, layer: layer) : nil,
             rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) },
-            cacheLayer: Self.cacheLayer(of: layer, shape), latent: nil)
+            cacheLayer: shape.cacheLayer(of: layer), latent: nil)
     }
 
     private static func mixture(
@@ -255,7 +259,7 @@ package struct LayerGraph: Sendable {
         var shared: Dense?
         if let up = weights.optionalMatrix(.sharedExpertUp, layer: layer) {
             shared = Dense(
-                gate: try weights.matrix(.sharedExpertGate, layer: layer), up: up,
+                gate: weights.optionalMatrix(.sharedExpertGate, layer: layer), up: up,
                 down: try weights.matrix(.sharedExpertDown, layer: layer),
                 width: shape.shared?.width ?? 0)
         }

@@ -51,6 +51,11 @@ struct DecoderTraits {
     /// Of the layers after those, one of so many has experts.
     var hasExpertStep = false
     var hasExpertWidthKey = false
+    /// Whether a layer may be a mixer or a network alone: where its feed-forward width is 0, and
+    /// where it is not.
+    var hasHalfLayers = false
+    /// Whether the norms' epsilon may be named as a layer norm's.
+    var mayNameLayerEpsilon = false
     var sharedExpert = Shared.none
     var selectionBias = Presence.none
     /// Where the file does not say, as the next.
@@ -93,7 +98,7 @@ extension ShapeReader {
         var shape = ModelShape(
             architecture: architecture, contextLength: context, width: width,
             vocabularySize: try vocabularySize(width: width),
-            norm: NormShape(traits.norm, epsilon: try normEpsilon(traits.norm)),
+            norm: NormShape(traits.norm, epsilon: try normEpsilon(traits)),
             layers: networks.enumerated().map { index, network in
                 let layer = LayerShape(
                     mixer: .attention(attention), feedForward: network, norms: traits.slots)
@@ -130,6 +135,15 @@ extension ShapeReader {
     ) throws(FormatError) -> [FeedForwardShape] {
         let mixture = try mixture(traits)
         let areMixtures = try mixtureLayers(layers, isMixture: mixture != nil, traits)
+        if traits.hasHalfLayers {
+            return try feedForwardWidths(layers).map { width in
+                guard width > 0 else { return .none }
+                return mixture.map { FeedForwardShape($0) }
+                    ?? FeedForwardShape(
+                        DenseShape(
+                            width: width, activation: traits.activation, isGated: traits.isGated))
+            }
+        }
         var dense: FeedForwardShape?
         if areMixtures.contains(false) {
             let width = try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax)
@@ -138,6 +152,19 @@ extension ShapeReader {
         }
         let networks = (mixture.map { FeedForwardShape($0) }, dense)
         return areMixtures.map { ($0 ? networks.0 : networks.1) ?? FeedForwardShape.none }
+    }
+
+    /// `feed_forward_length` of each layer; 0 where it has no network.
+    private func feedForwardWidths(_ layers: Int) throws(FormatError) -> [Int] {
+        let name = "feed_forward_length"
+        let list = try metadata.integers(key(name), countMax: Self.layersMax) ?? []
+        let range = 0...Self.feedForwardWidthMax
+        guard list.count >= layers, list.allSatisfy({ range.contains($0) }) else {
+            throw wrong(
+                name, expected: "a width up to \(range.upperBound) for each layer",
+                found: "\(list.count) values")
+        }
+        return Array(list.prefix(layers))
     }
 
     /// Which layers are mixtures, in a model that has some.
@@ -296,11 +323,16 @@ extension ShapeReader {
         return width / heads
     }
 
-    private func normEpsilon(_ kind: NormShape.Kind) throws(FormatError) -> Float {
+    private func normEpsilon(_ traits: DecoderTraits) throws(FormatError) -> Float {
+        let kind = traits.norm
         let name = "attention.layer_norm_\(kind == .layer ? "" : "rms_")epsilon"
-        guard let epsilon = try float(name, Float.leastNonzeroMagnitude...1) else {
-            throw metadata.missing(key(name))
+        let range = Float.leastNonzeroMagnitude...1
+        if let epsilon = try float(name, range) { return epsilon }
+        if traits.mayNameLayerEpsilon,
+            let epsilon = try float("attention.layer_norm_epsilon", range)
+        {
+            return epsilon
         }
-        return epsilon
+        throw metadata.missing(key(name))
     }
 }

@@ -21,6 +21,7 @@ extension ShapeReader {
             normalizesWeights: try metadata.bool(key("expert_weights_norm"))
                 ?? traits.normalizesExpertWeights)
         mixture.weightsScale = try weightsScale()
+        if !traits.isGated { mixture.isPlain = true }
         mixture.shared = try sharedExpert(expertWidth: width, traits)
         try readGroups(of: &mixture)
         return mixture

@@ -23,11 +23,11 @@ package struct ShapeReader {
 
     /// Whether the file has the tensor of `role`, by any of its names, or one that holds it.
     func has(_ role: VectorRole, layer: Int? = nil) -> Bool {
-        let fused = TensorNames.fused(role, layer: layer).map { Optional($0.name) }
+        let fused = TensorNames.fused(role, layer: layer).map(\.name)
         let names =
-            [TensorNames.vector(role, layer: layer), TensorNames.otherVector(role, layer: layer)]
-            + fused
-        return names.contains { $0.flatMap { file.tensor(named: $0) } != nil }
+            [TensorNames.vector(role, layer: layer)]
+            + TensorNames.otherVectors(role, layer: layer) + fused
+        return names.contains { file.tensor(named: $0) != nil }
     }
 
     // MARK: Vocabulary

@@ -83,15 +83,18 @@ package enum TensorNames {
     }
 
     /// What files of some families call it where they have no tensor of its usual name: Seed-OSS
-    /// and GLM norm after attention what the feed-forward network reads.
-    package static func otherVector(_ role: VectorRole, layer: Int?) -> String? {
-        switch role {
-        case .feedForwardNorm: prefix(layer) + "post_attention_norm.weight"
-        case .expertSelectionBias: prefix(layer) + "exp_probs_b"
-        case .convolution: prefix(layer) + "shortconv.conv.weight"
-        case .outputNorm: prefix(layer) + "token_embd_norm.weight"
-        default: nil
-        }
+    /// and GLM norm after attention what the feed-forward network reads, and where that is all of a
+    /// layer its norm is what others have before attention.
+    package static func otherVectors(_ role: VectorRole, layer: Int?) -> [String] {
+        let names: [String] =
+            switch role {
+            case .feedForwardNorm: ["post_attention_norm.weight", "attn_norm.weight"]
+            case .expertSelectionBias: ["exp_probs_b"]
+            case .convolution: ["shortconv.conv.weight"]
+            case .outputNorm: ["token_embd_norm.weight"]
+            default: []
+            }
+        return names.map { prefix(layer) + $0 }
     }
 
     /// A tensor that some files have instead of several: their rows, one after the other, or those

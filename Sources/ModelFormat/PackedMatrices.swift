@@ -115,20 +115,21 @@ package struct PackedBundlePart: Codable, Sendable, Equatable {
     package var byteCount: Int { format.tiledBytes(rows: rows, columns: columns) }
 }
 
-/// Which of an expert's three matrices.
-package enum ExpertPart: Sendable {
+/// Which of an expert's matrices. Raw values are GGUF's names.
+package enum ExpertPart: String, Sendable {
     case gate, up, down
 }
 
-/// A layer's experts: equal bundles of gate, up and down, and the biases of those where they have
-/// any, at a fixed stride, one extent each.
+/// A layer's experts: equal bundles of gate (where they have one), up and down, and the biases of
+/// those where they have any, at a fixed stride, one extent each.
 package struct PackedExpertLayer: Codable, Sendable, Equatable {
     package var layer: Int
     package var count: Int
-    package var gate: PackedBundlePart
+    /// Nil where experts have no gate.
+    package var gate: PackedBundlePart?
     package var up: PackedBundlePart
     package var down: PackedBundlePart
-    /// Where the biases of gate, up and down begin, as floats, one after the other; nil is none.
+    /// Where the biases of its parts begin, as floats, one after the other; nil is none.
     package var biasOffset: Int?
     /// Bytes of one bundle without padding to the stride.
     package var bundleBytes: Int
@@ -138,9 +139,9 @@ package struct PackedExpertLayer: Codable, Sendable, Equatable {
     /// One per expert.
     package var checksums: PackedChecksums
 
-    /// Lays out a bundle of three parts for `count` experts from `offset` on.
+    /// Lays out a bundle of its parts for `count` experts from `offset` on.
     package init(
-        layer: Int, count: Int, gate: PackedBundlePart, up: PackedBundlePart,
+        layer: Int, count: Int, gate: PackedBundlePart?, up: PackedBundlePart,
         down: PackedBundlePart, biasOffset: Int? = nil, bundleBytes: Int, stride: Int,
         offset: UInt64, checksums: PackedChecksums
     ) {
@@ -166,11 +167,17 @@ package struct PackedExpertLayer: Codable, Sendable, Equatable {
         return (start, start + parts.reduce(0) { $0 + $1.rows * MemoryLayout<Float>.stride })
     }
 
+    /// In the order of the bundle.
+    package var parts: [PackedBundlePart] { (gate.map { [$0] } ?? []) + [up, down] }
+
+    /// - Precondition: there is a gate where that is asked for.
     package subscript(_ part: ExpertPart) -> PackedBundlePart {
         switch part {
-        case .gate: gate
-        case .up: up
-        case .down: down
+        case .gate:
+            guard let gate else { preconditionFailure("experts without a gate") }
+            return gate
+        case .up: return up
+        case .down: return down
         }
     }
 
@@ -180,8 +187,8 @@ package struct PackedExpertLayer: Codable, Sendable, Equatable {
         let rowsBefore =
             switch part {
             case .gate: 0
-            case .up: gate.rows
-            case .down: gate.rows + up.rows
+            case .up: gate?.rows ?? 0
+            case .down: (gate?.rows ?? 0) + up.rows
             }
         let start = biasOffset + rowsBefore * MemoryLayout<Float>.stride
         return start..<start + self[part].rows * MemoryLayout<Float>.stride

@@ -220,12 +220,13 @@ private struct PackedValidator {
             guard layer.layer == index, layer.count == experts.count else {
                 throw error("\(experts.count) \(name)", "\(layer.count) of layer \(layer.layer)")
             }
+            guard (layer.gate != nil) == experts.isGated else {
+                throw error("\(name) \(experts.isGated ? "with" : "without") a gate", "other ones")
+            }
             var end = 0
-            for (part, matrix) in [
-                (layer.gate, matrices.gate), (layer.up, matrices.up), (layer.down, matrices.down)
-            ] {
+            for (part, matrix) in zip(layer.parts, matrices) {
                 try checkShape(
-                    part.format, rows: part.rows, columns: part.columns, is: matrix, name)
+                    part.format, rows: part.rows, columns: part.columns, is: matrix.shape, name)
                 let aligned = PackedLayout.aligned(end, to: PackedLayout.partAlignment)
                 guard part.byteOffset == aligned else {
                     throw error("\(name): a part at \(aligned)", "it at \(part.byteOffset)")
@@ -233,7 +234,7 @@ private struct PackedValidator {
                 end = aligned + part.byteCount
             }
             let planned = PackedExpertLayer.layout(
-                [layer.gate, layer.up, layer.down], hasBiases: experts.hasExpertBiases)
+                layer.parts, hasBiases: experts.hasExpertBiases)
             end = planned.bundleBytes
             guard layer.biasOffset == planned.biasOffset else {
                 throw error(

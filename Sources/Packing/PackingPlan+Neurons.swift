@@ -57,7 +57,9 @@ extension PackingPlan {
 
     /// Dense networks without biases whose columns can be stored.
     private static func canBundleNeurons(_ shape: ModelShape, _ gguf: GGUFFile) -> Bool {
-        guard shape.experts == nil else { return false }
+        guard shape.layers.allSatisfy({ $0.feedForward.dense != nil }), shape.experts == nil else {
+            return false
+        }
         let biases = [
             VectorRole.feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias
         ]

@@ -127,7 +127,7 @@ struct PackingPlan: Sendable {
         }
         for matrix in manifest.matrices { include(matrix.format, columns: matrix.columns) }
         for layer in manifest.experts {
-            for part in [layer.gate, layer.up, layer.down] {
+            for part in layer.parts {
                 include(part.format, columns: part.columns)
                 if layer.biasOffset != nil { include(.f32, columns: part.rows) }
             }
@@ -228,11 +228,9 @@ struct PackingPlan: Sendable {
             let matrices = shape.expertMatrices(experts)
             var parts: [PackedBundlePart] = []
             var rows = [[TensorRows]](repeating: [], count: experts.count)
-            for (name, matrix) in [
-                ("gate", matrices.gate), ("up", matrices.up), ("down", matrices.down)
-            ] {
+            for (part, matrix) in matrices {
                 let sources = try claimExperts(
-                    name, layer: layer, count: experts.count, matrix, &catalogue)
+                    part.rawValue, layer: layer, count: experts.count, matrix, &catalogue)
                 for (expert, source) in sources.enumerated() { rows[expert].append(source) }
                 let end = parts.last.map { $0.byteOffset + $0.byteCount } ?? 0
                 parts.append(
@@ -242,7 +240,9 @@ struct PackingPlan: Sendable {
                         byteOffset: PackedLayout.aligned(end, to: PackedLayout.partAlignment)))
             }
             if experts.hasExpertBiases {
-                let biases = try claimBiases(parts, layer: layer, count: experts.count, &catalogue)
+                let biases = try claimBiases(
+                    Array(zip(matrices.map(\.part), parts)), layer: layer, count: experts.count,
+                    &catalogue)
                 for expert in rows.indices { rows[expert] += biases[expert] }
             }
             records.append(
@@ -254,13 +254,14 @@ struct PackingPlan: Sendable {
         return (records, tensors)
     }
 
-    /// The biases of every expert of a layer: of gate, up and down each.
+    /// The biases of every expert of a layer: of each of its parts.
     private static func claimBiases(
-        _ parts: [PackedBundlePart], layer: Int, count: Int, _ catalogue: inout TensorCatalogue
+        _ parts: [(ExpertPart, PackedBundlePart)], layer: Int, count: Int,
+        _ catalogue: inout TensorCatalogue
     ) throws(FormatError) -> [[TensorRows]] {
         var biases = [[TensorRows]](repeating: [], count: count)
-        for (name, part) in zip(["gate", "up", "down"], parts) {
-            let name = TensorNames.expertBiases(name, layer: layer)
+        for (name, part) in parts {
+            let name = TensorNames.expertBiases(name.rawValue, layer: layer)
             let stored = StoredTensor(try catalogue.claim(name, dimensions: [part.rows, count]))
             guard stored.format == .f32 else {
                 throw FormatError(
@@ -359,9 +360,9 @@ struct LayoutCursor {
         let (biasOffset, bundleBytes) = PackedExpertLayer.layout(parts, hasBiases: hasBiases)
         let stride = PackedLayout.aligned(bundleBytes)
         return PackedExpertLayer(
-            layer: layer, count: count, gate: parts[0], up: parts[1], down: parts[2],
-            biasOffset: biasOffset, bundleBytes: bundleBytes, stride: stride,
-            offset: take(count * stride),
+            layer: layer, count: count, gate: parts.dropLast(2).last, up: parts[parts.count - 2],
+            down: parts[parts.count - 1], biasOffset: biasOffset, bundleBytes: bundleBytes,
+            stride: stride, offset: take(count * stride),
             checksums: PackedChecksums([UInt32](repeating: 0, count: count)))
     }
 }

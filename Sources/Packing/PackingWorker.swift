@@ -90,7 +90,7 @@ struct PackingWorker: ~Copyable {
     ) throws(PackingError) -> UInt32 {
         let start = record.extent(index).offset
         try begin(at: start)
-        for (part, source) in zip([record.gate, record.up, record.down], sources) {
+        for (part, source) in zip(record.parts, sources) {
             try pad(to: start + UInt64(part.byteOffset))
             let step = PackedLayout.rowsPerExtent(
                 format: part.format, rows: part.rows, columns: part.columns)
@@ -100,7 +100,7 @@ struct PackingWorker: ~Copyable {
         }
         if let biasOffset = record.biasOffset {
             try pad(to: start + UInt64(biasOffset))
-            for (part, source) in zip([record.gate, record.up, record.down], sources.dropFirst(3)) {
+            for (part, source) in zip(record.parts, sources.dropFirst(record.parts.count)) {
                 try appendFloats(part.rows, of: source)
             }
         }

@@ -109,11 +109,9 @@ struct TensorCatalogue {
     /// What the file calls a vector: by its usual name, or by another one that it has in its place.
     func name(of role: VectorRole, layer: Int?) -> String {
         let usual = TensorNames.vector(role, layer: layer)
-        guard gguf.tensor(named: usual) == nil,
-            let other = TensorNames.otherVector(role, layer: layer),
-            gguf.tensor(named: other) != nil, !claimed.contains(other)
-        else { return usual }
-        return other
+        guard gguf.tensor(named: usual) == nil else { return usual }
+        let others = TensorNames.otherVectors(role, layer: layer)
+        return others.first { gguf.tensor(named: $0) != nil && !claimed.contains($0) } ?? usual
     }
 
     /// The tensor `name` with the given dimensions, GGUF's order: columns first.

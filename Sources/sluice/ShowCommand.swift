@@ -127,7 +127,7 @@ struct ShowCommand: ParsableCommand {
     private func formats(_ manifest: PackedManifest) -> String {
         let all =
             manifest.matrices.map(\.format)
-            + manifest.experts.flatMap { [$0.gate.format, $0.up.format, $0.down.format] }
+            + manifest.experts.flatMap { $0.parts.map(\.format) }
             + (manifest.neurons ?? []).flatMap { [$0.up, $0.down] }
         return Set(all.map(\.rawValue)).sorted().joined(separator: " ")
     }

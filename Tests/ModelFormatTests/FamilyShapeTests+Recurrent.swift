@@ -122,4 +122,42 @@ extension FamilyShapeTests {
         expectRefused("a divisor of the 3 heads, found 2") { try granite(heads: 3, inner: 48) }
         expectRefused("a multiple of the 4 heads, found 66") { try granite(inner: 66) }
     }
+
+    @Test func halvesOfNemotronH() throws {
+        func nemotron(
+            _ architecture: String = "nemotron_h", widths: [Int32] = [0, 96, 0, 96],
+            _ add: (inout GGUFBuilder) -> Void = { _ in }
+        ) throws -> ModelShape {
+            try self.shape(architecture, without: "feed_forward_length") {
+                $0.add("\(architecture).attention.head_count_kv", [0, 0, 2, 0] as [Int32])
+                $0.add("\(architecture).feed_forward_length", widths)
+                let counts: [(String, UInt32)] = [
+                    ("conv_kernel", 4), ("state_size", 32), ("group_count", 2),
+                    ("time_step_rank", 4), ("inner_size", 64)
+                ]
+                for (name, count) in counts { $0.add("\(architecture).ssm.\(name)", count) }
+                add(&$0)
+            }
+        }
+        let shape = try nemotron()
+        #expect(shape.recurrents.map { $0 != nil } == [true, false, false, false])
+        #expect(shape.attentions.count == 1 && shape.attention.rope == nil)
+        #expect(shape.layers.map { $0.mixer == .none } == [false, true, false, true])
+        #expect(shape.layers.map { $0.feedForward == .none } == [true, false, true, false])
+        #expect(shape.layers.map(\.norms.beforeMixer) == [true, false, true, false])
+        #expect(shape.cacheLayer(of: 2) == 0 && shape.dense?.isGated == false)
+        let mixture = try nemotron("nemotron_h_moe") {
+            $0.add("nemotron_h_moe.expert_count", UInt32(8))
+            $0.add("nemotron_h_moe.expert_used_count", UInt32(2))
+            $0.add("nemotron_h_moe.expert_feed_forward_length", UInt32(32))
+            $0.add("nemotron_h_moe.expert_shared_feed_forward_length", UInt32(48))
+        }
+        #expect(mixture.mixtures.map(\.layer) == [1, 3])
+        let experts = try #require(mixture.experts)
+        #expect(!experts.isGated && experts.gating == .sigmoid && experts.hasSelectionBias)
+        #expect(experts.activation == .relu2 && experts.shared?.width == 48)
+        expectRefused("a width up to 4194304 for each layer, found 3 values") {
+            try nemotron(widths: [0, 96, 0])
+        }
+    }
 }

@@ -188,7 +188,8 @@ import Testing
                     + "granitemoe smollm3 olmo2 gemma2 gemma3 smallthinker exaone4 seed_oss "
                     + "hunyuan-dense mistral3 gpt-oss dots1 bailingmoe2 glm4moe ernie4_5-moe "
                     + "minimax-m2 afmoe laguna lfm2 lfm2moe qwen35 qwen35moe qwen3next "
-                    + "hunyuan-moe phi3 granitehybrid deepseek2, found '\(name)'"
+                    + "hunyuan-moe phi3 granitehybrid deepseek2 "
+                    + "nemotron_h nemotron_h_moe, found '\(name)'"
             ) {
                 try shape(name)
             }

@@ -162,9 +162,13 @@ import Testing
         try check("experts twice") { $0.experts.append($0.experts[0]) }
         try check("dense with experts") { $0.shape.changeLayers { $0.feedForward = .none } }
         try check("parts exchanged") {
-            let gate = $0.experts[0].gate
-            $0.experts[0].gate = $0.experts[0].down
-            $0.experts[0].down = gate
+            let up = $0.experts[0].up
+            $0.experts[0].up = $0.experts[0].down
+            $0.experts[0].down = up
+        }
+        try check("experts without a gate") { $0.experts[0].gate = nil }
+        try check("experts with a gate that are to have none") {
+            $0.shape.changeLayers { $0.feedForward.mixture?.isPlain = true }
         }
         try check("more used experts than there are") {
             $0.shape.changeLayers { $0.feedForward.mixture?.usedCount = 3 }

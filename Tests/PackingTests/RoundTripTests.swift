@@ -47,7 +47,7 @@ import Testing
         for record in manifest.experts {
             for expert in stride(from: 0, to: record.count, by: step) {
                 let parts = try unpacked.expert(expert, layer: record.layer)
-                for (part, found) in zip(["gate", "up", "down"], parts) {
+                for (part, found) in zip(["gate", "up", "down"].suffix(parts.count), parts) {
                     let split = "blk.\(record.layer).ffn_\(part).\(expert).weight"
                     if gguf.tensor(named: split) != nil {
                         seen += 1
@@ -92,7 +92,9 @@ import Testing
                 name = "token_embd_norm.weight"
             }
             if record.role == .feedForwardNorm, gguf.tensor(named: name) == nil {
-                name = name.replacing("ffn_norm", with: "post_attention_norm")
+                let after = name.replacing("ffn_norm", with: "post_attention_norm")
+                let alone = name.replacing("ffn_norm", with: "attn_norm")
+                name = gguf.tensor(named: after) == nil ? alone : after
             }
             if let place = Self.fusedVectors.firstIndex(of: record.role),
                 let layer = record.layer, gguf.tensor(named: name) == nil
@@ -151,7 +153,7 @@ import Testing
         try roundTrip(TinyModel(architecture: "qwen3moe", experts: 3).with(format))
     }
 
-    @Test(arguments: ModelFamily.all.map(\.architecture))
+    @Test(arguments: ModelFamily.all.map(\.architecture).filter { !fixtureFamilies.contains($0) })
     func everyFamily(_ architecture: String) throws {
         var tiny = TinyModel(architecture: architecture, format: .q8_0)
         let others = [
@@ -243,7 +245,7 @@ import Testing
         let (model, _) = try pack([tiny.source()], in: directory)
         let output = try #require(model.manifest.matrix(.output))
         #expect(output.extentCount == 3)
-        #expect(model.manifest.experts[0].gate.byteCount > PackedLayout.extentBytesMax)
+        #expect(model.manifest.experts[0].up.byteCount > PackedLayout.extentBytesMax)
     }
 
     @Test(arguments: [WeightFormat.f16, .bf16])
@@ -327,8 +329,11 @@ import Testing
         try PackedVerifier.verify(model, source: packed)
     }
 
-    /// Shapes that ``TinyModel`` does not make.
-    @Test(arguments: ["deepseek2-lite", "deepseek2-q8_0"])
+    /// Families whose shapes ``TinyModel`` does not make.
+    static let fixtureFamilies: Set = ["deepseek2", "nemotron_h", "nemotron_h_moe"]
+
+    /// At least one of each of those.
+    @Test(arguments: ["deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe"])
     func fixtureModels(_ name: String) throws {
         let directory = try TemporaryDirectory()
         let source = try FileByteSource(path: Fixtures.root + "/Tests/Fixtures/models/\(name).gguf")

@@ -119,7 +119,7 @@ struct Unpacked {
     func expert(_ index: Int, layer: Int) throws -> [[UInt8]] {
         let record = try #require(model.manifest.experts.first { $0.layer == layer })
         let bundle = try read(record.extent(index))
-        return [record.gate, record.up, record.down].map { part in
+        return record.parts.map { part in
             let bytes = Array(bundle[part.byteOffset..<part.byteOffset + part.byteCount])
             return untiled(bytes, format: part.format, rows: part.rows, columns: part.columns)
         }
@@ -130,7 +130,7 @@ struct Unpacked {
         let record = model.manifest.experts[layer]
         guard var place = record.biasOffset else { return [] }
         let bundle = try read(record.extent(index))
-        return [record.gate, record.up, record.down].map { part in
+        return record.parts.map { part in
             defer { place += part.rows * 4 }
             return Array(bundle[place..<place + part.rows * 4])
         }

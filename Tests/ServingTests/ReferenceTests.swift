@@ -31,7 +31,7 @@ struct Reference: Decodable {
         "dots1-chosen", "dots1-softplus", "bailingmoe2", "glm4moe", "ernie4_5-moe",
         "ernie4_5-moe-step", "minimax-m2", "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35",
         "qwen35moe", "qwen3next", "hunyuan-moe", "phi3", "phi3-short",
-        "granitehybrid", "deepseek2", "deepseek2-lite"
+        "granitehybrid", "deepseek2", "deepseek2-lite", "nemotron_h", "nemotron_h_moe"
     ]
     /// llama.cpp rounds activations to these formats, and Gemma's gate to halves, which costs it
     /// more than 1e-4; exact arithmetic is the judge.
@@ -39,7 +39,8 @@ struct Reference: Decodable {
     static let quantizedModels = [
         "llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1", "llama-q8_0", "llama-q4_k",
         "llama-q5_k", "llama-q6_k", "arcee-q8_0", "nemotron-q8_0", "granite-q8_0",
-        "gpt-oss-mxfp4", "bailingmoe2-q8_0", "qwen35-q8_0", "granitehybrid-q8_0", "deepseek2-q8_0"
+        "gpt-oss-mxfp4", "bailingmoe2-q8_0", "qwen35-q8_0", "granitehybrid-q8_0", "deepseek2-q8_0",
+        "nemotron_h_moe-q8_0"
     ]
     /// Gated by a ReLU, which llama.cpp cannot be asked for.
     static let reluModels: [(name: String, bound: Float)] = [

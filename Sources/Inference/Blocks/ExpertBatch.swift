@@ -44,7 +44,7 @@ struct ExpertBatch: ~Copyable {
         let (rows, width) = (rowsMax(sizes, experts), experts.width)
         buffers.add(
             .normed, .input(rows: rows, columns: sizes.model.width), .feedForward)
-        buffers.add(.gate, .floats(rows * width), .feedForward)
+        buffers.add(.gate, .floats(experts.isGated ? rows * width : 0), .feedForward)
         buffers.add(.up, .floats(rows * width), .feedForward)
         buffers.add(.gated, .input(rows: rows, columns: width), .feedForward)
     }
@@ -80,11 +80,16 @@ struct ExpertBatch: ~Copyable {
         let own = first..<first + rows.count
         let memberCount = executor.team.memberCount
         let bundle = ExpertBundle(experts, bundle)
+        let isGated = experts.gate != nil
         if isOneToken {
-            firsts.add(.gate, of: bundle, by: input, 0..<1, into: &gate, at: first, memberCount)
+            if isGated {
+                firsts.add(.gate, of: bundle, by: input, 0..<1, into: &gate, at: first, memberCount)
+            }
             firsts.add(.up, of: bundle, by: input, 0..<1, into: &up, at: first, memberCount)
         } else {
-            firsts.add(.gate, of: bundle, by: normed, own, into: &gate, at: first, memberCount)
+            if isGated {
+                firsts.add(.gate, of: bundle, by: normed, own, into: &gate, at: first, memberCount)
+            }
             firsts.add(.up, of: bundle, by: normed, own, into: &up, at: first, memberCount)
         }
         downs.add(.down, of: bundle, by: gated, own, into: &outputs, at: target, memberCount)
@@ -98,14 +103,14 @@ struct ExpertBatch: ~Copyable {
         if !isOneToken {
             executor.gather(
                 input, rows: tokens, columns: width,
-                withFloats: experts.gate.format.multipliesFloats
+                withFloats: experts.gate?.format.multipliesFloats == true
                     || experts.up.format.multipliesFloats,
                 into: &normed)
         }
         executor.multiply(&firsts)
         executor.activate(
-            activation, gate: gate, up: up, isGated: true, rows: rowCount,
-            columns: experts.gate.rows, into: &gated)
+            activation, gate: gate, up: up, isGated: experts.gate != nil, rows: rowCount,
+            columns: experts.up.rows, into: &gated)
         executor.multiply(&downs)
         tokens.removeAll(keepingCapacity: true)
         executor.count(since: start)

@@ -65,17 +65,19 @@ struct ModelBlocks {
     ///
     /// - Parameter next: the layer after it.
     func blocks(_ layer: LayerGraph, _ next: LayerGraph?, _ workspace: Workspace) -> LayerBlocks {
-        let mixer: MixerBlock =
+        let mixer: MixerBlock? =
             switch layer.mixer {
             case .attention(let weights): .attention(attention, weights)
             case .convolution(let weights): .convolution(Self.needed(convolution), weights)
             case .state(let weights): .state(Self.needed(state), weights)
+            case nil: nil
             }
-        let feedForward: FeedForwardBlock =
+        let feedForward: FeedForwardBlock? =
             switch layer.feedForward {
             case .dense(let weights): .dense(Self.needed(dense), weights)
             case .neurons(let weights): .neurons(Self.needed(neurons), weights)
             case .mixture(let weights): .mixture(Self.needed(mixture), weights)
+            case nil: nil
             }
         return LayerBlocks(
             graph: layer, next: next, mixer: mixer, feedForward: feedForward,
@@ -92,16 +94,27 @@ struct ModelBlocks {
 struct LayerBlocks {
     let graph: LayerGraph
     let next: LayerGraph?
-    let mixer: MixerBlock
-    let feedForward: FeedForwardBlock
+    let mixer: MixerBlock?
+    let feedForward: FeedForwardBlock?
     let workspace: Workspace
 
-    /// Both halves for one wave.
+    /// Both halves, or the one that there is, for one wave.
     func run(_ wave: Wave, _ residual: inout ResidualStream) throws(ReadFailure) {
         workspace.enter(.mixerInput)
         if case .mixture(let block, let weights) = feedForward, weights.routesFirst {
             try block.routeFirst(weights, graph, wave, &residual)
         }
+        if let mixer { try run(mixer, wave, &residual) }
+        workspace.enter(.feedForward)
+        if let next, case .attention(let block, _) = mixer {
+            try block.readAhead(for: next, wave, &residual)
+        }
+        if let feedForward { try run(feedForward, wave, &residual) }
+    }
+
+    private func run(
+        _ mixer: MixerBlock, _ wave: Wave, _ residual: inout ResidualStream
+    ) throws(ReadFailure) {
         residual.normalize(by: graph.mixerNorm, wave)
         switch mixer {
         case .attention(let block, let weights):
@@ -113,11 +126,11 @@ struct LayerBlocks {
         }
         residual.addLater(
             graph.afterMixerNorm, scale: graph.residualScale, tokens: wave.tokenCount)
+    }
 
-        workspace.enter(.feedForward)
-        if let next, case .attention(let block, _) = mixer {
-            try block.readAhead(for: next, wave, &residual)
-        }
+    private func run(
+        _ feedForward: FeedForwardBlock, _ wave: Wave, _ residual: inout ResidualStream
+    ) throws(ReadFailure) {
         residual.normalize(by: graph.feedForwardNorm, wave)
         switch feedForward {
         case .dense(let block, let weights):

@@ -82,6 +82,9 @@ package struct MixtureShape: Sendable, Codable, Equatable {
     package var hasRouterBias = false
     /// Whether experts' projections have biases (gpt-oss).
     package var hasExpertBiases = false
+    /// Whether experts have no gate, the shared one neither: the activation is then of what goes up
+    /// (Nemotron 3); nil is no.
+    package var isPlain: Bool?
     /// The expert that every token uses; nil is none.
     package var shared: SharedExpert?
 
@@ -96,6 +99,9 @@ package struct MixtureShape: Sendable, Codable, Equatable {
         self.gating = gating
         self.normalizesWeights = normalizesWeights
     }
+
+    /// Whether a gate's activation multiplies what goes up.
+    package var isGated: Bool { isPlain != true }
 
     package struct SharedExpert: Sendable, Codable, Equatable {
         package var width: Int

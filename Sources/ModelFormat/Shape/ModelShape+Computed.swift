@@ -56,8 +56,13 @@ extension LayerShape {
     fileprivate var notComputed: String? {
         if wiring == .parallel { return "attention beside the feed-forward network" }
         if hasOutputScale { return "a scale of the layer's output" }
-        if norms.afterMixer != norms.afterFeedForward
-            || norms.beforeMixer != norms.beforeFeedForward
+        let isHalf = mixer == .none || feedForward == .none
+        if isHalf && (norms.afterMixer || norms.afterFeedForward) {
+            return "norms on what a layer of one half adds"
+        }
+        if !isHalf
+            && (norms.afterMixer != norms.afterFeedForward
+                || norms.beforeMixer != norms.beforeFeedForward)
         {
             return "norms around one half of a layer"
         }
@@ -67,7 +72,6 @@ extension LayerShape {
         if feedForward.mixture != nil && norms.afterFeedForward && residualScale != nil {
             return "a norm and a scale of what experts add"
         }
-        if feedForward == .none { return "no feed-forward network" }
         if feedForward.dense?.activation == .swigluOAI {
             return "a bounded gate in a dense network"
         }
@@ -76,7 +80,7 @@ extension LayerShape {
         case .attention(let attention): return attention.notComputed
         case .latent(let latent): return latent.notComputed
         case .recurrent: return nil
-        case .none: return "no attention"
+        case .none: return feedForward == .none ? "nothing" : nil
         }
     }
 }

@@ -14,6 +14,16 @@ extension ModelShape {
         }
     }
 
+    /// The number of a layer with attention among those.
+    package func cacheLayer(of layer: Int) -> Int {
+        layers[..<layer].count {
+            switch $0.mixer {
+            case .attention, .latent: true
+            case .recurrent, .none: false
+            }
+        }
+    }
+
     /// The layers' latent attention, where they have such.
     package var latents: [LatentMixer] {
         layers.compactMap { if case .latent(let mixer) = $0.mixer { mixer } else { nil } }

@@ -38,7 +38,7 @@ extension ModelShape {
         if let mixture = layer.feedForward.mixture {
             if !routesFirst { add(.router, rows: mixture.count, columns: width) }
             if let shared = mixture.shared {
-                add(.sharedExpertGate, rows: shared.width, columns: width)
+                if mixture.isGated { add(.sharedExpertGate, rows: shared.width, columns: width) }
                 add(.sharedExpertUp, rows: shared.width, columns: width)
                 add(.sharedExpertDown, rows: width, columns: shared.width)
             }
@@ -118,12 +118,15 @@ extension ModelShape {
         }
     }
 
-    /// One expert's matrices.
+    /// One expert's matrices, in the order of its bundle.
     package func expertMatrices(
         _ mixture: MixtureShape
-    ) -> (gate: MatrixShape, up: MatrixShape, down: MatrixShape) {
+    ) -> [(part: ExpertPart, shape: MatrixShape)] {
         let inner = MatrixShape(rows: mixture.width, columns: width)
-        return (inner, inner, MatrixShape(rows: width, columns: mixture.width))
+        let rest = [
+            (ExpertPart.up, inner), (.down, MatrixShape(rows: width, columns: mixture.width))
+        ]
+        return mixture.isGated ? [(.gate, inner)] + rest : rest
     }
 
     /// The token embeddings and the output matrix.

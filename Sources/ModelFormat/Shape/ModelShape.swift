@@ -139,6 +139,16 @@ package struct NormSlots: Sendable, Codable, Equatable {
     package static let after = NormSlots(before: false, after: true)
     /// Both (Gemma 3).
     package static let around = NormSlots(before: true, after: true)
+    /// Before a mixer that is all of its layer (Nemotron 3).
+    package static let beforeMixerAlone = before.without(\.beforeFeedForward)
+    /// Before a network that is.
+    package static let beforeFeedForwardAlone = before.without(\.beforeMixer)
+
+    private func without(_ slot: WritableKeyPath<Self, Bool>) -> Self {
+        var slots = self
+        slots[keyPath: slot] = false
+        return slots
+    }
 
     private init(before: Bool, after: Bool) {
         beforeMixer = before

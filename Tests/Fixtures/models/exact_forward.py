@@ -49,7 +49,8 @@ NORMS_FEED_FORWARD = {
     "seed_oss", "gpt-oss", "glm4moe", "qwen35", "qwen35moe", "qwen3next"
 }  # with post_attention_norm, by its name
 SCALES_EMBEDDINGS = {"gemma2", "gemma3", "afmoe"}  # by the root of the width
-GATING = {"glm4moe": 2, "afmoe": 2, "laguna": 2, "gpt-oss": 3}  # no key: else 1
+# no key: else 1
+GATING = {"nemotron_h_moe": 2, "glm4moe": 2, "afmoe": 2, "laguna": 2, "gpt-oss": 3}
 
 
 class Model:
@@ -169,6 +170,8 @@ class Model:
         """Whether positions turn the layer's queries and keys."""
         if self.arch == "smallthinker":
             return self.windowed(layer) or not self.key("attention.sliding_window")
+        if self.arch in ("nemotron_h", "nemotron_h_moe"):
+            return False
         return self.arch not in ("smollm3", "afmoe") or (layer + 1) % 4 != 0
 
     def attention(self, layer, x, positions):
@@ -274,10 +277,11 @@ class Model:
             weights = weights / weights.sum(axis=-1, keepdims=True)
         weights = weights * self.key("expert_weights_scale", 1.0)
         down = self.tensors[prefix + "ffn_down_exps.weight"]
-        if prefix + "ffn_gate_up_exps.weight" in self.tensors:
-            gate, up = np.split(self.tensors[prefix + "ffn_gate_up_exps.weight"], 2, axis=1)
+        if prefix + "ffn_gate_up_exps.weight" not in self.tensors:
+            up = self.tensors[prefix + "ffn_up_exps.weight"]
+            gate = self.tensors.get(prefix + "ffn_gate_exps.weight", [None] * len(up))
         else:
-            gate, up = (self.tensors[f"{prefix}ffn_{part}_exps.weight"] for part in ("gate", "up"))
+            gate, up = np.split(self.tensors[prefix + "ffn_gate_up_exps.weight"], 2, axis=1)
         none = np.zeros(self.key("expert_count"))
         biases = [
             self.tensors.get(f"{prefix}ffn_{part}_exps.bias", none)
@@ -329,6 +333,8 @@ class Model:
     def block(self, layer, x, positions):
         prefix, before = f"blk.{layer}.", x
         y = self.row_norm(prefix + "attn_norm", x)
+        if self.arch in ("nemotron_h", "nemotron_h_moe"):
+            return x + self.half(layer, y, positions)
         if exact_recurrent.is_recurrent(self, layer):
             y = exact_recurrent.mix(self, layer, y)
         elif exact_latent.is_latent(self, layer):
@@ -346,6 +352,17 @@ class Model:
         else:
             y = self.dense(prefix, "", normed)
         return x + self.residual_scale * self.row_norm(prefix + "post_ffw_norm", y)
+
+    def half(self, layer, x, positions):
+        """All of a layer that is a mixer or a network alone; x: normed."""
+        prefix = f"blk.{layer}."
+        if prefix + "ffn_gate_inp.weight" in self.tensors:
+            return self.experts(prefix, x, x)
+        if prefix + "ffn_up.weight" in self.tensors:
+            return self.dense(prefix, "", x)
+        if exact_recurrent.is_recurrent(self, layer):
+            return exact_recurrent.mix(self, layer, x)
+        return self.attention(layer, x, positions)
 
     def logits(self, tokens):
         """(tokens, vocabulary)"""

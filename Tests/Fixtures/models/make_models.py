@@ -28,7 +28,7 @@ from shapes import DEFAULTS, MODELS
 OWN_EXPERT_WIDTH = {
     "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe",
     "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next", "hunyuan-moe",
-    "deepseek2"
+    "deepseek2", "nemotron_h_moe"
 }
 
 
@@ -37,13 +37,16 @@ def write_hyperparameters(writer, model, head_width):
     writer.add_context_length(512)
     writer.add_embedding_length(model["width"])
     leads = model["lead"] or not model["experts"]
-    writer.add_feed_forward_length(model["ffn"] if leads else model["experts"][2])
+    width = model["ffn"] if leads else model["experts"][2]
+    if model["halves"]:
+        width = [width if half == "network" else 0 for half in model["halves"]]
+    writer.add_feed_forward_length(width)
     writer.add_head_count(model["heads"])
     writer.add_head_count_kv(model["kv_heads"])
     if model["head_width"]:
         writer.add_key_length(head_width)
         writer.add_value_length(model["value_width"] or head_width)
-    if model["arch"] == "nemotron":
+    if model["arch"] in ("nemotron", "nemotron_h", "nemotron_h_moe"):
         writer.add_layer_norm_eps(1e-5)
     else:
         writer.add_layer_norm_rms_eps(1e-5)
@@ -172,7 +175,7 @@ def add_attention(tensors, model, layer, head_width):
 
 def add_feed_forward(tensors, model, layer):
     width, prefix = model["width"], f"blk.{layer}."
-    if model["pre_norms"]:
+    if model["pre_norms"] and not model["halves"]:
         renamed = model["arch"] in (
             "seed_oss", "glm4moe", "gpt-oss", "qwen35", "qwen35moe", "qwen3next"
         )
@@ -208,7 +211,7 @@ def add_feed_forward(tensors, model, layer):
         name = prefix + "ffn_gate_up_exps.weight"
         tensors.matrix(name, gain, count, 2 * expert_width, width, kind=kind)
     else:
-        for part in ("gate", "up"):
+        for part in ("gate", "up") if model["gate"] else ("up",):
             name = prefix + f"ffn_{part}_exps.weight"
             tensors.matrix(name, gain, count, expert_width, width, kind=kind)
     tensors.matrix(prefix + "ffn_down_exps.weight", down, count, width, expert_width, kind=kind)
@@ -220,7 +223,8 @@ def add_feed_forward(tensors, model, layer):
         if model["shared_gate"]:
             gate = tensors.normal(width) / np.sqrt(width)
             tensors.vector(prefix + "ffn_gate_inp_shexp.weight", gate)
-        tensors.matrix(prefix + "ffn_gate_shexp.weight", 1.4, shared, width)
+        if model["gate"]:
+            tensors.matrix(prefix + "ffn_gate_shexp.weight", 1.4, shared, width)
         tensors.matrix(prefix + "ffn_up_shexp.weight", 1.4, shared, width)
         tensors.matrix(prefix + "ffn_down_shexp.weight", 1.0, width, shared)
 
@@ -271,13 +275,16 @@ def write_model(path, name, model):
         tensors.vector("rope_factors_short.weight", np.linspace(1, 3, head_width // 2))
     for layer in range(model["layers"] + model["drafts"]):
         prefix = f"blk.{layer}."
-        if layer < model["layers"] and recurrent_models.is_recurrent(model, layer):
+        if model["halves"] and model["halves"][layer] == "network":
+            tensors.norm(prefix + "attn_norm", model["width"])
+        elif layer < model["layers"] and recurrent_models.is_recurrent(model, layer):
             recurrent_models.add_mixer(tensors, model, layer)
         elif latent_models.is_latent(model):
             latent_models.add_attention(tensors, model, layer)
         else:
             add_attention(tensors, model, layer, head_width)
-        add_feed_forward(tensors, model, layer)
+        if not model["halves"] or model["halves"][layer] == "network":
+            add_feed_forward(tensors, model, layer)
         if layer >= model["layers"]:
             tensors.matrix(prefix + "nextn.eh_proj.weight", 1.0, model["width"], 2 * model["width"])
             tensors.norm(prefix + "nextn.enorm", model["width"])

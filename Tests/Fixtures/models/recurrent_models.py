@@ -39,6 +39,23 @@ HYBRID = dict(
     kv_heads=[0, 0, 2, 0],
     keys=dict(embedding_scale=3.0, residual_scale=0.6, attention_scale=0.4, logit_scale=2.5),
 )
+# Layers of one half: a state space of two groups, a network, attention.
+NEMOTRON = dict(
+    layers=5,
+    width=48,
+    heads=4,
+    head_width=16,
+    gate=False,
+    kv_heads=[0, 0, 2, 0, 0],
+    halves=["state", "network", "attention", "network", "state"],
+    counts={
+        "ssm.conv_kernel": 4,
+        "ssm.state_size": 16,
+        "ssm.group_count": 2,
+        "ssm.time_step_rank": 4,
+        "ssm.inner_size": 64,
+    },
+)
 SECTIONS = dict(rope_dimension_sections=[2, 1, 1, 0])
 
 MODELS = {
@@ -101,6 +118,34 @@ MODELS = {
         },
         seed=670,
     ),
+    "nemotron_h": dict(**NEMOTRON, arch="nemotron_h", ffn=80, seed=1633),
+    "nemotron_h_moe": dict(
+        **NEMOTRON,
+        arch="nemotron_h_moe",
+        experts=(6, 2, 32, 40),
+        shared_gate=False,
+        selection="bias",
+        keys=dict(expert_weights_norm=True, expert_weights_scale=2.5),
+        seed=1613,
+    ),
+    "nemotron_h_moe-q8_0": dict(
+        **{
+            **NEMOTRON,
+            "layers": 3,
+            "width": 64,
+            "kv_heads": [0, 0, 2],
+            "halves": ["state", "network", "attention"],
+        },
+        arch="nemotron_h_moe",
+        type="Q8_0",
+        follow=28,
+        attention=1.2,
+        experts=(4, 2, 32, 32),
+        shared_gate=False,
+        selection="bias",
+        keys=dict(expert_weights_norm=True, expert_weights_scale=1.5),
+        seed=1628,
+    ),
     # Each head of keys serves two neighbours among those of values.
     "qwen3next": dict(
         **{**QWEN, "counts": {**LINEAR, "full_attention_interval": 2}},
@@ -112,6 +157,8 @@ MODELS = {
 
 
 def is_recurrent(model, layer):
+    if model["halves"]:
+        return model["halves"][layer] == "state"
     if isinstance(model["kv_heads"], list):
         return model["kv_heads"][layer] == 0
     if "ssm.state_size" not in model["counts"]:
@@ -129,7 +176,7 @@ def add_mixer(tensors, model, layer):
         tensors.matrix(prefix + "shortconv.out_proj.weight", 1.4, width, width)
         return
     counts = model["counts"]
-    if model["arch"] == "granitehybrid":
+    if model["arch"] in ("granitehybrid", "nemotron_h", "nemotron_h_moe"):
         add_state_space(tensors, model, prefix)
         return
     heads, key_heads = counts["ssm.time_step_rank"], counts["ssm.group_count"]

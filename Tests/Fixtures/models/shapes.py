@@ -21,6 +21,7 @@ DEFAULTS = dict(
     shared_gate=True,
     lead=0,  # layers before the first with experts
     step=1,  # of the layers after those, one of so many has experts
+    halves=None,  # of each layer "state", "attention" or "network", where that is all of it
     drafts=0,  # further layers that only draft
     selection=None,  # "bias": of experts' probabilities where they are chosen
     fused=False,  # query, key and value as one tensor
