@@ -21,6 +21,14 @@ extension AttentionShape {
 }
 
 extension AttentionShape {
+    /// One of `count` equal parts of the heads.
+    func part(of count: Int) -> Self {
+        var shape = self
+        shape.headCount /= count
+        shape.keyValueHeadCount /= count
+        return shape
+    }
+
     /// What queries of some tokens have for values.
     fileprivate func valueQueryRange(_ tokens: Range<Int>) -> Range<Int> {
         tokens.scaled(headCount * valueHeadWidth)
@@ -56,6 +64,31 @@ extension Executor {
         var target = input.floats.mutableSpan(in: 0..<values.count)
         for index in values.indices { target[index] = values[index] }
         prepare(&input, rows: rows.count, columns: columns)
+    }
+
+    /// The first `count` elements.
+    func copy(_ source: borrowing Buffer<Float>, count: Int, to target: inout Buffer<Float>) {
+        let source = source.span
+        var target = target.mutableSpan(in: 0..<count)
+        for index in 0..<count { target[index] = source[index] }
+    }
+
+    /// Parts × tokens × width becomes tokens × parts × width.
+    func join(
+        parts: Int, tokens: Int, width: Int, of buffer: inout Buffer<Float>,
+        through room: inout Buffer<Float>
+    ) {
+        guard tokens > 1 else { return }
+        let count = parts * tokens * width
+        copy(buffer, count: count, to: &room)
+        let source = room.span
+        var target = buffer.mutableSpan(in: 0..<count)
+        for part in 0..<parts {
+            for token in 0..<tokens {
+                let (from, to) = ((part * tokens + token) * width, (token * parts + part) * width)
+                for index in 0..<width { target[to + index] = source[from + index] }
+            }
+        }
     }
 
     /// Finishes the projections of a sequence's tokens: queries stay, keys and values go to their

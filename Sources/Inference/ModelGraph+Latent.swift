@@ -15,8 +15,6 @@ extension LayerGraph {
         let keys: Int
         /// Of each head, what takes its sum of latents to its values.
         let values: Int
-        /// Of latents, before they are kept.
-        let norm: Norm
     }
 
     static func latent(
@@ -41,12 +39,12 @@ extension LayerGraph {
                 pairing: mixer.rope?.pairing ?? .halves),
             outputBias: nil, scale: mixer.scale, sinks: nil,
             rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) },
-            cacheLayer: shape.cacheLayer(of: layer),
+            cacheLayers: shape.cacheLayers(of: layer),
+            valueNorm: try norm(.latentNorm),
             latent: Latent(
                 shape: mixer, compression: compression,
                 plainQuery: try weights.matrix(.plainQuery, layer: layer),
                 keys: try weights.matrix(.latentKeys, layer: layer),
-                values: try weights.matrix(.latentValues, layer: layer),
-                norm: try norm(.latentNorm)))
+                values: try weights.matrix(.latentValues, layer: layer)))
     }
 }

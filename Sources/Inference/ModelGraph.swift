@@ -39,11 +39,11 @@ package struct ModelGraph: Sendable {
             }
     }
 
-    /// The attention of the layer that has this number among those with attention.
+    /// The attention that has this layer of the KV cache.
     func attention(cacheLayer: Int) -> LayerGraph.Attention? {
         layers.lazy.compactMap {
             if case .attention(let attention) = $0.mixer { attention } else { nil }
-        }.first { $0.cacheLayer == cacheLayer }
+        }.first { $0.cacheLayers.contains(cacheLayer) }
     }
 }
 
@@ -53,7 +53,8 @@ package struct LayerGraph: Sendable {
         package let shape: AttentionMixer
         package let query: Int
         package let key: Int
-        package let value: Int
+        /// Nil where values are keys before their norm.
+        package let value: Int?
         /// Of the factors on what attention gives; nil is none.
         package let gate: Int?
         package let output: Int
@@ -65,8 +66,10 @@ package struct LayerGraph: Sendable {
         package let sinks: [Float]?
         /// Which of the model's rotary embeddings turns heads; nil where none does.
         package let rope: Int?
-        /// Its number among the layers with attention, which is the KV cache's.
-        package let cacheLayer: Int
+        /// Of the KV cache: several where heads are in parts.
+        package let cacheLayers: Range<Int>
+        /// Of each head of values.
+        let valueNorm: Norm?
         /// Where values are keys too; then `query` and `key` are the parts that turn, and `value`
         /// is the latent. Nil elsewhere.
         let latent: Latent?
@@ -243,14 +246,20 @@ package struct LayerGraph: Sendable {
             shape: mixer,
             query: try weights.matrix(.attentionQuery, layer: layer),
             key: try weights.matrix(.attentionKey, layer: layer),
-            value: try weights.matrix(.attentionValue, layer: layer),
+            value: mixer.valuesAreKeys == true
+                ? nil : try weights.matrix(.attentionValue, layer: layer),
             gate: mixer.gateWidth > 0 ? try weights.matrix(.attentionGate, layer: layer) : nil,
             output: try weights.matrix(.attentionOutput, layer: layer), treatment: treatment,
             outputBias: weights.store.vector(.attentionOutputBias, layer: layer),
             scale: mixer.scale ?? 1 / Float(mixer.keyHeadWidth).squareRoot(),
             sinks: mixer.hasSinks ? try weights.vector(.attentionSinks, layer: layer) : nil,
             rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) },
-            cacheLayer: shape.cacheLayer(of: layer), latent: nil)
+            cacheLayers: shape.cacheLayers(of: layer),
+            valueNorm: mixer.normsValues
+                ? Norm(
+                    weights: Array(repeating: 1, count: mixer.valueHeadWidth),
+                    epsilon: shape.norm.epsilon) : nil,
+            latent: nil)
     }
 
     private static func mixture(

@@ -54,6 +54,38 @@ final class Products {
         }
     }
 
+    /// The same in `parts` equal parts of the matrix's rows, whose results are one after the other:
+    /// `output[part][t] = W[part] · input[t]`.
+    func collect(
+        _ matrix: Int, parts: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>
+    ) throws(ReadFailure) {
+        // One token's parts follow each other either way.
+        guard parts > 1, tokens > 1 else {
+            return try collect(matrix, by: input, tokens: tokens, into: &output)
+        }
+        let record = store.manifest.matrices[matrix]
+        let partRows = record.rows / parts
+        var extents = store.demand(matrix: matrix)
+        while let extent = try extents.next() {
+            let last = (extent.rows.upperBound - 1) / partRows
+            for part in extent.rows.lowerBound / partRows...last {
+                let rows = extent.rows.clamped(to: part * partRows..<(part + 1) * partRows)
+                let start = record.format.tiledBytes(
+                    rows: rows.lowerBound - extent.rows.lowerBound, columns: record.columns)
+                let byteCount = record.format.tiledBytes(rows: rows.count, columns: record.columns)
+                group.add(
+                    ProductMatrix(
+                        extent.bytes.extracting(start..<start + byteCount), format: record.format,
+                        rows: rows.count, rowOffset: rows.lowerBound - part * partRows,
+                        outputStride: partRows),
+                    columns: record.columns, by: input, tokens: tokens, into: &output,
+                    at: part * tokens * partRows, memberCount: executor.team.memberCount)
+            }
+            if store.plan.streamsDense { computeCollected() }
+        }
+    }
+
     /// The products of a matrix for each of `heads` heads, equal parts of its rows, with rows of
     /// their own: row `head * tokens + t` of `input` gives part `head` of row t of `output`.
     func collect(
@@ -64,8 +96,8 @@ final class Products {
         let headRows = record.rows / heads
         var extents = store.demand(matrix: matrix)
         while let extent = try extents.next() {
-            for head in extent.rows.lowerBound / headRows...(extent.rows.upperBound - 1) / headRows
-            {
+            let last = (extent.rows.upperBound - 1) / headRows
+            for head in extent.rows.lowerBound / headRows...last {
                 let rows = extent.rows.clamped(to: head * headRows..<(head + 1) * headRows)
                 let start = record.format.tiledBytes(
                     rows: rows.lowerBound - extent.rows.lowerBound, columns: record.columns)

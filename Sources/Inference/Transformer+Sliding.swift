@@ -26,7 +26,8 @@ extension Transformer {
             let turn = known ?? self.turn(attention, by: distance)
             turns[attention.rope] = turn
             executor.turnKeys(
-                cache.layout.page, turn, from: page.source, to: page.target, in: cache.pool.arena)
+                cache.layout.page(of: page.layer), turn, from: page.source, to: page.target,
+                in: cache.pool.arena)
         }
         chunk.firstPosition -= pages * KVLayout.pageTokens
         return pages * KVLayout.pageTokens

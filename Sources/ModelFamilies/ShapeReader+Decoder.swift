@@ -32,6 +32,8 @@ struct DecoderTraits {
     var pairing: RotaryPairing
     /// Whether layers may have more or fewer query heads than others.
     var headsMayDiffer = false
+    /// Whether layers may have more or fewer heads of keys, and wider or narrower networks.
+    var sizesMayDiffer = false
     /// Whether 0 heads of keys stand for a layer without attention, whatever it has instead.
     var mayLackAttention = false
     /// Whether rotary frequencies may have divisors of their own in long contexts.
@@ -106,6 +108,12 @@ extension ShapeReader {
             })
         let heads = try headCounts(layers: layers, traits)
         shape.changeAttention { layer, mixer in mixer.headCount = heads[layer] }
+        if traits.sizesMayDiffer {
+            let keyValueHeads = try divisors(of: heads)
+            shape.changeAttention { layer, mixer in
+                mixer.keyValueHeadCount = keyValueHeads[layer]
+            }
+        }
         if let window, let pattern = traits.windows {
             let isWindowed = try windowedLayers(layers, pattern)
             shape.changeAttention { layer, mixer in
@@ -135,30 +143,33 @@ extension ShapeReader {
     ) throws(FormatError) -> [FeedForwardShape] {
         let mixture = try mixture(traits)
         let areMixtures = try mixtureLayers(layers, isMixture: mixture != nil, traits)
+        func dense(_ width: Int) -> FeedForwardShape {
+            FeedForwardShape(
+                DenseShape(width: width, activation: traits.activation, isGated: traits.isGated))
+        }
         if traits.hasHalfLayers {
             return try feedForwardWidths(layers).map { width in
                 guard width > 0 else { return .none }
-                return mixture.map { FeedForwardShape($0) }
-                    ?? FeedForwardShape(
-                        DenseShape(
-                            width: width, activation: traits.activation, isGated: traits.isGated))
+                return mixture.map { FeedForwardShape($0) } ?? dense(width)
             }
         }
-        var dense: FeedForwardShape?
+        if traits.sizesMayDiffer { return try feedForwardWidths(layers, least: 1).map(dense) }
+        var plain: FeedForwardShape?
         if areMixtures.contains(false) {
-            let width = try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax)
-            dense = FeedForwardShape(
-                DenseShape(width: width, activation: traits.activation, isGated: traits.isGated))
+            plain = dense(try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax))
         }
-        let networks = (mixture.map { FeedForwardShape($0) }, dense)
+        let networks = (mixture.map { FeedForwardShape($0) }, plain)
         return areMixtures.map { ($0 ? networks.0 : networks.1) ?? FeedForwardShape.none }
     }
 
     /// `feed_forward_length` of each layer; 0 where it has no network.
-    private func feedForwardWidths(_ layers: Int) throws(FormatError) -> [Int] {
+    private func feedForwardWidths(
+        _ layers: Int, least: Int = 0
+    ) throws(FormatError) -> [Int] {
         let name = "feed_forward_length"
-        let list = try metadata.integers(key(name), countMax: Self.layersMax) ?? []
-        let range = 0...Self.feedForwardWidthMax
+        var list = try metadata.integers(key(name), countMax: Self.layersMax) ?? []
+        if list.count == 1 { list = Array(repeating: list[0], count: layers) }
+        let range = least...Self.feedForwardWidthMax
         guard list.count >= layers, list.allSatisfy({ range.contains($0) }) else {
             throw wrong(
                 name, expected: "a width up to \(range.upperBound) for each layer",
@@ -286,11 +297,23 @@ extension ShapeReader {
         return Array(list.prefix(layers))
     }
 
+    /// `attention.head_count_kv` of each layer, which divides its heads.
+    private func divisors(of heads: [Int]) throws(FormatError) -> [Int] {
+        let name = "attention.head_count_kv"
+        guard metadata.entry(key(name)) != nil else { return heads }
+        let counts = try keyValueHeadCounts(layers: heads.count)
+        for (count, heads) in zip(counts, heads) where count == 0 || heads % count != 0 {
+            throw wrong(name, expected: "divisors of the \(heads) heads", found: "\(count)")
+        }
+        return counts
+    }
+
     private func keyValueHeadCount(
         heads: [Int], _ traits: DecoderTraits
     ) throws(FormatError) -> Int {
         let fewest = heads.min() ?? 1
         let count: Int
+        if traits.sizesMayDiffer { return fewest }
         if traits.mayLackAttention, metadata.entry(key("attention.head_count_kv"))?.type == .array {
             let all = Set(try keyValueHeadCounts(layers: heads.count)).subtracting([0])
             guard let one = all.first, all.count == 1, one <= fewest else {

@@ -60,6 +60,14 @@ package struct ShapeReader {
         return embedding.rows
     }
 
+    /// Whether the file has a layer's matrix, in a tensor of its own or beside others.
+    func hasMatrix(_ role: MatrixRole, layer: Int) -> Bool {
+        let names =
+            [TensorNames.matrix(role, layer: layer)]
+            + TensorNames.fused(role, layer: layer).map(\.name)
+        return names.contains { file.tensor(named: $0) != nil }
+    }
+
     // MARK: Keys
 
     func key(_ name: String) -> String { "\(architecture).\(name)" }

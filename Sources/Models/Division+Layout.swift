@@ -239,7 +239,7 @@ extension DivisionProblem {
             shape, format: wishes.kvFormat,
             tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
         layout = layout.withStates(1 + statesKept(layout))
-        let summarizes = wishes.coldTokensMax != nil && shape.latents.isEmpty
+        let summarizes = wishes.coldTokensMax != nil && shape.choosesByKeys
         return wishes.kvBytesMax.map {
             layout.withColdSpans(poolBytes: $0, summarizes: summarizes)
         } ?? layout

@@ -11,9 +11,9 @@ extension ModelInstance {
     /// Whether some tokens of longer prompts are kept alone, or computed.
     package var keepsSome: Bool { options.snapTokens != nil || options.gemTokens != nil }
 
-    /// Whether what is kept of positions is key and value at once: then nothing tells by keys alone
-    /// which positions matter.
-    package var scoresValues: Bool { !manifest.shape.latents.isEmpty }
+    /// Whether keys tell which positions matter: not where they are values too, or differ between
+    /// layers.
+    package var choosesByKeys: Bool { manifest.shape.choosesByKeys }
 
     /// The longest prompt of which some tokens alone can be kept, and what may follow on it: what
     /// is in memory at once, as keys and values are kept now.
@@ -30,7 +30,7 @@ extension ModelInstance {
             throw .contextBeyondModel(asked: asked, known: known)
         }
         if parsed.model.manifest.shape.isRecurrent { tellWhatStatesExclude(options) }
-        if !parsed.model.manifest.shape.latents.isEmpty { tellWhatLatentsExclude(options) }
+        if !parsed.model.manifest.shape.choosesByKeys { tellWhatKeysExclude(options) }
         let processors = max(1, Processors.allowed.count)
         if options.threads > processors {
             options.onNotice(
@@ -39,15 +39,15 @@ extension ModelInstance {
         }
     }
 
-    /// The same of a model whose values are keys too.
-    private static func tellWhatLatentsExclude(_ options: ModelOptions) {
+    /// The same of a model whose keys do not tell which positions matter.
+    private static func tellWhatKeysExclude(_ options: ModelOptions) {
         var names: [String] = []
         if options.coldTokensMax != nil { names.append("kv_cold_tokens_max") }
         if options.snapTokens != nil { names.append("kv_snap_tokens") }
         if options.gemTokens != nil { names.append("kv_gem_tokens") }
         guard !names.isEmpty else { return }
         options.onNotice(
-            "keys of this model are values too, which nothing is chosen by: without "
+            "keys of this model do not tell which tokens matter: without "
                 + names.joined(separator: ", "))
     }
 

@@ -122,7 +122,7 @@ extension ModelInstance {
     /// What happens when the context is full.
     package var whenFull: FullContext { options.whenFull }
     /// Of what is on flash, the tokens that each token of an answer reads; nil reads all.
-    package var coldTokensMax: Int? { scoresValues ? nil : options.coldTokensMax }
+    package var coldTokensMax: Int? { choosesByKeys ? options.coldTokensMax : nil }
     /// The same in pages.
     package var coldPagesMax: Int? { coldTokensMax.map { KVLayout.pages(tokens: $0) } }
     /// Tokens that are kept of a longer prompt, besides its last ones; nil keeps all.

@@ -57,7 +57,8 @@ extension PackingPlan {
 
     /// Dense networks without biases whose columns can be stored.
     private static func canBundleNeurons(_ shape: ModelShape, _ gguf: GGUFFile) -> Bool {
-        guard shape.layers.allSatisfy({ $0.feedForward.dense != nil }), shape.experts == nil else {
+        let widths = Set(shape.layers.map { $0.feedForward.dense?.width })
+        guard widths.count == 1, widths.first != .some(nil), shape.experts == nil else {
             return false
         }
         let biases = [

@@ -5,11 +5,12 @@
 package import Compute
 package import FlashStorage
 internal import LinuxSystem
+internal import ModelFormat
 
 extension KVLayout {
-    /// What is kept of a page that is on flash.
+    /// What is kept of a page that is on flash. All layers' heads of keys are then alike.
     package var summary: KeySummaryShape {
-        KeySummaryShape(headCount: headCount, keyHeadWidth: keyHeadWidth)
+        KeySummaryShape(headCount: layers[0].headCount, keyHeadWidth: layers[0].keyHeadWidth)
     }
 
     /// Those that a page of the pool holds.
@@ -66,7 +67,7 @@ extension KVCache {
         for page in pages {
             let target = sequence.summaryPage(page / most, layer: layer, takingBy: takePage)
             Kernels.summarizeKeys(
-                layout.page, at: sequence.offsets[layer][page],
+                layout.page(of: layer), at: sequence.offsets[layer][page],
                 to: pool.offset(of: target) + page % most * layout.summary.byteCount, in: &bytes)
         }
     }

@@ -14,9 +14,7 @@ package struct KVLayout: Sendable, Equatable {
     package static let pageTokens = 64
 
     package internal(set) var format: KVFormat
-    package let headCount: Int
-    package let keyHeadWidth: Int
-    package let valueHeadWidth: Int
+    package let layers: [CacheLayer]
     /// Of each layer, the positions that a token sees at most; nil where it sees all.
     package let windows: [Int?]
     /// Of each layer, the pages that hold all that its window sees; nil where it sees all.
@@ -36,32 +34,38 @@ package struct KVLayout: Sendable, Equatable {
         self.format = format
         self.tokensAtOnceMax = tokensAtOnceMax
         states = StateLayout(shape)
-        windows = shape.attentions.map(\.window)
+        layers = shape.cacheLayers
+        windows = layers.map(\.window)
         ringPages = windows.map {
             // The first of the tokens sees back over its window while the last is stored. Wherever
             // that begins in a page, one more holds it.
             $0.map { ($0 + tokensAtOnceMax - 3) / Self.pageTokens + 2 }
         }
-        headCount = shape.attention.keyValueHeadCount
-        keyHeadWidth = shape.attention.keyHeadWidth
-        valueHeadWidth = shape.attention.valueHeadWidth
     }
 
-    package var page: KVPageShape {
-        KVPageShape(
-            format: format, headCount: headCount, keyHeadWidth: keyHeadWidth,
-            valueHeadWidth: valueHeadWidth)
+    /// A layer's page.
+    package func page(of layer: Int) -> KVPageShape {
+        let heads = layers[layer]
+        return KVPageShape(
+            format: format, headCount: heads.headCount, keyHeadWidth: heads.keyHeadWidth,
+            valueHeadWidth: heads.valueHeadWidth)
+    }
+
+    /// Bytes that the largest layer's page takes.
+    private func pageBytesMax(_ byteCount: (KVPageShape) -> Int) -> Int {
+        layers.indices.map { byteCount(page(of: $0)) }.max() ?? 0
     }
 
     /// Bits that a number takes in the mean, steps and minima included.
     package var bitsEffective: Double {
-        let numbers = Self.pageTokens * headCount * (keyHeadWidth + valueHeadWidth)
-        return Double(page.byteCount * 8) / Double(numbers)
+        let numbers = layers.reduce(0) { $0 + $1.headCount * ($1.keyHeadWidth + $1.valueHeadWidth) }
+        let bytes = layers.indices.reduce(0) { $0 + page(of: $1).byteCount }
+        return Double(bytes * 8) / Double(Self.pageTokens * numbers)
     }
 
     /// Bytes of a page that a sequence fills; 0 where the format takes tokens one by one.
     var openPageBytes: Int {
-        format.takesWholePages ? MemoryArena.footprint(page.open.byteCount) : 0
+        format.takesWholePages ? MemoryArena.footprint(pageBytesMax(\.open.byteCount)) : 0
     }
 
     /// Of those, how many a sequence has of each layer.
@@ -78,11 +82,11 @@ package struct KVLayout: Sendable, Equatable {
     /// Bytes from one page to the next: whole blocks where pages go to flash.
     package var pageBytes: Int {
         MemoryArena.footprint(
-            page.byteCount, alignment: stagingBytes > 0 ? MemoryArena.pageBytes : 64)
+            pageBytesMax(\.byteCount), alignment: stagingBytes > 0 ? MemoryArena.pageBytes : 64)
     }
 
     /// Bytes of a page that mean something.
-    var pageBytesUsed: Int { MemoryArena.footprint(page.byteCount) }
+    var pageBytesUsed: Int { MemoryArena.footprint(pageBytesMax(\.byteCount)) }
 
     /// Pages of so many tokens, the last one whole.
     package static func pages(tokens: Int) -> Int { (tokens + pageTokens - 1) / pageTokens }

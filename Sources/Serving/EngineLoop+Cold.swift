@@ -15,17 +15,17 @@ extension EngineLoop {
         switch order.coldTokens {
         case .all: return nil
         case .most(let tokens):
-            guard !model.scoresValues else { throw Self.scoresValues("kv_cold_tokens_max", "all") }
+            guard model.choosesByKeys else { throw Self.cannotChoose("kv_cold_tokens_max", "all") }
             return KVLayout.pages(tokens: tokens)
         case nil: return model.coldPagesMax
         }
     }
 
     /// Why nothing is chosen of what a text keeps.
-    static func scoresValues(_ parameter: String, _ without: String) -> GenerationError {
+    static func cannotChoose(_ parameter: String, _ without: String) -> GenerationError {
         GenerationError(
             .invalidRequest,
-            "keys of this model are values too, which nothing is chosen by: "
+            "keys of this model do not tell which tokens matter: "
                 + "\(parameter) \(without)",
             parameter: parameter)
     }

@@ -55,9 +55,9 @@ extension SequenceRoom {
     private static func roomInMemory(
         for prompt: [TokenID], _ model: ModelInstance, parameter: String, isAsked: Bool
     ) throws(GenerationError) -> Int? {
-        if model.scoresValues {
+        if !model.choosesByKeys {
             guard isAsked else { return nil }
-            throw EngineLoop.scoresValues(parameter, "0")
+            throw EngineLoop.cannotChoose(parameter, "0")
         }
         if model.cache.layout.hasStates {
             guard isAsked else { return nil }

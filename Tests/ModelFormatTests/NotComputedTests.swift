@@ -26,16 +26,29 @@ import Testing
                 $1.headNorm = .wholeProjection
             }
         }
-        expect("norms of values") { $0.changeAttention { $1.normsValues = true } }
+        expect("values that are keys of another width") {
+            $0.changeAttention {
+                $1.valuesAreKeys = true
+                $1.valueHeadWidth = 2 * $1.keyHeadWidth
+            }
+        }
         expect("of another layer (layer 0)") { $0.changeAttention { $1.keyValueLayer = 0 } }
-        expect("no attention (layer 1)") { $0.layers[1].mixer = .none }
+        expect("nothing (layer 1)") {
+            $0.layers[1].mixer = .none
+            $0.layers[1].feedForward = .none
+        }
+        expect("what a layer of one half adds") {
+            $0.layers[1].mixer = .none
+            $0.layers[1].norms = .around
+        }
         expect("heads of keys that differ") {
-            $0.layers[1].mixer = .attention(.rotating(heads: 4, keyValueHeads: 4, width: 16))
+            var more = AttentionMixer.rotating(heads: 4, keyValueHeads: 4, width: 16)
+            (more.window, more.hasSinks) = (32, true)
+            $0.layers[1].mixer = .attention(more)
         }
     }
 
     @Test func networksOfEveryKind() {
-        expect("no feed-forward") { $0.layers[0].feedForward = .none }
         expect("beside a dense network") { $0.layers[0].feedForward.mixture = Self.mixture }
         expect("mixtures that differ") { shape in
             shape.changeLayers { $0.feedForward = .init(Self.mixture) }
@@ -45,7 +58,6 @@ import Testing
             $0.layers[2].feedForward = .init(Self.mixture)
             $0.layers[2].feedForward.mixture?.activation = .gelu
         }
-        expect("widths that differ") { $0.layers[2].feedForward.dense?.width = 64 }
         expect("activations that differ") { $0.layers[2].feedForward.dense?.activation = .relu }
         for (words, change) in [
             ("router that reads", { $0.routerInput = .scaled })

@@ -19,6 +19,7 @@ import Testing
     /// whole blocks, so that small ones save nothing.
     private static let cases = [
         ("llama", "32"), ("llama", "16"), ("gemma3", "32"), ("qwen3moe", "16"), ("deepseek2", "16"),
+        ("gemma4", "16"),
         ("llama-relu-q8_0", "16"), ("llama-q4_k", "8"), ("llama-q4_k", "4"), ("llama-q4_k", "k4v2")
     ]
     private static let tokens = (0..<4_500).map { TokenID($0 * 7 % 250) }

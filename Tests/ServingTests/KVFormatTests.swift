@@ -11,7 +11,9 @@ import TestSupport
 import Testing
 
 @Suite struct KVFormatTests {
-    private static let names = ["llama", "gemma3", "qwen3moe", "llama-relu-q8_0", "deepseek2"]
+    private static let names = [
+        "llama", "gemma3", "qwen3moe", "llama-relu-q8_0", "deepseek2", "gemma4"
+    ]
     private static let formats = ["8", "4", "2", "k8v4", "k4v2", "k16v4", "k2v16"]
     private static let tokens = (0..<170).map { TokenID($0 * 7 % 250) }
 
@@ -50,8 +52,10 @@ import Testing
         }
     }
 
-    /// Fewer bits, and about the same.
-    @Test(arguments: names, [("16", Float(0.01)), ("8", 0.05), ("4", 0.3)])
+    /// Fewer bits, and about the same; but for Gemma 4, whose scores are not scaled.
+    @Test(
+        arguments: names.filter { $0 != "gemma4" },
+        [("16", Float(0.01)), ("8", 0.05), ("4", 0.3)])
     func numbersStayClose(name: String, width: (format: String, bound: Float)) throws {
         let format = try #require(KVFormat(width.format))
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in

@@ -86,7 +86,9 @@ import Testing
     }
 
     /// A layer with a window, and one that is not turned, among those that see all.
-    @Test(arguments: ["gemma3", "smallthinker", "smollm3", "qwen3moe", "deepseek2"], ["32", "4"])
+    @Test(
+        arguments: ["gemma3", "smallthinker", "smollm3", "qwen3moe", "deepseek2", "gemma4"],
+        ["32", "4"])
     func goesOnAndChangesNothingBefore(name: String, format: String) throws {
         let sliding = try model(name, format)
         let stopping = try model(name, format) { $0.whenFull = .stop }

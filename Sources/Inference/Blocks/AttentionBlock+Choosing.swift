@@ -115,13 +115,13 @@ extension AttentionBlock {
         for next: LayerGraph, _ wave: Wave, _ residual: inout ResidualStream
     ) throws(ReadFailure) {
         guard case .attention(let attention) = next.mixer, products.areHeld,
+            let layer = attention.cacheLayers.first,
             wave.tokenCount <= PageChoosing.guessedTokensMax,
-            wave.chunks.contains(where: { chooses($0, layer: attention.cacheLayer) != nil })
+            wave.chunks.contains(where: { chooses($0, layer: layer) != nil })
         else { return }
         residual.normalize(by: next.mixerNorm, wave)
         try products.multiply(
             attention.query, by: residual.normed, tokens: wave.tokenCount, into: &guess)
-        let layer = attention.cacheLayer
         let shape = AttentionShape(attention, format: cache.layout.format)
         var first = 0
         for chunk in wave.chunks {

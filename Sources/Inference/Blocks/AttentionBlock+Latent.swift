@@ -79,10 +79,11 @@ extension AttentionBlock {
             try products.collect(
                 attention.query, by: residual.normed, tokens: tokens, into: &query)
         }
-        try products.collect(attention.value, by: residual.normed, tokens: tokens, into: &value)
+        if let latent = attention.value {
+            try products.collect(latent, by: residual.normed, tokens: tokens, into: &value)
+        }
         try products.collect(attention.key, by: residual.normed, tokens: tokens, into: &key)
         products.computeCollected()
-        executor.normalize(&value, rows: tokens, by: weights.norm)
         executor.takeHeads(
             of: latent.plain, tokens: tokens, heads: shape.headCount, width: shape.plainHeadWidth,
             into: &latent.plainOfHeads)
@@ -113,7 +114,7 @@ extension AttentionBlock {
 
 extension Executor {
     /// Norms the first rows of a buffer.
-    fileprivate func normalize(_ buffer: inout Buffer<Float>, rows: Int, by norm: Norm) {
+    func normalize(_ buffer: inout Buffer<Float>, rows: Int, by norm: Norm) {
         var elements = buffer.mutableSpan(in: 0..<rows * norm.width)
         kernels.normalizeInPlace(&elements, rows: rows, by: norm)
     }

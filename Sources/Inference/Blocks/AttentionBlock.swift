@@ -26,7 +26,8 @@ final class AttentionBlock {
     private let workspace: Workspace
     let cache: KVCache
     let angles: PassAngles
-    /// Tokens × heads × head width, each.
+    /// Tokens × heads × head width, each; where heads are in parts, parts × tokens × heads of the
+    /// part × head width, as if each part had tokens of its own.
     var query: Buffer<Float>
     var key: Buffer<Float>
     var value: Buffer<Float>
@@ -52,24 +53,26 @@ final class AttentionBlock {
     let latent: LatentBuffers
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
-        let (tokens, attention) = (sizes.tokensMax, sizes.model.attention)
+        let (tokens, attentions) = (sizes.tokensMax, sizes.model.attentions)
+        func most(_ width: (AttentionMixer) -> Int) -> Int { attentions.map(width).max() ?? 0 }
         let read: BufferLifetime = [.mixerInput, .mixing]
-        buffers.add(.query, .floats(tokens * attention.queryWidth), read)
-        buffers.add(.key, .floats(tokens * attention.keyWidth), read)
-        buffers.add(.value, .floats(tokens * attention.valueWidth), read)
-        let gateWidth = sizes.model.attentions.map(\.gateWidth).max() ?? 0
-        buffers.add(.gates, .floats(tokens * gateWidth), read)
-        let partialCount = AttentionShape(attention, scale: 1, format: KVFormat(.float))
-            .partialCount(positions: sizes.contextTokens)
+        buffers.add(.query, .floats(tokens * most(\.queryWidth)), read)
+        buffers.add(.key, .floats(tokens * most(\.keyWidth)), read)
+        buffers.add(.value, .floats(tokens * most(\.valueWidth)), read)
+        buffers.add(.gates, .floats(tokens * most(\.gateWidth)), read)
+        let partialCount = most {
+            AttentionShape($0, scale: 1, format: KVFormat(.float))
+                .partialCount(positions: sizes.contextTokens)
+        }
         buffers.add(.partials, .floats(partialCount), .mixing)
-        let stateCount = sizes.hasColdSpans ? tokens * attention.headCount * 2 : 0
+        let stateCount = sizes.hasColdSpans ? tokens * most(\.headCount) * 2 : 0
         buffers.add(.states, .floats(stateCount), .mixing)
         buffers.add(
-            .attended, .input(rows: tokens, columns: attention.attendedWidth),
+            .attended, .input(rows: tokens, columns: most(\.attendedWidth)),
             [.mixing, .mixerOutput])
         PageChoosing.declare(sizes, in: &buffers)
         LatentBuffers.declare(sizes, in: &buffers)
-        let lookCount = sizes.hotTokensMax * attention.keyValueHeadCount
+        let lookCount = sizes.hotTokensMax * most(\.keyValueHeadCount)
         buffers.add(.looks, .floats(lookCount), .mixing)
         buffers.add(.places, .indices(lookCount), .mixing)
     }
@@ -97,8 +100,7 @@ final class AttentionBlock {
     }
 
     func run(
-        _ attention: LayerGraph.Attention, layer: Int, _ wave: Wave,
-        _ residual: inout ResidualStream
+        _ attention: LayerGraph.Attention, _ wave: Wave, _ residual: inout ResidualStream
     ) throws(ReadFailure) {
         let tokens = wave.tokenCount
         if let latent = attention.latent {
@@ -107,12 +109,25 @@ final class AttentionBlock {
             try project(attention, tokens: tokens, residual)
         }
         workspace.enter(.mixing)
-        var first = 0
-        for chunk in wave.chunks {
-            try attend(
-                chunk, first..<first + chunk.tokens.count, wave.rows.lowerBound + first,
-                attention, layer: layer)
-            first += chunk.tokens.count
+        if let norm = attention.valueNorm {
+            let heads = tokens * attention.shape.keyValueHeadCount
+            executor.normalize(&value, rows: heads, by: norm)
+        }
+        let parts = attention.cacheLayers.count
+        for (part, layer) in attention.cacheLayers.enumerated() {
+            var first = 0
+            for chunk in wave.chunks {
+                let rows = part * tokens + first
+                try attend(
+                    chunk, rows..<rows + chunk.tokens.count, wave.rows.lowerBound + first,
+                    attention, layer: layer)
+                first += chunk.tokens.count
+            }
+        }
+        if parts > 1 {
+            executor.join(
+                parts: parts, tokens: tokens, width: attention.shape.attendedWidth / parts,
+                of: &attended.floats, through: &query)
         }
         if let latent = attention.latent {
             workspace.enter(.mixerOutput)
@@ -126,16 +141,22 @@ final class AttentionBlock {
     private func project(
         _ attention: LayerGraph.Attention, tokens: Int, _ residual: borrowing ResidualStream
     ) throws(ReadFailure) {
+        let parts = attention.cacheLayers.count
         try products.collect(
-            attention.query, by: residual.normed, tokens: tokens, into: &query)
+            attention.query, parts: parts, by: residual.normed, tokens: tokens, into: &query)
         try products.collect(
-            attention.key, by: residual.normed, tokens: tokens, into: &key)
-        try products.collect(
-            attention.value, by: residual.normed, tokens: tokens, into: &value)
+            attention.key, parts: parts, by: residual.normed, tokens: tokens, into: &key)
+        if let matrix = attention.value {
+            try products.collect(
+                matrix, parts: parts, by: residual.normed, tokens: tokens, into: &value)
+        }
         if let gate = attention.gate {
             try products.collect(gate, by: residual.normed, tokens: tokens, into: &gates)
         }
         products.computeCollected()
+        if attention.value == nil {
+            executor.copy(key, count: tokens * attention.shape.keyWidth, to: &value)
+        }
     }
 
     /// Gates what was summed of values, and projects it back.
@@ -163,6 +184,7 @@ final class AttentionBlock {
         let all = first..<first + tokens.count
         try cache.prepare(chunk.sequence, layer: layer, positions: all)
         let shape = AttentionShape(attention, format: cache.layout.format)
+            .part(of: attention.cacheLayers.count)
         let pageOffsets = cache.pageOffsets(chunk.sequence, layer: layer)
         let positionOffset = cache.positionOffset(chunk.sequence)
         func rows(_ positions: Range<Int>) -> ChunkRows {

@@ -118,7 +118,7 @@ struct LayerBlocks {
         residual.normalize(by: graph.mixerNorm, wave)
         switch mixer {
         case .attention(let block, let weights):
-            try block.run(weights, layer: weights.cacheLayer, wave, &residual)
+            try block.run(weights, wave, &residual)
         case .convolution(let block, let weights):
             try block.run(weights, layer: graph.index, wave, &residual)
         case .state(let block, let weights):

@@ -66,8 +66,10 @@ package struct AttentionMixer: Sendable, Codable, Equatable {
     package var headNorm = HeadNorm.none
     /// Whether the head norms come after the rotary embedding (Hunyuan).
     package var normsRotated = false
-    /// Whether values are normed too, without weights (Gemma 4).
+    /// Whether values are normed too, each head by itself, without weights (Gemma 4).
     package var normsValues = false
+    /// Whether values are what keys are before their norm (Gemma 4); nil is no.
+    package var valuesAreKeys: Bool?
     package var biases = Biases()
     /// Factor on scores; nil is one over the root of ``keyHeadWidth``.
     package var scale: Float?

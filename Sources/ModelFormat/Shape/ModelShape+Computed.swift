@@ -16,16 +16,13 @@ extension ModelShape {
         func differs<Value: Equatable>(_ values: [Value]) -> Bool {
             values.contains { $0 != values[0] }
         }
-        let heads = attentions.map { [$0.keyValueHeadCount, $0.keyHeadWidth, $0.valueHeadWidth] }
-        if differs(heads) { return "heads of keys that differ between layers" }
-        if differs(ropes.map(\.hasFrequencyFactors)) || differs(ropes.map(\.longContextBeyond)) {
-            return "frequency factors in some layers alone"
+        let factors = ropes.filter { $0.hasFrequencyFactors || $0.longContextBeyond != nil }
+        if differs(factors.map { [$0.rotatedWidth, $0.longContextBeyond] }) {
+            return "frequency factors of several lengths"
         }
+        if latents.isEmpty, let what = notInParts { return what }
         if differs(layers.compactMap(\.feedForward.mixture?.withoutSelectionBias)) {
             return "mixtures that differ between layers"
-        }
-        if differs(layers.compactMap(\.feedForward.dense?.width)) {
-            return "feed-forward widths that differ between layers"
         }
         if differs(layers.compactMap(\.feedForward.dense?.isGated)) {
             return "gates in some layers"
@@ -39,6 +36,25 @@ extension ModelShape {
             [$0.dense?.activation, $0.mixture?.activation].compactMap(\.self)
         }
         if differs(activations) { return "activations that differ between layers" }
+        return nil
+    }
+
+    /// What is not computed of layers whose heads of keys and values are in several parts.
+    private var notInParts: String? {
+        for (index, layer) in layers.enumerated() {
+            guard case .attention(let attention) = layer.mixer else { continue }
+            let parts = cacheLayers(of: index).count
+            guard parts > 1 else { continue }
+            let tile = WeightFormat.tileRows
+            let widths = [attention.queryWidth, attention.keyWidth, attention.valueWidth]
+            if widths.contains(where: { $0 / parts % tile != 0 })
+                || attention.attendedWidth > attention.queryWidth || attention.hasSinks
+                || attention.headNorm == .wholeProjection || attention.biases != .init()
+                || attention.outputGate != .none
+            {
+                return "heads of keys that differ between layers"
+            }
+        }
         return nil
     }
 }
@@ -90,7 +106,9 @@ extension AttentionMixer {
         if normsRotated && headNorm != .perHead {
             return "norms of whole projections after the rotary embedding"
         }
-        if normsValues { return "norms of values" }
+        if valuesAreKeys == true && valueWidth != keyWidth {
+            return "values that are keys of another width"
+        }
         if keyValueLayer != nil { return "keys and values of another layer" }
         return nil
     }

@@ -14,16 +14,6 @@ extension ModelShape {
         }
     }
 
-    /// The number of a layer with attention among those.
-    package func cacheLayer(of layer: Int) -> Int {
-        layers[..<layer].count {
-            switch $0.mixer {
-            case .attention, .latent: true
-            case .recurrent, .none: false
-            }
-        }
-    }
-
     /// The layers' latent attention, where they have such.
     package var latents: [LatentMixer] {
         layers.compactMap { if case .latent(let mixer) = $0.mixer { mixer } else { nil } }
@@ -42,8 +32,7 @@ extension ModelShape {
     /// Whether any layer has a state in place of keys and values.
     package var isRecurrent: Bool { recurrents.contains { $0 != nil } }
 
-    /// The attention of the layer that has the most heads. Those of keys and values, and widths,
-    /// are the same in all layers: what differs is refused (``notComputed``).
+    /// The attention of the layer that has the most heads.
     ///
     /// - Precondition: the shape is one that is computed.
     package var attention: AttentionMixer {

@@ -85,9 +85,11 @@ extension ModelShape {
         case .attention(let attention):
             var list = [
                 matrix(.attentionQuery, rows: attention.queryWidth),
-                matrix(.attentionKey, rows: attention.keyWidth),
-                matrix(.attentionValue, rows: attention.valueWidth)
+                matrix(.attentionKey, rows: attention.keyWidth)
             ]
+            if attention.valuesAreKeys != true {
+                list.append(matrix(.attentionValue, rows: attention.valueWidth))
+            }
             if attention.gateWidth > 0 {
                 list.append(matrix(.attentionGate, rows: attention.gateWidth))
             }

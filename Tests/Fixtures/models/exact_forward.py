@@ -42,13 +42,14 @@ WHOLE_NORMS = {"olmoe", "olmo2", "minimax-m2"}  # a query's and key's norm is ov
 ACTIVATIONS = {  # of the gate; else SiLU
     "gemma2": "gelu",
     "gemma3": "gelu",
+    "gemma4": "gelu",
     "smallthinker": "relu",
     "gpt-oss": "bounded",
 }
 NORMS_FEED_FORWARD = {
     "seed_oss", "gpt-oss", "glm4moe", "qwen35", "qwen35moe", "qwen3next"
 }  # with post_attention_norm, by its name
-SCALES_EMBEDDINGS = {"gemma2", "gemma3", "afmoe"}  # by the root of the width
+SCALES_EMBEDDINGS = {"gemma2", "gemma3", "gemma4", "afmoe"}  # by the root of the width
 # no key: else 1
 GATING = {"nemotron_h_moe": 2, "glm4moe": 2, "afmoe": 2, "laguna": 2, "gpt-oss": 3}
 
@@ -68,13 +69,15 @@ class Model:
         self.layers, heads = self.key("block_count"), self.key("attention.head_count")
         self.heads = heads if isinstance(heads, list) else [heads] * self.layers  # of each layer
         kv_heads = self.key("attention.head_count_kv", self.heads[0])
-        self.kv_heads = max(kv_heads) if isinstance(kv_heads, list) else kv_heads
+        many = isinstance(kv_heads, list)
+        self.kv_heads = kv_heads if many else [kv_heads] * self.layers  # of each layer
         self.width = self.key("embedding_length")
         self.head_width = self.key("attention.key_length", self.width // self.heads[0])
         self.epsilon = self.key(
             "attention.layer_norm_rms_epsilon", self.key("attention.layer_norm_epsilon")
         )
-        self.score_scale = self.key("attention.scale", 1 / np.sqrt(self.head_width))
+        own_scale = 1 if self.arch == "gemma4" else 1 / np.sqrt(self.head_width)
+        self.score_scale = self.key("attention.scale", own_scale)
         own_scale = np.sqrt(self.width) if self.arch in SCALES_EMBEDDINGS else 1.0
         self.embedding_scale = self.key("embedding_scale", own_scale)
         self.residual_scale = self.key("residual_scale", 1.0)
@@ -105,6 +108,8 @@ class Model:
         """Whether the layer sees only the newest attention.sliding_window positions."""
         if not self.key("attention.sliding_window"):
             return False
+        if self.arch == "gemma4":
+            return self.key("attention.sliding_window_pattern")[layer]
         return {
             "afmoe": layer % 4 != 3,
             "gemma2": layer % 2 == 0,
@@ -116,13 +121,13 @@ class Model:
 
     def frequencies(self, layer):
         """Angles per position for each rotated pair, and the factor on what is rotated (YaRN's)."""
-        local = self.arch in ("gemma3", "laguna") and self.windowed(layer)
+        local = self.arch in ("gemma3", "gemma4", "laguna") and self.windowed(layer)
         width = self.key("rope.dimension_count", self.head_width)
         width = self.key("rope.dimension_count_swa", width) if local else width
         base = self.key("rope.freq_base_swa" if local else "rope.freq_base", 10000.0)
         pairs = np.arange(width // 2)
         angles = base ** (-2.0 * pairs / width)
-        if "rope_freqs.weight" in self.tensors:
+        if "rope_freqs.weight" in self.tensors and not (local and self.arch == "gemma4"):
             angles = angles / self.tensors["rope_freqs.weight"]
         if "rope_factors_long.weight" in self.tensors:
             short = self.key("rope.scaling.original_context_length")
@@ -176,7 +181,7 @@ class Model:
 
     def attention(self, layer, x, positions):
         prefix, count = f"blk.{layer}.", len(x)
-        q, k, v = self.projected(prefix, x, self.heads[layer])
+        q, k, v = self.projected(prefix, x, layer)
         gate = None
         if q.shape[-1] == 2 * self.heads[layer] * self.head_width:  # of each head, then its gate
             q, gate = np.split(q.reshape(count, self.heads[layer], -1), 2, axis=-1)
@@ -184,8 +189,10 @@ class Model:
         if norms[0] is not None and self.arch in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
         heads = self.heads[layer]
-        q = q.reshape(count, heads, -1)
-        k, v = k.reshape(count, self.kv_heads, -1), v.reshape(count, self.kv_heads, -1)
+        q, kv_heads = q.reshape(count, heads, -1), self.kv_heads[layer]
+        k, v = k.reshape(count, kv_heads, -1), v.reshape(count, kv_heads, -1)
+        if self.arch == "gemma4":
+            v = self.norm(v, 1)
         turned_first = self.arch in ("hunyuan-dense", "hunyuan-moe")
         if norms[0] is not None and self.arch not in WHOLE_NORMS and not turned_first:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
@@ -197,7 +204,7 @@ class Model:
         if temperature:
             interval = self.key("rope.scaling.original_context_length")
             q = q * (1 + temperature * np.log(1 + positions // interval))[:, None, None]
-        group = heads // self.kv_heads
+        group = heads // kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) * self.score_scale
         cap = self.key("attn_logit_softcapping")
@@ -224,12 +231,15 @@ class Model:
         gate = self.linear(prefix + "attn_gate", x).reshape(*y.shape[:2], -1)
         return y * (1 / (1 + np.exp(-gate)) if self.arch == "afmoe" else np.log1p(np.exp(gate)))
 
-    def projected(self, prefix, x, heads):
+    def projected(self, prefix, x, layer):
         """Queries, keys and values of all heads; some files have their rows in one tensor."""
         if prefix + "attn_qkv.weight" not in self.tensors:
-            return [self.linear(prefix + part, x) for part in ("attn_q", "attn_k", "attn_v")]
+            has_values = prefix + "attn_v.weight" in self.tensors
+            parts = ("attn_q", "attn_k", "attn_v" if has_values else "attn_k")
+            return [self.linear(prefix + part, x) for part in parts]
         rows = self.linear(prefix + "attn_qkv", x)
-        first, second = (n * self.head_width for n in (heads, heads + self.kv_heads))
+        heads, kv_heads = self.heads[layer], self.kv_heads[layer]
+        first, second = (n * self.head_width for n in (heads, heads + kv_heads))
         return np.split(rows, [first, second], axis=-1)
 
     def activate(self, x):

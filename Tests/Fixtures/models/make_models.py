@@ -18,6 +18,7 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from gguf.quants import quantize
 
+import gemma4_models
 import k_quants
 import latent_models
 import recurrent_models
@@ -66,6 +67,8 @@ def write_hyperparameters(writer, model, head_width):
         writer.add_nextn_predict_layers(model["drafts"])
     if model["window"]:
         writer.add_sliding_window(model["window"])
+    if gemma4_models.is_gemma4(model):
+        gemma4_models.write_pattern(writer, model)
     rope = model["rope"]
     if "type" in rope:
         writer.add_rope_scaling_type(gguf.RopeScalingType(rope["type"]))
@@ -137,12 +140,16 @@ def add_attention(tensors, model, layer, head_width):
         tensors.norm(prefix + "attn_norm", width)
     if isinstance(kv_heads, list):
         kv_heads = kv_heads[layer]
+    if model["head_widths"]:
+        head_width = model["head_widths"][layer]
     own_gates = 2 if model["attention_gate"] == "query" else 1  # of each head, after its query
     parts = [
         ("attn_q.weight", model["attention"], own_gates * heads * head_width),
         ("attn_k.weight", model["attention"], kv_heads * head_width),
         ("attn_v.weight", 1.0, kv_heads * head_width),
     ]
+    if gemma4_models.is_gemma4(model) and kv_heads == 1:
+        parts.pop()  # values are keys
     if model["fused"]:
         rows = [tensors.normal(n, width) * np.float32(g / np.sqrt(width)) for _, g, n in parts]
         tensors.add(prefix + "attn_qkv.weight", np.concatenate(rows))
@@ -175,6 +182,8 @@ def add_attention(tensors, model, layer, head_width):
 
 def add_feed_forward(tensors, model, layer):
     width, prefix = model["width"], f"blk.{layer}."
+    if isinstance(model["ffn"], list):
+        model = {**model, "ffn": model["ffn"][layer]}
     if model["pre_norms"] and not model["halves"]:
         renamed = model["arch"] in (
             "seed_oss", "glm4moe", "gpt-oss", "qwen35", "qwen35moe", "qwen3next"
@@ -234,7 +243,7 @@ def add_embeddings(tensors, model, vocabulary, printable):
     token does not simply predict itself, and the layers decide."""
     width = model["width"]
     # What the family multiplies embeddings by: without it the layers would hardly matter.
-    own_scale = np.sqrt(width) if model["arch"] in ("gemma2", "gemma3", "afmoe") else 1
+    own_scale = np.sqrt(width) if model["arch"] in ("gemma2", "gemma3", "gemma4", "afmoe") else 1
     scale = np.float32(model["keys"].get("embedding_scale", own_scale))
     embeddings = tensors.normal(vocabulary, width)
     if model["tied"]:
@@ -270,6 +279,8 @@ def write_model(path, name, model):
     add_embeddings(tensors, model, count, printable)
     if model["rope"].get("factors"):
         tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
+    if gemma4_models.is_gemma4(model):
+        gemma4_models.add_rope_factors(tensors, model)
     if model["rope"].get("by_length"):
         tensors.vector("rope_factors_long.weight", np.linspace(2, 9, head_width // 2))
         tensors.vector("rope_factors_short.weight", np.linspace(1, 3, head_width // 2))

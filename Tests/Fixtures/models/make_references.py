@@ -79,6 +79,7 @@ LENGTHS = {
     "nemotron_h": 72,
     "nemotron_h_moe": 72,
     "nemotron_h_moe-q8_0": 56,
+    "gemma4": 72,
     "deepseek2": 72,
     "deepseek2-lite": 40,
     "deepseek2-q8_0": 56,

@@ -2,6 +2,7 @@
 
 import gguf
 
+import gemma4_models
 import latent_models
 import mixture_models
 import recurrent_models
@@ -16,6 +17,7 @@ DEFAULTS = dict(
     kv_heads=2,
     head_width=None,
     value_width=None,  # where it is another
+    head_widths=None,  # of each layer, where they differ
     ffn=64,
     experts=None,
     shared_gate=True,
@@ -309,4 +311,5 @@ MODELS = {
     **mixture_models.MODELS,
     **recurrent_models.MODELS,
     **latent_models.MODELS,
+    **gemma4_models.MODELS,
 }

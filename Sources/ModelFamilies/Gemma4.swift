@@ -1,0 +1,51 @@
+// Gemma 4: heads of two sizes, values normed too, and more around each half than Gemma 3 has.
+
+internal import ModelFormat
+
+extension ModelFamily {
+    /// Gemma 4 (GGUF's `gemma4`). Layers in a window have narrower heads, more of them for keys,
+    /// and a rotary base of their own; of the others a part of each head turns. Scores are not
+    /// scaled. A layer without a projection of values takes those of keys.
+    static let gemma4 = ModelFamily("gemma4") { reader throws(FormatError) in
+        var traits = DecoderTraits(pairing: .halves)
+        traits.sizesMayDiffer = true
+        traits.headNorm = .perHead
+        traits.slots = .around
+        traits.activation = .gelu
+        traits.windows = WindowPattern(period: 6)
+        var shape = try reader.decoder(traits)
+        shape.embeddingScale = Float(shape.width).squareRoot()
+        shape.logitCap = try reader.positive("final_logit_softcapping")
+        let widths = try reader.windowedHeads(shape.attention)
+        let base = try reader.float("rope.freq_base_swa", 1...1e12)
+        shape.changeAttention { layer, mixer in
+            mixer.scale = 1
+            mixer.normsValues = true
+            if !reader.hasMatrix(.attentionValue, layer: layer) { mixer.valuesAreKeys = true }
+            guard mixer.window != nil else { return }
+            (mixer.keyHeadWidth, mixer.valueHeadWidth) = (widths.key, widths.value)
+            mixer.rope?.rotatedWidth = widths.rotated
+            mixer.rope?.hasFrequencyFactors = false
+            if let base { mixer.rope?.base = base }
+        }
+        return shape
+    }
+}
+
+extension ShapeReader {
+    /// `*_swa`: widths of heads in layers with a window, as of the others where a file says
+    /// nothing.
+    fileprivate func windowedHeads(
+        _ attention: AttentionMixer
+    ) throws(FormatError) -> (key: Int, value: Int, rotated: Int) {
+        let range = 1...Self.headWidthMax
+        let key = try uniform("attention.key_length_swa", range) ?? attention.keyHeadWidth
+        let value = try uniform("attention.value_length_swa", range) ?? attention.valueHeadWidth
+        let name = "rope.dimension_count_swa"
+        let rotated = try uniform(name, 1...key) ?? key
+        guard rotated % 2 == 0 else {
+            throw wrong(name, expected: "an even number", found: "\(rotated)")
+        }
+        return (key, value, rotated)
+    }
+}

@@ -1,0 +1,50 @@
+// Gemma 4, whose layers differ in heads and widths.
+
+import ModelFamilies
+import ModelFormat
+import TestSupport
+import Testing
+
+extension FamilyShapeTests {
+    func gemma4(
+        heads: [Int32] = [4, 4, 2, 4], widths: [Int32] = [96, 96, 96, 128],
+        _ add: (inout GGUFBuilder) -> Void = { _ in }
+    ) throws -> ModelShape {
+        try shape("gemma4", without: "feed_forward_length") {
+            $0.add("gemma4.attention.head_count_kv", heads)
+            $0.add("gemma4.feed_forward_length", widths)
+            $0.add("gemma4.attention.sliding_window", UInt32(64))
+            $0.add("gemma4.attention.sliding_window_pattern", [true, true, false, true])
+            for name in ["key_length", "value_length"] {
+                $0.add("gemma4.attention.\(name)", UInt32(64))
+                $0.add("gemma4.attention.\(name)_swa", UInt32(32))
+            }
+            $0.add("gemma4.rope.dimension_count_swa", UInt32(32))
+            $0.add("gemma4.rope.freq_base", Float(1_000_000))
+            $0.add("gemma4.rope.freq_base_swa", Float(10_000))
+            add(&$0)
+        }
+    }
+
+    @Test func headsOfGemma4() throws {
+        let shape = try gemma4()
+        #expect(shape.attentions.map(\.keyValueHeadCount) == [4, 4, 2, 4])
+        #expect(shape.attentions.map(\.keyHeadWidth) == [32, 32, 64, 32])
+        #expect(shape.attentions.map { $0.rope?.base } == [10_000, 10_000, 1_000_000, 10_000])
+        #expect(shape.attentions.allSatisfy { $0.normsValues && $0.scale == 1 })
+        // There is no tensor of values.
+        #expect(shape.attentions.allSatisfy { $0.valuesAreKeys == true })
+        #expect(shape.layers.map { $0.feedForward.dense?.width } == [96, 96, 96, 128])
+        // 4 heads of 32 are as much as 2 of 64.
+        #expect(shape.cacheLayers.count == 4 && !shape.choosesByKeys)
+        let more = try gemma4(heads: [8, 8, 2, 8])
+        #expect(more.cacheLayers.map(\.headCount) == [4, 4, 4, 4, 2, 4, 4])
+        #expect(more.cacheLayers.map(\.window) == [64, 64, 64, 64, nil, 64, 64])
+        #expect((0..<4).map { more.cacheLayers(of: $0) } == [0..<2, 2..<4, 4..<5, 5..<7])
+        // One head of a window's may be all that fits.
+        let fewer = try gemma4(heads: [8, 8, 1, 8])
+        #expect(fewer.cacheLayers.map(\.headCount) == [2, 2, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2])
+        expectRefused("divisors of the 8 heads, found 3") { try self.gemma4(heads: [3, 4, 2, 4]) }
+        expectRefused("a width up to") { try self.gemma4(widths: [96, 0, 96, 96]) }
+    }
+}
