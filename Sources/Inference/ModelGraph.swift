@@ -128,9 +128,23 @@ package struct LayerGraph: Sendable {
         package let routerBias: [Float]?
         /// Added to probabilities where experts are chosen; nil is none.
         package let selectionBias: [Float]?
+        /// Of each expert, the factor on its result; nil is 1.
+        let scales: [Float]?
+        /// The dense network beside it; nil is none.
+        var beside: Beside?
 
         /// Whether the router reads the layer's input, before attention.
         var routesFirst: Bool { shape.routerInput == .layerInput }
+    }
+
+    /// A dense network beside a mixture, whose norm is the layer's, and the norms around both.
+    struct Beside: Sendable {
+        let dense: Dense
+        let denseNorm: Norm
+        let afterDenseNorm: Norm
+        let routerNorm: Norm
+        let expertsNorm: Norm
+        let afterExpertsNorm: Norm
     }
 
     /// A feed-forward network whose neurons are bundles.
@@ -167,11 +181,14 @@ package struct LayerGraph: Sendable {
     package let feedForward: FeedForward?
     /// Factor on what each half adds; nil is 1.
     package let residualScale: Float?
+    /// Factor on the residual stream when the layer has added all; nil is 1.
+    let outputScale: Float?
 
     init(_ index: Int, _ weights: WeightLookup, _ shape: ModelShape) throws(FormatError) {
         self.index = index
         let layer = shape.layers[index]
         residualScale = layer.residualScale
+        outputScale = layer.hasOutputScale ? try weights.vector(.layerScale, layer: index)[0] : nil
         switch layer.mixer {
         case .attention(let attention):
             mixer = .attention(try Self.attention(index, attention, weights, shape))
@@ -200,7 +217,11 @@ package struct LayerGraph: Sendable {
             layer.norms.afterFeedForward
             ? try weights.norm(.afterFeedForwardNorm, bias: nil, layer: index, shape.norm) : nil
         if let mixture = layer.feedForward.mixture, let experts = weights.experts(layer: index) {
-            feedForward = .mixture(try Self.mixture(index, mixture, experts, weights))
+            var graph = try Self.mixture(index, mixture, experts, weights)
+            if let dense = layer.feedForward.dense {
+                graph.beside = try Self.beside(index, dense, weights, shape)
+            }
+            feedForward = .mixture(graph)
         } else if let record = weights.store.manifest.neurons?[index] {
             feedForward = .neurons(
                 Neurons(
@@ -214,7 +235,7 @@ package struct LayerGraph: Sendable {
         }
     }
 
-    private static func dense(
+    static func dense(
         _ index: Int, _ shape: DenseShape, _ weights: WeightLookup
     ) throws(FormatError) -> Dense {
         Dense(
@@ -278,6 +299,8 @@ package struct LayerGraph: Sendable {
             sharedRouter: weights.store.vector(.sharedExpertRouter, layer: layer),
             routerBias: weights.store.vector(.routerBias, layer: layer),
             selectionBias: shape.hasSelectionBias
-                ? try weights.vector(.expertSelectionBias, layer: layer) : nil)
+                ? try weights.vector(.expertSelectionBias, layer: layer) : nil,
+            scales: shape.hasScales == true
+                ? try weights.vector(.expertScales, layer: layer) : nil)
     }
 }

@@ -82,11 +82,7 @@ struct ResidualStream: ~Copyable {
     /// What a half of a layer adds is in `projected`: normed and scaled where the layer says so, it
     /// is due.
     mutating func addLater(_ norm: Norm?, scale: Float?, tokens: Int) {
-        let (executor, width) = (executor, width)
-        if let norm {
-            var rows = projected.mutableSpan(in: 0..<tokens * width)
-            executor.kernels.normalizeInPlace(&rows, rows: tokens, by: norm)
-        }
+        if let norm { normalizeProjected(by: norm, tokens: tokens) }
         scaleProjected(by: scale, tokens: tokens)
         isProjectedDue = true
     }
@@ -94,6 +90,32 @@ struct ResidualStream: ~Copyable {
     mutating func scaleProjected(by scale: Float?, tokens: Int) {
         guard let scale else { return }
         executor.scale(&projected, count: tokens * width, by: scale)
+    }
+
+    /// Multiplies a wave's rows, what is due included.
+    mutating func scale(_ wave: Wave, by factor: Float) {
+        addProjected(wave)
+        let (executor, width) = (executor, width)
+        var rows = hidden.mutableSpan(in: wave.rows.scaled(width))
+        executor.kernels.scale(&rows, by: factor)
+    }
+
+    /// Norms what is to be added, and lays it aside.
+    mutating func layAside(in kept: inout Buffer<Float>, by norm: Norm, tokens: Int) {
+        normalizeProjected(by: norm, tokens: tokens)
+        executor.copy(projected, count: tokens * width, to: &kept)
+    }
+
+    /// Norms what is to be added, and adds what was laid aside.
+    mutating func takeBack(_ kept: borrowing Buffer<Float>, by norm: Norm, tokens: Int) {
+        normalizeProjected(by: norm, tokens: tokens)
+        executor.add(kept, to: &projected, rows: 0..<tokens, columns: width)
+    }
+
+    private mutating func normalizeProjected(by norm: Norm, tokens: Int) {
+        let (executor, width) = (executor, width)
+        var rows = projected.mutableSpan(in: 0..<tokens * width)
+        executor.kernels.normalizeInPlace(&rows, rows: tokens, by: norm)
     }
 
     /// Adds what is due now, because another wave comes in between.

@@ -5,7 +5,8 @@ internal import ModelFormat
 extension ModelFamily {
     /// Gemma 4 (GGUF's `gemma4`). Layers in a window have narrower heads, more of them for keys,
     /// and a rotary base of their own; of the others a part of each head turns. Scores are not
-    /// scaled. A layer without a projection of values takes those of keys.
+    /// scaled. A layer without a projection of values takes those of keys. Mixtures stand beside a
+    /// dense network.
     static let gemma4 = ModelFamily("gemma4") { reader throws(FormatError) in
         var traits = DecoderTraits(pairing: .halves)
         traits.sizesMayDiffer = true
@@ -13,9 +14,19 @@ extension ModelFamily {
         traits.slots = .around
         traits.activation = .gelu
         traits.windows = WindowPattern(period: 6)
+        traits.experts = .wherePresent
+        traits.hasExpertWidthKey = true
         var shape = try reader.decoder(traits)
         shape.embeddingScale = Float(shape.width).squareRoot()
         shape.logitCap = try reader.positive("final_logit_softcapping")
+        shape.changeMixtures { layer, mixture in
+            mixture.routerInput = .scaled
+            (mixture.gating, mixture.normalizesWeights, mixture.weightsScale) = (.softmax, true, 1)
+            if reader.has(.expertScales, layer: layer) { mixture.hasScales = true }
+        }
+        for layer in shape.layers.indices {
+            shape.layers[layer].hasOutputScale = reader.has(.layerScale, layer: layer)
+        }
         let widths = try reader.windowedHeads(shape.attention)
         let base = try reader.float("rope.freq_base_swa", 1...1e12)
         shape.changeAttention { layer, mixer in

@@ -32,7 +32,8 @@ struct DecoderTraits {
     var pairing: RotaryPairing
     /// Whether layers may have more or fewer query heads than others.
     var headsMayDiffer = false
-    /// Whether layers may have more or fewer heads of keys, and wider or narrower networks.
+    /// Whether layers may have more or fewer heads of keys, wider or narrower networks, and experts
+    /// beside those.
     var sizesMayDiffer = false
     /// Whether 0 heads of keys stand for a layer without attention, whatever it has instead.
     var mayLackAttention = false
@@ -153,7 +154,13 @@ extension ShapeReader {
                 return mixture.map { FeedForwardShape($0) } ?? dense(width)
             }
         }
-        if traits.sizesMayDiffer { return try feedForwardWidths(layers, least: 1).map(dense) }
+        if traits.sizesMayDiffer {
+            return try feedForwardWidths(layers, least: 1).enumerated().map { layer, width in
+                var both = dense(width)
+                if hasMatrix(.router, layer: layer) { both.mixture = mixture }
+                return both
+            }
+        }
         var plain: FeedForwardShape?
         if areMixtures.contains(false) {
             plain = dense(try requiredUniform("feed_forward_length", 1...Self.feedForwardWidthMax))

@@ -78,6 +78,12 @@ package enum TensorNames {
             case .ropeFactorsLong: "rope_factors_long.weight"
             case .afterAttentionNorm: "post_attention_norm.weight"
             case .afterFeedForwardNorm: "post_ffw_norm.weight"
+            case .afterDenseNorm: "post_ffw_norm_1.weight"
+            case .expertsNorm: "pre_ffw_norm_2.weight"
+            case .afterExpertsNorm: "post_ffw_norm_2.weight"
+            case .routerScale: "ffn_gate_inp.scale"
+            case .expertScales: "ffn_down_exps.scale"
+            case .layerScale: "layer_output_scale.weight"
             }
         return prefix(layer) + stem
     }

@@ -291,6 +291,14 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     /// On what attention and the feed-forward network add (`post_attention_norm`,
     /// `post_ffw_norm`).
     case afterAttentionNorm, afterFeedForwardNorm
+    /// Of a mixture beside a dense network (Gemma 4): on what the dense one gives, of what experts
+    /// read and on what they give (`post_ffw_norm_1`, `pre_ffw_norm_2`, `post_ffw_norm_2`).
+    case afterDenseNorm, expertsNorm, afterExpertsNorm
+    /// Factors on what a router reads, and on each expert's result (`ffn_gate_inp.scale`,
+    /// `ffn_down_exps.scale`).
+    case routerScale, expertScales
+    /// The factor on a layer's output (`layer_output_scale`).
+    case layerScale
 }
 
 /// One vector of 32-bit floats inside the vectors' extent.

@@ -47,4 +47,33 @@ extension FamilyShapeTests {
         expectRefused("divisors of the 8 heads, found 3") { try self.gemma4(heads: [3, 4, 2, 4]) }
         expectRefused("a width up to") { try self.gemma4(widths: [96, 0, 96, 96]) }
     }
+
+    /// Layers with a router have experts beside their dense network.
+    @Test func mixturesOfGemma4() throws {
+        func mixture(_ add: (inout GGUFBuilder) -> Void) throws -> ModelShape {
+            try gemma4 {
+                $0.add("gemma4.expert_count", UInt32(8))
+                $0.add("gemma4.expert_used_count", UInt32(2))
+                $0.add("gemma4.expert_feed_forward_length", UInt32(32))
+                $0.add("gemma4.expert_gating_func", UInt32(2))
+                add(&$0)
+            }
+        }
+        #expect(try mixture { _ in }.mixtures.isEmpty)
+        let shape = try mixture {
+            let names = [
+                "ffn_gate_inp.weight", "ffn_down_exps.scale", "layer_output_scale.weight"
+            ]
+            for (index, name) in names.enumerated() {
+                $0.addTensor("blk.2.\(name)", [8], offset: UInt64(32 * index))
+            }
+            $0.data = Array(repeating: 0, count: 32 * names.count)
+        }
+        #expect(shape.mixtures.map(\.layer) == [2])
+        #expect(shape.layers.map(\.feedForward.isBoth) == [false, false, true, false])
+        #expect(shape.layers.map(\.hasOutputScale) == [false, false, true, false])
+        let experts = try #require(shape.experts)
+        #expect(experts.routerInput == .scaled && experts.hasScales == true)
+        #expect(experts.gating == .softmax && experts.normalizesWeights)
+    }
 }

@@ -49,7 +49,9 @@ import Testing
     }
 
     @Test func networksOfEveryKind() {
-        expect("beside a dense network") { $0.layers[0].feedForward.mixture = Self.mixture }
+        expect("beside a dense network without norms") {
+            $0.layers[0].feedForward.mixture = Self.mixture
+        }
         expect("mixtures that differ") { shape in
             shape.changeLayers { $0.feedForward = .init(Self.mixture) }
             shape.layers[1].feedForward.mixture?.usedCount = 1
@@ -91,7 +93,6 @@ import Testing
         }
         expect("rows of their own") { $0.sideInputWidth = 16 }
         expect("beside the feed-forward") { $0.layers[0].wiring = .parallel }
-        expect("scale of the layer's output") { $0.layers[0].hasOutputScale = true }
         expect("one half of a layer") { $0.layers[0].norms.afterMixer = true }
     }
 }

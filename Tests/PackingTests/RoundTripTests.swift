@@ -333,7 +333,9 @@ import Testing
     static let fixtureFamilies: Set = ["deepseek2", "nemotron_h", "nemotron_h_moe", "gemma4"]
 
     /// At least one of each of those.
-    @Test(arguments: ["deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4"])
+    @Test(arguments: [
+        "deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4", "gemma4-moe"
+    ])
     func fixtureModels(_ name: String) throws {
         let directory = try TemporaryDirectory()
         let source = try FileByteSource(path: Fixtures.root + "/Tests/Fixtures/models/\(name).gguf")
@@ -422,6 +424,9 @@ import Testing
         .ropeFrequencyFactors: "rope_freqs.weight", .convolution: "ssm_conv1d.weight",
         .convolutionBias: "ssm_conv1d.bias", .stateSkip: "ssm_d",
         .stateStepBias: "ssm_dt.bias", .stateDecayFactors: "ssm_a",
+        .afterDenseNorm: "post_ffw_norm_1.weight", .expertsNorm: "pre_ffw_norm_2.weight",
+        .afterExpertsNorm: "post_ffw_norm_2.weight", .routerScale: "ffn_gate_inp.scale",
+        .expertScales: "ffn_down_exps.scale", .layerScale: "layer_output_scale.weight",
         .stateNorm: "ssm_norm.weight", .queryCompressionNorm: "attn_q_a_norm.weight",
         .latentNorm: "attn_kv_a_norm.weight"
     ]

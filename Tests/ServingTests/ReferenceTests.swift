@@ -35,7 +35,7 @@ struct Reference: Decodable {
     ]
     /// llama.cpp rounds activations to these formats, and Gemma's gate to halves, which costs it
     /// more than 1e-4; exact arithmetic is the judge.
-    static let halfModels = ["llama-f16", "llama-bf16", "gemma2", "gemma3", "gemma4"]
+    static let halfModels = ["llama-f16", "llama-bf16", "gemma2", "gemma3", "gemma4", "gemma4-moe"]
     static let quantizedModels = [
         "llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1", "llama-q8_0", "llama-q4_k",
         "llama-q5_k", "llama-q6_k", "arcee-q8_0", "nemotron-q8_0", "granite-q8_0",

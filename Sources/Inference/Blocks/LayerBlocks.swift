@@ -110,6 +110,7 @@ struct LayerBlocks {
             try block.readAhead(for: next, wave, &residual)
         }
         if let feedForward { try run(feedForward, wave, &residual) }
+        if let scale = graph.outputScale { residual.scale(wave, by: scale) }
     }
 
     private func run(
@@ -131,7 +132,11 @@ struct LayerBlocks {
     private func run(
         _ feedForward: FeedForwardBlock, _ wave: Wave, _ residual: inout ResidualStream
     ) throws(ReadFailure) {
-        residual.normalize(by: graph.feedForwardNorm, wave)
+        var norm = graph.feedForwardNorm
+        if case .mixture(_, let weights) = feedForward, let beside = weights.beside {
+            norm = beside.routerNorm
+        }
+        residual.normalize(by: norm, wave)
         switch feedForward {
         case .dense(let block, let weights):
             try block.run(weights, layer: graph.index, tokens: wave.tokenCount, &residual)

@@ -12,6 +12,7 @@ internal import Weights
 extension BufferName {
     fileprivate static let routerLogits = Self("mixture, router logits")
     fileprivate static let outputs = Self("mixture, experts' results")
+    fileprivate static let aside = Self("mixture, what a dense network beside it gives")
 }
 
 /// Mixtures, from `normed` right into `hidden`.
@@ -28,6 +29,8 @@ final class MixtureBlock {
     private var routerLogits: Buffer<Float>
     /// Tokens × experts used rows × width, expert by expert (`Routing.rows`).
     private var outputs: Buffer<Float>
+    /// Tokens × width, where a layer has a dense network, too.
+    private var aside: Buffer<Float>
     private var batch: ExpertBatch
     /// The present layer's and wave's.
     private var routing: Routing
@@ -49,6 +52,8 @@ final class MixtureBlock {
             routesFirst ? [.mixerInput, .feedForward] : .feedForward)
         buffers.add(
             .outputs, .floats(tokens * experts.usedCount * sizes.model.width), .feedForward)
+        let hasBoth = sizes.model.layers.contains(where: \.feedForward.isBoth)
+        buffers.add(.aside, .floats(hasBoth ? tokens * sizes.model.width : 0), .feedForward)
         ExpertBatch.declare(sizes, experts, in: &buffers)
     }
 
@@ -65,6 +70,7 @@ final class MixtureBlock {
         self.shared = shared
         routerLogits = context.workspace.floats(.routerLogits)
         outputs = context.workspace.floats(.outputs)
+        aside = context.workspace.floats(.aside)
         batch = ExpertBatch(context, experts)
         predicted = Routing(
             expertCount: experts.count, expertsPerToken: experts.usedCount, tokensMax: 1)
@@ -91,6 +97,7 @@ final class MixtureBlock {
         if let network = mixture.shared {
             try runShared(network, mixture, layer, tokens: tokens, &residual)
         }
+        if let beside = mixture.beside { try runBeside(beside, layer, wave, &residual) }
         if tokens == 1 && !mixture.routesFirst {
             try predictExperts(after: layer.index, &residual)
         }
@@ -112,6 +119,20 @@ final class MixtureBlock {
         } else {
             sum(tokens: tokens, hasShared: mixture.shared != nil, &residual)
         }
+        if let beside = mixture.beside {
+            residual.takeBack(aside, by: beside.afterExpertsNorm, tokens: tokens)
+        }
+    }
+
+    /// The dense network that is there, too; then what experts read.
+    private func runBeside(
+        _ beside: LayerGraph.Beside, _ layer: LayerGraph, _ wave: Wave,
+        _ residual: inout ResidualStream
+    ) throws(ReadFailure) {
+        residual.normalize(by: beside.denseNorm, wave)
+        try shared?.run(beside.dense, layer: layer.index, tokens: wave.tokenCount, &residual)
+        residual.layAside(in: &aside, by: beside.afterDenseNorm, tokens: wave.tokenCount)
+        residual.normalize(by: beside.expertsNorm, wave)
     }
 
     /// What experts add, into `projected`, where it is normed before it is added.
@@ -153,7 +174,8 @@ final class MixtureBlock {
         executor.addBias(mixture.routerBias, tokens: tokens, to: &routerLogits)
         routing.removeAll()
         let router = Router(
-            mixture.shape, bias: mixture.selectionBias, scale: layer.residualScale ?? 1)
+            mixture.shape, bias: mixture.selectionBias, scale: layer.residualScale ?? 1,
+            scales: mixture.scales)
         choose(by: router, tokens: tokens, &routerLogits)
         routing.sort()
     }
@@ -176,7 +198,7 @@ final class MixtureBlock {
     ) throws(ReadFailure) {
         guard weights.canPrefetch, !store.plan.streamsDense, layer + 1 < graph.layers.count,
             case .mixture(let next) = graph.layers[layer + 1].feedForward,
-            let norm = graph.layers[layer + 1].feedForwardNorm
+            let norm = next.beside?.routerNorm ?? graph.layers[layer + 1].feedForwardNorm
         else { return }
         // One token's experts do not need rows of their own.
         residual.normalize(0..<1, by: norm, into: &batch.normed, at: 0)

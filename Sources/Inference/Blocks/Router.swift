@@ -117,6 +117,13 @@ struct Routing: Sendable {
         for index in weights.count - expertsPerToken..<weights.count { body(&weights[index]) }
     }
 
+    /// Multiplies the weights of the token that was added last by its experts' factors.
+    mutating func scaleLastWeights(by factors: [Float]) {
+        for index in weights.count - expertsPerToken..<weights.count {
+            weights[index] *= factors[Int(experts[index])]
+        }
+    }
+
     /// Sorts by expert what was chosen (counting sort).
     mutating func sort() {
         for index in firstRows.indices { firstRows[index] = 0 }
@@ -178,11 +185,15 @@ struct Router: Sendable {
     let selection: SelectionRule
     /// Factor on weights, in the end.
     let scale: Float
+    /// Of each expert, another one; nil is 1.
+    let scales: [Float]?
 
     /// - Parameters:
     ///   - bias: added to what experts are chosen by.
     ///   - scale: what the layer multiplies its sum with.
-    init(_ shape: MixtureShape, bias: [Float]?, scale: Float) {
+    ///   - scales: what each expert's result is multiplied with.
+    init(_ shape: MixtureShape, bias: [Float]?, scale: Float, scales: [Float]? = nil) {
+        self.scales = scales
         self.shape = shape
         selection = SelectionRule(shape, bias: bias)
         self.scale = shape.weightsScale * scale
@@ -213,6 +224,7 @@ struct Router: Sendable {
         }
         let scale = scale
         routing.changeLastWeights { $0 *= scale }
+        if let scales { routing.scaleLastWeights(by: scales) }
     }
 }
 

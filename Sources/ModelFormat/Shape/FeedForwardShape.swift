@@ -13,6 +13,14 @@ package struct FeedForwardShape: Sendable, Codable, Equatable {
     package init(_ dense: DenseShape) { self.dense = dense }
 
     package init(_ mixture: MixtureShape) { self.mixture = mixture }
+
+    /// Both, each with norms of its own around it, whose results are added.
+    package init(_ dense: DenseShape, beside mixture: MixtureShape?) {
+        self.dense = dense
+        self.mixture = mixture
+    }
+
+    package var isBoth: Bool { dense != nil && mixture != nil }
 }
 
 /// One network that every token uses.
@@ -85,6 +93,8 @@ package struct MixtureShape: Sendable, Codable, Equatable {
     /// Whether experts have no gate, the shared one neither: the activation is then of what goes up
     /// (Nemotron 3); nil is no.
     package var isPlain: Bool?
+    /// Whether each expert has a factor on its result (Gemma 4); nil is no.
+    package var hasScales: Bool?
     /// The expert that every token uses; nil is none.
     package var shared: SharedExpert?
 

@@ -71,7 +71,6 @@ extension MixtureShape {
 extension LayerShape {
     fileprivate var notComputed: String? {
         if wiring == .parallel { return "attention beside the feed-forward network" }
-        if hasOutputScale { return "a scale of the layer's output" }
         let isHalf = mixer == .none || feedForward == .none
         if isHalf && (norms.afterMixer || norms.afterFeedForward) {
             return "norms on what a layer of one half adds"
@@ -82,8 +81,14 @@ extension LayerShape {
         {
             return "norms around one half of a layer"
         }
-        if feedForward.dense != nil && feedForward.mixture != nil {
-            return "experts beside a dense network"
+        if feedForward.isBoth
+            && (norms != .around || residualScale != nil || feedForward.mixture?.shared != nil
+                || feedForward.mixture?.routerInput != .scaled)
+        {
+            return "experts beside a dense network without norms around each"
+        }
+        if !feedForward.isBoth && feedForward.mixture?.routerInput == .scaled {
+            return "a router that reads the scaled residual stream, of a mixture alone"
         }
         if feedForward.mixture != nil && norms.afterFeedForward && residualScale != nil {
             return "a norm and a scale of what experts add"
@@ -91,7 +96,6 @@ extension LayerShape {
         if feedForward.dense?.activation == .swigluOAI {
             return "a bounded gate in a dense network"
         }
-        if let what = feedForward.mixture?.notComputed { return what }
         switch mixer {
         case .attention(let attention): return attention.notComputed
         case .latent(let latent): return latent.notComputed
@@ -125,13 +129,6 @@ extension LatentMixer {
         if keyValueRank % tile != 0 || valueHeadWidth % tile != 0 {
             return "latents or heads of values whose width is no multiple of \(tile)"
         }
-        return nil
-    }
-}
-
-extension MixtureShape {
-    fileprivate var notComputed: String? {
-        if routerInput == .scaled { return "a router that reads the scaled residual stream" }
         return nil
     }
 }

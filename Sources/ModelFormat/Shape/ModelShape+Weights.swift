@@ -159,6 +159,12 @@ extension ModelShape {
         if layer.norms.afterFeedForward {
             list += [VectorShape(role: .afterFeedForwardNorm, count: width)]
         }
+        if layer.hasOutputScale { list.append(VectorShape(role: .layerScale, count: 1)) }
+        if layer.feedForward.isBoth {
+            list += [VectorRole.afterDenseNorm, .expertsNorm, .afterExpertsNorm].map {
+                VectorShape(role: $0, count: width)
+            }
+        }
         switch layer.mixer {
         case .attention(let attention): list += vectors(of: attention)
         case .recurrent(let mixer): list += vectors(of: mixer)
@@ -176,6 +182,12 @@ extension ModelShape {
                 (dense.biases.down, .feedForwardDownBias, width)
             ]
             list += present.filter(\.0).map { VectorShape(role: $0.1, count: $0.2) }
+        }
+        if let mixture = layer.feedForward.mixture, mixture.routerInput == .scaled {
+            list.append(VectorShape(role: .routerScale, count: width))
+        }
+        if let mixture = layer.feedForward.mixture, mixture.hasScales == true {
+            list.append(VectorShape(role: .expertScales, count: mixture.count))
         }
         if let mixture = layer.feedForward.mixture, mixture.hasRouterBias {
             list.append(VectorShape(role: .routerBias, count: mixture.count))

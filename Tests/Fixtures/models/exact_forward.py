@@ -36,7 +36,7 @@ INTERLEAVED = {
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {
     "llama", "qwen3moe", "granitemoe", "smallthinker", "ernie4_5-moe", "minimax-m2", "lfm2moe",
-    "qwen35moe", "qwen3next", "hunyuan-moe", "granitehybrid"
+    "qwen35moe", "qwen3next", "hunyuan-moe", "granitehybrid", "gemma4"
 }
 WHOLE_NORMS = {"olmoe", "olmo2", "minimax-m2"}  # a query's and key's norm is over all heads at once
 ACTIVATIONS = {  # of the gate; else SiLU
@@ -286,6 +286,8 @@ class Model:
         if self.key("expert_weights_norm", self.arch in RENORMALIZED):
             weights = weights / weights.sum(axis=-1, keepdims=True)
         weights = weights * self.key("expert_weights_scale", 1.0)
+        if prefix + "ffn_down_exps.scale" in self.tensors:
+            weights = weights * self.tensors[prefix + "ffn_down_exps.scale"][order]
         down = self.tensors[prefix + "ffn_down_exps.weight"]
         if prefix + "ffn_gate_up_exps.weight" not in self.tensors:
             up = self.tensors[prefix + "ffn_up_exps.weight"]
@@ -357,11 +359,23 @@ class Model:
         else:
             x = x + self.residual_scale * self.row_norm(prefix + "post_attention_norm", y)
             normed = self.row_norm(prefix + "ffn_norm", x)
-        if prefix + "ffn_gate_inp.weight" in self.tensors:
+        if self.arch == "gemma4" and prefix + "ffn_gate_inp.weight" in self.tensors:
+            y = self.experts_beside(prefix, x, self.dense(prefix, "", normed))
+        elif prefix + "ffn_gate_inp.weight" in self.tensors:
             y = self.experts(prefix, normed, before if self.arch == "smallthinker" else normed)
         else:
             y = self.dense(prefix, "", normed)
-        return x + self.residual_scale * self.row_norm(prefix + "post_ffw_norm", y)
+        x = x + self.residual_scale * self.row_norm(prefix + "post_ffw_norm", y)
+        return x * self.tensors.get(prefix + "layer_output_scale.weight", 1)
+
+    def experts_beside(self, prefix, x, dense):
+        """Gemma 4's mixture and its dense network's result, each normed."""
+        scale = self.tensors[prefix + "ffn_gate_inp.scale"] / np.sqrt(self.width)
+        experts = self.experts(
+            prefix, self.row_norm(prefix + "pre_ffw_norm_2", x), self.norm(x, scale)
+        )
+        dense = self.row_norm(prefix + "post_ffw_norm_1", dense)
+        return dense + self.row_norm(prefix + "post_ffw_norm_2", experts)
 
     def half(self, layer, x, positions):
         """All of a layer that is a mixer or a network alone; x: normed."""

@@ -1,5 +1,6 @@
 """Shapes for make_models.py: Gemma 4, whose layers differ, and its tensors."""
 
+import gguf
 import numpy as np
 
 # Layers in a window have four heads of keys, 16 wide; the others one, 32 wide, that is its values
@@ -32,6 +33,14 @@ GEMMA = dict(
 
 MODELS = {
     "gemma4": dict(**GEMMA, seed=1714),
+    # The third layer is dense alone. Two heads of keys in a window, which are one part.
+    "gemma4-moe": dict(
+        **{**GEMMA, "kv_heads": [2, 1, 2, 1], "ffn": [40, 40, 40, 40]},
+        experts=(6, 2, 16, 0),
+        mixtures=[0, 1, 3],
+        fused_experts=True,
+        seed=1766,
+    ),
 }
 
 
@@ -42,6 +51,24 @@ def is_gemma4(model):
 def write_pattern(writer, model):
     pattern = [width == min(model["head_widths"]) for width in model["head_widths"]]
     writer.add_sliding_window_pattern(pattern)
+
+
+def add_feed_forward(tensors, model, layer):
+    """What a layer has beside attention; experts beside its dense network."""
+    width, prefix = model["width"], f"blk.{layer}."
+    # Layers end with a factor of their own.
+    tensors.vector(prefix + "layer_output_scale.weight", 1 + 0.3 * tensors.normal(1))
+    if not model["experts"] or layer not in model["mixtures"]:
+        return
+    count, _, inner, _ = model["experts"]
+    router = tensors.normal(count, width) * np.float32(2)
+    tensors.add(prefix + "ffn_gate_inp.weight", router, gguf.GGMLQuantizationType.F32)
+    tensors.vector(prefix + "ffn_gate_inp.scale", 1 + 0.3 * tensors.normal(width))
+    for name in ("pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2"):
+        tensors.norm(prefix + name, width)
+    tensors.matrix(prefix + "ffn_gate_up_exps.weight", 1.4, count, 2 * inner, width)
+    tensors.matrix(prefix + "ffn_down_exps.weight", 1.5, count, width, inner)
+    tensors.vector(prefix + "ffn_down_exps.scale", 1 + 0.3 * tensors.normal(count))
 
 
 def add_rope_factors(tensors, model):

@@ -29,7 +29,7 @@ from shapes import DEFAULTS, MODELS
 OWN_EXPERT_WIDTH = {
     "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe",
     "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next", "hunyuan-moe",
-    "deepseek2", "nemotron_h_moe"
+    "deepseek2", "nemotron_h_moe", "gemma4"
 }
 
 
@@ -37,7 +37,7 @@ def write_hyperparameters(writer, model, head_width):
     writer.add_block_count(model["layers"] + model["drafts"])
     writer.add_context_length(512)
     writer.add_embedding_length(model["width"])
-    leads = model["lead"] or not model["experts"]
+    leads = model["lead"] or not model["experts"] or model["mixtures"]
     width = model["ffn"] if leads else model["experts"][2]
     if model["halves"]:
         width = [width if half == "network" else 0 for half in model["halves"]]
@@ -191,6 +191,9 @@ def add_feed_forward(tensors, model, layer):
         tensors.norm(prefix + ("post_attention_norm" if renamed else "ffn_norm"), width)
     if model["post_norms"]:
         tensors.norm(prefix + "post_ffw_norm", width)
+    if gemma4_models.is_gemma4(model):
+        gemma4_models.add_feed_forward(tensors, model, layer)
+        model = {**model, "experts": None}
     leads = layer < model["lead"] or (layer + 1) % model["step"] != 0
     if not model["experts"] or leads:
         if model["gate"] == "fused":

@@ -22,6 +22,7 @@ DEFAULTS = dict(
     experts=None,
     shared_gate=True,
     lead=0,  # layers before the first with experts
+    mixtures=(),  # layers with experts beside their dense network
     step=1,  # of the layers after those, one of so many has experts
     halves=None,  # of each layer "state", "attention" or "network", where that is all of it
     drafts=0,  # further layers that only draft
