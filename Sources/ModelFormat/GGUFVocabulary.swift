@@ -179,10 +179,18 @@ private struct GGUFVocabularyReader {
         special.endOfTurn = endsOfTurn.first
         for token in ends.dropFirst() + endsOfTurn.dropFirst()
         where !special.moreEndings.contains(token) { special.moreEndings.append(token) }
+        special.suppressed = try suppressed(count: count)
         special.addsBeginning = try metadata.bool("tokenizer.ggml.add_bos_token")
         special.addsEnd = try metadata.bool("tokenizer.ggml.add_eos_token")
         special.addsSpacePrefix = try metadata.bool("tokenizer.ggml.add_space_prefix")
         return special
+    }
+
+    /// What lies outside the vocabulary no model says anyway.
+    private func suppressed(count: Int) throws(FormatError) -> [TokenID] {
+        let key = "tokenizer.ggml.suppress_tokens"
+        let values = try metadata.integers(key, countMax: SpecialTokens.suppressedMax) ?? []
+        return Set(values.filter { (0..<count).contains($0) }).sorted().map { TokenID($0) }
     }
 
     /// The tokens of a role, which files give as a number, as a list, or as both.

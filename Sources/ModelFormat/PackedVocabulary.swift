@@ -8,6 +8,7 @@ extension Vocabulary {
     private static let plainVersion: UInt32 = 1
     private static let endingsVersion: UInt32 = 2
     private static let toolTemplateVersion: UInt32 = 3
+    private static let suppressingVersion: UInt32 = 4
     /// Bytes that the reader and the writer hold at a time.
     private static let windowBytes = 64 << 10
 
@@ -52,13 +53,13 @@ extension Vocabulary {
         for flag in [special.addsBeginning, special.addsEnd, special.addsSpacePrefix] {
             window.append(flag.map { $0 ? 1 : 0 } ?? 2)
         }
-        if version >= Self.endingsVersion {
-            window.appendLittleEndian(UInt32(special.moreEndings.count))
-            for token in special.moreEndings {
-                window.appendLittleEndian(UInt32(bitPattern: token.rawValue))
-            }
+        func put(_ tokens: [TokenID]) {
+            window.appendLittleEndian(UInt32(tokens.count))
+            for token in tokens { window.appendLittleEndian(UInt32(bitPattern: token.rawValue)) }
         }
+        if version >= Self.endingsVersion { put(special.moreEndings) }
         if version >= Self.toolTemplateVersion { put(toolTemplate) }
+        if version >= Self.suppressingVersion { put(special.suppressed) }
         try put(tokens)
         window.appendLittleEndian(UInt32(kinds.count))
         for kind in kinds {
@@ -75,6 +76,7 @@ extension Vocabulary {
     }
 
     private var packedVersion: UInt32 {
+        if !special.suppressed.isEmpty { return Self.suppressingVersion }
         if toolTemplate != nil { return Self.toolTemplateVersion }
         return special.moreEndings.isEmpty ? Self.plainVersion : Self.endingsVersion
     }
@@ -86,8 +88,8 @@ extension Vocabulary {
     package init(packed extent: PackedExtent, source: any ByteSource) throws(FormatError) {
         var reader = PackedVocabularyReader(source: source, extent: extent)
         let version = try reader.readUInt32()
-        guard (Self.plainVersion...Self.toolTemplateVersion).contains(version) else {
-            throw reader.error("vocabulary version 1 to 3", "\(version)")
+        guard (Self.plainVersion...Self.suppressingVersion).contains(version) else {
+            throw reader.error("vocabulary version 1 to 4", "\(version)")
         }
         let modelName = try reader.readText() ?? ""
         guard let model = Model(rawValue: modelName) else {
@@ -97,8 +99,13 @@ extension Vocabulary {
         preTokenizer = try reader.readText()
         chatTemplate = try reader.readText()
         special = try reader.readSpecialTokens()
-        if version >= Self.endingsVersion { special.moreEndings = try reader.readTokens() }
+        if version >= Self.endingsVersion {
+            special.moreEndings = try reader.readTokens(most: 2 * SpecialTokens.roleTokensMax)
+        }
         if version >= Self.toolTemplateVersion { toolTemplate = try reader.readText() }
+        if version >= Self.suppressingVersion {
+            special.suppressed = try reader.readTokens(most: SpecialTokens.suppressedMax)
+        }
         tokens = try reader.readTable()
         let kindCount = try reader.readCount(of: "token kinds", elementBytes: 1)
         kinds.reserveCapacity(kindCount)
@@ -122,7 +129,7 @@ extension Vocabulary {
         guard scores.isEmpty || scores.count == tokens.count else {
             throw reader.error("\(tokens.count) scores", "\(scores.count)")
         }
-        for token in special.packedTokens + special.moreEndings {
+        for token in special.packedTokens + special.moreEndings + special.suppressed {
             guard let token else { continue }
             guard token.index < tokens.count else {
                 throw reader.error("special tokens below \(tokens.count)", "\(token.index)")
@@ -230,10 +237,10 @@ private struct PackedVocabularyReader {
         return special
     }
 
-    mutating func readTokens() throws(FormatError) -> [TokenID] {
+    mutating func readTokens(most: Int) throws(FormatError) -> [TokenID] {
         let count = try readCount(of: "tokens", elementBytes: 4)
-        guard count <= 2 * SpecialTokens.roleTokensMax else {
-            throw error("at most \(2 * SpecialTokens.roleTokensMax) tokens", "\(count)")
+        guard count <= most else {
+            throw error("at most \(most) tokens", "\(count)")
         }
         var tokens: [TokenID] = []
         for _ in 0..<count {

@@ -84,6 +84,8 @@ package struct SpecialTokens: Sendable, Equatable {
     package var endOfTurn: TokenID?
     /// Further tokens that end what a model says, where the file lists several.
     package var moreEndings: [TokenID] = []
+    /// Tokens that a model never says (`tokenizer.ggml.suppress_tokens`), in order.
+    package var suppressed: [TokenID] = []
     package var unknown: TokenID?
     package var padding: TokenID?
     /// `add_bos_token`, `add_eos_token`, `add_space_prefix`; nil where the file does not say.
@@ -93,6 +95,8 @@ package struct SpecialTokens: Sendable, Equatable {
 
     /// Tokens that a file may list for one role.
     static let roleTokensMax = 64
+    /// Tokens that a file may suppress.
+    static let suppressedMax = 4096
 
     package init() {}
 }

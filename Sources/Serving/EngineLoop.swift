@@ -190,7 +190,8 @@ final class EngineLoop {
         do {
             sampler = try Sampler(
                 waiting.order.sampling, vocabularySize: model.tokenizer.tokenCount,
-                contextTokens: model.contextTokens)
+                contextTokens: model.contextTokens,
+                suppressed: model.tokenizer.vocabularySpecial.suppressed)
         } catch {
             throw GenerationError(.invalidRequest, "\(error)", parameter: error.parameter.rawValue)
         }

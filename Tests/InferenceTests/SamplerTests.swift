@@ -89,6 +89,19 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
         #expect(try draws(.greedy, [0, 0, 0], count: 1) == [TokenID(0)])
     }
 
+    @Test func suppressedTokensAreNotChosen() throws {
+        let logits: [Float] = [1, 9, 3, 8, 7]
+        for temperature in [0, 1.5] as [Float] {
+            var parameters = SamplingParameters()
+            (parameters.temperature, parameters.seed) = (temperature, 3)
+            var sampler = try Sampler(
+                parameters, vocabularySize: logits.count, contextTokens: 16,
+                suppressed: [TokenID(1), TokenID(3)])
+            let chosen = Set((0..<200).map { _ in sampler.sample(logits.span).index })
+            #expect(chosen.isSubset(of: [0, 2, 4]) && chosen.contains(4))
+        }
+    }
+
     @Test func strangeLogitsAreNotTraps() throws {
         let strange: [([Float], Int)] = [
             ([.nan, .nan, .nan], 0),

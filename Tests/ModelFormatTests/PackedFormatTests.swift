@@ -139,6 +139,10 @@ import Testing
         #expect(try decoded(encoded(tooled)) == tooled)
         tooled.special.moreEndings = listed.special.moreEndings
         #expect(try decoded(encoded(tooled)) == tooled)
+        var silent = listed
+        silent.special.suppressed = [TokenID(0), TokenID(tokens - 1)]
+        #expect(encoded(silent)[0] == 4)
+        #expect(try decoded(encoded(silent)) == silent)
         listed.special.moreEndings = [TokenID(tokens)]
         let bytes = encoded(listed)
         #expect(throws: FormatError.self) { try decoded(bytes) }
@@ -152,6 +156,7 @@ import Testing
     @Test func vocabularyCutShortOrGrown() throws {
         var vocabulary = vocabulary(tokens: 5)
         vocabulary.special.moreEndings = [TokenID(3)]
+        vocabulary.special.suppressed = [TokenID(1), TokenID(2)]
         let bytes = encoded(vocabulary)
         for length in 0..<bytes.count {
             #expect(throws: FormatError.self) { _ = try decoded(Array(bytes.prefix(length))) }

@@ -56,6 +56,14 @@ import Testing
         #expect(packer.chatNotice?.contains("completion works") == true)
     }
 
+    @Test func tokensMayBeSuppressed() throws {
+        let tiny = TinyModel(addMetadata: {
+            $0.add("tokenizer.ggml.suppress_tokens", [Int32(9), 3, -1, 9, 1 << 30])
+        })
+        let special = try GGUFFile(parts: [tiny.source()]).vocabulary().special
+        #expect(special.suppressed == [3, 9].map { TokenID($0) })
+    }
+
     @Test func endingsMayBeListed() throws {
         let tiny = TinyModel(addMetadata: {
             $0.add("tokenizer.ggml.eos_token_id", [Int32(7), 9])

@@ -333,9 +333,7 @@ import Testing
     static let fixtureFamilies: Set = ["deepseek2", "nemotron_h", "nemotron_h_moe", "gemma4"]
 
     /// At least one of each of those.
-    @Test(arguments: [
-        "deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4", "gemma4-moe"
-    ])
+    @Test(arguments: ["deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4"])
     func fixtureModels(_ name: String) throws {
         let directory = try TemporaryDirectory()
         let source = try FileByteSource(path: Fixtures.root + "/Tests/Fixtures/models/\(name).gguf")

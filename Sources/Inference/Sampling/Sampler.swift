@@ -15,18 +15,23 @@ package struct Sampler: Sendable {
     package let parameters: SamplingParameters
     package let vocabularySize: Int
 
+    /// Never chosen; ascending.
+    private let suppressed: [TokenID]
     private var random: SamplerRandom
     private var window: PenaltyWindow
     private var candidates: CandidateHeap
 
     /// - Parameter contextTokens: the most tokens that are ever accepted; bounds the window of the
     ///   penalties.
+    /// - Parameter suppressed: tokens that are never chosen, ascending.
     /// - Throws: ``SamplingError`` when a parameter is out of range.
     /// - Precondition: `vocabularySize` is positive and is the count of every span given later.
     package init(
-        _ parameters: SamplingParameters, vocabularySize: Int, contextTokens: Int
+        _ parameters: SamplingParameters, vocabularySize: Int, contextTokens: Int,
+        suppressed: [TokenID] = []
     ) throws(SamplingError) {
         precondition(vocabularySize > 0, "a vocabulary has tokens")
+        self.suppressed = suppressed
         var parameters = try parameters.validated().bounded(contextTokens: contextTokens)
         let seed = parameters.seed ?? UInt64.random(in: 0...UInt64.max)
         parameters.seed = seed
@@ -91,7 +96,12 @@ package struct Sampler: Sendable {
     private mutating func gather(_ logits: Span<Float>) {
         candidates.removeAll()
         if window.capacity > 0 { window.count() }
+        var suppressed = suppressed[...]
         for token in logits.indices {
+            if suppressed.first?.index == token {
+                suppressed.removeFirst()
+                continue
+            }
             var logit = logits[token]
             if window.capacity > 0 && window.contains(token) { logit = penalized(logit, token) }
             // False for NaN and minus infinity.
