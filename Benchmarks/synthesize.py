@@ -6,14 +6,17 @@
 
 The vocabulary is any file with one, such as ../shared/vocabs/ggml-vocab-qwen2.gguf.
 
-Shapes that ../shared/tools/synth_gguf.py does not have: layers with a state in place of attention.
-Layers are as large as the real model's, and fewer, so that a small machine holds them.
+Shapes that ../shared/tools/synth_gguf.py does not have: layers with a state in place of
+attention, and those of synthesize_attention.py. gpt-oss's experts are MXFP4. Layers are as large
+as the real model's, and fewer, so that a small machine holds them.
 """
 
 import argparse
 
 import numpy as np
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+
+import synthesize_attention
 
 # Of Q4_0's 16 codes one has no counterpart; without it weights have a mean of 0.
 CENTRED = np.array([((c >> 4) or 8) << 4 | ((c & 15) or 8) for c in range(256)], np.uint8)
@@ -43,6 +46,7 @@ SHAPES = {
         layers=16, width=2048, heads=32, kv_heads=8, head_width=64, ffn=8192,
         counts={"shortconv.l_cache": 3},
     ),
+    **synthesize_attention.SHAPES,
 }
 
 
@@ -63,8 +67,8 @@ class Synthesis:
     def normal(self, name, gain, *shape):
         self.floats(name, gain * self.random.standard_normal(shape, dtype=np.float32))
 
-    def matrix(self, name, *shape):
-        self.plan.append((name, None, shape))
+    def matrix(self, name, *shape, kind="Q4_0"):
+        self.plan.append((name, kind, shape))
 
     def has_attention(self, layer):
         period = 4 if self.architecture.startswith("qwen") else 3
@@ -72,6 +76,9 @@ class Synthesis:
 
     def add_layer(self, layer):
         shape, block = self.shape, f"blk.{layer}."
+        if self.architecture in synthesize_attention.SHAPES:
+            synthesize_attention.add_layer(self, layer)
+            return
         width = shape["width"]
         self.ones(block + "attn_norm.weight", width)
         if self.has_attention(layer):
@@ -121,36 +128,41 @@ class Synthesis:
             return
         count, _, inner = shape["experts"]
         self.normal(block + "ffn_gate_inp.weight", 0.02, count, width)
-        if self.architecture == "lfm2moe":
+        if self.architecture in ("lfm2moe", "deepseek2"):
             self.normal(block + "exp_probs_b.bias", 0.01, count)
         self.matrix(block + "ffn_gate_exps.weight", count, inner, width)
         self.matrix(block + "ffn_up_exps.weight", count, inner, width)
         self.matrix(block + "ffn_down_exps.weight", count, width, inner)
         if "shared" in shape:
-            self.normal(block + "ffn_gate_inp_shexp.weight", 0.02, width)
+            if self.architecture != "deepseek2":
+                self.normal(block + "ffn_gate_inp_shexp.weight", 0.02, width)
             self.matrix(block + "ffn_gate_shexp.weight", shape["shared"], width)
             self.matrix(block + "ffn_up_shexp.weight", shape["shared"], width)
             self.matrix(block + "ffn_down_shexp.weight", width, shape["shared"])
 
     def write(self, writer):
         for name, values, shape in self.plan:
-            if values is not None:
+            if shape is None:
                 writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
                 continue
-            row = shape[-1] // 32 * 18
+            row = shape[-1] // 32 * (18 if values == "Q4_0" else 17)
             writer.add_tensor_info(
                 name, (*shape[:-1], row), np.dtype(np.uint8), int(np.prod(shape[:-1])) * row,
-                raw_dtype=GGMLQuantizationType.Q4_0,
+                raw_dtype=GGMLQuantizationType[values],
             )
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for _, values, shape in self.plan:
-            writer.write_tensor_data(self.blocks(shape) if values is None else values)
+            writer.write_tensor_data(values if shape is None else self.blocks(shape, values))
         writer.close()
 
-    def blocks(self, shape):
+    def blocks(self, shape, kind):
         rows, count = int(np.prod(shape[:-1])), shape[-1] // 32
+        if kind == "MXFP4":
+            codes = self.random.integers(0, 256, size=(rows, count, 17), dtype=np.uint8)
+            codes[:, :, 0] = 119  # 2 to the -8th
+            return codes.reshape(rows, count * 17)
         codes = CENTRED[self.random.integers(0, 256, size=(rows, count, 18), dtype=np.uint8)]
         scale = np.float16(0.25 / np.sqrt(shape[-1]))
         codes[:, :, :2] = np.frombuffer(scale.tobytes(), np.uint8)
@@ -167,11 +179,14 @@ def write_metadata(writer, synthesis):
     if architecture.startswith("qwen"):
         writer.add_head_count_kv(shape["kv_heads"])
         writer.add_rope_dimension_sections([11, 11, 10, 0])
+    elif architecture in synthesize_attention.SHAPES:
+        writer.add_head_count_kv(synthesize_attention.kv_heads(architecture, shape))
+        synthesize_attention.add_keys(writer, architecture, shape)
     else:
         counts = [shape["kv_heads"] if synthesis.has_attention(n) else 0 for n in layers]
         writer.add_head_count_kv(counts)
     writer.add_key_length(shape["head_width"])
-    writer.add_value_length(shape["head_width"])
+    writer.add_value_length(shape.get("value_width", shape["head_width"]))
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_dimension_count(shape.get("rotated", shape["head_width"]))
     writer.add_rope_freq_base(1e6)
@@ -184,11 +199,12 @@ def write_metadata(writer, synthesis):
         writer.add_expert_count(count)
         writer.add_expert_used_count(used)
         writer.add_expert_feed_forward_length(inner)
-        if "shared" in shape:
+        if "shared" in shape and architecture != "deepseek2":
             writer.add_expert_shared_feed_forward_length(shape["shared"])
         if "lead" in shape:
             writer.add_leading_dense_block_count(shape["lead"])
-            writer.add_uint32(f"{architecture}.expert_gating_func", 2)
+            if "expert_gating_func" not in shape["counts"]:
+                writer.add_uint32(f"{architecture}.expert_gating_func", 2)
 
 
 def write_vocabulary(writer, path):
