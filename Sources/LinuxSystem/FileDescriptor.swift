@@ -40,6 +40,12 @@ package struct FileDescriptor: ~Copyable, Sendable {
         self.path = path
     }
 
+    /// Owns an open descriptor from now on.
+    init(taking descriptor: Int32, name: String) {
+        rawValue = descriptor
+        path = name
+    }
+
     deinit { _ = Glibc.close(rawValue) }
 
     /// The file's length in bytes (fstat(2)); refuses what is not a regular file.

@@ -121,6 +121,13 @@ extension GGUFFile {
         return count == 1 ? [] : try partNames(first: first.name, count: count)
     }
 
+    /// How many parts a model has, as any of its parts says.
+    ///
+    /// - Throws: `FormatError` when the header is malformed.
+    package static func partCount(of part: any ByteSource) throws(FormatError) -> Int {
+        try partCount(try GGUFHeader(part, part: 0).metadata)
+    }
+
     /// Whether a file begins as GGUF files do, whatever it is called.
     package static func isGGUF(_ source: any ByteSource) -> Bool {
         guard let bytes = try? source.packedBytes(at: 0, count: 4) else { return false }

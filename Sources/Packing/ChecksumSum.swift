@@ -13,7 +13,12 @@ struct ChecksumSum: Sendable {
     ///   - checksum: of the piece's bytes.
     ///   - bytesAfter: how many bytes of the whole follow the piece.
     mutating func add(_ checksum: UInt32, bytesAfter: Int) {
-        value ^= Self.product(Self.power(ofBytes: bytesAfter), checksum)
+        value ^= Self.share(of: checksum, bytesAfter: bytesAfter)
+    }
+
+    /// What a piece adds to the whole's checksum.
+    static func share(of checksum: UInt32, bytesAfter: Int) -> UInt32 {
+        product(power(ofBytes: bytesAfter), checksum)
     }
 
     /// Adds what the strided pieces of a run make together.

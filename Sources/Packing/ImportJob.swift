@@ -59,10 +59,7 @@ package struct ImportJob: Sendable {
         do {
             try open(&sources)
             let packer = try Packer(parts: sources, activation: activation, neurons: neurons)
-            try fromDestination { () throws(SystemError) in
-                try FileSystem.createDirectory(libraryDirectory)
-                try PartialFile.removeStale(in: libraryDirectory)
-            }
+            try prepareLibrary()
             let written = try packer.write(
                 to: destination, overwrite: overwrite, processID: processID, observer: observer
             ) { () throws(PackingError) in
@@ -81,6 +78,14 @@ package struct ImportJob: Sendable {
                 }
             }
             throw error
+        }
+    }
+
+    /// Makes the library's directory, and removes what killed imports left in it.
+    func prepareLibrary() throws(PackingError) {
+        try fromDestination { () throws(SystemError) in
+            try FileSystem.createDirectory(libraryDirectory)
+            try PartialFile.removeStale(in: libraryDirectory)
         }
     }
 

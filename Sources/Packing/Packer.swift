@@ -49,19 +49,21 @@ package struct LeftOut: Sendable, Equatable {
 /// Packs one model. Opening plans and refuses; ``write(to:overwrite:processID:observer:confirm:)``
 /// does the work.
 package struct Packer {
-    private let gguf: GGUFFile
-    private let parts: [any ByteSource]
+    let gguf: GGUFFile
+    let parts: [any ByteSource]
     private let vocabulary: Vocabulary
-    private let plan: PackingPlan
+    let plan: PackingPlan
 
     /// Reads the headers of a model's parts and plans its packed file.
     ///
     /// - Parameters:
     ///   - activation: replaces the family's nonlinearity, for files that cannot name it.
     ///   - neurons: how they are arranged; nil bundles them where most of them are silent.
+    ///   - sourceName: what the packed file calls its source; nil is the first part's name.
     /// - Throws: `PackingError.format` when the model is not one that can be packed so.
     package init(
-        parts: [any ByteSource], activation: Activation? = nil, neurons: NeuronPacking? = nil
+        parts: [any ByteSource], activation: Activation? = nil, neurons: NeuronPacking? = nil,
+        sourceName: String? = nil
     ) throws(PackingError) {
         let gguf = try fromSource { () throws(FormatError) in try GGUFFile(parts: parts) }
         var shape = try fromSource { () throws(FormatError) in try gguf.shape() }
@@ -79,7 +81,8 @@ package struct Packer {
         var vocabularyBytes = 0
         vocabulary.encodePacked { vocabularyBytes += $0.count }
         let source = PackedSource(
-            fileName: PackingPlan.oneLine(file), byteCount: parts.reduce(0) { $0 + $1.byteCount },
+            fileName: PackingPlan.oneLine(sourceName ?? file),
+            byteCount: parts.reduce(0) { $0 + $1.byteCount },
             digest: Self.digest(header: 0, tensors: 0))
         plan = try fromSource { () throws(FormatError) in
             try PackingPlan(
@@ -135,16 +138,24 @@ package struct Packer {
             try PartialFile(
                 destination: destination, processID: processID, byteCount: reserved)
         }
+        let streams = parts.compactMap { $0 as? SequentialSource }
+        let columnBytes = streams.isEmpty ? 0 : plan.columnBytesMax
         let run = PackingRun(
-            plan: plan, gguf: gguf, parts: parts, file: file, observer: observer)
-        var worker = try PackingWorker(run)
+            plan: plan, gguf: gguf, parts: parts, file: file, observer: observer,
+            columnBytes: columnBytes)
+        var worker = try PackingWorker(run, columnBytes: columnBytes)
+        let headerChecksum = try headerChecksum()
         try worker.writeVocabulary(vocabulary)
-        try worker.writeVectors()
-        Self.performTasks(of: run, &worker)
-        try run.throwFailure()
+        if streams.isEmpty {
+            try worker.writeVectors()
+            Self.performTasks(of: run, &worker)
+            try run.throwFailure()
+        } else {
+            try performSteps(streams, &worker)
+        }
         try worker.writeEmbeddingChecksums()
         try worker.writeNeuronDirectories()
-        let manifest = run.finalManifest(headerChecksum: try headerChecksum())
+        let manifest = run.finalManifest(headerChecksum: headerChecksum)
         let byteCount = try worker.writeManifest(manifest, destination: destination)
         run.reportEnd()
         try confirm()
@@ -187,6 +198,9 @@ package struct Packer {
         var checksum = Checksum()
         for (index, part) in parts.enumerated() {
             let end = gguf.tensors.lazy.filter { $0.part == index }.map(\.offset).min()
+            if end == nil, let stream = part as? SequentialSource {
+                _ = try fromSource { () throws(FormatError) in try stream.finish() }
+            }
             var offset: UInt64 = 0
             while offset < end ?? part.byteCount {
                 let count = Int(min((end ?? part.byteCount) - offset, 1 << 16))

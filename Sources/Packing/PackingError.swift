@@ -19,6 +19,8 @@ package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
     case exists(String)
     /// The model's name cannot be a file's name (64).
     case name(String)
+    /// One part of a split model came through a pipe, which brings no other (64).
+    case pipedPart(name: String, count: Int)
     /// The source's size changed while it was read (65).
     case sourceChanged(String)
     /// The caller asked to stop (130).
@@ -31,6 +33,9 @@ package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
         case .source(let error), .destination(let error): error.description
         case .exists(let path): "\(path) exists; --force replaces it"
         case .name(let reason): reason
+        case .pipedPart(let name, let count):
+            "\(name): one part of \(count), and a pipe brings no other; import the first part's "
+                + "file, or pull it"
         case .sourceChanged(let path): "\(path): its size changed while it was imported"
         case .cancelled: "import stopped"
         }

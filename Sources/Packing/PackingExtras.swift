@@ -32,7 +32,7 @@ extension PackingWorker {
     }
 
     /// A vector's elements as little-endian 32-bit floats: exact for floats of 16 and 32 bits.
-    private func widened(_ elements: VectorElements) throws(PackingError) -> [UInt8] {
+    func widened(_ elements: VectorElements) throws(PackingError) -> [UInt8] {
         let (tensor, range) = (elements.tensor, elements.bytes)
         // Validation bounds vectors to 2^18 elements.
         let bytes = try fromSource { () throws(FormatError) in

@@ -43,7 +43,7 @@ final class PackingRun: Sendable {
 
     init(
         plan: PackingPlan, gguf: GGUFFile, parts: [any ByteSource], file: consuming PartialFile,
-        observer: PackingObserver
+        observer: PackingObserver, columnBytes: Int = 0
     ) {
         self.plan = plan
         self.gguf = gguf
@@ -51,7 +51,7 @@ final class PackingRun: Sendable {
         self.file = file
         ledger = MemoryLedger(
             limitBytes: MemoryLedger.processBytes
-                + max(Self.buffersBytesMax, PackingBuffers.byteCount(plan)))
+                + max(Self.buffersBytesMax, PackingBuffers.byteCount(plan)) + columnBytes)
         self.observer = observer
         let pages = plan.manifest.embeddings.pageCount
         state = Mutex(
@@ -127,6 +127,11 @@ final class PackingRun: Sendable {
 
     func neuronChecksums(layer: Int) -> [UInt32] {
         state.withLock { $0.neuronChecksums[layer] }
+    }
+
+    /// Adds what some bytes are in a bundle's checksum. Every byte once.
+    func addNeurons(_ share: UInt32, layer: Int, bundle: Int) {
+        state.withLock { $0.neuronChecksums[layer][bundle] ^= share }
     }
 
     func addScales(_ checksum: UInt32, layer: Int, bytesAfter: Int) {

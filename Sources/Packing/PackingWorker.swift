@@ -1,6 +1,8 @@
 // Moves weights from a GGUF file to a packed file, one extent at a time: reads, re-quantises,
 // arranges, sums up, writes. Each thread of an import has one, with memory of its own.
 
+internal import LinuxSystem
+internal import Memory
 internal import ModelFormat
 
 /// One thread's hands: page-aligned memory for a piece as the source has it, as rows, and as tiles.
@@ -13,14 +15,22 @@ struct PackingWorker: ~Copyable {
     private var offset: UInt64 = 0
     /// Bytes at the start of the output that wait for a whole page.
     private var waiting = 0
+    /// Of those, bytes at the start of a page that are another part's.
+    private var skipped = 0
+    /// For rows of down matrices that come in the source's order.
+    let columns: MemoryArena?
 
-    init(_ run: PackingRun) throws(PackingError) {
-        self.run = run
-        do {
-            buffers = try PackingBuffers(run.plan, in: run.ledger)
-        } catch {
-            throw .destination(error)
+    /// - Parameter columnBytes: of ``columns``; 0 where tasks are the packed file's.
+    init(_ run: PackingRun, columnBytes: Int = 0) throws(PackingError) {
+        let memory = try fromDestination { () throws(SystemError) in
+            let columns =
+                columnBytes == 0
+                ? nil : try MemoryArena(byteCount: columnBytes, for: .packing, in: run.ledger)
+            return (try PackingBuffers(run.plan, in: run.ledger), columns)
         }
+        self.run = run
+        buffers = memory.0
+        columns = memory.1
     }
 
     /// Takes tasks until none is left; a failure is the run's.
@@ -34,7 +44,7 @@ struct PackingWorker: ~Copyable {
 
     // MARK: - Extents
 
-    private mutating func perform(_ task: PackingTask) throws(PackingError) {
+    mutating func perform(_ task: PackingTask) throws(PackingError) {
         let manifest = run.plan.manifest
         switch task {
         case .embeddings(let piece): try writeEmbeddings(piece: piece)
@@ -138,6 +148,33 @@ struct PackingWorker: ~Copyable {
         return value
     }
 
+    /// Begins a part of an extent, whose neighbours other calls write: anywhere in a page.
+    mutating func beginPart(at start: UInt64) throws(PackingError) {
+        let page = UInt64(PackedLayout.alignment)
+        try begin(at: start / page * page)
+        skipped = Int(start % page)
+        waiting = skipped
+    }
+
+    /// Ends the part, and returns the checksum of its bytes.
+    mutating func endPart() throws(PackingError) -> UInt32 {
+        let value = checksum.value
+        let written = waiting - skipped
+        try flush()
+        let rest = skipped..<waiting
+        if !rest.isEmpty {
+            do {
+                try run.file.write(
+                    buffers.outputBytes(rest), at: offset + UInt64(rest.lowerBound))
+            } catch {
+                throw .destination(error)
+            }
+        }
+        (waiting, skipped) = (0, 0)
+        run.advance(byteCount: written)
+        return value
+    }
+
     /// Fills the waiting bytes' last page with zeros, which no checksum covers.
     private mutating func padToPage() -> Int {
         let padded = PackedLayout.aligned(waiting)
@@ -150,11 +187,20 @@ struct PackingWorker: ~Copyable {
     private mutating func flush() throws(PackingError) {
         let whole = waiting / PackedLayout.alignment * PackedLayout.alignment
         guard whole > 0 else { return }
+        let start = skipped == 0 ? 0 : PackedLayout.alignment
         do {
-            try run.file.writePages(buffers.outputBytes(count: whole), at: offset)
+            if skipped > 0 {
+                try run.file.write(
+                    buffers.outputBytes(skipped..<start), at: offset + UInt64(skipped))
+            }
+            if start < whole {
+                try run.file.writePages(
+                    buffers.outputBytes(start..<whole), at: offset + UInt64(start))
+            }
         } catch {
             throw .destination(error)
         }
+        skipped = 0
         offset += UInt64(whole)
         buffers.moveOutput(whole..<waiting)
         waiting -= whole
@@ -188,7 +234,7 @@ struct PackingWorker: ~Copyable {
     }
 
     /// Some rows of a matrix as tiles.
-    private mutating func appendTiles(
+    mutating func appendTiles(
         _ range: Range<Int>, of source: TensorRows, counts: Bool
     ) throws(PackingError) {
         let buffers = buffers
@@ -230,7 +276,7 @@ struct PackingWorker: ~Copyable {
     }
 
     /// Plain numbers of a tensor, as they are.
-    private mutating func appendFloats(
+    mutating func appendFloats(
         _ count: Int, of source: TensorRows
     ) throws(PackingError) {
         let buffers = buffers

@@ -63,6 +63,11 @@ struct PartialFile: ~Copyable, Sendable {
         try file.write(bytes, at: offset)
     }
 
+    /// Writes out what ``write(_:at:)`` put into a range, and drops it from the page cache.
+    func writeOut(at offset: UInt64, byteCount: Int) {
+        file.dropPages(offset: offset, byteCount: UInt64(byteCount), writesFirst: true)
+    }
+
     /// Cuts the file to `byteCount`, makes it durable and gives it its final name.
     ///
     /// - Throws: `SystemError` with `EEXIST` when the name is taken and not to be replaced.

@@ -17,9 +17,12 @@ struct ImportCommand: ParsableCommand {
         discussion: """
             A model of several parts is named by its first part. The source is not changed and not \
             needed afterwards.
+
+            With - the model comes through standard input and is packed while it arrives: only the \
+            packed file is ever on the drive. --name says what it is called then.
             """)
 
-    @Argument(help: ArgumentHelp("The model.", valueName: "file.gguf"))
+    @Argument(help: ArgumentHelp("The model, or - for standard input.", valueName: "file.gguf"))
     var file: String
 
     @Option(help: "The model's name in the library; else the file's name.")
@@ -43,43 +46,65 @@ struct ImportCommand: ParsableCommand {
             valueName: "bundled|whole"))
     var neurons: NeuronPacking?
 
+    func validate() throws {
+        guard file == "-" else { return }
+        if name == nil { throw ValidationError("standard input has no name: --name gives one") }
+        if Terminal.isTerminal(STDIN_FILENO) {
+            throw ValidationError("standard input is a terminal: - imports what a pipe brings")
+        }
+    }
+
     func run() throws {
-        try Self.run(
-            ImportJob(
-                sourcePath: file, libraryDirectory: library.value.directory, name: name,
-                overwrite: force, activation: activation?.value, neurons: neurons))
+        let isPiped = file == "-"
+        let job = try ImportJob(
+            sourcePath: isPiped ? "\(name ?? "").gguf" : file,
+            libraryDirectory: library.value.directory, name: name, overwrite: force,
+            activation: activation?.value, neurons: neurons)
+        guard isPiped else { return try Self.run(job) }
+        try Self.run(job.name) { observer in
+            let pipe = try PipeStream(
+                descriptor: STDIN_FILENO, name: "standard input",
+                isCancelled: observer.isCancelled)
+            return try job.run(pipe, openPart: nil, processID: getpid(), observer: observer)
+        }
+    }
+
+    /// Imports a file.
+    static func run(_ job: ImportJob) throws {
+        try run(job.name) { try job.run(processID: getpid(), observer: $0) }
     }
 
     /// Imports with a bar, and ends on standard error with a line for each type that was
     /// re-quantised and one for the model.
-    static func run(_ job: ImportJob) throws {
+    static func run(
+        _ name: String, _ body: (PackingObserver) throws -> ImportJob.Result
+    ) throws {
         let stopped = StopFlag()
         // Before the first thread that would take Ctrl-C's signal, and end the program there.
         let interrupts = Interrupts.shared
-        let progress = Progress("\(job.name): packing")
+        let progress = Progress("\(name): packing")
         do {
             let result = try interrupts.with(action: { stopped.raise() }) {
-                try job.run(
-                    processID: getpid(),
-                    observer: PackingObserver(
+                try body(
+                    PackingObserver(
                         progress: { progress.show($0.share) },
                         isCancelled: { stopped.isRaised }))
             }
             progress.clear()
             for entry in result.requantizations {
-                Terminal.write("\(job.name): \(entry.sentence)\n", to: STDERR_FILENO)
+                Terminal.write("\(name): \(entry.sentence)\n", to: STDERR_FILENO)
             }
             if let leftOut = result.leftOut {
                 let count = leftOut.draftLayerCount
                 Terminal.write(
-                    "\(job.name): left out: \(count) draft layer\(count == 1 ? "" : "s"), "
+                    "\(name): left out: \(count) draft layer\(count == 1 ? "" : "s"), "
                         + "\(ByteSize.format(UInt64(leftOut.byteCount)))\n", to: STDERR_FILENO)
             }
             if let notice = result.chatNotice {
-                Terminal.write("\(job.name): \(notice)\n", to: STDERR_FILENO)
+                Terminal.write("\(name): \(notice)\n", to: STDERR_FILENO)
             }
             Terminal.write(
-                "\(job.name): imported, \(ByteSize.format(result.packedBytes))\n",
+                "\(name): imported, \(ByteSize.format(result.packedBytes))\n",
                 to: STDERR_FILENO)
         } catch {
             // One line for it, and the status, are the root command's work.
@@ -93,7 +118,7 @@ struct ImportCommand: ParsableCommand {
         let cannotCreate: Int32 = 73
         switch error {
         case .format, .tokenizer, .sourceChanged: return ExitStatus.badData.rawValue
-        case .name: return ExitStatus.usage.rawValue
+        case .name, .pipedPart: return ExitStatus.usage.rawValue
         case .exists: return cannotCreate
         case .cancelled: return ExitStatus.interrupted.rawValue
         case .source(let cause): return ExitStatus(cause).rawValue
