@@ -1,0 +1,62 @@
+internal import CChecksum
+
+/// SHA-256 (FIPS 180-4), the checksum that hubs give for their files.
+package struct SHA256: Sendable {
+    private static let blockBytes = 64
+
+    private var state = checksum_sha256(
+        words: (
+            0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c,
+            0x1f83_d9ab, 0x5be0_cd19
+        ))
+    /// The beginning of a block.
+    private var waiting: [UInt8] = []
+    private var byteCount: UInt64 = 0
+
+    package init() {}
+
+    package mutating func add(_ bytes: RawSpan) {
+        byteCount += UInt64(bytes.byteCount)
+        var rest = bytes
+        if !waiting.isEmpty {
+            let count = min(Self.blockBytes - waiting.count, rest.byteCount)
+            append(rest.extracting(first: count))
+            rest = rest.extracting(droppingFirst: count)
+            guard waiting.count == Self.blockBytes else { return }
+            let block = waiting
+            waiting.removeAll(keepingCapacity: true)
+            take(unsafe block.span.bytes)
+        }
+        let whole = rest.byteCount / Self.blockBytes * Self.blockBytes
+        take(rest.extracting(first: whole))
+        append(rest.extracting(droppingFirst: whole))
+    }
+
+    /// The checksum of everything added: 64 hexadecimal digits.
+    package var hexadecimal: String {
+        var copy = self
+        var end: [UInt8] = [0x80]
+        while (copy.waiting.count + end.count) % Self.blockBytes != Self.blockBytes - 8 {
+            end.append(0)
+        }
+        let bits = copy.byteCount &* 8
+        for shift in stride(from: 56, through: 0, by: -8) {
+            end.append(UInt8(truncatingIfNeeded: bits >> UInt64(shift)))
+        }
+        copy.add(unsafe end.span.bytes)
+        let words = copy.state.words
+        return [words.0, words.1, words.2, words.3, words.4, words.5, words.6, words.7]
+            .map(\.hexadecimal).joined()
+    }
+
+    private mutating func append(_ bytes: RawSpan) {
+        unsafe bytes.withUnsafeBytes { unsafe waiting.append(contentsOf: $0) }
+    }
+
+    private mutating func take(_ blocks: RawSpan) {
+        unsafe blocks.withUnsafeBytes { buffer in
+            guard let start = buffer.baseAddress else { return }
+            unsafe checksum_sha256_blocks(&state, start, buffer.count / Self.blockBytes)
+        }
+    }
+}
