@@ -98,6 +98,8 @@ let package = Package(
                 "ModelFormat", "Tokenization"
             ]),
 
+        layer("Fetching", ["LinuxSystem", "ModelFormat", "Packing"]),
+
         // A model that is loaded; serving it, measuring it.
         layer(
             "Models",
@@ -149,10 +151,10 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Calibration", "ChatTemplates", "Client", "FlashStorage", "GenerationAPI", "JSON",
-                "Knobs", "Library", "LineEditing", "LinuxSystem", "Measurement", "Memory",
-                "ModelFormat",
-                "Models", "Packing", "Serving", "Tokenization", "Weights", arguments
+                "Calibration", "ChatTemplates", "Client", "Fetching", "FlashStorage",
+                "GenerationAPI", "JSON", "Knobs", "Library", "LineEditing", "LinuxSystem",
+                "Measurement", "Memory", "ModelFormat", "Models", "Packing", "Serving",
+                "Tokenization", "Weights", arguments
             ],
             swiftSettings: strict, linkerSettings: standalone),
 
@@ -201,6 +203,7 @@ let package = Package(
         tests("CacheSimulation", ["CacheSimulation", "Measurement", "Weights"]),
         tests(
             "Packing", ["Packing", "Compute", "LinuxSystem", "ModelFamilies", "ModelFormat"]),
+        tests("Fetching", ["Fetching", "LinuxSystem", "ModelFormat", "Packing"]),
         tests(
             "Inference",
             [

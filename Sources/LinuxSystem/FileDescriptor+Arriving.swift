@@ -32,4 +32,22 @@ extension FileDescriptor {
         if SystemError.isTransient(number) { return nil }
         throw SystemError("read", errorNumber: number, subject: path)
     }
+
+    /// A pipe of our own (pipe(2)).
+    static func pipe(_ name: String) throws(SystemError) -> Pipe {
+        var ends: [Int32] = [-1, -1]
+        guard unsafe Glibc.pipe(&ends) == 0 else {
+            throw SystemError("pipe", errorNumber: errno, subject: name)
+        }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return Pipe(
+            readEnd: FileDescriptor(taking: ends[0], name: name),
+            writeEnd: FileDescriptor(taking: ends[1], name: name))
+    }
+
+    /// Both ends of a pipe.
+    struct Pipe: ~Copyable {
+        let readEnd: FileDescriptor
+        let writeEnd: FileDescriptor
+    }
 }

@@ -9,6 +9,9 @@ package protocol ByteStream: Sendable {
     /// All of them, where that is known before the last has come.
     var byteCount: UInt64? { get }
 
+    /// Finds out whether it can be read, and how much there is.
+    func open() throws(PackingError)
+
     /// Reads what comes next, at least a byte.
     ///
     /// - Returns: how many bytes; 0 at the end.
@@ -19,6 +22,7 @@ package protocol ByteStream: Sendable {
 }
 
 extension ByteStream {
+    package func open() throws(PackingError) {}
     package func pause() {}
 }
 

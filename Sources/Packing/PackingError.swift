@@ -21,6 +21,8 @@ package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
     case name(String)
     /// One part of a split model came through a pipe, which brings no other (64).
     case pipedPart(name: String, count: Int)
+    /// What was to be fetched could not be, or is not what was promised.
+    case transfer(address: String, reason: String, ExitStatus)
     /// The source's size changed while it was read (65).
     case sourceChanged(String)
     /// The caller asked to stop (130).
@@ -36,6 +38,7 @@ package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
         case .pipedPart(let name, let count):
             "\(name): one part of \(count), and a pipe brings no other; import the first part's "
                 + "file, or pull it"
+        case .transfer(let address, let reason, _): "\(address): \(reason)"
         case .sourceChanged(let path): "\(path): its size changed while it was imported"
         case .cancelled: "import stopped"
         }

@@ -61,8 +61,10 @@ package final class SequentialSource: ByteSource {
             state.isInData = true
             state.ring = [UInt8](repeating: 0, count: lookBehind)
         }
-        stream.pause()
     }
+
+    /// Others come first.
+    func pause() { stream.pause() }
 
     /// Reads to the end.
     ///

@@ -20,6 +20,7 @@ extension ImportJob {
         confirm: () throws(PackingError) -> Void = { () throws(PackingError) in }
     ) throws(PackingError) -> Result {
         guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
+        try first.open()
         var sources = [SequentialSource(first)]
         do {
             try open(&sources, openPart)
@@ -61,7 +62,14 @@ extension ImportJob {
         let names = try fromSource { () throws(FormatError) in
             try GGUFFile.partNames(of: first)
         }
-        for name in names { sources.append(SequentialSource(try openPart(name))) }
+        for name in names {
+            let stream = try openPart(name)
+            try stream.open()
+            let source = SequentialSource(stream)
+            sources.append(source)
+            _ = try fromSource { () throws(FormatError) in try GGUFFile.partCount(of: source) }
+            source.pause()
+        }
     }
 }
 

@@ -25,30 +25,13 @@ struct ImportCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("The model, or - for standard input.", valueName: "file.gguf"))
     var file: String
 
-    @Option(help: "The model's name in the library; else the file's name.")
-    var name: String?
-
-    @OptionGroup var library: LibraryOptions
-
-    @Flag(help: "Replace a model of the same name.")
-    var force = false
-
-    @Option(
-        help: ArgumentHelp(
-            "The nonlinearity, where the file's family has another: silu, gelu, relu or relu2.",
-            valueName: "name"))
-    var activation: ActivationArgument?
-
-    @Option(
-        help: ArgumentHelp(
-            "Dense feed-forward weights by the neuron, so that a few of them can be read, or as "
-                + "matrices. Unset: by the neuron where most are silent (relu, relu2).",
-            valueName: "bundled|whole"))
-    var neurons: NeuronPacking?
+    @OptionGroup var options: ImportOptions
 
     func validate() throws {
         guard file == "-" else { return }
-        if name == nil { throw ValidationError("standard input has no name: --name gives one") }
+        if options.name == nil {
+            throw ValidationError("standard input has no name: --name gives one")
+        }
         if Terminal.isTerminal(STDIN_FILENO) {
             throw ValidationError("standard input is a terminal: - imports what a pipe brings")
         }
@@ -56,10 +39,7 @@ struct ImportCommand: ParsableCommand {
 
     func run() throws {
         let isPiped = file == "-"
-        let job = try ImportJob(
-            sourcePath: isPiped ? "\(name ?? "").gguf" : file,
-            libraryDirectory: library.value.directory, name: name, overwrite: force,
-            activation: activation?.value, neurons: neurons)
+        let job = try options.job(isPiped ? "\(options.name ?? "").gguf" : file)
         guard isPiped else { return try Self.run(job) }
         try Self.run(job.name) { observer in
             let pipe = try PipeStream(
@@ -121,6 +101,7 @@ struct ImportCommand: ParsableCommand {
         case .name, .pipedPart: return ExitStatus.usage.rawValue
         case .exists: return cannotCreate
         case .cancelled: return ExitStatus.interrupted.rawValue
+        case .transfer(_, _, let status): return status.rawValue
         case .source(let cause): return ExitStatus(cause).rawValue
         case .destination(let cause):
             switch cause.errorNumber {

@@ -15,9 +15,10 @@ internal import Packing
         abstract: "Runs language models bigger than the memory they are given.",
         version: SluiceVersion.current,
         subcommands: [
-            ImportCommand.self, ListCommand.self, ShowCommand.self, RemoveCommand.self,
-            RunCommand.self, RunningCommand.self, EvalCommand.self, BenchCommand.self,
-            CalibrateCommand.self, TokenizeCommand.self, TemplateCommand.self, TuneCommand.self
+            ImportCommand.self, PullCommand.self, ListCommand.self, ShowCommand.self,
+            RemoveCommand.self, RunCommand.self, RunningCommand.self, EvalCommand.self,
+            BenchCommand.self, CalibrateCommand.self, TokenizeCommand.self, TemplateCommand.self,
+            TuneCommand.self
         ])
 
     /// Parses, runs, and exits with the status that fits (docs: sysexits).

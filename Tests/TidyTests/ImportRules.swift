@@ -12,7 +12,7 @@ enum ImportRules {
         ["Knobs", "ChatTemplates", "HTTPInterface"],
         ["FlashStorage", "Client"],
         ["Weights", "Packing", "SequenceState"],
-        ["Inference"],
+        ["Inference", "Fetching"],
         ["Models"],
         ["Serving", "Measurement"],
         ["Calibration", "Library"],
