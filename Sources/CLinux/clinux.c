@@ -135,3 +135,10 @@ void clinux_spin_hint(void) {
 }
 
 void clinux_release_memory(void) { malloc_trim(0); }
+
+int clinux_punch(int fd, int64_t offset, int64_t length) {
+    while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) != 0) {
+        if (errno != EINTR) return errno;
+    }
+    return 0;
+}

@@ -120,6 +120,8 @@ package struct FileStatus: Equatable {
     package let device: UInt64
     package let inode: UInt64
     package let bytes: UInt64
+    /// How many names it has.
+    package let linkCount: Int
     /// Seconds since 1970.
     package let modified: Int64
 
@@ -134,6 +136,7 @@ package struct FileStatus: Equatable {
         device = UInt64(info.st_dev)
         inode = UInt64(info.st_ino)
         bytes = UInt64(max(0, info.st_size))
+        linkCount = Int(info.st_nlink)
         modified = Int64(info.st_mtim.tv_sec)
     }
 

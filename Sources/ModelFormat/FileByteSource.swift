@@ -14,6 +14,8 @@ package final class FileByteSource: ByteSource, Sendable {
     /// The same file past the page cache, where its file system allows that.
     private let direct: DirectFile?
     private let progress: ProgressCounter?
+    /// What it begins with, whatever the drive has there.
+    private let firstBytes: [UInt8]
     private let failure = Mutex<SystemError?>(nil)
     /// Reads of at least this many bytes are streaming: their pages are dropped.
     private static let streamingBytes = 256 << 10
@@ -26,12 +28,14 @@ package final class FileByteSource: ByteSource, Sendable {
     ///   - name: what messages call it; the path without its folders when nil.
     ///   - streaming: whether ``readPages(at:into:)`` will read most of it.
     ///   - progress: told of every piece that was read.
+    ///   - firstBytes: what ``read(at:into:)`` says that it begins with, whatever is there.
     /// - Throws: `SystemError` when it cannot be opened or is not a regular file.
     package init(
         path: String, name: String? = nil, streaming: Bool = false,
-        progress: ProgressCounter? = nil
+        progress: ProgressCounter? = nil, firstBytes: [UInt8] = []
     ) throws(SystemError) {
         self.progress = progress
+        self.firstBytes = firstBytes
         self.name = name ?? FileSystem.name(of: path)
         let file = try FileDescriptor(path: path, mode: .read)
         byteCount = try file.byteCount()
@@ -74,6 +78,10 @@ package final class FileByteSource: ByteSource, Sendable {
                 found: "end of file at \(byteCount)")
         }
         try fill(&buffer, from: file, at: offset)
+        for (index, byte) in firstBytes.enumerated().dropFirst(Int(clamping: offset))
+        where index < Int(offset + length) {
+            buffer.storeBytes(of: byte, toByteOffset: index - Int(offset), as: UInt8.self)
+        }
         guard length >= Self.streamingBytes else { return }
         // Whole pages only; the page that the next read shares goes with the next read.
         let start = offset / 4096 * 4096

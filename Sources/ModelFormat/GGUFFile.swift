@@ -121,6 +121,12 @@ extension GGUFFile {
         return count == 1 ? [] : try partNames(first: first.name, count: count)
     }
 
+    /// What a file begins with whose weights an import is consuming.
+    package static let consumedMagic = "CONS"
+    /// What to do about such a file.
+    package static let consumedAdvice =
+        "an import with --consume has taken part of it; the same command, as it was, goes on"
+
     /// How many parts a model has, as any of its parts says.
     ///
     /// - Throws: `FormatError` when the header is malformed.

@@ -74,10 +74,12 @@ extension GGUFReader {
     fileprivate mutating func version() throws(FormatError) -> UInt32 {
         let magic = try integer("the magic", as: UInt32.self)
         guard magic == 0x4655_4747 else {
-            let letters = (0..<4).map { UInt8(truncatingIfNeeded: magic >> (8 * $0)) }
+            let bytes = (0..<4).map { UInt8(truncatingIfNeeded: magic >> (8 * $0)) }
+            let letters = String(decoding: bytes, as: UTF8.self)
             throw error(
                 at: 0, expected: "a GGUF file (magic 'GGUF')",
-                found: shown(String(decoding: letters, as: UTF8.self)))
+                found: letters == GGUFFile.consumedMagic
+                    ? "what is left of one: \(GGUFFile.consumedAdvice)" : shown(letters))
         }
         let version = try integer("the version", as: UInt32.self)
         switch version {

@@ -7,7 +7,9 @@
 /// number of bits that follow it, modulo the polynomial.
 struct ChecksumSum: Sendable {
     /// The whole's checksum once every piece was added once; 0 for no piece.
-    private(set) var value: UInt32 = 0
+    private(set) var value: UInt32
+
+    init(_ value: UInt32 = 0) { self.value = value }
 
     /// - Parameters:
     ///   - checksum: of the piece's bytes.

@@ -89,21 +89,27 @@ package struct ImportJob: Sendable {
         }
     }
 
-    private func open(_ sources: inout [FileByteSource]) throws(PackingError) {
+    /// - Parameter firstBytes: what the parts begin with, whatever is there.
+    func open(
+        _ sources: inout [FileByteSource], firstBytes: [UInt8] = []
+    ) throws(PackingError) {
         let directory = FileSystem.parent(of: sourcePath)
-        let first = try Self.open(sourcePath)
+        func open(_ path: String) throws(PackingError) -> FileByteSource {
+            do {
+                return try FileByteSource(path: path, streaming: true, firstBytes: firstBytes)
+            } catch {
+                throw .source(error)
+            }
+        }
+        let first = try open(sourcePath)
         sources.append(first)
         let names = try fromSource { () throws(FormatError) in
             try GGUFFile.partNames(of: first)
         }
-        for name in names { sources.append(try Self.open("\(directory)/\(name)")) }
+        for name in names { sources.append(try open("\(directory)/\(name)")) }
     }
 
-    private static func open(_ path: String) throws(PackingError) -> FileByteSource {
-        do { return try FileByteSource(path: path, streaming: true) } catch { throw .source(error) }
-    }
-
-    private static func checkSizes(
+    static func checkSizes(
         _ sources: [FileByteSource], directory: String
     ) throws(PackingError) {
         for source in sources {

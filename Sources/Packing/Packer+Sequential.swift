@@ -5,8 +5,11 @@ internal import ModelFormat
 
 extension Packer {
     /// Does all steps in the source's order.
+    ///
+    /// - Parameter consumption: frees what is done of the source; its steps may be done in part.
     func performSteps(
-        _ streams: [SequentialSource], _ worker: inout PackingWorker
+        _ streams: [SequentialSource], consumption: Consumption?, fingerprint: UInt64,
+        _ worker: inout PackingWorker
     ) throws(PackingError) {
         let steps = SequentialSteps(plan)
         let tensors = gguf.tensors.sorted { ($0.part, $0.offset) < ($1.part, $1.offset) }
@@ -15,10 +18,24 @@ extension Packer {
             let first = tensors.first { $0.part == index }
             stream.beginData(at: first?.offset ?? stream.byteCount, lookBehind: lookBehind)
         }
-        worker.run.addPaddings()
+        let done = try consumption?.resume(worker.run, fingerprint: fingerprint) ?? 0
+        if done == 0 { worker.run.addPaddings() }
+        var (index, waiting) = (0, 0)
         for tensor in tensors {
-            for step in steps.steps(of: tensor) { try worker.perform(step.step) }
+            for step in steps.steps(of: tensor) {
+                defer { index += 1 }
+                if index < done { continue }
+                if let consumption, consumption.isDue(waiting) {
+                    try consumption.free(
+                        worker.run, fingerprint: fingerprint, stepsDone: index,
+                        before: tensor.offset + UInt64(step.bytes.lowerBound), part: tensor.part)
+                    waiting = 0
+                }
+                try worker.perform(step.step)
+                waiting += step.bytes.count
+            }
         }
+        guard !streams.isEmpty else { return }
         var byteCount: UInt64 = 0
         for stream in streams {
             byteCount += try fromSource { () throws(FormatError) in try stream.finish() }

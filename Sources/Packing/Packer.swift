@@ -128,30 +128,42 @@ package struct Packer {
         observer: PackingObserver = PackingObserver(),
         confirm: () throws(PackingError) -> Void = { () throws(PackingError) in }
     ) throws(PackingError) -> PackedResult {
-        guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
-        let planned = plan.manifest
-        let manifestBytes = try fromSource { () throws(FormatError) in
-            try planned.encodedJSON(file: planned.source.fileName).count
-        }
-        let reserved = plan.dataEnd + UInt64(manifestBytes) + Self.manifestGrowthBytes
-        let file = try fromDestination { () throws(SystemError) in
+        let reserved = try plannedBytes()
+        return try write(
+            to: destination, overwrite: overwrite, consumption: nil, observer: observer,
+            confirm: confirm
+        ) { () throws(SystemError) in
             try PartialFile(
                 destination: destination, processID: processID, byteCount: reserved)
         }
+    }
+
+    /// The same; `consumption` frees what is packed of the source, and `open` opens the file that
+    /// is written.
+    func write(
+        to destination: String, overwrite: Bool, consumption: Consumption?,
+        observer: PackingObserver, confirm: () throws(PackingError) -> Void,
+        open: () throws(SystemError) -> PartialFile
+    ) throws(PackingError) -> PackedResult {
+        guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
+        let file = try fromDestination(open)
         let streams = parts.compactMap { $0 as? SequentialSource }
-        let columnBytes = streams.isEmpty ? 0 : plan.columnBytesMax
+        let isSequential = !streams.isEmpty || consumption != nil
+        let columnBytes = isSequential ? plan.columnBytesMax : 0
         let run = PackingRun(
             plan: plan, gguf: gguf, parts: parts, file: file, observer: observer,
             columnBytes: columnBytes)
         var worker = try PackingWorker(run, columnBytes: columnBytes)
         let headerChecksum = try headerChecksum()
         try worker.writeVocabulary(vocabulary)
-        if streams.isEmpty {
+        if isSequential {
+            try performSteps(
+                streams, consumption: consumption,
+                fingerprint: try fingerprint(headerChecksum), &worker)
+        } else {
             try worker.writeVectors()
             Self.performTasks(of: run, &worker)
             try run.throwFailure()
-        } else {
-            try performSteps(streams, &worker)
         }
         try worker.writeEmbeddingChecksums()
         try worker.writeNeuronDirectories()
@@ -167,6 +179,24 @@ package struct Packer {
         }
         return PackedResult(
             byteCount: byteCount, requantizations: manifest.requantizations ?? [])
+    }
+
+    /// What the packed file takes at most.
+    func plannedBytes() throws(PackingError) -> UInt64 {
+        plan.dataEnd + UInt64(try plannedManifest().count) + Self.manifestGrowthBytes
+    }
+
+    private func plannedManifest() throws(PackingError) -> [UInt8] {
+        let planned = plan.manifest
+        return try fromSource { () throws(FormatError) in
+            try planned.encodedJSON(file: planned.source.fileName)
+        }
+    }
+
+    /// Of the plan and of the source's directory: whether a journal is this import's.
+    private func fingerprint(_ headerChecksum: UInt32) throws(PackingError) -> UInt64 {
+        let plan = Checksum.of(try plannedManifest()[...])
+        return UInt64(plan) << 32 | UInt64(headerChecksum)
     }
 
     /// What the manifest may grow by when checksums and errors replace the plan's zeros.

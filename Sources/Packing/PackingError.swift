@@ -6,7 +6,7 @@ package import ModelFormat
 package import Tokenization
 
 /// Why an import failed. Nothing is left under the destination's name.
-package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
+package indirect enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The source is not a model that can be packed (exit status 65).
     case format(FormatError)
     /// No tokenizer can be made from what the file holds, so no command could load it (65).
@@ -21,6 +21,10 @@ package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
     case name(String)
     /// One part of a split model came through a pipe, which brings no other (64).
     case pipedPart(name: String, count: Int)
+    /// The source cannot be consumed, or not to its end (65).
+    case unconsumable(String, String)
+    /// An import ended that has consumed some of its source: as `cause`.
+    case unfinished(PackingError)
     /// What was to be fetched could not be, or is not what was promised.
     case transfer(address: String, reason: String, ExitStatus)
     /// The source's size changed while it was read (65).
@@ -38,6 +42,9 @@ package enum PackingError: Error, Equatable, Sendable, CustomStringConvertible {
         case .pipedPart(let name, let count):
             "\(name): one part of \(count), and a pipe brings no other; import the first part's "
                 + "file, or pull it"
+        case .unconsumable(let path, let reason): "\(path): \(reason)"
+        case .unfinished(let cause):
+            "\(cause); part of the source is consumed: the same command goes on"
         case .transfer(let address, let reason, _): "\(address): \(reason)"
         case .sourceChanged(let path): "\(path): its size changed while it was imported"
         case .cancelled: "import stopped"

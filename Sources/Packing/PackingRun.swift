@@ -16,9 +16,9 @@ final class PackingRun: Sendable {
     /// What all threads' buffers together may take, unless one thread's are more.
     private static let buffersBytesMax = 16 << 20
     private let observer: PackingObserver
-    private let state: Mutex<State>
+    let state: Mutex<State>
 
-    private struct State {
+    struct State {
         var tasks: PackingTasks
         /// The plan's, with the checksums of what was written.
         var manifest: PackedManifest
@@ -36,7 +36,7 @@ final class PackingRun: Sendable {
     }
 
     /// What the conversion of one piece of a tensor changed.
-    private struct ConversionPiece {
+    struct ConversionPiece {
         let byteOffset: Int
         let error: ConversionError
     }

@@ -11,7 +11,8 @@ struct PartialFile: ~Copyable, Sendable {
     /// The same file past the page cache, where its file system allows that.
     private let direct: FileDescriptor?
     private let path: String
-    private let isCommitted = Atomic<Bool>(false)
+    /// Whether it stays where it is when the import ends, under its name or another.
+    private let isKept = Atomic<Bool>(false)
 
     private static let marker = ".partial-"
     /// Tells apart imports of one name by one process.
@@ -39,9 +40,23 @@ struct PartialFile: ~Copyable, Sendable {
         self.file = file
     }
 
-    deinit {
-        if !isCommitted.load(ordering: .relaxed) { try? FileSystem.remove(path) }
+    /// Goes on with the file `path`, or begins it where it is new. Reserves nothing: room is made
+    /// as it grows.
+    init(resuming path: String, isNew: Bool) throws(SystemError) {
+        file = try FileDescriptor(path: path, mode: isNew ? .create : .readWrite)
+        direct = try? FileDescriptor(path: path, mode: .readWriteDirect)
+        self.path = path
     }
+
+    deinit {
+        if !isKept.load(ordering: .relaxed) { try? FileSystem.remove(path) }
+    }
+
+    /// From now on the file is more than a copy: it stays until it is whole.
+    func keep() { isKept.store(true, ordering: .relaxed) }
+
+    /// Makes what was written durable.
+    func synchronize() throws(SystemError) { try file.synchronize() }
 
     /// Writes whole pages of page-aligned memory at a multiple of the page size, past the page
     /// cache where that works: without copying, and without pushing anything out of memory.
@@ -81,7 +96,7 @@ struct PartialFile: ~Copyable, Sendable {
         } else {
             try FileSystem.renameWithoutReplacing(path, to: destination)
         }
-        isCommitted.store(true, ordering: .relaxed)
+        keep()
     }
 
     /// Removes what imports that were killed left in `directory`. Files whose process still runs

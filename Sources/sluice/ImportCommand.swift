@@ -16,7 +16,7 @@ struct ImportCommand: ParsableCommand {
         abstract: "Packs a GGUF model into the library.",
         discussion: """
             A model of several parts is named by its first part. The source is not changed and not \
-            needed afterwards.
+            needed afterwards; --consume deletes it.
 
             With - the model comes through standard input and is packed while it arrives: only the \
             packed file is ever on the drive. --name says what it is called then.
@@ -27,8 +27,16 @@ struct ImportCommand: ParsableCommand {
 
     @OptionGroup var options: ImportOptions
 
+    @Flag(
+        help: ArgumentHelp(
+            "Free each part of the source once it is packed and safe, and delete the source at the "
+                + "end: for drives that cannot hold both. Ended half-way, the source is no model "
+                + "any more; the same command goes on."))
+    var consume = false
+
     func validate() throws {
         guard file == "-" else { return }
+        if consume { throw ValidationError("--consume is for files: a pipe leaves nothing behind") }
         if options.name == nil {
             throw ValidationError("standard input has no name: --name gives one")
         }
@@ -40,6 +48,9 @@ struct ImportCommand: ParsableCommand {
     func run() throws {
         let isPiped = file == "-"
         let job = try options.job(isPiped ? "\(options.name ?? "").gguf" : file)
+        if consume {
+            return try Self.run(job.name) { try job.runConsuming(observer: $0) }
+        }
         guard isPiped else { return try Self.run(job) }
         try Self.run(job.name) { observer in
             let pipe = try PipeStream(
@@ -97,11 +108,12 @@ struct ImportCommand: ParsableCommand {
     static func status(_ error: PackingError) -> Int32 {
         let cannotCreate: Int32 = 73
         switch error {
-        case .format, .tokenizer, .sourceChanged: return ExitStatus.badData.rawValue
+        case .format, .tokenizer, .sourceChanged, .unconsumable: return ExitStatus.badData.rawValue
         case .name, .pipedPart: return ExitStatus.usage.rawValue
         case .exists: return cannotCreate
         case .cancelled: return ExitStatus.interrupted.rawValue
         case .transfer(_, _, let status): return status.rawValue
+        case .unfinished(let cause): return Self.status(cause)
         case .source(let cause): return ExitStatus(cause).rawValue
         case .destination(let cause):
             switch cause.errorNumber {

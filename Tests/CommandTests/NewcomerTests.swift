@@ -44,6 +44,8 @@ import Testing
         (["import", "\(Repository.folder)/README.md"], 65, "expected"),
         (["import", "-"], 64, "standard input has no name"),
         (["import", "-", "--name", "a"], 65, "standard input at byte 0: expected more of a GGUF"),
+        (["import", "-", "--name", "a", "--consume"], 64, "--consume is for files"),
+        (["import", "/nowhere.gguf", "--consume"], 66, "No such file"),
         (["import", "/tmp"], 66, "Is a directory"), (["rm", "nobody"], 66, "no model"),
         (["ls", "--library", "/nowhere"], 66, "No such file"),
         (["rm", "../escape"], 64, "cannot be a model's name"),

@@ -54,6 +54,10 @@ void clinux_release_code(void);
 /// not say.
 int64_t clinux_cached_pages(int fd, uint64_t offset, uint64_t length);
 
+/// Frees the blocks of a range of a file, which reads as zeros then (fallocate(2),
+/// FALLOC_FL_PUNCH_HOLE). Returns 0 or an errno value.
+int clinux_punch(int fd, int64_t offset, int64_t length);
+
 /// Whether a file's bytes are in memory alone (fstatfs(2): tmpfs, ramfs).
 int clinux_is_in_memory(int fd);
 
