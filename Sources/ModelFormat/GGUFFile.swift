@@ -49,6 +49,24 @@ package struct GGUFFile: Sendable {
         self.parts = parts
     }
 
+    /// The same parts, described otherwise.
+    private init(
+        _ other: GGUFFile, metadata: GGUFMetadata, tensors: [GGUFTensor]
+    ) throws(FormatError) {
+        version = other.version
+        alignment = other.alignment
+        parts = other.parts
+        self.metadata = metadata
+        self.tensors = tensors
+        places = try Self.places(tensors, parts)
+    }
+
+    func with(
+        metadata: GGUFMetadata, tensors: [GGUFTensor]
+    ) throws(FormatError) -> GGUFFile {
+        try GGUFFile(self, metadata: metadata, tensors: tensors)
+    }
+
     package func tensor(named name: String) -> GGUFTensor? { places[name].map { tensors[$0] } }
 
     /// Fills `buffer` with the tensor's bytes from `byteOffset` on.

@@ -67,6 +67,8 @@ package struct GGUFMetadata: Sendable {
 
     package let entries: [Entry]
     private let places: [String: Int]
+    /// Strings that are not the file's own.
+    private let texts: [String: String]
     package let source: any ByteSource
 
     /// - Precondition: no key occurs twice.
@@ -75,6 +77,18 @@ package struct GGUFMetadata: Sendable {
         self.source = source
         self.entries = entries
         self.places = places
+        texts = [:]
+    }
+
+    /// The entries of an edited file; `texts` has the values of strings that are new.
+    ///
+    /// - Precondition: no key occurs twice.
+    init(source: any ByteSource, entries: [Entry], texts: [String: String]) {
+        self.source = source
+        self.entries = entries
+        places = Dictionary(
+            uniqueKeysWithValues: entries.enumerated().map { ($0.element.key, $0.offset) })
+        self.texts = texts
     }
 
     package func entry(_ key: String) -> Entry? { places[key].map { entries[$0] } }
@@ -172,6 +186,7 @@ package struct GGUFMetadata: Sendable {
     package func string(_ key: String) throws(FormatError) -> String? {
         guard let entry = entry(key) else { return nil }
         guard entry.type == .string else { throw mismatch(entry, "a string") }
+        if let text = texts[key] { return text }
         let length = entry.payload.upperBound - entry.payload.lowerBound
         guard length <= UInt64(GGUFLimits.textBytes) else {
             throw error(

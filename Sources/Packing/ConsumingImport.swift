@@ -34,7 +34,7 @@ extension ImportJob {
                 path: destination, modelName: packer.modelName,
                 sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
                 packedBytes: written.byteCount, requantizations: written.requantizations,
-                chatNotice: packer.chatNotice, leftOut: packer.leftOut)
+                chatNotice: packer.chatNotice, leftOut: packer.leftOut, repairs: packer.repairs)
         } catch {
             var cause = error
             for source in sources {

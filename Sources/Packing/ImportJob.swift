@@ -43,6 +43,8 @@ package struct ImportJob: Sendable {
         /// Why the model cannot chat, though it completes text; nil where it can.
         package let chatNotice: String?
         package let leftOut: LeftOut?
+        /// What of the source's directory was read otherwise than it says, a few words each.
+        package let repairs: [String]
     }
 
     /// Imports the model. Creates the library directory where needed and removes what killed
@@ -69,7 +71,7 @@ package struct ImportJob: Sendable {
                 path: destination, modelName: packer.modelName,
                 sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
                 packedBytes: written.byteCount, requantizations: written.requantizations,
-                chatNotice: packer.chatNotice, leftOut: packer.leftOut)
+                chatNotice: packer.chatNotice, leftOut: packer.leftOut, repairs: packer.repairs)
         } catch {
             // A byte source can only say in words that a system call failed.
             for source in sources {
@@ -124,6 +126,7 @@ package struct ImportJob: Sendable {
     package static func defaultName(_ path: String) -> String {
         var name = FileSystem.name(of: path)[...]
         if name.lowercased().hasSuffix(".gguf") { name = name.dropLast(5) }
+        // Written before the part's number, too: `X.gguf-00001-of-00002.gguf`.
         let pieces = name.split(separator: "-", omittingEmptySubsequences: false)
         if pieces.count > 3, pieces[pieces.count - 2] == "of",
             [pieces[pieces.count - 1], pieces[pieces.count - 3]].allSatisfy({
@@ -131,6 +134,7 @@ package struct ImportJob: Sendable {
             })
         {
             name = name.dropLast("-00001-of-00001".count)
+            if name.lowercased().hasSuffix(".gguf") { name = name.dropLast(5) }
         }
         let tame = name.unicodeScalars.map { ModelName.isValid($0) ? Character($0) : "-" }
         let start = tame.firstIndex { $0 != "." && $0 != "-" } ?? tame.endIndex

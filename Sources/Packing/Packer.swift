@@ -53,6 +53,8 @@ package struct Packer {
     let parts: [any ByteSource]
     private let vocabulary: Vocabulary
     let plan: PackingPlan
+    /// What of the source's directory was read otherwise than it says, a few words each.
+    package let repairs: [String]
 
     /// Reads the headers of a model's parts and plans its packed file.
     ///
@@ -65,7 +67,12 @@ package struct Packer {
         parts: [any ByteSource], activation: Activation? = nil, neurons: NeuronPacking? = nil,
         sourceName: String? = nil
     ) throws(PackingError) {
-        let gguf = try fromSource { () throws(FormatError) in try GGUFFile(parts: parts) }
+        let (gguf, repairs) = try fromSource { () throws(FormatError) in
+            let file = try GGUFFile(parts: parts)
+            try file.checkIsModel()
+            return try file.repaired()
+        }
+        self.repairs = repairs
         var shape = try fromSource { () throws(FormatError) in try gguf.shape() }
         if let activation { shape = shape.with(activation: activation) }
         let vocabulary = try fromSource { () throws(FormatError) in try gguf.vocabulary() }

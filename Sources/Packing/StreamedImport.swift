@@ -35,7 +35,7 @@ extension ImportJob {
                 path: destination, modelName: packer.modelName,
                 sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
                 packedBytes: written.byteCount, requantizations: written.requantizations,
-                chatNotice: packer.chatNotice, leftOut: packer.leftOut)
+                chatNotice: packer.chatNotice, leftOut: packer.leftOut, repairs: packer.repairs)
         } catch {
             guard case .format(let format) = error else { throw error }
             for source in sources {

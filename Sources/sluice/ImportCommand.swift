@@ -91,6 +91,9 @@ struct ImportCommand: ParsableCommand {
                     "\(name): left out: \(count) draft layer\(count == 1 ? "" : "s"), "
                         + "\(ByteSize.format(UInt64(leftOut.byteCount)))\n", to: STDERR_FILENO)
             }
+            for repair in result.repairs {
+                Terminal.write("\(name): repaired: \(repair)\n", to: STDERR_FILENO)
+            }
             if let notice = result.chatNotice {
                 Terminal.write("\(name): \(notice)\n", to: STDERR_FILENO)
             }

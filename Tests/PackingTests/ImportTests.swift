@@ -196,6 +196,7 @@ import Testing
         #expect(ImportJob.defaultName("/a/model.gguf") == "model")
         #expect(ImportJob.defaultName("Model-Q4_0-00001-of-00003.GGUF") == "Model-Q4_0")
         #expect(ImportJob.defaultName("a-of-b.gguf") == "a-of-b")
+        #expect(ImportJob.defaultName("X.gguf-00001-of-00006.gguf") == "X")
         #expect(ImportJob.defaultName("dir.gguf/plain") == "plain")
         #expect(ImportJob.defaultName("..My Model (é).gguf") == "My-Model----")
     }
