@@ -49,7 +49,9 @@ private struct FileRepair {
     init(file: GGUFFile) { self.file = file }
 
     /// Families by the names that others give them.
-    private static let families = ["gptoss": "gpt-oss", "olmo3": "olmo2"]
+    private static let families = [
+        "gptoss": "gpt-oss", "olmo3": "olmo2", "glm4moelite": "deepseek2"
+    ]
     /// What files of several kinds have beside a language model.
     private static let otherKinds = ["v.", "a.", "s.", "mm.", "model.vision_tower.", "mtp."]
     private static let mistralKeys = [
@@ -76,6 +78,13 @@ private struct FileRepair {
             }
         case "lfm2", "lfm2moe": try trustRows(of: "blk.0.ffn_gate.weight", "feed_forward_length")
         case "llama": try planPreTokenizer()
+        case "gemma4":
+            let tokenizer = "tokenizer.ggml.model"
+            if try file.metadata.string(tokenizer) == "llama",
+                file.metadata.entry("tokenizer.ggml.merges") != nil
+            {
+                set(tokenizer, .text("gemma4"), "\(tokenizer) is gemma4")
+            }
         default: break
         }
     }
@@ -127,6 +136,8 @@ private struct FileRepair {
         case ("gpt-oss", "attn_out.weight"), ("gpt-oss", "attn_out.bias"):
             return (stem, name.replacing("attn_out.", with: "attn_output."))
         case ("gpt-oss", "attn_sinks"): return (stem, name + ".weight")
+        case ("gemma4", "ffn_gate_inp.per_expert_scale"):
+            return (stem, name.replacing(stem, with: "ffn_down_exps.scale"))
         case ("qwen35", "ssm_dt"), ("qwen35moe", "ssm_dt"), ("qwen3next", "ssm_dt"):
             return (stem, name + ".bias")
         default: return nil

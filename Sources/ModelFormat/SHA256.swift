@@ -33,7 +33,10 @@ package struct SHA256: Sendable {
     }
 
     /// The checksum of everything added: 64 hexadecimal digits.
-    package var hexadecimal: String {
+    package var hexadecimal: String { words.map(\.hexadecimal).joined() }
+
+    /// The same as eight words, the first the most significant.
+    package var words: [UInt32] {
         var copy = self
         var end: [UInt8] = [0x80]
         while (copy.waiting.count + end.count) % Self.blockBytes != Self.blockBytes - 8 {
@@ -46,7 +49,6 @@ package struct SHA256: Sendable {
         copy.add(unsafe end.span.bytes)
         let words = copy.state.words
         return [words.0, words.1, words.2, words.3, words.4, words.5, words.6, words.7]
-            .map(\.hexadecimal).joined()
     }
 
     private mutating func append(_ bytes: RawSpan) {

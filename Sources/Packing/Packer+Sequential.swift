@@ -103,7 +103,7 @@ extension PackingRun {
         for (entry, record) in plan.manifest.experts.enumerated() {
             var value: UInt32 = 0
             var end = 0
-            for part in [record.gate, record.up, record.down] {
+            for part in record.parts {
                 value ^= share(end..<part.byteOffset, of: record.bundleBytes)
                 end = part.byteOffset + part.byteCount
             }

@@ -45,17 +45,18 @@ extension PackingWorker {
         let record = run.plan.manifest.experts[entry]
         let source = run.plan.experts[entry][index][part]
         let start = record.extent(index).offset
-        let kind: ExpertPart = [.gate, .up, .down][part % 3]
+        let count = record.parts.count
+        let kind = [ExpertPart.gate, .up, .down].suffix(count)[3 - count + part % count]
         let matrix = record[kind]
         var place = matrix.byteOffset..<matrix.byteOffset + matrix.byteCount
-        if part >= 3 {
+        if part >= count {
             guard let biases = record.biases(of: kind) else {
                 preconditionFailure("biases are planned where they are")
             }
             place = biases
         }
         try beginPart(at: start + UInt64(place.lowerBound))
-        if part < 3 {
+        if part < count {
             let step = PackedLayout.rowsPerExtent(
                 format: matrix.format, rows: matrix.rows, columns: matrix.columns)
             for row in stride(from: 0, to: matrix.rows, by: step) {

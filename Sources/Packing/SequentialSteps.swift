@@ -119,12 +119,13 @@ struct SequentialSteps: Sendable {
             }
         case .experts(let entry, let indices, let part):
             let record = plan.manifest.experts[entry]
-            let rows = [record.gate, record.up, record.down][part % 3].rows
+            let count = record.parts.count
+            let rows = record.parts[part % count].rows
             return indices.map {
                 let source = plan.experts[entry][$0][part]
                 // A bias is one row of the tensor, though a number for each of the matrix's.
                 let bytes =
-                    part < 3
+                    part < count
                     ? sourceBytes(source, 0..<rows)
                     : source.byteOffset..<source.byteOffset + rows * MemoryLayout<Float>.stride
                 return SequentialRange(

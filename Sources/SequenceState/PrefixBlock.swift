@@ -63,15 +63,19 @@ package struct PrefixBlock: Hashable, Sendable {
         of tokens: Span<TokenID>, owner: PrefixOwner, parent: Digest256
     ) -> Digest256 {
         precondition(tokens.count == tokenCount, "blocks are whole")
-        var hash = SHA256()
-        for index in 0..<8 { hash.add(parent.words[index]) }
-        let (kind, uid) = owner.words
-        hash.add(kind)
-        hash.add(uid)
-        for index in 0..<tokens.count {
-            hash.add(UInt32(bitPattern: tokens[index].rawValue))
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(4 * (8 + 2 + tokenCount))
+        func add(_ word: UInt32) {
+            for shift in [24, 16, 8, 0] as [UInt32] {
+                bytes.append(UInt8(truncatingIfNeeded: word >> shift))
+            }
         }
-        return hash.finish()
+        for index in 0..<8 { add(parent.words[index]) }
+        let (kind, uid) = owner.words
+        add(kind)
+        add(uid)
+        for index in 0..<tokens.count { add(UInt32(bitPattern: tokens[index].rawValue)) }
+        return Digest256(hashing: bytes)
     }
 }
 

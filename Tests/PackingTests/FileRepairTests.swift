@@ -130,6 +130,27 @@ private struct Rewriting {
             ])
     }
 
+    @Test func glm4moeliteIsDeepSeek2() throws {
+        var changed = try Rewriting("deepseek2-lite")
+        changed.key = {
+            $0 == "general.architecture" ? nil : self.prefixed($0, "deepseek2", "glm4moelite")
+        }
+        changed.add = { $0.add("general.architecture", "glm4moelite") }
+        try compare(
+            changed, with: try Rewriting("deepseek2-lite"),
+            repairs: ["architecture glm4moelite is deepseek2"])
+    }
+
+    @Test func scalesOfExpertsByAnotherName() throws {
+        var changed = try Rewriting("gemma4-moe")
+        changed.tensor = {
+            $0.replacing("ffn_down_exps.scale", with: "ffn_gate_inp.per_expert_scale")
+        }
+        try compare(
+            changed, with: try Rewriting("gemma4-moe"),
+            repairs: ["ffn_gate_inp.per_expert_scale is ffn_down_exps.scale"])
+    }
+
     @Test func olmo3IsOLMo2() throws {
         var changed = try Rewriting("olmo2")
         changed.key = {
