@@ -33,7 +33,8 @@ extension FileSystem {
     package static func checkFreeing(_ directory: String) throws(SystemError) {
         let path = "\(directory)/.sluice-\(getpid())"
         let file = try FileDescriptor(path: path, mode: .create)
-        defer { try? remove(path) }
+        // Without a name it ends with this process, however that ends.
+        try remove(path)
         try file.write(unsafe [UInt8](repeating: 1, count: 8192).span.bytes, at: 0)
         try file.free(0..<4096)
     }

@@ -41,6 +41,8 @@ extension SystemError {
 
     /// EIO, for devices that misbehave without saying so.
     package static var inputOutputError: Int32 { EIO }
+    /// EWOULDBLOCK, for what somebody else has.
+    package static var busy: Int32 { EWOULDBLOCK }
     /// EMFILE.
     static var tooManyFiles: Int32 { EMFILE }
 }

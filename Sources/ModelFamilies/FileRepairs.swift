@@ -9,7 +9,8 @@ extension GGUFFile {
     ///
     /// - Throws: `FormatError` saying what the file is.
     package func checkIsModel() throws(FormatError) {
-        let type = try metadata.string("general.type") ?? "model"
+        // What is no text says nothing.
+        let type = (try? metadata.string("general.type")) ?? "model"
         let architecture = try metadata.string("general.architecture")
         let layers = Set(tensors.compactMap { TensorNames.layer(of: $0.name) })
         let found: String

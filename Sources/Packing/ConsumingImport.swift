@@ -53,6 +53,7 @@ extension ImportJob {
     ) throws(PackingError) -> PackedResult {
         guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
         try prepareLibrary()
+        try consumption.checkOwnership(try packer.fingerprint())
         if !consumption.wasBegun { try checkRoom(packer, sources) }
         return try packer.write(
             to: destination, overwrite: overwrite, consumption: consumption, observer: observer,

@@ -44,8 +44,9 @@ final class Consumption: Sendable {
         _ paths: [String], destination: String, pieceBytes: Int = pieceBytes
     ) throws(PackingError) {
         let folder = FileSystem.parent(of: destination)
-        partialPath = "\(folder)/.\(FileSystem.name(of: destination)).consuming"
-        journalPath = partialPath + ".journal"
+        partialPath =
+            "\(folder)/.\(FileSystem.name(of: destination))\(PartialFile.consuming)"
+        journalPath = partialPath + PartialFile.journal
         self.pieceBytes = pieceBytes
         var parts: [Part] = []
         for path in paths { parts.append(try Self.part(path)) }
@@ -98,6 +99,22 @@ final class Consumption: Sendable {
             && FileSystem.exists(destination)
     }
 
+    /// Another source may have been consumed for an import of this name.
+    ///
+    /// - Throws: `PackingError.unconsumable` where what was made of it would be lost.
+    func checkOwnership(_ fingerprint: UInt64) throws(PackingError) {
+        guard !wasBegun, hadPartial, FileSystem.exists(journalPath),
+            journal()?.fingerprint != fingerprint
+        else { return }
+        throw .unconsumable(
+            parts[0].path, "\(partialPath) is what was made of another source; finish that first")
+    }
+
+    private func journal() -> PackingJournal? {
+        (try? SystemCalls.readFile(journalPath, bytesMax: PackingJournal.byteCountMax))
+            .flatMap { PackingJournal($0) }
+    }
+
     // MARK: Steps
 
     /// Gives `run` what an earlier import has found.
@@ -105,9 +122,8 @@ final class Consumption: Sendable {
     /// - Returns: how many steps are done; 0 where it begins.
     func resume(_ run: PackingRun, fingerprint: UInt64) throws(PackingError) -> Int {
         guard wasBegun else { return 0 }
-        let bytes = try? SystemCalls.readFile(journalPath, bytesMax: PackingJournal.byteCountMax)
-        guard hadPartial, let bytes, let journal = PackingJournal(bytes),
-            journal.fingerprint == fingerprint, journal.restore(run)
+        guard hadPartial, let journal = journal(), journal.fingerprint == fingerprint,
+            journal.restore(run)
         else { throw .unconsumable(parts[0].path, GGUFFile.consumedAdvice) }
         run.file.keep()
         return journal.stepsDone

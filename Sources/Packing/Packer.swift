@@ -166,7 +166,7 @@ package struct Packer {
         if isSequential {
             try performSteps(
                 streams, consumption: consumption,
-                fingerprint: try fingerprint(headerChecksum), &worker)
+                fingerprint: consumption == nil ? 0 : try fingerprint(), &worker)
         } else {
             try worker.writeVectors()
             Self.performTasks(of: run, &worker)
@@ -201,9 +201,9 @@ package struct Packer {
     }
 
     /// Of the plan and of the source's directory: whether a journal is this import's.
-    private func fingerprint(_ headerChecksum: UInt32) throws(PackingError) -> UInt64 {
+    func fingerprint() throws(PackingError) -> UInt64 {
         let plan = Checksum.of(try plannedManifest()[...])
-        return UInt64(plan) << 32 | UInt64(headerChecksum)
+        return UInt64(plan) << 32 | UInt64(try headerChecksum())
     }
 
     /// What the manifest may grow by when checksums and errors replace the plan's zeros.

@@ -15,6 +15,9 @@ struct PartialFile: ~Copyable, Sendable {
     private let isKept = Atomic<Bool>(false)
 
     private static let marker = ".partial-"
+    /// What the name of a packed file whose source is consumed ends in, and its journal's.
+    static let consuming = ".consuming"
+    static let journal = ".journal"
     /// Tells apart imports of one name by one process.
     private static let number = Atomic<Int>(0)
 
@@ -43,7 +46,14 @@ struct PartialFile: ~Copyable, Sendable {
     /// Goes on with the file `path`, or begins it where it is new. Reserves nothing: room is made
     /// as it grows.
     init(resuming path: String, isNew: Bool) throws(SystemError) {
-        file = try FileDescriptor(path: path, mode: isNew ? .create : .readWrite)
+        let file = try FileDescriptor(
+            path: path, mode: isNew && !FileSystem.exists(path) ? .createNew : .readWrite)
+        // So that others know it from one that was left, and leave it alone.
+        guard try file.lockForThisProcess() else {
+            throw SystemError("lock", errorNumber: SystemError.busy, subject: path)
+        }
+        if isNew { try file.truncate(byteCount: 0) }
+        self.file = file
         direct = try? FileDescriptor(path: path, mode: .readWriteDirect)
         self.path = path
     }
@@ -100,15 +110,32 @@ struct PartialFile: ~Copyable, Sendable {
     }
 
     /// Removes what imports that were killed left in `directory`. Files whose process still runs
-    /// are left alone, and so is everything else.
+    /// are left alone, so is what a source was consumed for, and so is everything else.
     static func removeStale(in directory: String) throws(SystemError) {
         for name in try FileSystem.names(in: directory) where name.hasPrefix(".") {
-            guard let dash = name.lastIndex(of: "-"), name[...dash].hasSuffix(".sluice" + marker),
-                let processID = Int32(name[name.index(after: dash)...].prefix { $0 != "." }),
-                processID > 0,
-                !FileSystem.exists("/proc/\(processID)")
-            else { continue }
-            try FileSystem.remove("\(directory)/\(name)")
+            let path = "\(directory)/\(name)"
+            if name.hasSuffix(".sluice" + consuming) {
+                try removeUnlessNeeded(path)
+            } else if isAbandoned(name, ".sluice" + marker)
+                || isAbandoned(name, ".sluice" + consuming + journal + ".part-")
+            {
+                try FileSystem.remove(path)
+            }
         }
+    }
+
+    /// Whether a name goes on with `marker` and the number of a process that is no more.
+    private static func isAbandoned(_ name: String, _ marker: String) -> Bool {
+        guard let end = name.firstRange(of: marker)?.upperBound,
+            let processID = Int32(name[end...].prefix { $0 != "." && $0 != "-" }), processID > 0
+        else { return false }
+        return !FileSystem.exists("/proc/\(processID)")
+    }
+
+    /// Removes the beginning of an import that has freed nothing of its source yet.
+    private static func removeUnlessNeeded(_ path: String) throws(SystemError) {
+        guard !FileSystem.exists(path + journal) else { return }
+        let file = try FileDescriptor(path: path, mode: .readWrite)
+        if try file.lockForThisProcess(patienceMilliseconds: 0) { try FileSystem.remove(path) }
     }
 }

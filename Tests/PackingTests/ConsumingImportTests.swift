@@ -116,17 +116,42 @@ import Testing
             try setting.job.runConsuming(observer: observer, pieceBytes: 1)
         }
         let kept = try #require(fileBytes(setting.library.file(file)))
-        try FileSystem.remove(setting.library.file(file))
-        #expect(throws: PackingError.self) { try setting.job.runConsuming(pieceBytes: 1) }
-        #expect(try setting.source.names() == ["qwen3moe.gguf"])
+        let isJournal = file.hasSuffix("journal")
+        if !isJournal {
+            try FileSystem.remove(setting.library.file(file))
+            #expect(throws: PackingError.self) { try setting.job.runConsuming(pieceBytes: 1) }
+            #expect(try setting.source.names() == ["qwen3moe.gguf"])
+        }
         // A journal that lacks its end is none.
         try setting.library.write(Array(kept.dropLast()), to: file)
-        if file.hasSuffix("journal") {
+        if isJournal {
             #expect(throws: PackingError.self) { try setting.job.runConsuming(pieceBytes: 1) }
+            #expect(try setting.source.names() == ["qwen3moe.gguf"])
             try setting.library.write(kept, to: file)
             _ = try setting.job.runConsuming(pieceBytes: 1)
             #expect(try setting.isDone())
         }
+    }
+
+    /// Another source under the same name must not take the place of what the first became.
+    @Test func unfinishedImportsKeepTheirName() throws {
+        let setting = try Setting([fixture("models/qwen3moe.gguf")])
+        let asked = Atomic<Int>(0)
+        let observer = PackingObserver(isCancelled: {
+            asked.add(1, ordering: .relaxed).newValue > 40
+        })
+        #expect(throws: PackingError.unfinished(.cancelled)) {
+            try setting.job.runConsuming(observer: observer, pieceBytes: 1)
+        }
+        try setting.source.write(fixture("models/llama.gguf").bytes, to: "other.gguf")
+        let other = try ImportJob(
+            sourcePath: setting.source.file("other.gguf"), libraryDirectory: setting.library.path,
+            name: "m")
+        let error = #expect(throws: PackingError.self) { try other.runConsuming() }
+        #expect(error?.description.contains("finish that first") == true)
+        try FileSystem.remove(setting.source.file("other.gguf"))
+        _ = try setting.job.runConsuming(pieceBytes: 1)
+        #expect(try setting.isDone())
     }
 
     /// An import that had only the deleting left to do.

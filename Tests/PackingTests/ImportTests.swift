@@ -323,12 +323,23 @@ import Testing
         try directory.write([1], to: ".alive.sluice.partial-1")
         try directory.write([1], to: ".unrelated.partial-99999999")
         try directory.write([1], to: ".old.sluice.partial-x")
+        // What is needed to go on with a source that is consumed has a journal.
+        try directory.write([1], to: ".begun.sluice.consuming")
+        try directory.write([1], to: ".needed.sluice.consuming")
+        try directory.write([1], to: ".needed.sluice.consuming.journal")
+        try directory.write([1], to: ".needed.sluice.consuming.journal.part-99999999-1")
+        try directory.write([1], to: ".taken.sluice.consuming")
+        let taken = try FileDescriptor(
+            path: directory.file(".taken.sluice.consuming"), mode: .readWrite)
+        #expect(try taken.lockForThisProcess())
         let job = try ImportJob(sourcePath: path, libraryDirectory: directory.path)
         _ = try job.run(processID: getpid())
         #expect(
             try directory.names() == [
-                ".alive.sluice.partial-1", ".old.sluice.partial-x",
-                ".unrelated.partial-99999999", "tiny.gguf", "tiny.sluice"
+                ".alive.sluice.partial-1", ".needed.sluice.consuming",
+                ".needed.sluice.consuming.journal", ".old.sluice.partial-x",
+                ".taken.sluice.consuming", ".unrelated.partial-99999999", "tiny.gguf",
+                "tiny.sluice"
             ])
     }
 
