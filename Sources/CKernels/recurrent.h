@@ -67,11 +67,12 @@ RECURRENT_INLINE void delta_rule_strip(
         const float *key = rule->key + t * rule->stride;
         const float *query = rule->query + t * rule->stride;
         const float *value = rule->value + t * rule->stride + first;
-        float decay = rule->decay[t * rule->gate_stride];
+        const float *decays = rule->decay + t * rule->gate_stride * rule->decay_count;
         float step = rule->step[t * rule->gate_stride];
         float found[STRIP] = {0};
         for (size_t k = 0; k < rule->key_width; k++) {
             float *state = rule->state + k * rule->value_width + first;
+            float decay = decays[rule->decay_count > 1 ? k : 0];
             for (size_t i = 0; i < width; i++) {
                 state[i] *= decay;
                 found[i] = __builtin_fmaf(key[k], state[i], found[i]);

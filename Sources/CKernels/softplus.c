@@ -41,6 +41,17 @@ void ckernels_decays(
     }
 }
 
+void ckernels_bounded_decays(
+    const float *bias, const float *factors, float bound, size_t tokens, size_t heads,
+    size_t width, float *x) {
+    for (size_t row = 0; row < tokens * heads; row++, x += width) {
+        size_t h = row % heads;
+        for (size_t i = 0; i < width; i++) {
+            x[i] = exponential(bound * logistic(factors[h] * (x[i] + bias[h * width + i])));
+        }
+    }
+}
+
 void ckernels_time_steps(
     const float *bias, const float *factors, size_t tokens, size_t heads, float *steps,
     float *decays) {

@@ -76,11 +76,15 @@ package struct StateRule: Sendable {
     package let valueWidth: Int
     /// Whether value head v has key head v modulo their number, and not those of its group.
     package let alternates: Bool
+    /// Whether what is left of a state is told for each number of a key (Kimi's delta rule).
+    package let decaysApart: Bool
 
     package init(
         _ kind: Kind, keyHeadCount: Int, valueHeadCount: Int, keyWidth: Int, valueWidth: Int,
-        alternates: Bool = false
+        alternates: Bool = false, decaysApart: Bool = false
     ) {
+        precondition(!decaysApart || kind == .delta)
+        self.decaysApart = decaysApart
         precondition(keyHeadCount > 0 && keyWidth > 0 && valueWidth > 0)
         precondition(valueHeadCount % keyHeadCount == 0)
         if case .adding(let skips) = kind { precondition(skips.count == valueHeadCount) }
@@ -94,6 +98,9 @@ package struct StateRule: Sendable {
 
     /// Numbers of a token: queries, keys, values.
     package var inputCount: Int { 2 * keyCount + valueCount }
+    /// Of a token.
+    package var decayCount: Int { valueHeadCount * decaysPerHead }
+    fileprivate var decaysPerHead: Int { decaysApart ? keyWidth : 1 }
     package var keyCount: Int { keyHeadCount * keyWidth }
     package var valueCount: Int { valueHeadCount * valueWidth }
     /// Bytes of all heads' states.
@@ -149,7 +156,8 @@ extension Kernels {
     ///
     /// - Parameters:
     ///   - inputs: `[tokens][rule.inputCount]`: a token's queries, keys and values.
-    ///   - decays: `[tokens][heads of values]`: what is left of a state; `steps` alike.
+    ///   - decays: `[tokens][rule.decayCount]`: what is left of a state.
+    ///   - steps: `[tokens][heads of values]`.
     ///   - state: `rule.stateBytes` of floats: of each head of values, a row for each number of a
     ///     key.
     package func apply(
@@ -160,15 +168,17 @@ extension Kernels {
         guard tokens > 0 else { return }
         precondition(inputs.count >= tokens * rule.inputCount)
         precondition(y.count >= tokens * rule.valueCount)
-        precondition(min(decays.count, steps.count) >= tokens * rule.valueHeadCount)
+        precondition(decays.count >= tokens * rule.decayCount)
+        precondition(steps.count >= tokens * rule.valueHeadCount)
         precondition(state.byteCount >= rule.stateBytes)
         let starts = rule.starts
         let record = unsafe ckernels_state_rule(
             query: inputs.start + starts.query, key: inputs.start + starts.key,
             value: inputs.start + starts.value, stride: rule.inputCount,
             decay: decays.start, step: steps.start, gate_stride: rule.valueHeadCount,
-            state: state.floats, y: y.start, y_stride: rule.valueCount, tokens: tokens,
-            key_width: rule.keyWidth, value_width: rule.valueWidth,
+            decay_count: rule.decaysPerHead, state: state.floats, y: y.start,
+            y_stride: rule.valueCount, tokens: tokens, key_width: rule.keyWidth,
+            value_width: rule.valueWidth,
             only_adds: rule.kind == .delta ? 0 : 1, skip: 0)
         let job = unsafe StateRuleJob(table: table, rule: rule, record: record)
         unsafe team.run(pieces: rule.valueHeadCount, job: job) { job, head in
@@ -196,6 +206,21 @@ extension Kernels {
         guard tokens > 0, !bias.isEmpty else { return }
         precondition(factors.count == bias.count && x.count >= tokens * bias.count)
         unsafe ckernels_decays(bias.start, factors.start, tokens, bias.count, x.start)
+    }
+}
+
+extension Kernels {
+    /// What Kimi's delta rule leaves: `x[t][h][i] = exp(bound · logistic(factors[h] · (x[t][h][i] +
+    /// bias[h][i])))`.
+    package func decays(
+        _ x: inout MutableSpan<Float>, bias: Span<Float>, factors: Span<Float>, bound: Float,
+        tokens: Int
+    ) {
+        guard tokens > 0, !factors.isEmpty else { return }
+        precondition(bias.count % factors.count == 0 && x.count >= tokens * bias.count)
+        unsafe ckernels_bounded_decays(
+            bias.start, factors.start, bound, tokens, factors.count, bias.count / factors.count,
+            x.start)
     }
 }
 
@@ -250,7 +275,7 @@ private struct StateRuleJob: @unchecked Sendable {
         unsafe own.query += rule.keyHead(of: head) * keyWidth
         unsafe own.key += rule.keyHead(of: head) * keyWidth
         unsafe own.value += head * valueWidth
-        unsafe own.decay += head
+        unsafe own.decay += head * rule.decaysPerHead
         unsafe own.step += head
         unsafe own.state += head * keyWidth * valueWidth
         unsafe own.y += head * valueWidth

@@ -256,10 +256,11 @@ extension Executor {
         _ y: inout Buffer<Float>, by gates: inout Buffer<Float>,
         _ kind: AttentionMixer.OutputGate, heads: Int, width: Int
     ) {
-        let (rows, columns) = kind == .softplusOfHeads ? (heads, width) : (heads * width, 1)
         guard kind != .none else { return }
+        let isOfHeads = kind == .softplusOfHeads || kind == .sigmoidOfHeads
+        let (rows, columns) = isOfHeads ? (heads, width) : (heads * width, 1)
         var factors = gates.mutableSpan(in: 0..<rows)
-        if kind == .sigmoid {
+        if kind == .sigmoid || kind == .sigmoidOfHeads {
             kernels.sigmoid(&factors, count: rows)
         } else {
             kernels.softplus(&factors, count: rows)

@@ -32,7 +32,9 @@ extension LayerGraph {
         return Attention(
             shape: mixer.attention, query: try weights.matrix(.turnedQuery, layer: layer),
             key: try weights.matrix(.turnedKey, layer: layer),
-            value: try weights.matrix(.latent, layer: layer), gate: nil,
+            value: try weights.matrix(.latent, layer: layer),
+            gate: mixer.gatesHeads == true
+                ? try weights.matrix(.attentionGate, layer: layer) : nil,
             output: try weights.matrix(.attentionOutput, layer: layer),
             treatment: HeadTreatment(
                 normEpsilon: shape.norm.epsilon, rotatedWidth: mixer.rope?.rotatedWidth ?? 0,

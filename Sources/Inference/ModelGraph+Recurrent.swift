@@ -31,14 +31,14 @@ extension LayerGraph {
             rule: StateRule(
                 .delta, keyHeadCount: mixer.keyHeadCount, valueHeadCount: mixer.valueHeadCount,
                 keyWidth: mixer.headWidth, valueWidth: mixer.headWidth,
-                alternates: mixer.alternatesKeys),
-            input: try weights.matrix(.stateInput, layer: layer),
+                alternates: mixer.alternatesKeys, decaysApart: mixer.decayBound != nil),
+            inputs: try inputs(layer, mixer, weights),
             gate: try weights.matrix(.stateGate, layer: layer),
             step: try weights.matrix(.stateStep, layer: layer),
             decay: try weights.matrix(.stateDecay, layer: layer),
             output: try weights.matrix(.stateOutput, layer: layer),
             convolution: ShortConvolution(
-                weights: try weights.vector(.convolution, layer: layer),
+                weights: try convolution(layer, mixer, weights),
                 length: mixer.convolutionLength, activates: true),
             stepBias: try weights.vector(.stateStepBias, layer: layer),
             decayFactors: try weights.vector(.stateDecayFactors, layer: layer),
@@ -48,7 +48,29 @@ extension LayerGraph {
                     .stateNorm, bias: nil, layer: layer,
                     NormShape(.rootMeanSquare, epsilon: epsilon))
             ],
-            gatesFirst: false)
+            gatesFirst: false, decayBound: mixer.decayBound)
+    }
+
+    private static func inputs(
+        _ layer: Int, _ mixer: DeltaRuleMixer, _ weights: WeightLookup
+    ) throws(FormatError) -> [Int] {
+        let roles =
+            mixer.decayBound == nil
+            ? [MatrixRole.stateInput] : [.attentionQuery, .attentionKey, .attentionValue]
+        return try roles.map { role throws(FormatError) in
+            try weights.matrix(role, layer: layer)
+        }
+    }
+
+    private static func convolution(
+        _ layer: Int, _ mixer: DeltaRuleMixer, _ weights: WeightLookup
+    ) throws(FormatError) -> [Float] {
+        let roles =
+            mixer.decayBound == nil
+            ? [VectorRole.convolution] : [.queryConvolution, .keyConvolution, .valueConvolution]
+        return try roles.map { role throws(FormatError) in
+            try weights.vector(role, layer: layer)
+        }.flatMap(\.self)
     }
 
     static func stateSpace(
@@ -61,7 +83,7 @@ extension LayerGraph {
                 .adding(skips: try weights.vector(.stateSkip, layer: layer)),
                 keyHeadCount: mixer.groupCount, valueHeadCount: mixer.headCount,
                 keyWidth: mixer.stateWidth, valueWidth: mixer.headWidth),
-            input: try weights.matrix(.stateInput, layer: layer),
+            inputs: [try weights.matrix(.stateInput, layer: layer)],
             gate: try weights.matrix(.stateGate, layer: layer),
             step: try weights.matrix(.stateStep, layer: layer), decay: nil,
             output: try weights.matrix(.stateOutput, layer: layer),
@@ -76,6 +98,6 @@ extension LayerGraph {
             norms: (0..<mixer.groupCount).map { group in
                 let weights = norms[group * width..<(group + 1) * width]
                 return Norm(weights: Array(weights), epsilon: epsilon)
-            }, gatesFirst: true)
+            }, gatesFirst: true, decayBound: nil)
     }
 }

@@ -87,8 +87,8 @@ package struct LayerGraph: Sendable {
     /// Heads with a state behind a short convolution.
     package struct State: Sendable {
         package let rule: StateRule
-        /// Queries, keys and values.
-        package let input: Int
+        /// Queries, keys and values; one matrix, or three.
+        package let inputs: [Int]
         /// Of the factors on the result.
         package let gate: Int
         package let step: Int
@@ -104,6 +104,9 @@ package struct LayerGraph: Sendable {
         /// Of the results: one for all heads, or where they are gated first one for each group.
         package let norms: [Norm]
         package let gatesFirst: Bool
+        /// Of what is left of a state, where that is told for each number of a key; nil elsewhere.
+        /// The gate is then a sigmoid.
+        let decayBound: Float?
     }
 
     /// A gated or, without `gate`, a plain feed-forward network.

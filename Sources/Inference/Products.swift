@@ -36,9 +36,13 @@ final class Products {
 
     /// The same, put off until ``computeCollected()``, so that several matrices are one operation
     /// of the team. Nothing may change `input` until then.
+    ///
+    /// - Parameters:
+    ///   - offset: where in rows of `output` the matrix's begin.
+    ///   - stride: elements of such a row; nil is the matrix's alone.
     func collect(
         _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
-        into output: inout Buffer<Float>
+        into output: inout Buffer<Float>, at offset: Int = 0, stride: Int? = nil
     ) throws(ReadFailure) {
         let record = store.manifest.matrices[matrix]
         var extents = store.demand(matrix: matrix)
@@ -46,7 +50,8 @@ final class Products {
             group.add(
                 ProductMatrix(
                     extent.bytes, format: record.format, rows: extent.rows.count,
-                    rowOffset: extent.rows.lowerBound, outputStride: record.rows),
+                    rowOffset: offset + extent.rows.lowerBound,
+                    outputStride: stride ?? record.rows),
                 columns: record.columns, by: input, tokens: tokens, into: &output,
                 memberCount: executor.team.memberCount)
             // What is in the ring leaves it with its lease.
@@ -112,6 +117,9 @@ final class Products {
             if store.plan.streamsDense { computeCollected() }
         }
     }
+
+    /// Rows of a matrix.
+    func rows(of matrix: Int) -> Int { store.manifest.matrices[matrix].rows }
 
     func computeCollected() {
         let start = MonotonicClock.nanoseconds

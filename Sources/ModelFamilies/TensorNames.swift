@@ -43,6 +43,16 @@ package enum TensorNames {
         return prefix(layer) + stem + ".weight"
     }
 
+    /// What files of some families call it where they have no tensor of its usual name.
+    package static func otherMatrix(_ role: MatrixRole, layer: Int?) -> String? {
+        switch role {
+        case .stateGate: prefix(layer) + "ssm_g_a.weight"
+        case .stateDecay: prefix(layer) + "ssm_f_a.weight"
+        case .stateOutput: prefix(layer) + "attn_output.weight"
+        default: nil
+        }
+    }
+
     package static func vector(_ role: VectorRole, layer: Int?) -> String {
         let stem =
             switch role {
@@ -68,6 +78,9 @@ package enum TensorNames {
             case .routerBias: "ffn_gate_inp.bias"
             case .expertSelectionBias: "exp_probs_b.bias"
             case .convolution: "ssm_conv1d.weight"
+            case .queryConvolution: "ssm_conv1d_q.weight"
+            case .keyConvolution: "ssm_conv1d_k.weight"
+            case .valueConvolution: "ssm_conv1d_v.weight"
             case .convolutionBias: "ssm_conv1d.bias"
             case .stateSkip: "ssm_d"
             case .stateStepBias: "ssm_dt.bias"

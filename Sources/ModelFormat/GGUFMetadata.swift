@@ -155,6 +155,29 @@ package struct GGUFMetadata: Sendable {
         return values
     }
 
+    /// One 32-bit float or a list of them; nil where the key is absent.
+    ///
+    /// - Throws: `FormatError` for other types, and for more than `countMax`.
+    package func floats(_ key: String, countMax: Int) throws(FormatError) -> [Float]? {
+        guard let entry = entry(key) else { return nil }
+        if entry.type == .float32 {
+            return [Float(bitPattern: UInt32(truncatingIfNeeded: entry.bits))]
+        }
+        guard entry.type == .array, entry.elementType == .float32 else {
+            throw mismatch(entry, "a 32-bit float or a list of them")
+        }
+        guard entry.count <= UInt64(countMax) else {
+            throw error(
+                entry, expected: "at most \(countMax) floats in \(key)", found: "\(entry.count)")
+        }
+        var reader = reader(entry)
+        var values: [Float] = []
+        for _ in 0..<entry.count {
+            values.append(Float(bitPattern: UInt32(truncatingIfNeeded: try reader.bits(4))))
+        }
+        return values
+    }
+
     /// A finite number inside `range`, or nil where the key is absent.
     package func float(
         _ key: String, in range: ClosedRange<Float>

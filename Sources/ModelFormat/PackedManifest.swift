@@ -277,6 +277,8 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     /// Of a short convolution: of each channel, its positions' weights (GGUF's `shortconv.conv` and
     /// `ssm_conv1d`).
     case convolution
+    /// The same of queries, keys and values apart (`ssm_conv1d_q` and so on).
+    case queryConvolution, keyConvolution, valueConvolution
     /// Added to its sums (`ssm_conv1d.bias`).
     case convolutionBias
     /// Of a state space, factors on values that go past the state (`ssm_d`).

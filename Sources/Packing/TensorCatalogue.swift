@@ -47,7 +47,13 @@ struct TensorCatalogue {
                 stored: stored, byteOffset: rows.own.lowerBound / groups * rowBytes,
                 groupRows: shape.rows / groups, groupStride: rows.count / groups)
         }
-        let name = TensorNames.matrix(role, layer: layer)
+        var name = TensorNames.matrix(role, layer: layer)
+        if gguf.tensor(named: name) == nil,
+            let other = TensorNames.otherMatrix(role, layer: layer),
+            gguf.tensor(named: other) != nil
+        {
+            name = other
+        }
         var dimensions = [shape.columns, shape.rows / shape.planes]
         if shape.planes > 1 { dimensions.append(shape.planes) }
         let tensor = try claim(name, dimensions: dimensions)

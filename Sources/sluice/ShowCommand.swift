@@ -113,8 +113,10 @@ struct ShowCommand: ParsableCommand {
             return "\(latent.headCount) heads over latents of "
                 + "\(latent.keyValueRank + latent.turnedHeadWidth) numbers"
         }
-        return "\(attention.headCount) heads, \(attention.keyValueHeadCount) for keys and values"
-            + windows(shape)
+        let counts = Set(shape.attentions.map(\.keyValueHeadCount)).sorted()
+        let range = [counts.first, counts.count > 1 ? counts.last : nil].compactMap(\.self)
+        return "\(attention.headCount) heads, \(range.map(String.init).joined(separator: " to ")) "
+            + "for keys and values" + windows(shape)
     }
 
     /// How many layers see only the newest positions, where any do.

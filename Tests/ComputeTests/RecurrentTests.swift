@@ -77,20 +77,23 @@ struct RecurrentTests {
         }
     }
 
-    @Test(arguments: [(2, 4, 16, true), (2, 4, 16, false), (1, 3, 40, true), (2, 2, 128, false)])
+    @Test(
+        arguments: [(2, 4, 16, true), (2, 4, 16, false), (1, 3, 40, true), (2, 2, 128, false)],
+        [false, true])
     func deltaRuleMatchesDoublePrecision(
-        keyHeads: Int, heads: Int, width: Int, alternates: Bool
+        sizes: (keyHeads: Int, heads: Int, width: Int, alternates: Bool), decaysApart: Bool
     ) {
+        let (keyHeads, heads, width, alternates) = sizes
         var random = SplitMix(seed: 0xDE_0001)
         let tokens = 9
         let shape = StateRule(
             .delta, keyHeadCount: keyHeads, valueHeadCount: heads, keyWidth: width,
-            valueWidth: width, alternates: alternates)
+            valueWidth: width, alternates: alternates, decaysApart: decaysApart)
         let inputs = random.floats(tokens * shape.inputCount, .ordinary).map {
             $0 / Float(width).squareRoot()
         }
-        let gates = (0..<2).map { _ in
-            (0..<tokens * heads).map { _ in Float.random(in: 0...1, using: &random) }
+        let gates = [shape.decayCount, heads].map { count in
+            (0..<tokens * count).map { _ in Float.random(in: 0...1, using: &random) }
         }
         let (decays, steps) = (gates[0], gates[1])
         let found = everySet(
@@ -101,7 +104,7 @@ struct RecurrentTests {
             }
             kernels.apply(
                 shape, inputs: inputs.span.extracting(rows(inputs, shape.inputCount)),
-                decays: decays.span.extracting(rows(decays, heads)),
+                decays: decays.span.extracting(rows(decays, shape.decayCount)),
                 steps: steps.span.extracting(rows(steps, heads)), state: &state,
                 tokens: range.count, into: &y, team: team)
         }
@@ -115,11 +118,12 @@ struct RecurrentTests {
                 let query = row[(keyHead * width)...].prefix(width).map(\.self)
                 let key = row[(shape.keyCount + keyHead * width)...].prefix(width).map(\.self)
                 let value = row[(2 * shape.keyCount + head * width)...].prefix(width).map(\.self)
-                let (decay, step) = (
-                    Double(decays[token * heads + head]), Double(steps[token * heads + head])
-                )
+                let step = Double(steps[token * heads + head])
+                let own = token * shape.decayCount + head * (decaysApart ? width : 1)
                 for column in 0..<width {
-                    for k in 0..<width { state[k][column] *= decay }
+                    for k in 0..<width {
+                        state[k][column] *= Double(decays[own + (decaysApart ? k : 0)])
+                    }
                     let known = (0..<width).reduce(0) { $0 + state[$1][column] * key[$1] }
                     let error = step * (value[column] - known)
                     for k in 0..<width { state[k][column] += key[k] * error }
@@ -179,6 +183,26 @@ struct RecurrentTests {
                     let index = token * rule.valueCount + head * width + column
                     #expect(abs(Double(found[index]) - exact) < 2e-5 * (1 + abs(exact)))
                 }
+            }
+        }
+    }
+
+    @Test func boundedDecaysMatchDoublePrecision() {
+        var random = SplitMix(seed: 0xDE_0003)
+        let (tokens, heads, width) = (12, 3, 20)
+        let x = (0..<tokens * heads * width).map { _ in Float.random(in: -30...30, using: &random) }
+        let bias = random.floats(heads * width, .ordinary)
+        let factors = (0..<heads).map { _ in Float.random(in: 0.01...4, using: &random) }
+        for kernels in Kernels.available {
+            var found = x
+            var span = found.mutableSpan
+            kernels.decays(
+                &span, bias: bias.span, factors: factors.span, bound: -5, tokens: tokens)
+            for index in x.indices {
+                let factor = Double(factors[index / width % heads])
+                let sum = factor * (Double(x[index]) + Double(bias[index % (heads * width)]))
+                let exact = exp(-5 / (1 + exp(-sum)))
+                #expect(abs(Double(found[index]) - exact) <= 4e-6 * exact * (1 + abs(sum)))
             }
         }
     }

@@ -73,7 +73,8 @@ static void check_delta_rule(size_t width, nature nature) {
     float *state = random_floats(width * width, nature);
     ckernels_state_rule rule = {
         .query = inputs, .key = inputs + width, .value = inputs + 2 * width, .stride = stride,
-        .decay = gates, .step = gates + TOKENS, .gate_stride = 1, .y_stride = width,
+        .decay = gates, .step = gates + TOKENS, .gate_stride = 1, .decay_count = 1,
+        .y_stride = width,
         .tokens = TOKENS, .key_width = width, .value_width = width,
     };
     describe_case("width %zu, %s", width, nature_names[nature]);
@@ -82,6 +83,13 @@ static void check_delta_rule(size_t width, nature nature) {
         {FLOATS, width * width * sizeof(float), state},
     };
     compare_sets("state_rule", state_rule, &rule, 2, parts);
+    float *apart = random_floats(TOKENS * width, nature);
+    rule.decay = apart;
+    rule.decay_count = width;
+    compare_sets("state_rule, decays apart", state_rule, &rule, 2, parts);
+    rule.decay = gates;
+    rule.decay_count = 1;
+    free(apart);
     rule.only_adds = 1;
     rule.skip = random_float(nature);
     compare_sets("state_rule, adding", state_rule, &rule, 2, parts);

@@ -69,3 +69,41 @@ extension FamilyShapeTests {
         }
     }
 }
+
+extension FamilyShapeTests {
+    private func ling(_ add: (inout GGUFBuilder) -> Void = { _ in }) throws -> ModelShape {
+        try shape("bailingmoe3") {
+            $0.add("bailingmoe3.attention.head_count_kv", [0, 0, 0, 1] as [Int32])
+            let counts: [(String, UInt32)] = [
+                ("attention.kv_lora_rank", 32), ("attention.key_length_mla", 24),
+                ("attention.value_length_mla", 16), ("rope.dimension_count", 8),
+                ("expert_count", 8), ("expert_used_count", 2), ("expert_feed_forward_length", 32),
+                ("expert_shared_count", 1), ("ssm.conv_kernel", 4), ("kda.head_dim", 32)
+            ]
+            for (name, count) in counts { $0.add("bailingmoe3.\(name)", count) }
+            $0.add("bailingmoe3.kda.gate_lower_bound", Float(-5))
+            add(&$0)
+        }
+    }
+
+    @Test func kimisDeltaRuleOfLing3() throws {
+        let shape = try ling()
+        let rule = RecurrentMixer.deltaRule(
+            DeltaRuleMixer(
+                convolutionLength: 4, keyHeadCount: 8, valueHeadCount: 8, headWidth: 32,
+                alternatesKeys: false, decayBound: -5))
+        #expect(shape.recurrents == [rule, rule, rule, nil])
+        #expect(shape.latents.count == 1 && shape.latents[0].gatesHeads == true)
+        #expect(shape.latents[0].rope?.pairing == .adjacent)
+        let halves = try ling {
+            $0.add("bailingmoe3.rope.dimension_sections", [2, 1, 1, 0] as [Int32])
+        }
+        #expect(halves.latents[0].rope?.pairing == .halves)
+        expectRefused("as gates are not bounded, found 7") {
+            try self.ling { $0.add("bailingmoe3.swiglu_clamp_exp", [0, 0, 7, 0] as [Float]) }
+        }
+        expectRefused("kda.safe_gate to be true, found false") {
+            try self.ling { $0.add("bailingmoe3.kda.safe_gate", false) }
+        }
+    }
+}

@@ -189,7 +189,7 @@ import Testing
                     + "hunyuan-dense mistral3 gpt-oss dots1 bailingmoe2 glm4moe ernie4_5-moe "
                     + "minimax-m2 afmoe laguna lfm2 lfm2moe qwen35 qwen35moe qwen3next "
                     + "hunyuan-moe phi3 granitehybrid deepseek2 "
-                    + "nemotron_h nemotron_h_moe gemma4, found '\(name)'"
+                    + "nemotron_h nemotron_h_moe gemma4 bailingmoe3, found '\(name)'"
             ) {
                 try shape(name)
             }

@@ -34,6 +34,11 @@ import Testing
                 #expect(try rows == bytes("blk.\(layer).\(fused.name).weight"), "\(fused.name)")
                 continue
             }
+            if let other = TensorNames.otherMatrix(record.role, layer: record.layer),
+                gguf.tensor(named: name) == nil
+            {
+                name = other
+            }
             if record.role == .output, gguf.tensor(named: name) == nil {
                 name = "token_embd.weight"
             } else {
@@ -330,10 +335,14 @@ import Testing
     }
 
     /// Families whose shapes ``TinyModel`` does not make.
-    static let fixtureFamilies: Set = ["deepseek2", "nemotron_h", "nemotron_h_moe", "gemma4"]
+    static let fixtureFamilies: Set = [
+        "deepseek2", "nemotron_h", "nemotron_h_moe", "gemma4", "bailingmoe3"
+    ]
 
     /// At least one of each of those.
-    @Test(arguments: ["deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4"])
+    @Test(arguments: [
+        "deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4", "bailingmoe3"
+    ])
     func fixtureModels(_ name: String) throws {
         let directory = try TemporaryDirectory()
         let source = try FileByteSource(path: Fixtures.root + "/Tests/Fixtures/models/\(name).gguf")
@@ -422,6 +431,8 @@ import Testing
         .ropeFrequencyFactors: "rope_freqs.weight", .convolution: "ssm_conv1d.weight",
         .convolutionBias: "ssm_conv1d.bias", .stateSkip: "ssm_d",
         .stateStepBias: "ssm_dt.bias", .stateDecayFactors: "ssm_a",
+        .queryConvolution: "ssm_conv1d_q.weight", .keyConvolution: "ssm_conv1d_k.weight",
+        .valueConvolution: "ssm_conv1d_v.weight",
         .afterDenseNorm: "post_ffw_norm_1.weight", .expertsNorm: "pre_ffw_norm_2.weight",
         .afterExpertsNorm: "post_ffw_norm_2.weight", .routerScale: "ffn_gate_inp.scale",
         .expertScales: "ffn_down_exps.scale", .layerScale: "layer_output_scale.weight",

@@ -15,7 +15,7 @@ import Testing
 @Suite struct StateTests {
     static let models = [
         "lfm2", "lfm2moe", "qwen35", "qwen35-q8_0", "qwen35moe", "qwen3next", "granitehybrid",
-        "granitehybrid-q8_0", "nemotron_h", "nemotron_h_moe", "nemotron_h_moe-q8_0"
+        "granitehybrid-q8_0", "nemotron_h", "nemotron_h_moe", "nemotron_h_moe-q8_0", "bailingmoe3"
     ]
     private static let text = (0..<300).map { TokenID($0 * 7 % 250) }
 

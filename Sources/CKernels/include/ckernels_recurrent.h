@@ -36,7 +36,8 @@ typedef struct {
 // One head's state, token by token, as the gated delta rule has it (Gated DeltaNet, arXiv
 // 2412.06464):
 //     S = decay * S;  e = step * (value - S^T key);  S = S + key e^T;  y = S^T query
-// by fma over rows in order, from 0 on. Columns are independent. Where it `only_adds`, as a state
+// by fma over rows in order, from 0 on. With a decay for each number of a key, each row of S has its
+// own. Columns are independent. Where it `only_adds`, as a state
 // space does (Mamba 2, arXiv 2405.21060), e = step * value and y = fma(skip, value, S^T query).
 typedef struct {
     // Rows of a token, `stride` floats apart: query and key of key_width, value of value_width.
@@ -48,6 +49,8 @@ typedef struct {
     const float *decay;
     const float *step;
     size_t gate_stride;
+    // Of a token: 1, or key_width, and then `decay` has as many for each of `gate_stride`.
+    size_t decay_count;
     // [key_width][value_width]
     float *state;
     // Rows of value_width, `y_stride` floats apart.
@@ -69,5 +72,11 @@ void ckernels_time_steps(
 // What a delta rule forgets: x[t][h] = exp(factors[h] * ln(1 + exp(x[t][h] + bias[h]))).
 void ckernels_decays(
     const float *bias, const float *factors, size_t tokens, size_t heads, float *x);
+
+// The same within a bound, and with a bias for each number of a head (Kimi's delta rule as Ling 3
+// has it): x[t][h][i] = exp(bound * logistic(factors[h] * (x[t][h][i] + bias[h][i]))).
+void ckernels_bounded_decays(
+    const float *bias, const float *factors, float bound, size_t tokens, size_t heads,
+    size_t width, float *x);
 
 #endif

@@ -83,6 +83,9 @@ extension AttentionBlock {
             try products.collect(latent, by: residual.normed, tokens: tokens, into: &value)
         }
         try products.collect(attention.key, by: residual.normed, tokens: tokens, into: &key)
+        if let gate = attention.gate {
+            try products.collect(gate, by: residual.normed, tokens: tokens, into: &gates)
+        }
         products.computeCollected()
         executor.takeHeads(
             of: latent.plain, tokens: tokens, heads: shape.headCount, width: shape.plainHeadWidth,
@@ -106,6 +109,9 @@ extension AttentionBlock {
             weights.values, heads: shape.headCount, by: latent.attendedOfHeads, tokens: tokens,
             into: &latent.values.floats)
         products.computeCollected()
+        executor.gate(
+            &latent.values.floats, by: &gates, attention.shape.outputGate,
+            heads: tokens * shape.headCount, width: shape.valueHeadWidth)
         executor.prepare(&latent.values, rows: tokens, columns: shape.valueWidth)
         try products.multiply(
             attention.output, by: latent.values, tokens: tokens, into: &residual.projected)

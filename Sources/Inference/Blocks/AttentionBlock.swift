@@ -32,7 +32,7 @@ final class AttentionBlock {
     var key: Buffer<Float>
     var value: Buffer<Float>
     /// Tokens × gate width: factors on `attended`.
-    private var gates: Buffer<Float>
+    var gates: Buffer<Float>
     /// One token's attention over spans of positions.
     private var partials: Buffer<Float>
     /// Tokens × heads × 2, where sequences have spans on flash.
@@ -59,7 +59,10 @@ final class AttentionBlock {
         buffers.add(.query, .floats(tokens * most(\.queryWidth)), read)
         buffers.add(.key, .floats(tokens * most(\.keyWidth)), read)
         buffers.add(.value, .floats(tokens * most(\.valueWidth)), read)
-        buffers.add(.gates, .floats(tokens * most(\.gateWidth)), read)
+        let gatesLate = sizes.model.latents.contains { $0.gatesHeads == true }
+        buffers.add(
+            .gates, .floats(tokens * most(\.gateWidth)),
+            gatesLate ? [.mixerInput, .mixing, .mixerOutput] : read)
         let partialCount = most {
             AttentionShape($0, scale: 1, format: KVFormat(.float))
                 .partialCount(positions: sizes.contextTokens)

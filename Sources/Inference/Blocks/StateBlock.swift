@@ -34,8 +34,9 @@ final class StateBlock {
     private var convolved: Buffer<Float>
     /// Tokens × values.
     private var gate: Buffer<Float>
-    /// Tokens × heads, each.
+    /// Tokens × heads.
     private var steps: Buffer<Float>
+    /// Tokens × heads, or × numbers of their keys.
     private var decays: Buffer<Float>
     /// Tokens × values, each.
     private var found: Buffer<Float>
@@ -54,7 +55,7 @@ final class StateBlock {
         buffers.add(.input, .floats(tokens * widths.input), read)
         buffers.add(.gate, .floats(tokens * widths.values), read)
         buffers.add(.steps, .floats(tokens * widths.heads), read)
-        buffers.add(.decays, .floats(tokens * widths.heads), read)
+        buffers.add(.decays, .floats(tokens * widths.decays), read)
         buffers.add(.convolved, .floats(tokens * widths.input), .mixing)
         buffers.add(.found, .floats(tokens * widths.values), .mixing)
         buffers.add(
@@ -80,7 +81,13 @@ final class StateBlock {
         _ weights: LayerGraph.State, layer: Int, _ wave: Wave, _ residual: inout ResidualStream
     ) throws(ReadFailure) {
         let tokens = wave.tokenCount
-        try products.collect(weights.input, by: residual.normed, tokens: tokens, into: &input)
+        var place = 0
+        for matrix in weights.inputs {
+            try products.collect(
+                matrix, by: residual.normed, tokens: tokens, into: &input, at: place,
+                stride: weights.rule.inputCount)
+            place += products.rows(of: matrix)
+        }
         try products.collect(weights.gate, by: residual.normed, tokens: tokens, into: &gate)
         try products.collect(weights.step, by: residual.normed, tokens: tokens, into: &steps)
         if let decay = weights.decay {
@@ -94,7 +101,7 @@ final class StateBlock {
         cache.mixStates(of: wave, layer: layer, stateBytes: stateBytes) {
             mix($0, weights, state: $1)
         }
-        executor.finishResults(weights, tokens: tokens, &found, gate: gate, into: &gated)
+        executor.finishResults(weights, tokens: tokens, &found, gate: &gate, into: &gated)
         executor.count(since: start)
         workspace.enter(.mixerOutput)
         try products.multiply(
@@ -129,12 +136,16 @@ extension Executor {
     ) {
         let count = tokens * weights.rule.valueHeadCount
         var learnt = steps.mutableSpan(in: 0..<count)
-        var kept = decays.mutableSpan(in: 0..<count)
+        var kept = decays.mutableSpan(in: 0..<tokens * weights.rule.decayCount)
         let (bias, factors) = (weights.stepBias.span, weights.decayFactors.span)
         if weights.decay == nil {
             kernels.timeSteps(&learnt, decays: &kept, bias: bias, factors: factors, tokens: tokens)
+            return
+        }
+        kernels.sigmoid(&learnt, count: count)
+        if let bound = weights.decayBound {
+            kernels.decays(&kept, bias: bias, factors: factors, bound: bound, tokens: tokens)
         } else {
-            kernels.sigmoid(&learnt, count: count)
             kernels.decays(&kept, bias: bias, factors: factors, tokens: tokens)
         }
     }
@@ -142,12 +153,18 @@ extension Executor {
     /// Results normed and gated, in the layer's order, ready for products.
     fileprivate func finishResults(
         _ weights: LayerGraph.State, tokens: Int, _ found: inout Buffer<Float>,
-        gate: borrowing Buffer<Float>, into gated: inout ProductInput
+        gate: inout Buffer<Float>, into gated: inout ProductInput
     ) {
         let columns = weights.rule.valueCount
         let count = tokens * columns
         guard weights.gatesFirst else {
             for norm in weights.norms { normalizeInPlace(&found, 0..<count, by: norm) }
+            if weights.decayBound != nil {
+                self.gate(&found, by: &gate, .sigmoid, heads: count, width: 1)
+                copy(found, count: count, to: &gated.floats)
+                prepare(&gated, rows: tokens, columns: columns)
+                return
+            }
             activate(
                 .silu, gate: gate, up: found, isGated: true, rows: tokens, columns: columns,
                 into: &gated)
@@ -180,11 +197,12 @@ extension Executor {
         in arena: MemoryArena, into y: inout Buffer<Float>
     ) {
         let heads = tokens.scaled(rule.valueHeadCount)
+        let kept = tokens.scaled(rule.decayCount)
         var bytes = arena.mutableBytes(at: state, byteCount: rule.stateBytes)
         var results = y.mutableSpan(in: tokens.scaled(rule.valueCount))
         kernels.apply(
             rule, inputs: inputs.span.extracting(tokens.scaled(rule.inputCount)),
-            decays: decays.span.extracting(heads), steps: steps.span.extracting(heads),
+            decays: decays.span.extracting(kept), steps: steps.span.extracting(heads),
             state: &bytes, tokens: tokens.count, into: &results, team: team)
     }
 }

@@ -18,6 +18,8 @@ package struct LatentMixer: Sendable, Codable, Equatable {
     package var rope: RotaryEmbedding?
     /// Factor on scores.
     package var scale: Float
+    /// Whether a sigmoid of the input multiplies each head's values (Ling 3); nil is no.
+    package var gatesHeads: Bool?
 
     package init(
         headCount: Int, queryRank: Int?, keyValueRank: Int, plainHeadWidth: Int,
@@ -40,6 +42,7 @@ package struct LatentMixer: Sendable, Codable, Equatable {
             headCount: headCount, keyValueHeadCount: 1, keyHeadWidth: turnedHeadWidth,
             valueHeadWidth: keyValueRank, rope: rope)
         mixer.scale = scale
+        if gatesHeads == true { mixer.outputGate = .sigmoidOfHeads }
         return mixer
     }
 

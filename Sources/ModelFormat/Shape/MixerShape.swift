@@ -52,7 +52,7 @@ package struct AttentionMixer: Sendable, Codable, Equatable {
     package enum OutputGate: String, Sendable, Codable {
         case none, sigmoid, softplus
         /// One for each head, not for each element.
-        case softplusOfHeads
+        case softplusOfHeads, sigmoidOfHeads
     }
 
     package var headCount: Int
@@ -115,7 +115,7 @@ package struct AttentionMixer: Sendable, Codable, Equatable {
         switch outputGate {
         case .none: 0
         case .sigmoid, .softplus: attendedWidth
-        case .softplusOfHeads: headCount
+        case .softplusOfHeads, .sigmoidOfHeads: headCount
         }
     }
 }

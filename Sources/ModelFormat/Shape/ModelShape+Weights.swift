@@ -66,7 +66,8 @@ extension ModelShape {
         return (mixer.queryRank.map { [matrix(.queryCompression, $0, width)] } ?? []) + [
             matrix(.plainQuery, heads * mixer.plainHeadWidth, queryColumns),
             matrix(.turnedQuery, heads * mixer.turnedHeadWidth, queryColumns),
-            matrix(.latent, rank, width), matrix(.turnedKey, mixer.turnedHeadWidth, width),
+            matrix(.latent, rank, width), matrix(.turnedKey, mixer.turnedHeadWidth, width)
+        ] + (mixer.gatesHeads == true ? [matrix(.attentionGate, heads, width)] : []) + [
             matrix(.latentKeys, heads * rank, mixer.plainHeadWidth, planes: heads),
             matrix(.latentValues, mixer.valueWidth, rank, planes: heads),
             matrix(.attentionOutput, width, mixer.valueWidth)
@@ -101,11 +102,18 @@ extension ModelShape {
                 matrix(.convolutionInput, rows: width), matrix(.convolutionOutput, rows: width)
             ]
         case .recurrent(.deltaRule(let mixer)):
-            return [
-                matrix(.stateInput, rows: mixer.inputWidth),
+            let keys = mixer.keyHeadCount * mixer.headWidth
+            let inputs =
+                mixer.decayBound == nil
+                ? [matrix(.stateInput, rows: mixer.inputWidth)]
+                : [
+                    matrix(.attentionQuery, rows: keys), matrix(.attentionKey, rows: keys),
+                    matrix(.attentionValue, rows: mixer.valueWidth)
+                ]
+            return inputs + [
                 matrix(.stateGate, rows: mixer.valueWidth),
                 matrix(.stateStep, rows: mixer.valueHeadCount),
-                matrix(.stateDecay, rows: mixer.valueHeadCount),
+                matrix(.stateDecay, rows: mixer.decayWidth),
                 matrix(.stateOutput, rows: width, columns: mixer.valueWidth)
             ]
         case .recurrent(.stateSpace(let mixer)):
@@ -210,6 +218,19 @@ extension ModelShape {
         VectorShape(role: .convolution, count: length * channels, columns: length)
     }
 
+    /// One of all channels, or those of queries, keys and values apart.
+    private func convolutions(_ mixer: DeltaRuleMixer) -> [VectorShape] {
+        let length = mixer.convolutionLength
+        guard mixer.decayBound != nil else {
+            return [convolution(length, channels: mixer.inputWidth)]
+        }
+        let keys = mixer.keyHeadCount * mixer.headWidth
+        return [
+            (VectorRole.queryConvolution, keys), (.keyConvolution, keys),
+            (.valueConvolution, mixer.valueWidth)
+        ].map { VectorShape(role: $0, count: length * $1, columns: length) }
+    }
+
     private func vectors(of mixer: StateSpaceMixer) -> [VectorShape] {
         var list = [convolution(mixer.convolutionLength, channels: mixer.inputWidth)]
         if mixer.hasConvolutionBias {
@@ -231,10 +252,11 @@ extension ModelShape {
         case .shortConvolution(let mixer):
             [convolution(mixer.length, channels: width)]
         case .deltaRule(let mixer):
-            [
-                convolution(mixer.convolutionLength, channels: mixer.inputWidth),
-                VectorShape(role: .stateStepBias, count: mixer.valueHeadCount),
-                VectorShape(role: .stateDecayFactors, count: mixer.valueHeadCount),
+            convolutions(mixer) + [
+                VectorShape(role: .stateStepBias, count: mixer.decayWidth),
+                VectorShape(
+                    role: .stateDecayFactors, count: mixer.valueHeadCount,
+                    columns: mixer.decayBound == nil ? nil : 1),
                 VectorShape(role: .stateNorm, count: mixer.headWidth)
             ]
         case .stateSpace(let mixer): vectors(of: mixer)

@@ -56,11 +56,15 @@ package struct DeltaRuleMixer: Sendable, Codable, Equatable {
     /// Whether value head v has key head v modulo their number (Qwen 3.5), and not those of its
     /// group (Qwen3-Next).
     package var alternatesKeys: Bool
+    /// The logarithm of the least that a token leaves of a state, where that is told for each
+    /// number of a key (Kimi Delta Attention, arXiv 2510.26692); nil where it is for each head.
+    package var decayBound: Float?
 
     package init(
         convolutionLength: Int, keyHeadCount: Int, valueHeadCount: Int, headWidth: Int,
-        alternatesKeys: Bool
+        alternatesKeys: Bool, decayBound: Float? = nil
     ) {
+        self.decayBound = decayBound
         self.convolutionLength = convolutionLength
         self.keyHeadCount = keyHeadCount
         self.valueHeadCount = valueHeadCount
@@ -69,6 +73,8 @@ package struct DeltaRuleMixer: Sendable, Codable, Equatable {
     }
 
     package var valueWidth: Int { valueHeadCount * headWidth }
+    /// What tells of a token how much is left.
+    package var decayWidth: Int { valueHeadCount * (decayBound == nil ? 1 : headWidth) }
     /// Queries, keys and values of a token: the convolution's channels.
     package var inputWidth: Int { (2 * keyHeadCount + valueHeadCount) * headWidth }
 }
@@ -111,6 +117,8 @@ package struct StateWidths: Sendable, Equatable {
     package let input: Int
     package let values: Int
     package let heads: Int
+    /// What tells how much is left.
+    package let decays: Int
 }
 
 extension RecurrentMixer {
@@ -120,10 +128,12 @@ extension RecurrentMixer {
         case .shortConvolution: nil
         case .deltaRule(let mixer):
             StateWidths(
-                input: mixer.inputWidth, values: mixer.valueWidth, heads: mixer.valueHeadCount)
+                input: mixer.inputWidth, values: mixer.valueWidth, heads: mixer.valueHeadCount,
+                decays: mixer.decayWidth)
         case .stateSpace(let mixer):
             StateWidths(
-                input: mixer.inputWidth, values: mixer.valueWidth, heads: mixer.headCount)
+                input: mixer.inputWidth, values: mixer.valueWidth, heads: mixer.headCount,
+                decays: mixer.headCount)
         }
     }
 

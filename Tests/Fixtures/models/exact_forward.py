@@ -31,7 +31,7 @@ import exact_recurrent
 # RoPE turns elements 2i and 2i+1; the others i and i + half
 INTERLEAVED = {
     "llama", "arcee", "granite", "granitemoe", "granitehybrid", "smollm3", "mistral3",
-    "ernie4_5-moe", "deepseek2"
+    "ernie4_5-moe", "deepseek2", "bailingmoe3"
 }
 # families whose used experts' weights are scaled to sum to 1
 RENORMALIZED = {

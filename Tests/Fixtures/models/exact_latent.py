@@ -31,6 +31,8 @@ def attend(model, layer, x, positions):
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     y = np.einsum("hqk,khv->qhv", weights, values)
+    if prefix + "attn_gate.weight" in model.tensors:  # one for each head
+        y = y / (1 + np.exp(-model.linear(prefix + "attn_gate", x)))[:, :, None]
     return model.linear(prefix + "attn_output", y.reshape(count, -1))
 
 

@@ -21,6 +21,8 @@ def mix(model, layer, x):
     prefix = f"blk.{layer}."
     if prefix + "ssm_d" in model.tensors:
         return state_space(model, prefix, x)
+    if prefix + "ssm_f_a.weight" in model.tensors:
+        return kimi_delta_rule(model, prefix, x)
     if prefix + "ssm_a" in model.tensors:
         return delta_rule(model, prefix, x)
     before, after, values = np.split(model.linear(prefix + "shortconv.in_proj", x), 3, axis=-1)
@@ -69,6 +71,34 @@ def delta_rule(model, prefix, x):
     gate = model.linear(prefix + "attn_gate", x).reshape(found.shape)
     y = model.norm(found, model.tensors[prefix + "ssm_norm.weight"]) * gate * sigmoid(gate)
     return model.linear(prefix + "ssm_out", y.reshape(len(x), -1))
+
+
+def kimi_delta_rule(model, prefix, x):
+    """Kimi Delta Attention (arXiv 2510.26692): each number of a key decays by itself."""
+    width = model.key("kda.head_dim")
+    parts = []
+    for part in "qkv":
+        weights = model.tensors[prefix + f"ssm_conv1d_{part}.weight"]
+        mixed = convolve(
+            weights.reshape(-1, weights.shape[-1]), model.linear(prefix + "attn_" + part, x)
+        )
+        parts.append((mixed * sigmoid(mixed)).reshape(len(x), -1, width))
+    q, k = unit(parts[0], model.epsilon) / np.sqrt(width), unit(parts[1], model.epsilon)
+    v = parts[2]
+    heads = v.shape[1]
+    forgets = model.linear(prefix + "ssm_f_a", x) + model.tensors[prefix + "ssm_dt.bias"]
+    forgets = forgets.reshape(v.shape) * model.tensors[prefix + "ssm_a"].reshape(heads, 1)
+    kept = np.exp(model.key("kda.gate_lower_bound") * sigmoid(forgets))
+    learnt = sigmoid(model.linear(prefix + "ssm_beta", x))
+    state, found = np.zeros((heads, width, width)), np.zeros(v.shape)
+    for t in range(len(x)):
+        state *= kept[t][:, :, None]
+        error = learnt[t][:, None] * (v[t] - np.einsum("hkv,hk->hv", state, k[t]))
+        state += k[t][:, :, None] * error[:, None, :]
+        found[t] = np.einsum("hkv,hk->hv", state, q[t])
+    gate = sigmoid(model.linear(prefix + "ssm_g_a", x)).reshape(found.shape)
+    y = model.norm(found, model.tensors[prefix + "ssm_norm.weight"]) * gate
+    return model.linear(prefix + "attn_output", y.reshape(len(x), -1))
 
 
 def state_space(model, prefix, x):

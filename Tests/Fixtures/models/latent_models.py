@@ -1,6 +1,7 @@
 """Shapes for make_models.py: latent attention, whose values are keys too, and its tensors."""
 
 import gguf
+import numpy as np
 
 # Parts of 16 that meet latents of 32, and parts of 8 that turn.
 LATENT = dict(
@@ -76,10 +77,34 @@ MODELS = {
     ),
 }
 MODELS["deepseek2-q8_0"]["value_width"] = 64
+# The first three layers have Kimi's delta rule.
+MODELS["bailingmoe3"] = dict(
+    **{**LATENT, "layers": 4, "kv_heads": [0, 0, 0, 1], "heads": 2},
+    arch="bailingmoe3",
+    experts=(8, 2, 16, 16),
+    selection="bias",
+    floats={"kda.gate_lower_bound": -5.0},
+    keys=dict(
+        expert_gating_func=gguf.ExpertGatingFuncType.SIGMOID,
+        expert_shared_count=1,
+        expert_weights_norm=True,
+        expert_weights_scale=1.5,
+        expert_group_count=2,
+        expert_group_used_count=1,
+    ),
+    seed=1839,
+)
+MODELS["bailingmoe3"]["counts"] = {
+    **LATENT["counts"], "ssm.conv_kernel": 4, "kda.head_dim": 32
+}
 
 
 def is_latent(model):
     return "attention.kv_lora_rank" in model["counts"]
+
+
+def is_kimi_delta_rule(model, layer):
+    return model["arch"] == "bailingmoe3" and model["kv_heads"][layer] == 0
 
 
 def add_attention(tensors, model, layer):
@@ -100,3 +125,25 @@ def add_attention(tensors, model, layer):
     tensors.matrix(prefix + "attn_k_b.weight", 1.0, heads, rank, key - turned)
     tensors.matrix(prefix + "attn_v_b.weight", 1.4, heads, value, rank)
     tensors.matrix(prefix + "attn_output.weight", 1.0, width, heads * value)
+    if model["arch"] == "bailingmoe3":
+        tensors.matrix(prefix + "attn_gate.weight", 1.5, heads, width)
+
+
+def add_kimi_delta_rule(tensors, model, layer):
+    width, counts, prefix = model["width"], model["counts"], f"blk.{layer}."
+    heads, head = model["heads"], counts["kda.head_dim"]
+    inner = heads * head
+    tensors.norm(prefix + "attn_norm", width)
+    for part in "qkv":
+        tensors.matrix(prefix + f"attn_{part}.weight", 1.4, inner, width)
+        weights = 0.5 * tensors.normal(1, inner, 1, counts["ssm.conv_kernel"])
+        tensors.vector(prefix + f"ssm_conv1d_{part}.weight", weights)
+    tensors.matrix(prefix + "ssm_f_a.weight", 1.4, inner, width)
+    tensors.matrix(prefix + "ssm_g_a.weight", 1.4, inner, width)
+    tensors.matrix(prefix + "ssm_beta.weight", 1.4, heads, width)
+    # Some heads forget soon, others late.
+    tensors.vector(prefix + "ssm_a", np.exp(np.linspace(-1, 1, heads)).reshape(heads, 1))
+    # Most of what a state knows stays.
+    tensors.vector(prefix + "ssm_dt.bias", tensors.normal(inner) - 3)
+    tensors.norm(prefix + "ssm_norm", head)
+    tensors.matrix(prefix + "attn_output.weight", 1.4, width, inner)

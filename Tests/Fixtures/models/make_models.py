@@ -29,7 +29,7 @@ from shapes import DEFAULTS, MODELS
 OWN_EXPERT_WIDTH = {
     "qwen2moe", "qwen3moe", "smallthinker", "dots1", "bailingmoe2", "glm4moe", "ernie4_5-moe",
     "gpt-oss", "afmoe", "laguna", "lfm2moe", "qwen35moe", "qwen3next", "hunyuan-moe",
-    "deepseek2", "nemotron_h_moe", "gemma4"
+    "deepseek2", "nemotron_h_moe", "gemma4", "bailingmoe3"
 }
 
 
@@ -291,6 +291,8 @@ def write_model(path, name, model):
         prefix = f"blk.{layer}."
         if model["halves"] and model["halves"][layer] == "network":
             tensors.norm(prefix + "attn_norm", model["width"])
+        elif layer < model["layers"] and latent_models.is_kimi_delta_rule(model, layer):
+            latent_models.add_kimi_delta_rule(tensors, model, layer)
         elif layer < model["layers"] and recurrent_models.is_recurrent(model, layer):
             recurrent_models.add_mixer(tensors, model, layer)
         elif latent_models.is_latent(model):

@@ -80,6 +80,7 @@ LENGTHS = {
     "nemotron_h_moe": 72,
     "nemotron_h_moe-q8_0": 56,
     "gemma4": 72,
+    "bailingmoe3": 72,
     "gemma4-moe": 72,
     "deepseek2": 72,
     "deepseek2-lite": 40,
