@@ -22,8 +22,7 @@ import Testing
         #expect(try unpacked.embeddings() == bytes("token_embd.weight"))
         var seen = 1
         for (index, record) in manifest.matrices.enumerated() where index % step == 0 {
-            var name = Self.matrixNames[record.role, default: "?"] + ".weight"
-            if let layer = record.layer { name = "blk.\(layer).\(name)" }
+            var name = Self.name(of: record, gguf)
             if let layer = record.layer,
                 let fused = Self.fusedMatrices.first(where: {
                     $0.roles.contains(record.role) && $0.holds(layer: layer, manifest, gguf)
@@ -33,11 +32,6 @@ import Testing
                 let rows = try fused.rows(layer: layer, unpacked)
                 #expect(try rows == bytes("blk.\(layer).\(fused.name).weight"), "\(fused.name)")
                 continue
-            }
-            if let other = TensorNames.otherMatrix(record.role, layer: record.layer),
-                gguf.tensor(named: name) == nil
-            {
-                name = other
             }
             if record.role == .output, gguf.tensor(named: name) == nil {
                 name = "token_embd.weight"
@@ -349,6 +343,14 @@ import Testing
         let (model, packed) = try pack([source], in: directory)
         try compare([source], Unpacked(model: model, source: packed))
         try PackedVerifier.verify(model, source: packed)
+    }
+
+    /// What the file calls a matrix.
+    private static func name(of record: PackedMatrix, _ gguf: GGUFFile) -> String {
+        var name = matrixNames[record.role, default: "?"] + ".weight"
+        if let layer = record.layer { name = "blk.\(layer).\(name)" }
+        guard gguf.tensor(named: name) == nil else { return name }
+        return TensorNames.otherMatrix(record.role, layer: record.layer) ?? name
     }
 
     static let matrixNames: [MatrixRole: String] = [

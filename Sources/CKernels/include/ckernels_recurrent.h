@@ -36,9 +36,9 @@ typedef struct {
 // One head's state, token by token, as the gated delta rule has it (Gated DeltaNet, arXiv
 // 2412.06464):
 //     S = decay * S;  e = step * (value - S^T key);  S = S + key e^T;  y = S^T query
-// by fma over rows in order, from 0 on. With a decay for each number of a key, each row of S has its
-// own. Columns are independent. Where it `only_adds`, as a state
-// space does (Mamba 2, arXiv 2405.21060), e = step * value and y = fma(skip, value, S^T query).
+// by fma over rows in order, from 0 on. With a decay for each number of a key, each row of S has
+// its own. Columns are independent. Where it `only_adds`, as a state space does (Mamba 2, arXiv
+// 2405.21060), e = step * value and y = fma(skip, value, S^T query).
 typedef struct {
     // Rows of a token, `stride` floats apart: query and key of key_width, value of value_width.
     const float *query;
