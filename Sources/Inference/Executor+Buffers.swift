@@ -55,6 +55,14 @@ extension Executor {
         }
     }
 
+    /// Norms elements of a buffer, whole rows.
+    func normalizeInPlace(
+        _ buffer: inout Buffer<Float>, _ elements: Range<Int>, by norm: Norm
+    ) {
+        var rows = buffer.mutableSpan(in: elements)
+        kernels.normalizeInPlace(&rows, rows: elements.count / norm.width, by: norm)
+    }
+
     /// Rows of `x`, `columns` each, into `input` as they are.
     func take(
         _ rows: Range<Int>, of x: borrowing Buffer<Float>, columns: Int,

@@ -69,6 +69,28 @@ final class Products {
         guard parts > 1, tokens > 1 else {
             return try collect(matrix, by: input, tokens: tokens, into: &output)
         }
+        let rows = rows(of: matrix) / parts
+        try collect(matrix, parts: parts, by: input, tokens: tokens, into: &output) { part in
+            PartPlace(firstRow: 0, start: part * tokens * rows, stride: rows)
+        }
+    }
+
+    /// The products of a matrix for each of `heads` heads, equal parts of its rows, with rows of
+    /// their own: row `head * tokens + t` of `input` gives part `head` of row t of `output`.
+    func collect(
+        _ matrix: Int, heads: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>
+    ) throws(ReadFailure) {
+        let all = rows(of: matrix)
+        try collect(matrix, parts: heads, by: input, tokens: tokens, into: &output) { head in
+            PartPlace(firstRow: head * tokens, start: head * (all / heads), stride: all)
+        }
+    }
+
+    private func collect(
+        _ matrix: Int, parts: Int, by input: borrowing ProductInput, tokens: Int,
+        into output: inout Buffer<Float>, _ place: (Int) -> PartPlace
+    ) throws(ReadFailure) {
         let record = store.manifest.matrices[matrix]
         let partRows = record.rows / parts
         var extents = store.demand(matrix: matrix)
@@ -79,40 +101,14 @@ final class Products {
                 let start = record.format.tiledBytes(
                     rows: rows.lowerBound - extent.rows.lowerBound, columns: record.columns)
                 let byteCount = record.format.tiledBytes(rows: rows.count, columns: record.columns)
+                let place = place(part)
                 group.add(
                     ProductMatrix(
                         extent.bytes.extracting(start..<start + byteCount), format: record.format,
                         rows: rows.count, rowOffset: rows.lowerBound - part * partRows,
-                        outputStride: partRows),
-                    columns: record.columns, by: input, tokens: tokens, into: &output,
-                    at: part * tokens * partRows, memberCount: executor.team.memberCount)
-            }
-            if store.plan.streamsDense { computeCollected() }
-        }
-    }
-
-    /// The products of a matrix for each of `heads` heads, equal parts of its rows, with rows of
-    /// their own: row `head * tokens + t` of `input` gives part `head` of row t of `output`.
-    func collect(
-        _ matrix: Int, heads: Int, by input: borrowing ProductInput, tokens: Int,
-        into output: inout Buffer<Float>
-    ) throws(ReadFailure) {
-        let record = store.manifest.matrices[matrix]
-        let headRows = record.rows / heads
-        var extents = store.demand(matrix: matrix)
-        while let extent = try extents.next() {
-            let last = (extent.rows.upperBound - 1) / headRows
-            for head in extent.rows.lowerBound / headRows...last {
-                let rows = extent.rows.clamped(to: head * headRows..<(head + 1) * headRows)
-                let start = record.format.tiledBytes(
-                    rows: rows.lowerBound - extent.rows.lowerBound, columns: record.columns)
-                let byteCount = record.format.tiledBytes(rows: rows.count, columns: record.columns)
-                group.add(
-                    ProductMatrix(
-                        extent.bytes.extracting(start..<start + byteCount), format: record.format,
-                        rows: rows.count, rowOffset: rows.lowerBound, outputStride: record.rows),
-                    columns: record.columns, by: input, firstRow: head * tokens, tokens: tokens,
-                    into: &output, memberCount: executor.team.memberCount)
+                        outputStride: place.stride),
+                    columns: record.columns, by: input, firstRow: place.firstRow, tokens: tokens,
+                    into: &output, at: place.start, memberCount: executor.team.memberCount)
             }
             if store.plan.streamsDense { computeCollected() }
         }
@@ -126,4 +122,13 @@ final class Products {
         executor.multiply(&group)
         executor.count(since: start)
     }
+}
+
+/// Where a part of a matrix's rows reads and writes.
+private struct PartPlace {
+    /// Of the input.
+    let firstRow: Int
+    /// Of the output: the first token's first element, and elements from token to token.
+    let start: Int
+    let stride: Int
 }

@@ -54,8 +54,9 @@ extension KVCache {
         let pages =
             group.spans.lowerBound * KVLayout.spanPages..<group.spans.upperBound
             * KVLayout.spanPages
+        let pageBytes = layout.pageBytes
         return (0..<pages.upperBound).map {
-            $0 < pages.lowerBound ? -1 : start + ($0 - pages.lowerBound) * layout.pageBytes
+            $0 < pages.lowerBound ? -1 : start + ($0 - pages.lowerBound) * pageBytes
         }
     }
 

@@ -15,6 +15,8 @@ package struct KVLayout: Sendable, Equatable {
 
     package internal(set) var format: KVFormat
     package let layers: [CacheLayer]
+    /// One layer of each size of page: what a page takes is asked often.
+    private let sizes: [CacheLayer]
     /// Of each layer, the positions that a token sees at most; nil where it sees all.
     package let windows: [Int?]
     /// Of each layer, the pages that hold all that its window sees; nil where it sees all.
@@ -35,6 +37,9 @@ package struct KVLayout: Sendable, Equatable {
         self.tokensAtOnceMax = tokensAtOnceMax
         states = StateLayout(shape)
         layers = shape.cacheLayers
+        sizes = layers.reduce(into: []) { list, layer in
+            if !list.contains(where: { $0.hasHeads(of: layer) }) { list.append(layer) }
+        }
         windows = layers.map(\.window)
         ringPages = windows.map {
             // The first of the tokens sees back over its window while the last is stored. Wherever
@@ -44,16 +49,17 @@ package struct KVLayout: Sendable, Equatable {
     }
 
     /// A layer's page.
-    package func page(of layer: Int) -> KVPageShape {
-        let heads = layers[layer]
-        return KVPageShape(
+    package func page(of layer: Int) -> KVPageShape { page(of: layers[layer]) }
+
+    private func page(of heads: CacheLayer) -> KVPageShape {
+        KVPageShape(
             format: format, headCount: heads.headCount, keyHeadWidth: heads.keyHeadWidth,
             valueHeadWidth: heads.valueHeadWidth)
     }
 
     /// Bytes that the largest layer's page takes.
     private func pageBytesMax(_ byteCount: (KVPageShape) -> Int) -> Int {
-        layers.indices.map { byteCount(page(of: $0)) }.max() ?? 0
+        sizes.reduce(0) { max($0, byteCount(page(of: $1))) }
     }
 
     /// Bits that a number takes in the mean, steps and minima included.

@@ -20,8 +20,9 @@ extension BufferName {
 final class LatentBuffers {
     /// Tokens × query rank.
     fileprivate var compressed: ProductInput
-    /// Tokens × heads × plain width, then heads × tokens × plain width.
+    /// Tokens × heads × plain width.
     fileprivate var plain: Buffer<Float>
+    /// Heads × tokens × plain width.
     fileprivate var plainOfHeads: ProductInput
     /// Tokens × heads × latent width.
     fileprivate(set) var queries: Buffer<Float>
@@ -66,7 +67,9 @@ extension AttentionBlock {
             try products.multiply(
                 compression.matrix, by: residual.normed, tokens: tokens,
                 into: &latent.compressed.floats)
-            executor.normalize(&latent.compressed.floats, rows: tokens, by: compression.norm)
+            executor.normalizeInPlace(
+                &latent.compressed.floats, 0..<tokens * compression.norm.width,
+                by: compression.norm)
             executor.prepare(
                 &latent.compressed, rows: tokens, columns: compression.norm.width)
             try products.collect(
@@ -119,12 +122,6 @@ extension AttentionBlock {
 }
 
 extension Executor {
-    /// Norms the first rows of a buffer.
-    func normalize(_ buffer: inout Buffer<Float>, rows: Int, by norm: Norm) {
-        var elements = buffer.mutableSpan(in: 0..<rows * norm.width)
-        kernels.normalizeInPlace(&elements, rows: rows, by: norm)
-    }
-
     /// Tokens × heads × width becomes heads × tokens × width, ready for products.
     fileprivate func takeHeads(
         of buffer: borrowing Buffer<Float>, tokens: Int, heads: Int, width: Int,

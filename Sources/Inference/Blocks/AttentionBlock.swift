@@ -113,8 +113,8 @@ final class AttentionBlock {
         }
         workspace.enter(.mixing)
         if let norm = attention.valueNorm {
-            let heads = tokens * attention.shape.keyValueHeadCount
-            executor.normalize(&value, rows: heads, by: norm)
+            executor.normalizeInPlace(
+                &value, 0..<tokens * attention.shape.valueWidth, by: norm)
         }
         let parts = attention.cacheLayers.count
         for (part, layer) in attention.cacheLayers.enumerated() {

@@ -181,14 +181,6 @@ extension Executor {
         prepare(&gated, rows: tokens, columns: columns)
     }
 
-    /// Norms elements of a buffer, whole rows.
-    fileprivate func normalizeInPlace(
-        _ buffer: inout Buffer<Float>, _ elements: Range<Int>, by norm: Norm
-    ) {
-        var rows = buffer.mutableSpan(in: elements)
-        kernels.normalizeInPlace(&rows, rows: elements.count / norm.width, by: norm)
-    }
-
     /// A rule over a sequence's tokens, rows of all buffers, whose matrices begin at `state` of
     /// `arena`.
     fileprivate func apply(

@@ -21,9 +21,10 @@ package struct Sampler: Sendable {
     private var window: PenaltyWindow
     private var candidates: CandidateHeap
 
-    /// - Parameter contextTokens: the most tokens that are ever accepted; bounds the window of the
-    ///   penalties.
-    /// - Parameter suppressed: tokens that are never chosen, ascending.
+    /// - Parameters:
+    ///   - contextTokens: the most tokens that are ever accepted; bounds the window of the
+    ///     penalties.
+    ///   - suppressed: tokens that are never chosen, ascending.
     /// - Throws: ``SamplingError`` when a parameter is out of range.
     /// - Precondition: `vocabularySize` is positive and is the count of every span given later.
     package init(
@@ -96,10 +97,11 @@ package struct Sampler: Sendable {
     private mutating func gather(_ logits: Span<Float>) {
         candidates.removeAll()
         if window.capacity > 0 { window.count() }
-        var suppressed = suppressed[...]
+        var rest = suppressed[...]
+        var silent = rest.popFirst()?.index
         for token in logits.indices {
-            if suppressed.first?.index == token {
-                suppressed.removeFirst()
+            if token == silent {
+                silent = rest.popFirst()?.index
                 continue
             }
             var logit = logits[token]

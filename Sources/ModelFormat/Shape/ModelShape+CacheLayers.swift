@@ -9,6 +9,12 @@ package struct CacheLayer: Sendable, Equatable {
     package let valueHeadWidth: Int
     /// Positions that a token sees at most; nil is all before it.
     package let window: Int?
+
+    /// Whether pages of both hold the same.
+    package func hasHeads(of other: CacheLayer) -> Bool {
+        headCount == other.headCount && keyHeadWidth == other.keyHeadWidth
+            && valueHeadWidth == other.valueHeadWidth
+    }
 }
 
 extension ModelShape {
@@ -38,9 +44,7 @@ extension ModelShape {
     package var choosesByKeys: Bool {
         let layers = cacheLayers
         return latents.isEmpty && layers.count == attentions.count
-            && layers.allSatisfy {
-                $0.headCount == layers[0].headCount && $0.keyHeadWidth == layers[0].keyHeadWidth
-            }
+            && layers.allSatisfy { $0.hasHeads(of: layers[0]) }
     }
 
     /// In how many parts each attention's heads are. A page holds what a layer that sees all has of
