@@ -54,14 +54,16 @@ package struct ActivationShape: Sendable, Equatable {
 
     /// Bytes that each token beyond `tokensMax` takes.
     package static func waitingTokenBytes(_ shape: ModelShape) -> Int {
-        (shape.width + shape.ropes.count * shape.rotatedWidth) * MemoryLayout<Float>.stride
+        (shape.width + shape.layerEmbeddingsWidth + shape.ropes.count * shape.rotatedWidth)
+            * MemoryLayout<Float>.stride
     }
 
     /// Bytes for the tokens that are computed together alone.
     package var waveBytes: Int {
         let waiting = passTokensMax - tokensMax
         let anglesWidth = 2 * model.ropes.count * (model.rotatedWidth / 2)
-        return byteCount - waiting * (model.width + anglesWidth) * MemoryLayout<Float>.stride
+        let tokenWidth = model.width + model.layerEmbeddingsWidth + anglesWidth
+        return byteCount - waiting * tokenWidth * MemoryLayout<Float>.stride
     }
 
     /// Bytes of all buffers.

@@ -52,8 +52,9 @@ package struct LayerGraph: Sendable {
     package struct Attention: Sendable {
         package let shape: AttentionMixer
         package let query: Int
-        package let key: Int
-        /// Nil where values are keys before their norm.
+        /// Nil where another layer's keys and values are read.
+        package let key: Int?
+        /// Nil where values are keys before their norm, too.
         package let value: Int?
         /// Of the factors on what attention gives; nil is none.
         package let gate: Int?
@@ -66,7 +67,7 @@ package struct LayerGraph: Sendable {
         package let sinks: [Float]?
         /// Which of the model's rotary embeddings turns heads; nil where none does.
         package let rope: Int?
-        /// Of the KV cache: several where heads are in parts.
+        /// Of the KV cache, its own or those that it reads: several where heads are in parts.
         package let cacheLayers: Range<Int>
         /// Of each head of values.
         let valueNorm: Norm?
@@ -184,6 +185,8 @@ package struct LayerGraph: Sendable {
     package let feedForward: FeedForward?
     /// Factor on what each half adds; nil is 1.
     package let residualScale: Float?
+    /// Nil where layers have no embeddings of their own.
+    let ownEmbedding: OwnEmbedding?
     /// Factor on the residual stream when the layer has added all; nil is 1.
     let outputScale: Float?
 
@@ -192,6 +195,8 @@ package struct LayerGraph: Sendable {
         let layer = shape.layers[index]
         residualScale = layer.residualScale
         outputScale = layer.hasOutputScale ? try weights.vector(.layerScale, layer: index)[0] : nil
+        ownEmbedding =
+            shape.layerEmbeddingWidth == nil ? nil : try OwnEmbedding(index, weights, shape)
         switch layer.mixer {
         case .attention(let attention):
             mixer = .attention(try Self.attention(index, attention, weights, shape))
@@ -254,6 +259,7 @@ package struct LayerGraph: Sendable {
     private static func attention(
         _ layer: Int, _ mixer: AttentionMixer, _ weights: WeightLookup, _ shape: ModelShape
     ) throws(FormatError) -> Attention {
+        let isOwn = mixer.keyValueLayer == nil
         var treatment = HeadTreatment(
             normEpsilon: shape.norm.epsilon, rotatedWidth: mixer.rope?.rotatedWidth ?? 0,
             pairing: mixer.rope?.pairing ?? .halves)
@@ -262,15 +268,15 @@ package struct LayerGraph: Sendable {
         treatment.valueBias = weights.store.vector(.valueBias, layer: layer)
         if mixer.headNorm != .none {
             treatment.queryNorm = try weights.vector(.queryNorm, layer: layer)
-            treatment.keyNorm = try weights.vector(.keyNorm, layer: layer)
+            if isOwn { treatment.keyNorm = try weights.vector(.keyNorm, layer: layer) }
         }
         treatment.normsRotated = mixer.normsRotated
         treatment.temperature = mixer.positionTemperature
         return Attention(
             shape: mixer,
             query: try weights.matrix(.attentionQuery, layer: layer),
-            key: try weights.matrix(.attentionKey, layer: layer),
-            value: mixer.valuesAreKeys == true
+            key: isOwn ? try weights.matrix(.attentionKey, layer: layer) : nil,
+            value: mixer.valuesAreKeys == true || !isOwn
                 ? nil : try weights.matrix(.attentionValue, layer: layer),
             gate: mixer.gateWidth > 0 ? try weights.matrix(.attentionGate, layer: layer) : nil,
             output: try weights.matrix(.attentionOutput, layer: layer), treatment: treatment,
@@ -279,7 +285,7 @@ package struct LayerGraph: Sendable {
             sinks: mixer.hasSinks ? try weights.vector(.attentionSinks, layer: layer) : nil,
             rope: mixer.rope.flatMap { shape.ropes.firstIndex(of: $0) },
             cacheLayers: shape.cacheLayers(of: layer),
-            valueNorm: mixer.normsValues
+            valueNorm: mixer.normsValues && isOwn
                 ? Norm(
                     weights: Array(repeating: 1, count: mixer.valueHeadWidth),
                     epsilon: shape.norm.epsilon) : nil,

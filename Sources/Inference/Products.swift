@@ -38,22 +38,24 @@ final class Products {
     /// of the team. Nothing may change `input` until then.
     ///
     /// - Parameters:
+    ///   - firstRow: of `output`, the first token's.
     ///   - offset: where in rows of `output` the matrix's begin.
     ///   - stride: elements of such a row; nil is the matrix's alone.
     func collect(
         _ matrix: Int, by input: borrowing ProductInput, tokens: Int,
-        into output: inout Buffer<Float>, at offset: Int = 0, stride: Int? = nil
+        into output: inout Buffer<Float>, firstRow: Int = 0, at offset: Int = 0,
+        stride: Int? = nil
     ) throws(ReadFailure) {
         let record = store.manifest.matrices[matrix]
+        let stride = stride ?? record.rows
         var extents = store.demand(matrix: matrix)
         while let extent = try extents.next() {
             group.add(
                 ProductMatrix(
                     extent.bytes, format: record.format, rows: extent.rows.count,
-                    rowOffset: offset + extent.rows.lowerBound,
-                    outputStride: stride ?? record.rows),
+                    rowOffset: offset + extent.rows.lowerBound, outputStride: stride),
                 columns: record.columns, by: input, tokens: tokens, into: &output,
-                memberCount: executor.team.memberCount)
+                at: firstRow * stride, memberCount: executor.team.memberCount)
             // What is in the ring leaves it with its lease.
             if store.plan.streamsDense { computeCollected() }
         }

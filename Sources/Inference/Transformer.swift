@@ -151,17 +151,9 @@ package final class Transformer {
 
     /// A wave's token ids become rows of the residual stream.
     private func embed(_ wave: Wave) throws(ReadFailure) {
-        let tokens = wave.chunks.flatMap(\.tokens)
-        let format = store.manifest.embeddings.format
-        let most = store.plan.embeddingWindowCount
-        for first in stride(from: 0, to: tokens.count, by: most) {
-            let some = first..<min(first + most, tokens.count)
-            let lease = try store.embeddings.demand(tokens.span.extracting(some))
-            for index in some {
-                residual.embed(
-                    lease.row(index - first), format: format, scale: graph.shape.embeddingScale,
-                    row: wave.rows.lowerBound + index)
-            }
+        let (format, scale) = (store.manifest.embeddings.format, graph.shape.embeddingScale)
+        try store.forEachRow(of: .embeddings, wave) { row, bytes in
+            residual.embed(bytes, format: format, scale: scale, row: row)
         }
     }
 

@@ -6,7 +6,8 @@ extension ModelFamily {
     /// Gemma 4 (GGUF's `gemma4`). Layers in a window have narrower heads, more of them for keys,
     /// and a rotary base of their own; of the others a part of each head turns. Scores are not
     /// scaled. A layer without a projection of values takes those of keys. Mixtures stand beside a
-    /// dense network.
+    /// dense network. In the E models the last layers read keys and values of earlier ones, and
+    /// every layer has an embedding of its own for each token.
     static let gemma4 = ModelFamily("gemma4") { reader throws(FormatError) in
         var traits = DecoderTraits(pairing: .halves)
         traits.sizesMayDiffer = true
@@ -39,11 +40,33 @@ extension ModelFamily {
             mixer.rope?.hasFrequencyFactors = false
             if let base { mixer.rope?.base = base }
         }
+        let embedding = try reader.uniform(
+            "embedding_length_per_layer_input", 0...ShapeReader.widthMax)
+        shape.layerEmbeddingWidth = embedding == 0 ? nil : embedding
+        try reader.shareKeys(&shape)
         return shape
     }
 }
 
 extension ShapeReader {
+    /// `attention.shared_kv_layers`: so many of the last layers read what the last one of their
+    /// kind before them has stored: the last of all, or with a window the one before it.
+    fileprivate func shareKeys(_ shape: inout ModelShape) throws(FormatError) {
+        let name = "attention.shared_kv_layers"
+        let count = try uniform(name, 0...shape.layerCount) ?? 0
+        let first = shape.layerCount - count
+        guard count == 0 || first >= 2 else {
+            throw wrong(
+                name, expected: "at least 2 fewer than the \(shape.layerCount) layers",
+                found: "\(count)")
+        }
+        shape.changeAttention { layer, mixer in
+            guard layer >= first else { return }
+            mixer.keyValueLayer = first - (mixer.window == nil ? 1 : 2)
+            (mixer.valuesAreKeys, mixer.normsValues) = (nil, false)
+        }
+    }
+
     /// `*_swa`: widths of heads in layers with a window, as of the others where a file says
     /// nothing.
     fileprivate func windowedHeads(

@@ -6,6 +6,7 @@ package import ModelFormat
 /// GGUF tensor names by role.
 package enum TensorNames {
     package static let embeddings = "token_embd.weight"
+    package static let layerEmbeddings = "per_layer_token_embd.weight"
 
     package static func matrix(_ role: MatrixRole, layer: Int?) -> String {
         let stem =
@@ -38,9 +39,14 @@ package enum TensorNames {
             case .sharedExpertGate: "ffn_gate_shexp"
             case .sharedExpertUp: "ffn_up_shexp"
             case .sharedExpertDown: "ffn_down_shexp"
+            case .layerEmbeddingProjection: "per_layer_model_proj"
+            case .layerEmbeddingGate: "inp_gate"
+            case .layerEmbeddingOutput: "proj"
             case .output: "output"
             }
-        return prefix(layer) + stem + ".weight"
+        // The first layer's, which projects for all of them.
+        let isOfModel = role == .layerEmbeddingProjection
+        return (isOfModel ? "" : prefix(layer)) + stem + ".weight"
     }
 
     /// What files of some families call it where they have no tensor of its usual name.
@@ -97,6 +103,8 @@ package enum TensorNames {
             case .routerScale: "ffn_gate_inp.scale"
             case .expertScales: "ffn_down_exps.scale"
             case .layerScale: "layer_output_scale.weight"
+            case .layerEmbeddingProjectionNorm: "per_layer_proj_norm.weight"
+            case .afterLayerEmbeddingNorm: "post_norm.weight"
             }
         return prefix(layer) + stem
     }
@@ -178,6 +186,14 @@ package enum TensorNames {
     /// One expert's `part`, as files made before the merged tensors have it.
     package static func expert(_ index: Int, _ part: String, layer: Int) -> String {
         "blk.\(layer).ffn_\(part).\(index).weight"
+    }
+
+    /// Whether a layer's tensor makes its keys or values, or is of their norm.
+    package static func isOfKeys(_ name: String, layer: Int) -> Bool {
+        let names =
+            [MatrixRole.attentionKey, .attentionValue].map { matrix($0, layer: layer) }
+            + [vector(.keyNorm, layer: layer)]
+        return names.contains(name)
     }
 
     /// Tensors without weights in them: rotary tables that old converters wrote and that every

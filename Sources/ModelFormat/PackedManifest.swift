@@ -11,6 +11,8 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package var shape: ModelShape
     package var vocabulary: PackedExtent
     package var embeddings: PackedRows
+    /// Each layer's own embeddings, a token's side by side; nil where they have none.
+    package var layerEmbeddings: PackedRows?
     package var vectors: PackedVectors
     /// Matrices that every token needs, in execution order; the output matrix is the last.
     package var matrices: [PackedMatrix]
@@ -28,7 +30,8 @@ package struct PackedManifest: Codable, Sendable, Equatable {
 
     package init(
         modelName: String, source: PackedSource, shape: ModelShape,
-        vocabulary: PackedExtent, embeddings: PackedRows, vectors: PackedVectors,
+        vocabulary: PackedExtent, embeddings: PackedRows, layerEmbeddings: PackedRows? = nil,
+        vectors: PackedVectors,
         matrices: [PackedMatrix], experts: [PackedExpertLayer],
         neurons: [PackedNeuronLayer]? = nil, conversions: [String] = [],
         requantizations: [PackedRequantization]? = nil
@@ -39,6 +42,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
         self.shape = shape
         self.vocabulary = vocabulary
         self.embeddings = embeddings
+        self.layerEmbeddings = layerEmbeddings
         self.vectors = vectors
         self.matrices = matrices
         self.experts = experts
@@ -46,6 +50,17 @@ package struct PackedManifest: Codable, Sendable, Equatable {
         self.conversions = conversions
         self.requantizations = requantizations
     }
+
+    /// A table of which each token has a row; nil where the model has none.
+    package subscript(_ table: RowTable) -> PackedRows? {
+        switch table {
+        case .embeddings: embeddings
+        case .layerEmbeddings: layerEmbeddings
+        }
+    }
+
+    /// The tables that there are, in the file's order.
+    package var rowTables: [RowTable] { RowTable.allCases.filter { self[$0] != nil } }
 
     /// The matrix with `role` in `layer` (nil: the output matrix), or nil where the model has none.
     package func matrix(_ role: MatrixRole, layer: Int? = nil) -> PackedMatrix? {
@@ -194,7 +209,20 @@ package struct PackedChecksums: Codable, Sendable, Equatable {
     }
 }
 
-/// The token embeddings: rows in GGUF's own bytes, one after another without padding, or where the
+/// What has a row for each token: looked up, never multiplied by.
+package enum RowTable: Int, Sendable, CaseIterable {
+    case embeddings, layerEmbeddings
+
+    /// What messages call it.
+    package var name: String {
+        switch self {
+        case .embeddings: "embeddings"
+        case .layerEmbeddings: "layers' embeddings"
+        }
+    }
+}
+
+/// Embeddings of tokens: rows in GGUF's own bytes, one after another without padding, or where the
 /// model ties them the tiles of its output matrix; looked up one row at a time and verified by the
 /// 4 KiB page.
 package struct PackedRows: Codable, Sendable, Equatable {
@@ -301,6 +329,9 @@ package enum VectorRole: String, Codable, Sendable, CaseIterable {
     case routerScale, expertScales
     /// The factor on a layer's output (`layer_output_scale`).
     case layerScale
+    /// Of what is added to layers' embeddings, and of what a layer adds of its own
+    /// (`per_layer_proj_norm`, `post_norm`).
+    case layerEmbeddingProjectionNorm, afterLayerEmbeddingNorm
 }
 
 /// One vector of 32-bit floats inside the vectors' extent.

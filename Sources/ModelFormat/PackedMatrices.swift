@@ -17,6 +17,10 @@ package enum MatrixRole: String, Codable, Sendable, CaseIterable {
     case router
     case feedForwardGate, feedForwardUp, feedForwardDown
     case sharedExpertGate, sharedExpertUp, sharedExpertDown
+    /// Where layers have embeddings of their own: of what is added to those of all layers (its
+    /// first layer's); of each layer, the gate on its own and what is made of that (GGUF's
+    /// `per_layer_model_proj`, `inp_gate`, `proj`).
+    case layerEmbeddingProjection, layerEmbeddingGate, layerEmbeddingOutput
     /// Scores the vocabulary; the embeddings, too, where the model ties them.
     case output
 }

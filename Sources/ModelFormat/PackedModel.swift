@@ -50,13 +50,15 @@ package struct PackedModel: Sendable {
         try Self.verify(Checksum.of(buffer.bytes), extent, file: fileName, what())
     }
 
-    /// The checksums of the embeddings' pages, in page order.
-    package func embeddingChecksums(from source: any ByteSource) throws(FormatError) -> [UInt32] {
-        let extent = manifest.embeddings.pageChecksums
+    /// The checksums of a table's pages, in page order; none where the model has no such table.
+    package func checksums(
+        of table: RowTable, from source: any ByteSource
+    ) throws(FormatError) -> [UInt32] {
+        guard let extent = manifest[table]?.pageChecksums else { return [] }
         var checksums = [UInt32](repeating: 0, count: extent.byteCount / 4)
         var span = checksums.mutableSpan
         var raw = unsafe span.mutableBytes
-        try read(extent, from: source, into: &raw, "the embedding checksums")
+        try read(extent, from: source, into: &raw, "the checksums of the \(table.name)")
         return checksums.map { UInt32(littleEndian: $0) }
     }
 

@@ -29,6 +29,7 @@ extension PackedManifest {
         try validator.checkVectors(vectors)
         try validator.checkMatrices(matrices, bundlesNeurons: neurons != nil)
         try validator.checkEmbeddings(embeddings, output: matrices.last)
+        try validator.checkLayerEmbeddings(layerEmbeddings)
         try validator.checkExperts(experts)
         if let neurons { try validator.checkNeurons(neurons) }
     }
@@ -122,14 +123,30 @@ private struct PackedValidator {
                 rows.format == output.format, rowsPerExtent == output.rowsPerExtent
             else { throw error("tied embeddings where the output matrix is", "them elsewhere") }
         }
-        try checkRange(rows.offset, PackedLayout.aligned(rows.byteCount), "the embeddings")
-        guard rows.pageChecksums.byteCount == rows.pageCount * 4 else {
-            throw error(
-                "embedding checksums of \(rows.pageCount * 4) bytes",
-                "\(rows.pageChecksums.byteCount)")
+        try checkPages(rows, .embeddings)
+    }
+
+    func checkLayerEmbeddings(_ rows: PackedRows?) throws(FormatError) {
+        let table = RowTable.layerEmbeddings
+        guard (rows != nil) == (shape.layerEmbeddingWidth != nil) else {
+            throw error("\(table.name) where layers have some", rows == nil ? "none" : "some")
         }
-        try checkRange(
-            rows.pageChecksums.offset, rows.pageChecksums.byteCount, "the embedding checksums")
+        guard let rows else { return }
+        try checkShape(
+            rows.format, rows: rows.rows, columns: rows.columns, is: shape.layerEmbeddingsShape,
+            table.name)
+        guard rows.rowsPerExtent == nil else { throw error("\(table.name) by rows", "tiles") }
+        try checkPages(rows, table)
+    }
+
+    private func checkPages(_ rows: PackedRows, _ table: RowTable) throws(FormatError) {
+        try checkRange(rows.offset, PackedLayout.aligned(rows.byteCount), "the \(table.name)")
+        let (extent, byteCount) = (rows.pageChecksums, rows.pageCount * 4)
+        guard extent.byteCount == byteCount else {
+            throw error(
+                "checksums of the \(table.name) of \(byteCount) bytes", "\(extent.byteCount)")
+        }
+        try checkRange(extent.offset, extent.byteCount, "the checksums of the \(table.name)")
     }
 
     func checkVectors(_ vectors: PackedVectors) throws(FormatError) {
@@ -169,8 +186,8 @@ private struct PackedValidator {
         _ matrices: [PackedMatrix], bundlesNeurons: Bool
     ) throws(FormatError) {
         var expected: [(role: MatrixRole, layer: Int?, shape: MatrixShape)] = []
-        for (index, layer) in shape.layers.enumerated() {
-            expected += shape.matrices(of: layer, bundlesNeurons: bundlesNeurons)
+        for index in shape.layers.indices {
+            expected += shape.matrices(of: index, bundlesNeurons: bundlesNeurons)
                 .map { ($0.role, index, $0.shape) }
         }
         expected.append((.output, nil, shape.outputShape))
@@ -254,7 +271,9 @@ private struct PackedValidator {
     }
 
     func checkNeurons(_ layers: [PackedNeuronLayer]) throws(FormatError) {
-        guard shape.experts == nil else { throw error("no bundled neurons", "some") }
+        guard shape.experts == nil, shape.layerEmbeddingWidth == nil else {
+            throw error("no bundled neurons", "some")
+        }
         guard layers.count == shape.layerCount else {
             throw error("neurons of \(shape.layerCount) layers", "\(layers.count)")
         }

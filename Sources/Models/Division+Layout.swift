@@ -94,7 +94,8 @@ extension Division {
         let own = problem.wishes.kvFormat
         let narrower = KVBits.allCases.sorted(by: >).filter { $0 < max(own.keys, own.values) }
         var found: [FittingContext] = []
-        for format in [own] + narrower.map({ KVFormat($0) }) {
+        let formats = [own] + narrower.map { KVFormat($0) }
+        for format in formats where problem.shape.keyValueFormat(wished: format) == format {
             var problem = problem
             problem.wishes.kvFormat = format
             // In pages: `low` fits, what is above `high` does not.
@@ -209,7 +210,7 @@ extension Division {
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
         let bundles = (manifest.neurons ?? []).reduce(0) { $0 + $1.extentCount }
         return (extents + bundles) * 128 + experts * 96
-            + manifest.embeddings.pageChecksums.byteCount
+            + manifest.rowTables.reduce(0) { $0 + (manifest[$1]?.pageChecksums.byteCount ?? 0) }
             + NeuronWeights.directoryBytes(manifest)
             + (isSparse ? NeuronWeights.booksBytes(manifest) : 0)
     }
@@ -239,6 +240,8 @@ extension DivisionProblem {
             shape, format: wishes.kvFormat,
             tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
         layout = layout.withStates(1 + statesKept(layout))
+        // What later layers read too is read again by each of them: it stays in memory.
+        guard !shape.sharesKeys else { return layout }
         let summarizes = wishes.coldTokensMax != nil && shape.choosesByKeys
         return wishes.kvBytesMax.map {
             layout.withColdSpans(poolBytes: $0, summarizes: summarizes)
@@ -265,7 +268,7 @@ extension DivisionProblem {
     /// - Throws: `LoadError.keyValueMemory` where that is less than the least.
     func cacheBytes(_ layout: KVLayout, _ contextTokens: Int) throws(LoadError) -> Int {
         let whole = layout.byteCount(tokens: contextTokens)
-        guard layout.hasColdSpans, let most = wishes.kvBytesMax else { return whole }
+        guard let most = wishes.kvBytesMax else { return whole }
         let needed = layout.bytesNeeded(tokens: contextTokens)
         guard needed <= most else {
             throw .keyValueMemory(

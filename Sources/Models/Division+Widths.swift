@@ -25,7 +25,7 @@ extension Division {
     package func keyValueWidths(_ shape: ModelShape) -> [KVWidth] {
         var formats = KVBits.allCases.sorted(by: >).map { KVFormat($0) }
         if !formats.contains(layout.format) { formats.append(layout.format) }
-        return formats.map { format in
+        return formats.filter { shape.keyValueFormat(wished: $0) == $0 }.map { format in
             let layout = layout.with(format)
             return KVWidth(
                 format: format, bitsEffective: layout.bitsEffective,

@@ -4,7 +4,7 @@
 internal import Inference
 internal import Knobs
 internal import LinuxSystem
-internal import ModelFormat
+package import ModelFormat
 internal import SequenceState
 
 extension ModelInstance {
@@ -14,6 +14,11 @@ extension ModelInstance {
     /// Whether keys tell which positions matter: not where they are values too, or differ between
     /// layers.
     package var choosesByKeys: Bool { manifest.shape.choosesByKeys }
+
+    /// How keys and values are kept where an order does not say.
+    package func keyValueFormat(wished: KVFormat) -> KVFormat {
+        manifest.shape.keyValueFormat(wished: wished)
+    }
 
     /// The longest prompt of which some tokens alone can be kept, and what may follow on it: what
     /// is in memory at once, as keys and values are kept now.
@@ -30,7 +35,14 @@ extension ModelInstance {
             throw .contextBeyondModel(asked: asked, known: known)
         }
         if parsed.model.manifest.shape.isRecurrent { tellWhatStatesExclude(options) }
-        if !parsed.model.manifest.shape.choosesByKeys { tellWhatKeysExclude(options) }
+        let shape = parsed.model.manifest.shape
+        if !shape.choosesByKeys { tellWhatKeysExclude(options) }
+        let format = shape.keyValueFormat(wished: options.kvFormat)
+        if format != options.kvFormat {
+            options.onNotice(
+                "layers of this model read keys of others, which are not packed by pages: "
+                    + "kv_bits \(format) in place of \(options.kvFormat)")
+        }
         let processors = max(1, Processors.allowed.count)
         if options.threads > processors {
             options.onNotice(

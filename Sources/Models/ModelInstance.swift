@@ -165,6 +165,8 @@ extension ModelInstance {
     ) throws(LoadError) -> (parsed: ParsedModel, division: Division) {
         let parsed = try parse(path, progress: options.flash.progress)
         try check(parsed, options)
+        var options = options
+        options.kvFormat = parsed.model.manifest.shape.keyValueFormat(wished: options.kvFormat)
         let share = options.share()
         let knowledge = Knowledge(of: parsed, path: path, share: share, options)
         let division = try Division.divide(

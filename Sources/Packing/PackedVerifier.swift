@@ -16,7 +16,7 @@ package enum PackedVerifier {
         let manifest = model.manifest
         var verifier = Verification(model: model, source: source)
         _ = try model.vocabulary(from: source)
-        try verifier.verifyEmbeddings()
+        for table in RowTable.allCases { try verifier.verifyRows(of: table) }
         try verifier.verify(manifest.vectors.extent, "the vectors")
         for matrix in manifest.matrices {
             for index in 0..<matrix.extentCount {
@@ -73,9 +73,9 @@ package enum PackedVerifier {
             }
         }
 
-        mutating func verifyEmbeddings() throws(FormatError) {
-            let rows = model.manifest.embeddings
-            let checksums = try model.embeddingChecksums(from: source)
+        mutating func verifyRows(of table: RowTable) throws(FormatError) {
+            guard let rows = model.manifest[table] else { return }
+            let checksums = try model.checksums(of: table, from: source)
             let page = PackedLayout.alignment
             let pages = Self.pieceBytes / page
             for first in stride(from: 0, to: rows.pageCount, by: pages) {
@@ -88,7 +88,7 @@ package enum PackedVerifier {
                         checksum: checksums[first + index])
                     try PackedModel.verify(
                         Checksum.of(piece[(index * page)..<((index + 1) * page)]), extent,
-                        file: model.fileName, "the embeddings")
+                        file: model.fileName, "the \(table.name)")
                 }
             }
         }

@@ -39,11 +39,26 @@ package struct PackedResult: Sendable, Equatable {
     package let requantizations: [PackedRequantization]
 }
 
-/// Layers of a source that only draft tokens, which no import keeps.
+/// What of a source no import keeps.
 package struct LeftOut: Sendable, Equatable {
+    /// Layers that only draft tokens.
     package let draftLayerCount: Int
-    /// In the source.
-    package let byteCount: Int
+    /// Bytes in the source.
+    package let bytes: LeftOutBytes
+
+    /// One phrase for people.
+    package func sentence(_ size: (UInt64) -> String) -> String {
+        var parts: [String] = []
+        if bytes.draftLayers > 0 {
+            let layers = draftLayerCount == 1 ? "1 draft layer" : "\(draftLayerCount) draft layers"
+            parts.append("\(layers), \(size(UInt64(bytes.draftLayers)))")
+        }
+        if bytes.unreadKeys > 0 {
+            parts.append(
+                "keys of layers that read those of others, \(size(UInt64(bytes.unreadKeys)))")
+        }
+        return parts.joined(separator: "; ")
+    }
 }
 
 /// Packs one model. Opening plans and refuses; ``write(to:overwrite:processID:observer:confirm:)``
@@ -113,9 +128,8 @@ package struct Packer {
 
     /// What of the source is left out; nil where nothing is.
     package var leftOut: LeftOut? {
-        let layers = plan.draftLayers
-        guard plan.draftBytes > 0 else { return nil }
-        return LeftOut(draftLayerCount: layers.count, byteCount: plan.draftBytes)
+        guard plan.leftOutBytes != LeftOutBytes() else { return nil }
+        return LeftOut(draftLayerCount: plan.draftLayers.count, bytes: plan.leftOutBytes)
     }
 
     /// What the model calls itself, or its file's name.
@@ -172,7 +186,7 @@ package struct Packer {
             Self.performTasks(of: run, &worker)
             try run.throwFailure()
         }
-        try worker.writeEmbeddingChecksums()
+        for table in RowTable.allCases { try worker.writeChecksums(of: table) }
         try worker.writeNeuronDirectories()
         let manifest = run.finalManifest(headerChecksum: headerChecksum)
         let byteCount = try worker.writeManifest(manifest, destination: destination)

@@ -1,5 +1,5 @@
 // The extents of a packed file that are made in memory rather than moved through it: vocabulary,
-// vectors, the embeddings' checksums, manifest and header. One thread writes them.
+// vectors, the checksums of tables of rows, manifest and header. One thread writes them.
 
 internal import LinuxSystem
 internal import ModelFormat
@@ -46,14 +46,20 @@ extension PackingWorker {
         return floats
     }
 
-    mutating func writeEmbeddingChecksums() throws(PackingError) {
-        let planned = run.plan.manifest.embeddings.pageChecksums
-        let bytes = run.embeddingChecksums.flatMap(\.littleEndianBytes)
+    /// The checksums of a table's pages.
+    mutating func writeChecksums(of table: RowTable) throws(PackingError) {
+        guard let planned = run.plan.manifest[table]?.pageChecksums else { return }
+        let bytes = run.checksums(of: table).flatMap(\.littleEndianBytes)
         let written = try writeExtent(at: planned.offset) { worker throws(PackingError) in
             try worker.append(bytes[...])
         }
         precondition(written.byteCount == planned.byteCount, "planned size is written")
-        run.set { $0.embeddings.pageChecksums = written }
+        run.set {
+            switch table {
+            case .embeddings: $0.embeddings.pageChecksums = written
+            case .layerEmbeddings: $0.layerEmbeddings?.pageChecksums = written
+            }
+        }
     }
 
     /// Writes manifest and header, and returns the file's size.

@@ -45,7 +45,7 @@ struct PackingJournal {
         let manifest = try state.manifest.encodedJSON(file: state.manifest.source.fileName)
         writer.add(UInt64(manifest.count))
         writer.bytes += manifest
-        writer.add(state.embeddingChecksums)
+        for list in state.rowChecksums { writer.add(list) }
         for list in state.neuronChecksums { writer.add(list) }
         writer.add(state.scaleChecksums.map(\.value))
         writer.add(run.gguf.tensors.map { state.sourceChecksums[$0.name]?.value ?? 0 })
@@ -76,14 +76,9 @@ struct PackingJournal {
             reader.bytes = reader.bytes.dropFirst(json.count)
             let name = state.manifest.source.fileName
             guard let manifest = try? PackedManifest(json: json, file: name, offset: 0),
-                let embeddings = reader.words(state.embeddingChecksums.count)
-            else { return false }
-            var neurons: [[UInt32]] = []
-            for list in state.neuronChecksums {
-                guard let words = reader.words(list.count) else { return false }
-                neurons.append(words)
-            }
-            guard let scales = reader.words(state.scaleChecksums.count),
+                let rows = reader.lists(like: state.rowChecksums),
+                let neurons = reader.lists(like: state.neuronChecksums),
+                let scales = reader.words(state.scaleChecksums.count),
                 let sources = reader.words(run.gguf.tensors.count)
             else { return false }
             for (tensor, value) in zip(run.gguf.tensors, sources) {
@@ -105,7 +100,7 @@ struct PackingJournal {
             }
             guard let done = reader.long(), reader.bytes.isEmpty else { return false }
             state.manifest = manifest
-            state.embeddingChecksums = embeddings
+            state.rowChecksums = rows
             state.neuronChecksums = neurons
             state.scaleChecksums = scales.map { ChecksumSum($0) }
             state.bytesDone = done
@@ -145,5 +140,15 @@ private struct JournalReader {
     mutating func words(_ count: Int) -> [UInt32]? {
         guard bytes.count / 4 >= count else { return nil }
         return (0..<count).compactMap { _ in word() }
+    }
+
+    /// Lists as long as others.
+    mutating func lists(like others: [[UInt32]]) -> [[UInt32]]? {
+        var lists: [[UInt32]] = []
+        for other in others {
+            guard let words = words(other.count) else { return nil }
+            lists.append(words)
+        }
+        return lists
     }
 }

@@ -58,7 +58,9 @@ extension PackingPlan {
     /// Dense networks without biases whose columns can be stored.
     private static func canBundleNeurons(_ shape: ModelShape, _ gguf: GGUFFile) -> Bool {
         let widths = Set(shape.layers.map { $0.feedForward.dense?.width })
-        guard widths.count == 1, widths.first != .some(nil), shape.experts == nil else {
+        guard widths.count == 1, widths.first != .some(nil), shape.experts == nil,
+            shape.layerEmbeddingWidth == nil
+        else {
             return false
         }
         let biases = [

@@ -46,6 +46,8 @@ struct PackingPlan: Sendable {
     /// Complete but for checksums, which are zeros in the right number.
     var manifest: PackedManifest
     let embeddings: StoredTensor
+    /// Nil where layers have none of their own.
+    let layerEmbeddings: StoredTensor?
     /// Whether the output matrix is the embeddings: they are stored once, as that.
     let isTied: Bool
     /// Parallel to the manifest's vectors.
@@ -58,7 +60,7 @@ struct PackingPlan: Sendable {
     let neurons: [NeuronSources]
     /// Layers that only draft tokens, and their bytes in the source: left out.
     let draftLayers: Range<Int>
-    let draftBytes: Int
+    let leftOutBytes: LeftOutBytes
     /// Where the manifest goes.
     let dataEnd: UInt64
 
@@ -85,6 +87,8 @@ struct PackingPlan: Sendable {
             format: embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0],
             offset: 0, pageChecksums: PackedExtent(offset: 0, byteCount: 0, checksum: 0))
         if !isTied { cursor.place(&rows) }
+        let layerRows = try Self.planLayerEmbeddings(shape, &catalogue, &cursor)
+        layerEmbeddings = layerRows?.tensor
         let vectors = try Self.planVectors(shape, &catalogue, &cursor)
         let bundlesNeurons = try Self.bundlesNeurons(
             shape, gguf, packing, file: source.fileName)
@@ -96,11 +100,12 @@ struct PackingPlan: Sendable {
         let neurons =
             bundlesNeurons ? try Self.planNeurons(shape, &catalogue, &cursor) : nil
         draftLayers = try gguf.draftLayers()
-        draftBytes = try catalogue.finish(leavingOut: draftLayers)
+        leftOutBytes = try catalogue.finish(draftLayers: draftLayers, shape)
         manifest = PackedManifest(
             modelName: Self.oneLine(gguf.modelName() ?? source.fileName), source: source,
             shape: shape, vocabulary: vocabulary, embeddings: rows,
-            vectors: vectors.records, matrices: matrices.records, experts: experts.records,
+            layerEmbeddings: layerRows?.record, vectors: vectors.records,
+            matrices: matrices.records, experts: experts.records,
             neurons: neurons?.records)
         self.vectors = vectors.tensors
         self.matrices = matrices.tensors
@@ -139,7 +144,7 @@ struct PackingPlan: Sendable {
     /// Bytes of the source that the biggest re-quantised piece comes from; 0 when there is none.
     var requantizedBytesMax: Int {
         let all =
-            [embeddings] + matrices.map(\.stored)
+            manifest.rowTables.map { self[$0] } + matrices.map(\.stored)
             + experts.lazy.flatMap { $0 }.flatMap { $0 }.map(\.stored) + neurons.map(\.up)
         return all.filter(\.isRequantized).map { stored in
             // A piece is no bigger than the tensor, and 64-bit numbers are twice what is stored.
@@ -154,12 +159,45 @@ struct PackingPlan: Sendable {
             ? pieceBytesMax : 0
     }
 
-    /// Bytes of the embeddings that are written at once: whole pages of whole groups.
-    var embeddingPieceBytes: Int {
+    /// Where a table's rows come from.
+    ///
+    /// - Precondition: there is such a table.
+    subscript(_ table: RowTable) -> StoredTensor {
+        switch table {
+        case .embeddings: return embeddings
+        case .layerEmbeddings:
+            guard let layerEmbeddings else { preconditionFailure("\(table.name) of none") }
+            return layerEmbeddings
+        }
+    }
+
+    /// Bytes of a table that are written by themselves: none of what the output matrix is.
+    func ownBytes(of table: RowTable) -> Int {
+        isTied && table == .embeddings ? 0 : manifest[table]?.byteCount ?? 0
+    }
+
+    /// Bytes of a table that are written at once: whole pages of whole groups.
+    func pieceBytes(of table: RowTable) -> Int {
         let page = PackedLayout.alignment
+        let stored = self[table]
         var unit = page
-        if embeddings.isRequantized { while unit % embeddings.groupBytes != 0 { unit += page } }
+        if stored.isRequantized { while unit % stored.groupBytes != 0 { unit += page } }
         return max(1, PackedLayout.extentBytesMax / unit) * unit
+    }
+
+    private static func planLayerEmbeddings(
+        _ shape: ModelShape, _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
+    ) throws(FormatError) -> (record: PackedRows, tensor: StoredTensor)? {
+        guard shape.layerEmbeddingWidth != nil else { return nil }
+        let matrix = shape.layerEmbeddingsShape
+        let stored = StoredTensor(
+            try catalogue.claim(
+                TensorNames.layerEmbeddings, dimensions: [matrix.columns, matrix.rows]))
+        var rows = PackedRows(
+            format: stored.format, rows: matrix.rows, columns: matrix.columns, offset: 0,
+            pageChecksums: PackedExtent(offset: 0, byteCount: 0, checksum: 0))
+        cursor.place(&rows)
+        return (rows, stored)
     }
 
     private static func planVectors(
@@ -201,7 +239,7 @@ struct PackingPlan: Sendable {
         var records: [PackedMatrix] = []
         var tensors: [TensorRows] = []
         for (index, layer) in shape.layers.enumerated() {
-            let all = shape.matrices(of: layer, bundlesNeurons: bundlesNeurons)
+            let all = shape.matrices(of: index, bundlesNeurons: bundlesNeurons)
             for (role, matrix) in all {
                 let rows = try catalogue.claim(
                     role, layer: index, among: all, heads: layer.fusedHeadCount)

@@ -22,8 +22,8 @@ final class PackingRun: Sendable {
         var tasks: PackingTasks
         /// The plan's, with the checksums of what was written.
         var manifest: PackedManifest
-        /// One for each page of the embeddings.
-        var embeddingChecksums: [UInt32]
+        /// Of each table of rows, one for each page.
+        var rowChecksums: [[UInt32]]
         /// Two for each bundle of neurons, by layer.
         var neuronChecksums: [[UInt32]]
         /// Of the scales beside them.
@@ -53,11 +53,12 @@ final class PackingRun: Sendable {
             limitBytes: MemoryLedger.processBytes
                 + max(Self.buffersBytesMax, PackingBuffers.byteCount(plan)) + columnBytes)
         self.observer = observer
-        let pages = plan.manifest.embeddings.pageCount
         state = Mutex(
             State(
                 tasks: PackingTasks(plan), manifest: plan.manifest,
-                embeddingChecksums: [UInt32](repeating: 0, count: pages),
+                rowChecksums: plan.manifest.rowTables.map {
+                    [UInt32](repeating: 0, count: plan.manifest[$0]?.pageCount ?? 0)
+                },
                 neuronChecksums: (plan.manifest.neurons ?? []).map {
                     [UInt32](repeating: 0, count: $0.bundleCount)
                 },
@@ -107,15 +108,17 @@ final class PackingRun: Sendable {
         state.withLock { change(&$0.manifest) }
     }
 
-    func setEmbeddingChecksums(_ checksums: [UInt32], from page: Int) {
+    func setChecksums(_ checksums: [UInt32], of table: RowTable, from page: Int) {
         state.withLock { state in
             for (index, value) in checksums.enumerated() {
-                state.embeddingChecksums[page + index] = value
+                state.rowChecksums[table.rawValue][page + index] = value
             }
         }
     }
 
-    var embeddingChecksums: [UInt32] { state.withLock { $0.embeddingChecksums } }
+    func checksums(of table: RowTable) -> [UInt32] {
+        state.withLock { $0.rowChecksums[table.rawValue] }
+    }
 
     func setNeuronChecksums(_ checksums: [UInt32], layer: Int, from bundle: Int) {
         state.withLock { state in

@@ -3,9 +3,9 @@
 
 internal import ModelFormat
 
-/// One extent, or one piece of the embeddings.
+/// One extent, or one piece of a table of rows.
 enum PackingTask: Sendable {
-    case embeddings(piece: Int)
+    case rows(RowTable, piece: Int)
     case matrix(Int, extent: Int)
     /// `entry` is the layer's place among those with experts.
     case expert(entry: Int, index: Int)
@@ -14,7 +14,7 @@ enum PackingTask: Sendable {
 
 /// All tasks in the packed file's order, made as they are taken.
 struct PackingTasks: Sendable {
-    /// Parts of each entry of the lists: embeddings, matrices, expert layers, neuron layers.
+    /// Parts of each entry of the lists: tables of rows, matrices, expert layers, neuron layers.
     private let counts: [[Int]]
     /// Which of the lists, which entry of it, and which part of that comes next.
     private var list = 0
@@ -22,9 +22,11 @@ struct PackingTasks: Sendable {
     private var part = 0
 
     init(_ plan: PackingPlan) {
-        let bytes = plan.isTied ? 0 : plan.manifest.embeddings.byteCount
         counts = [
-            [(bytes + plan.embeddingPieceBytes - 1) / plan.embeddingPieceBytes],
+            plan.manifest.rowTables.map {
+                let piece = plan.pieceBytes(of: $0)
+                return (plan.ownBytes(of: $0) + piece - 1) / piece
+            },
             plan.manifest.matrices.map(\.extentCount), plan.manifest.experts.map(\.count),
             (plan.manifest.neurons ?? []).map { PackingPlan.pieceCount($0) }
         ]
@@ -36,7 +38,7 @@ struct PackingTasks: Sendable {
             if entry < counts.count, part < counts[entry] {
                 defer { part += 1 }
                 switch list {
-                case 0: return .embeddings(piece: part)
+                case 0: return .rows(RowTable.allCases[entry], piece: part)
                 case 1: return .matrix(entry, extent: part)
                 case 2: return .expert(entry: entry, index: part)
                 default: return .neurons(layer: entry, piece: part)

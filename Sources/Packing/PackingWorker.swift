@@ -47,7 +47,7 @@ struct PackingWorker: ~Copyable {
     mutating func perform(_ task: PackingTask) throws(PackingError) {
         let manifest = run.plan.manifest
         switch task {
-        case .embeddings(let piece): try writeEmbeddings(piece: piece)
+        case .rows(let table, let piece): try writeRows(of: table, piece: piece)
         case .matrix(let index, let extentIndex):
             let record = manifest.matrices[index]
             let extent = record.extent(extentIndex)
@@ -55,7 +55,7 @@ struct PackingWorker: ~Copyable {
             let rows = run.plan.matrices[index]
             try appendTiles(extent.rows, of: rows, counts: true)
             if record.role == .output, run.plan.isTied {
-                noteEmbeddingPages(from: Int(extent.offset - record.offset))
+                notePages(of: .embeddings, from: Int(extent.offset - record.offset))
             }
             let value = try end()
             run.set { $0.matrices[index].checksums[extentIndex] = value }
@@ -67,23 +67,26 @@ struct PackingWorker: ~Copyable {
         }
     }
 
-    /// A piece of the embeddings' rows as they are stored, and a checksum per page.
-    private mutating func writeEmbeddings(piece: Int) throws(PackingError) {
-        let record = run.plan.manifest.embeddings
-        let start = piece * run.plan.embeddingPieceBytes
-        let count = min(run.plan.embeddingPieceBytes, record.byteCount - start)
+    /// A piece of a table's rows as they are stored, and a checksum per page.
+    private mutating func writeRows(of table: RowTable, piece: Int) throws(PackingError) {
+        guard let record = run.plan.manifest[table] else {
+            preconditionFailure("a piece of no table")
+        }
+        let pieceBytes = run.plan.pieceBytes(of: table)
+        let start = piece * pieceBytes
+        let count = min(pieceBytes, record.byteCount - start)
         try begin(at: record.offset + UInt64(start))
         // A view of the buffers borrows this reference, not the worker, which changes meanwhile.
         let buffers = buffers
-        let place = try load(run.plan.embeddings, at: start, count: count, counts: true)
+        let place = try load(run.plan[table], at: start, count: count, counts: true)
         try append(buffers.bytes(at: place, count: count))
-        noteEmbeddingPages(from: start)
+        notePages(of: table, from: start)
         _ = try end()
     }
 
     /// Sums up the pages that wait, all of the piece or extent, which is at `start` of the
-    /// embeddings' region.
-    private mutating func noteEmbeddingPages(from start: Int) {
+    /// table's region.
+    private mutating func notePages(of table: RowTable, from start: Int) {
         let (page, byteCount, buffers) = (PackedLayout.alignment, waiting, buffers)
         _ = padToPage()
         let pages = buffers.outputBytes(count: waiting)
@@ -91,7 +94,7 @@ struct PackingWorker: ~Copyable {
             Checksum.of(pages.extracting($0..<$0 + page))
         }
         waiting = byteCount
-        run.setEmbeddingChecksums(checksums, from: start / page)
+        run.setChecksums(checksums, of: table, from: start / page)
     }
 
     /// - Returns: the bundle's checksum.

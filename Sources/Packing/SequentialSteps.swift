@@ -25,7 +25,7 @@ struct SequentialRange: Sendable {
 /// Who wants each tensor.
 struct SequentialSteps: Sendable {
     private enum Use: Sendable {
-        case embeddings
+        case rows(RowTable)
         case matrix(Int)
         case vector(Int)
         case experts(entry: Int, indices: Range<Int>, part: Int)
@@ -38,7 +38,9 @@ struct SequentialSteps: Sendable {
 
     init(_ plan: PackingPlan) {
         self.plan = plan
-        if !plan.isTied { add(.embeddings, to: plan.embeddings.tensor) }
+        for table in plan.manifest.rowTables where plan.ownBytes(of: table) > 0 {
+            add(.rows(table), to: plan[table].tensor)
+        }
         for (index, vector) in plan.vectors.enumerated() { add(.vector(index), to: vector.tensor) }
         for (index, rows) in plan.matrices.enumerated() {
             add(.matrix(index), to: rows.stored.tensor)
@@ -100,13 +102,12 @@ struct SequentialSteps: Sendable {
 
     private func ranges(_ use: Use) -> [SequentialRange] {
         switch use {
-        case .embeddings:
-            let all = plan.manifest.embeddings.byteCount
-            return stride(from: 0, to: all, by: plan.embeddingPieceBytes).enumerated().map {
-                let end = min($0.element + plan.embeddingPieceBytes, all)
-                return SequentialRange(
-                    step: .task(.embeddings(piece: $0.offset)),
-                    bytes: sourceBytes(plan.embeddings, $0.element..<end))
+        case .rows(let table):
+            let (all, piece) = (plan.ownBytes(of: table), plan.pieceBytes(of: table))
+            return stride(from: 0, to: all, by: piece).enumerated().map {
+                SequentialRange(
+                    step: .task(.rows(table, piece: $0.offset)),
+                    bytes: sourceBytes(plan[table], $0.element..<min($0.element + piece, all)))
             }
         case .vector(let index):
             return [SequentialRange(step: .vector(index), bytes: plan.vectors[index].bytes)]

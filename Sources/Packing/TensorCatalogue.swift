@@ -4,6 +4,19 @@
 internal import ModelFamilies
 internal import ModelFormat
 
+/// Bytes of tensors that are left out.
+package struct LeftOutBytes: Sendable, Equatable {
+    /// Of layers that only draft tokens.
+    package var draftLayers = 0
+    /// Of keys and values of layers that read those of others.
+    package var unreadKeys = 0
+
+    package init(draftLayers: Int = 0, unreadKeys: Int = 0) {
+        self.draftLayers = draftLayers
+        self.unreadKeys = unreadKeys
+    }
+}
+
 /// A model's tensors, claimed by name until none is left.
 struct TensorCatalogue {
     let gguf: GGUFFile
@@ -146,16 +159,26 @@ struct TensorCatalogue {
         }
     }
 
-    /// Every tensor must have been claimed, be harmless, or be of a layer that is left out.
-    ///
-    /// - Returns: the bytes of those layers.
-    func finish(leavingOut layers: Range<Int>) throws(FormatError) -> Int {
-        var byteCount = 0
+    /// Every tensor must have been claimed, be harmless, be of a draft layer, or be of keys that no
+    /// layer reads.
+    func finish(
+        draftLayers: Range<Int>, _ shape: ModelShape
+    ) throws(FormatError) -> LeftOutBytes {
+        var byteCount = LeftOutBytes()
         for tensor in gguf.tensors where !claimed.contains(tensor.name) {
             guard !TensorNames.isHarmless(tensor.name) else { continue }
-            if let layer = TensorNames.layer(of: tensor.name), layers.contains(layer) {
-                byteCount += tensor.byteCount
-                continue
+            if let layer = TensorNames.layer(of: tensor.name) {
+                if draftLayers.contains(layer) {
+                    byteCount.draftLayers += tensor.byteCount
+                    continue
+                }
+                if shape.layers.indices.contains(layer),
+                    shape.layers[layer].mixer.keyValueLayer != nil,
+                    TensorNames.isOfKeys(tensor.name, layer: layer)
+                {
+                    byteCount.unreadKeys += tensor.byteCount
+                    continue
+                }
             }
             throw FormatError(
                 file: file, expected: "only tensors of \(architecture)",

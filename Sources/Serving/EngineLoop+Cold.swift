@@ -1,6 +1,7 @@
 // Answers to texts that are partly on flash.
 
 internal import GenerationAPI
+internal import ModelFormat
 internal import Models
 internal import SequenceState
 
@@ -19,6 +20,23 @@ extension EngineLoop {
             return KVLayout.pages(tokens: tokens)
         case nil: return model.coldPagesMax
         }
+    }
+
+    /// How keys and values of an order are kept.
+    ///
+    /// - Throws: `GenerationError` where the model cannot keep them as it asks.
+    func keyValueFormat(
+        _ order: GenerationOrder, _ model: ModelInstance
+    ) throws(GenerationError) -> KVFormat {
+        let wished = order.keyValueFormat ?? options.model.kvFormat
+        let format = model.keyValueFormat(wished: wished)
+        guard format == wished || order.keyValueFormat == nil else {
+            throw GenerationError(
+                .invalidRequest,
+                "layers of this model read keys of others, which are not packed by pages: kv_bits "
+                    + "\(format)", parameter: "kv_bits")
+        }
+        return format
     }
 
     /// Why nothing is chosen of what a text keeps.

@@ -228,7 +228,7 @@ final class EngineLoop {
     private func room(
         for prompt: [TokenID], _ order: GenerationOrder, _ model: ModelInstance
     ) throws(GenerationError) -> SequenceRoom {
-        let wished = order.keyValueFormat ?? options.model.kvFormat
+        let wished = try keyValueFormat(order, model)
         if wished != model.cache.layout.format {
             // Pages are of one kind at a time.
             guard scheduler.running.isEmpty else {

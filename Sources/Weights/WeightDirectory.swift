@@ -13,7 +13,8 @@ final class WeightDirectory {
     let firstUnits: FirstUnits
     /// Orders, checksums and scales of layers whose neurons are bundles.
     let neurons: NeuronDirectory
-    let embeddingChecksums: [UInt32]
+    /// Of each table of rows, one for each page.
+    private let rowChecksums: [[UInt32]]
     /// 0 where there are none.
     let expertsPerLayer: Int
     /// Of each layer, its place among those with experts, by which experts are numbered; nil where
@@ -37,7 +38,9 @@ final class WeightDirectory {
         self.path = path
         self.plan = plan
         manifest = model.manifest
-        embeddingChecksums = try model.embeddingChecksums(from: source)
+        rowChecksums = try RowTable.allCases.map { table throws(FormatError) in
+            try model.checksums(of: table, from: source)
+        }
         neurons = try NeuronDirectory(model, from: source, memory: memory)
         vectors = try Self.readVectors(model, from: source)
         firstUnits = FirstUnits(plan, manifest)
@@ -59,6 +62,11 @@ final class WeightDirectory {
     func vector(_ role: VectorRole, layer: Int?) -> [Float]? {
         manifest.vectors.entries.firstIndex { $0.role == role && $0.layer == layer }
             .map { vectors[$0] }
+    }
+
+    /// The checksum of a page of a table's rows.
+    func checksum(of table: RowTable, page: Int) -> UInt32 {
+        rowChecksums[table.rawValue][page]
     }
 
     // MARK: what the verifier calls them

@@ -125,12 +125,16 @@ package struct WeightPlan: Sendable, Equatable {
         }
         ringSlotBytes = units.map(\.footprint).max() ?? 0
         expertSlotBytes = manifest.experts.map(\.stride).max() ?? 0
-        let rows = manifest.embeddings
-        let isTiled = rows.rowsPerExtent != nil
+        let tables = manifest.rowTables.compactMap { manifest[$0] }
         // A tile takes as much memory as 16 rows: some tokens at a time.
-        embeddingWindowCount = isTiled ? min(tokensPerStep, Self.tileWindowsMax) : tokensPerStep
+        embeddingWindowCount =
+            tables.contains { $0.rowsPerExtent != nil }
+            ? min(tokensPerStep, Self.tileWindowsMax) : tokensPerStep
         embeddingWindowBytes =
-            rows.lookupBytesMax + (isTiled ? PackedLayout.aligned(rows.rowBytes) : 0)
+            tables.map {
+                $0.lookupBytesMax
+                    + ($0.rowsPerExtent == nil ? 0 : PackedLayout.aligned($0.rowBytes))
+            }.max() ?? 0
     }
 
     package subscript(unit: UnitIndex) -> DenseUnit { units[unit.index] }

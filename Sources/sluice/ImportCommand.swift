@@ -86,10 +86,9 @@ struct ImportCommand: ParsableCommand {
                 Terminal.write("\(name): \(entry.sentence)\n", to: STDERR_FILENO)
             }
             if let leftOut = result.leftOut {
-                let count = leftOut.draftLayerCount
                 Terminal.write(
-                    "\(name): left out: \(count) draft layer\(count == 1 ? "" : "s"), "
-                        + "\(ByteSize.format(UInt64(leftOut.byteCount)))\n", to: STDERR_FILENO)
+                    "\(name): left out: \(leftOut.sentence(ByteSize.format))\n",
+                    to: STDERR_FILENO)
             }
             for repair in result.repairs {
                 Terminal.write("\(name): repaired: \(repair)\n", to: STDERR_FILENO)

@@ -57,6 +57,9 @@ struct ShowCommand: ParsableCommand {
             ("formats", formats(manifest))
         ]
         if shape.isRecurrent { rows.append(("states", Self.states(shape))) }
+        if let own = manifest.layerEmbeddings {
+            rows.append(("layers' embeddings", Self.describe(own)))
+        }
         if let experts = shape.experts {
             rows.append(("experts", Self.describe(experts, manifest)))
         }
@@ -116,7 +119,19 @@ struct ShowCommand: ParsableCommand {
         let counts = Set(shape.attentions.map(\.keyValueHeadCount)).sorted()
         let range = [counts.first, counts.count > 1 ? counts.last : nil].compactMap(\.self)
         return "\(attention.headCount) heads, \(range.map(String.init).joined(separator: " to ")) "
-            + "for keys and values" + windows(shape)
+            + "for keys and values" + windows(shape) + sharing(shape)
+    }
+
+    /// How many layers read keys of earlier ones, where any do.
+    private static func sharing(_ shape: ModelShape) -> String {
+        let count = shape.attentions.count { $0.keyValueLayer != nil }
+        return count == 0 ? "" : "; \(count) read keys and values of earlier ones"
+    }
+
+    /// What each layer has of its own for each token.
+    private static func describe(_ rows: PackedRows) -> String {
+        "one for each token, \(ByteSize.format(UInt64(rows.byteCount))) in all, stay on flash; "
+            + "a token reads \(ByteSize.format(UInt64(rows.rowBytes)))"
     }
 
     /// How many layers see only the newest positions, where any do.

@@ -8,13 +8,14 @@ import Testing
 extension FamilyShapeTests {
     func gemma4(
         heads: [Int32] = [4, 4, 2, 4], widths: [Int32] = [96, 96, 96, 128],
+        pattern: [Bool] = [true, true, false, true],
         _ add: (inout GGUFBuilder) -> Void = { _ in }
     ) throws -> ModelShape {
         try shape("gemma4", without: "feed_forward_length") {
             $0.add("gemma4.attention.head_count_kv", heads)
             $0.add("gemma4.feed_forward_length", widths)
             $0.add("gemma4.attention.sliding_window", UInt32(64))
-            $0.add("gemma4.attention.sliding_window_pattern", [true, true, false, true])
+            $0.add("gemma4.attention.sliding_window_pattern", pattern)
             for name in ["key_length", "value_length"] {
                 $0.add("gemma4.attention.\(name)", UInt32(64))
                 $0.add("gemma4.attention.\(name)_swa", UInt32(32))
@@ -46,6 +47,39 @@ extension FamilyShapeTests {
         #expect(fewer.cacheLayers.map(\.headCount) == [2, 2, 2, 2, 2, 2, 2, 2, 1, 2, 2, 2, 2])
         expectRefused("divisors of the 8 heads, found 3") { try self.gemma4(heads: [3, 4, 2, 4]) }
         expectRefused("a width up to") { try self.gemma4(widths: [96, 0, 96, 96]) }
+    }
+
+    /// The last layers read what the last ones of their kind have stored; each has an embedding.
+    @Test func theEModelsOfGemma4() throws {
+        func shared(_ count: UInt32, embedding: UInt32 = 16) throws -> ModelShape {
+            try gemma4(heads: [4, 2, 4, 2], pattern: [true, false, true, false]) {
+                $0.add("gemma4.attention.shared_kv_layers", count)
+                $0.add("gemma4.embedding_length_per_layer_input", embedding)
+            }
+        }
+        let none = try shared(0, embedding: 0)
+        #expect(!none.sharesKeys && none.layerEmbeddingWidth == nil)
+        let shape = try shared(2)
+        #expect(shape.notComputed == nil && shape.sharesKeys && !shape.choosesByKeys)
+        #expect(shape.attentions.map(\.keyValueLayer) == [nil, nil, 0, 1])
+        #expect(shape.layers.allSatisfy { $0.mixer.attention?.valuesAreKeys != false })
+        #expect(shape.attentions.map(\.normsValues) == [true, true, false, false])
+        // What is read later is kept whole.
+        #expect(shape.cacheLayers.map(\.window) == [nil, nil])
+        #expect((0..<4).map { shape.cacheLayers(of: $0) } == [0..<1, 1..<2, 0..<1, 1..<2])
+        #expect(shape.layerEmbeddingWidth == 16 && shape.layerEmbeddingsWidth == 64)
+        #expect(shape.matrices(of: 0, bundlesNeurons: false)[0].role == .layerEmbeddingProjection)
+        #expect(
+            shape.matrices(of: 3, bundlesNeurons: false).map(\.role) == [
+                .attentionQuery, .attentionOutput, .feedForwardGate, .feedForwardUp,
+                .feedForwardDown, .layerEmbeddingGate, .layerEmbeddingOutput
+            ])
+        let mixed = KVFormat(keys: .eight, values: .four)
+        #expect(shape.keyValueFormat(wished: KVFormat(.four)) == mixed)
+        #expect(shape.keyValueFormat(wished: KVFormat(.half)) == KVFormat(.half))
+        #expect(none.keyValueFormat(wished: KVFormat(.two)) == KVFormat(.two))
+        expectRefused("at least 2 fewer than the 4 layers, found 3") { try shared(3) }
+        expectRefused("shared_kv_layers") { try shared(5) }
     }
 
     /// Layers with a router have experts beside their dense network.

@@ -177,7 +177,7 @@ import Testing
         #expect(windows(shape) == [nil, 4_096, 4_096, 4_096])
         #expect(shape.attentions.map { $0.rope == nil } == [true, false, false, false])
         #expect(shape.experts?.routerInput == .layerInput && shape.experts?.width == 96)
-        #expect(shape.matrices(of: shape.layers[0], bundlesNeurons: false)[0].role == .router)
+        #expect(shape.matrices(of: 0, bundlesNeurons: false)[0].role == .router)
         #expect(try thinker().attentions.allSatisfy { $0.rope != nil && $0.window == nil })
     }
 

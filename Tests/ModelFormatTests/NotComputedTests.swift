@@ -32,7 +32,24 @@ import Testing
                 $1.valueHeadWidth = 2 * $1.keyHeadWidth
             }
         }
-        expect("of another layer (layer 0)") { $0.changeAttention { $1.keyValueLayer = 0 } }
+        for source in [-1, 1, 2, 3] {
+            expect("has none like them (layer 1)") {
+                $0.changeAttention { if $0 == 1 { $1.keyValueLayer = source } }
+            }
+        }
+        expect("has none like them (layer 2)") {
+            $0.changeAttention { if $0 > 0 { $1.keyValueLayer = $0 - 1 } }
+        }
+        expect("has none like them (layer 2)") {
+            $0.changeAttention {
+                if $0 == 2 { ($1.keyValueLayer, $1.window) = (0, 32) }
+            }
+        }
+        expect("biases of keys of another") {
+            $0.changeAttention {
+                if $0 == 2 { ($1.keyValueLayer, $1.biases.key) = (0, true) }
+            }
+        }
         expect("nothing (layer 1)") {
             $0.layers[1].mixer = .none
             $0.layers[1].feedForward = .none
@@ -91,7 +108,6 @@ import Testing
                 $0.residualScale = 0.5
             }
         }
-        expect("rows of their own") { $0.sideInputWidth = 16 }
         expect("beside the feed-forward") { $0.layers[0].wiring = .parallel }
         expect("one half of a layer") { $0.layers[0].norms.afterMixer = true }
     }

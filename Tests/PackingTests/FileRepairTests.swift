@@ -151,6 +151,25 @@ private struct Rewriting {
             repairs: ["ffn_gate_inp.per_expert_scale is ffn_down_exps.scale"])
     }
 
+    /// Keys of layers that read those of earlier ones are in some files, and of no use.
+    @Test func keysThatNoLayerReadsAreLeftOut() throws {
+        let plain = try Rewriting("gemma4-shared")
+        var changed = plain
+        changed.extraTensors = [
+            ("blk.3.attn_k.weight", 64), ("blk.5.attn_v.weight", 32),
+            ("blk.4.attn_k_norm.weight", 32)
+        ]
+        try compare(changed, with: plain, repairs: [])
+        let source = ByteArraySource(name: "m.gguf", bytes: try changed.bytes())
+        let found = try #require(try Packer(parts: [source]).leftOut)
+        #expect(found.bytes == LeftOutBytes(unreadKeys: 128 * 4))
+        #expect(
+            found.sentence { "\($0) B" } == "keys of layers that read those of others, 512 B")
+        changed.extraTensors = [("blk.3.attn_k.bias", 64)]
+        let other = ByteArraySource(name: "m.gguf", bytes: try changed.bytes())
+        #expect(throws: (any Error).self) { try Packer(parts: [other]) }
+    }
+
     @Test func olmo3IsOLMo2() throws {
         var changed = try Rewriting("olmo2")
         changed.key = {

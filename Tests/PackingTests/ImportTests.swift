@@ -115,7 +115,7 @@ import Testing
         ]
         let bytes = 64 * 16 * 4 + 128 * 64 * 2
         let found = try Packer(parts: [tiny.source()]).leftOut
-        #expect(found?.draftLayerCount == 1 && found?.byteCount == bytes)
+        #expect(found?.draftLayerCount == 1 && found?.bytes.draftLayers == bytes)
         for name in ["blk.3.attn_q.weight", "blk.1.nextn.enorm.weight", "blk.2x.a", "blk..a"] {
             tiny.extraTensors = [(name, [64, 16], .f32)]
             #expect(try refusal(tiny).contains(name))

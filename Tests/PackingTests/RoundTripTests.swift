@@ -19,8 +19,11 @@ import Testing
                 at: tensor.offset, count: tensor.byteCount)
         }
         let manifest = unpacked.model.manifest
-        #expect(try unpacked.embeddings() == bytes("token_embd.weight"))
-        var seen = 1
+        var seen = manifest.rowTables.count
+        for table in manifest.rowTables {
+            let name = table == .embeddings ? "token_embd" : "per_layer_token_embd"
+            #expect(try unpacked.rows(of: table) == bytes("\(name).weight"))
+        }
         for (index, record) in manifest.matrices.enumerated() where index % step == 0 {
             var name = Self.name(of: record, gguf)
             if let layer = record.layer,
@@ -335,7 +338,8 @@ import Testing
 
     /// At least one of each of those.
     @Test(arguments: [
-        "deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4", "bailingmoe3"
+        "deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "gemma4", "bailingmoe3",
+        "gemma4-shared", "gemma4-shared-q8_0"
     ])
     func fixtureModels(_ name: String) throws {
         let directory = try TemporaryDirectory()
@@ -348,7 +352,8 @@ import Testing
     /// What the file calls a matrix.
     private static func name(of record: PackedMatrix, _ gguf: GGUFFile) -> String {
         var name = matrixNames[record.role, default: "?"] + ".weight"
-        if let layer = record.layer { name = "blk.\(layer).\(name)" }
+        let isOfModel = record.role == .layerEmbeddingProjection
+        if let layer = record.layer, !isOfModel { name = "blk.\(layer).\(name)" }
         guard gguf.tensor(named: name) == nil else { return name }
         return TensorNames.otherMatrix(record.role, layer: record.layer) ?? name
     }
@@ -363,7 +368,8 @@ import Testing
         .convolutionOutput: "shortconv.out_proj", .stateInput: "attn_qkv",
         .stateGate: "attn_gate", .stateStep: "ssm_beta", .stateDecay: "ssm_alpha",
         .stateOutput: "ssm_out", .queryCompression: "attn_q_a", .latentKeys: "attn_k_b",
-        .latentValues: "attn_v_b"
+        .latentValues: "attn_v_b", .layerEmbeddingProjection: "per_layer_model_proj",
+        .layerEmbeddingGate: "inp_gate", .layerEmbeddingOutput: "proj"
     ]
 
     /// What one tensor may hold, in the order of its rows.
@@ -416,6 +422,8 @@ import Testing
 
     static let vectorNames: [VectorRole: String] = [
         .afterAttentionNorm: "post_attention_norm.weight",
+        .afterLayerEmbeddingNorm: "post_norm.weight",
+        .layerEmbeddingProjectionNorm: "per_layer_proj_norm.weight",
         .afterFeedForwardNorm: "post_ffw_norm.weight",
         .attentionNorm: "attn_norm.weight", .feedForwardNorm: "ffn_norm.weight",
         .attentionNormBias: "attn_norm.bias", .feedForwardNormBias: "ffn_norm.bias",

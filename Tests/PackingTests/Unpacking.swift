@@ -96,8 +96,8 @@ struct Unpacked {
         return bytes
     }
 
-    func embeddings() throws -> [UInt8] {
-        let record = model.manifest.embeddings
+    func rows(of table: RowTable) throws -> [UInt8] {
+        let record = try #require(model.manifest[table])
         // Tied: the output matrix is these.
         guard record.rowsPerExtent == nil else { return try matrix(.output) }
         return try source.packedBytes(at: record.offset, count: record.byteCount)

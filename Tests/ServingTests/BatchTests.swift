@@ -7,7 +7,9 @@ import SequenceState
 import Testing
 
 @Suite struct BatchTests {
-    @Test(arguments: ["qwen3moe", "llama-q8_0", "qwen2moe", "gemma3", "deepseek2", "gemma4"])
+    @Test(arguments: [
+        "qwen3moe", "llama-q8_0", "qwen2moe", "gemma3", "deepseek2", "gemma4", "gemma4-shared"
+    ])
     func sequencesTogetherEqualEachAlone(name: String) throws {
         let model = try Fixtures.model("models/\(name).gguf") {
             $0.isResident = true

@@ -46,7 +46,8 @@ private struct Digest: Codable, Equatable {
         "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35", "qwen35-q8_0", "qwen35moe", "qwen3next",
         "hunyuan-moe", "phi3", "phi3-short", "granitehybrid", "granitehybrid-q8_0", "deepseek2",
         "deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "nemotron_h_moe-q8_0",
-        "gemma4", "gemma4-moe", "bailingmoe3"
+        "gemma4", "gemma4-moe", "bailingmoe3",
+        "gemma4-shared", "gemma4-shared-q8_0"
     ]
     private static let trained = ["shell-moe-q4_0", "shell-relu2-q8_0", "docs-moe-q4_0"]
 

@@ -13,7 +13,9 @@ import TestSupport
 import Testing
 
 @Suite struct PrefixTests {
-    private static let names = ["llama", "llama-q8_0", "gemma3", "smallthinker", "qwen3moe"]
+    private static let names = [
+        "llama", "llama-q8_0", "gemma3", "smallthinker", "qwen3moe", "gemma4-shared"
+    ]
     private static let text = (0..<300).map { TokenID($0 * 7 % 250) }
 
     private func engine(

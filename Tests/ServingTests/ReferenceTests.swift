@@ -36,12 +36,14 @@ struct Reference: Decodable {
     ]
     /// llama.cpp rounds activations to these formats, and Gemma's gate to halves, which costs it
     /// more than 1e-4; exact arithmetic is the judge.
-    static let halfModels = ["llama-f16", "llama-bf16", "gemma2", "gemma3", "gemma4", "gemma4-moe"]
+    static let halfModels = [
+        "llama-f16", "llama-bf16", "gemma2", "gemma3", "gemma4", "gemma4-moe", "gemma4-shared"
+    ]
     static let quantizedModels = [
         "llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1", "llama-q8_0", "llama-q4_k",
         "llama-q5_k", "llama-q6_k", "arcee-q8_0", "nemotron-q8_0", "granite-q8_0",
         "gpt-oss-mxfp4", "bailingmoe2-q8_0", "qwen35-q8_0", "granitehybrid-q8_0", "deepseek2-q8_0",
-        "nemotron_h_moe-q8_0"
+        "nemotron_h_moe-q8_0", "gemma4-shared-q8_0"
     ]
     /// Gated by a ReLU, which llama.cpp cannot be asked for.
     static let reluModels: [(name: String, bound: Float)] = [

@@ -87,7 +87,10 @@ import Testing
 
     /// A layer with a window, and one that is not turned, among those that see all.
     @Test(
-        arguments: ["gemma3", "smallthinker", "smollm3", "qwen3moe", "deepseek2", "gemma4"],
+        arguments: [
+            "gemma3", "smallthinker", "smollm3", "qwen3moe", "deepseek2", "gemma4",
+            "gemma4-shared"
+        ],
         ["32", "4"])
     func goesOnAndChangesNothingBefore(name: String, format: String) throws {
         let sliding = try model(name, format)

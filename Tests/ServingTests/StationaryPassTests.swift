@@ -15,6 +15,7 @@ import Weights
 @Suite struct StationaryPassTests {
     static let models = [
         "llama-q4_0", "llama-q8_0", "qwen2moe", "qwen3moe", "olmoe", "arcee", "gemma3",
+        "gemma4-shared",
         "smallthinker", "granitemoe", "ernie4_5-moe-step"
     ]
     static let tokens = (0..<100).map { TokenID($0 * 7 % 250) }

@@ -85,7 +85,9 @@ extension AttentionBlock {
         if let latent = attention.value {
             try products.collect(latent, by: residual.normed, tokens: tokens, into: &value)
         }
-        try products.collect(attention.key, by: residual.normed, tokens: tokens, into: &key)
+        if let matrix = attention.key {
+            try products.collect(matrix, by: residual.normed, tokens: tokens, into: &key)
+        }
         if let gate = attention.gate {
             try products.collect(gate, by: residual.normed, tokens: tokens, into: &gates)
         }

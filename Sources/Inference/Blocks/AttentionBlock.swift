@@ -147,8 +147,10 @@ final class AttentionBlock {
         let parts = attention.cacheLayers.count
         try products.collect(
             attention.query, parts: parts, by: residual.normed, tokens: tokens, into: &query)
-        try products.collect(
-            attention.key, parts: parts, by: residual.normed, tokens: tokens, into: &key)
+        if let matrix = attention.key {
+            try products.collect(
+                matrix, parts: parts, by: residual.normed, tokens: tokens, into: &key)
+        }
         if let matrix = attention.value {
             try products.collect(
                 matrix, parts: parts, by: residual.normed, tokens: tokens, into: &value)
@@ -157,7 +159,7 @@ final class AttentionBlock {
             try products.collect(gate, by: residual.normed, tokens: tokens, into: &gates)
         }
         products.computeCollected()
-        if attention.value == nil {
+        if attention.key != nil && attention.value == nil {
             executor.copy(key, count: tokens * attention.shape.keyWidth, to: &value)
         }
     }
@@ -177,7 +179,8 @@ final class AttentionBlock {
     }
 
     /// A chunk, whose rows are `tokens` of the wave and those from `firstRow` on of the step: keys
-    /// and values go to their pages, queries read them.
+    /// and values go to their pages, unless they are an earlier layer's, which is where those are;
+    /// queries read them.
     private func attend(
         _ chunk: SequenceChunk, _ tokens: Range<Int>, _ firstRow: Int,
         _ attention: LayerGraph.Attention, layer: Int
@@ -185,7 +188,9 @@ final class AttentionBlock {
         let (start, waited) = (MonotonicClock.nanoseconds, cache.coldStatistics.waitNanoseconds)
         let first = chunk.firstPosition
         let all = first..<first + tokens.count
-        try cache.prepare(chunk.sequence, layer: layer, positions: all)
+        if attention.key != nil {
+            try cache.prepare(chunk.sequence, layer: layer, positions: all)
+        }
         let shape = AttentionShape(attention, format: cache.layout.format)
             .part(of: attention.cacheLayers.count)
         let pageOffsets = cache.pageOffsets(chunk.sequence, layer: layer)
@@ -222,7 +227,8 @@ final class AttentionBlock {
         after coldSpans: Int
     ) {
         executor.finishHeads(
-            shape, attention.treatment, rows, coldSpans > 0 ? .keysAndValues : .all,
+            shape, attention.treatment, rows,
+            attention.key == nil ? .queries : coldSpans > 0 ? .keysAndValues : .all,
             query: &query, key: &key, value: &value, angles: angles.rows)
         if coldSpans > 0 {
             executor.attend(
@@ -233,7 +239,7 @@ final class AttentionBlock {
                 shape, rows, queries: query, latent.queries, partials: &partials,
                 into: &attended.floats)
         }
-        executor.seal(shape, rows)
+        if attention.key != nil { executor.seal(shape, rows) }
     }
 
     /// A chunk's queries, over the spans that are on flash: in order, some in memory at a time. The

@@ -37,6 +37,17 @@ package enum MixerShape: Sendable, Codable, Equatable {
     }
 }
 
+extension MixerShape {
+    /// What the KV cache sees of it; nil where it has no keys.
+    package var attention: AttentionMixer? {
+        switch self {
+        case .attention(let mixer): mixer
+        case .latent(let mixer): mixer.attention
+        case .recurrent, .none: nil
+        }
+    }
+}
+
 /// Softmax attention over keys and values of one kind of head.
 package struct AttentionMixer: Sendable, Codable, Equatable {
     /// Where RMS norms stand between the query and key projections and attention.

@@ -11,6 +11,11 @@ extension ModelShape {
         try checker.check(contextLength, 1...PackedLimits.contextLengthMax, "context length")
         try checker.check(layerCount, 1...PackedLimits.layersMax, "layer count")
         try checker.check(width, 1...columns, "width")
+        if let layerEmbeddingWidth {
+            // A token's are one row.
+            try checker.check(
+                layerEmbeddingWidth, 1...columns / layerCount, "width of layers' embeddings")
+        }
         try checker.check(vocabularySize, 1...PackedLimits.rowsMax, "vocabulary size")
         try checker.check(norm.epsilon, isPositive: false, "norm epsilon")
         guard norm.epsilon >= 0 else {

@@ -4,11 +4,23 @@
 extension ModelShape {
     /// What of this shape is not computed, in words; nil when all is.
     package var notComputed: String? {
-        if sideInputWidth != nil { return "rows of their own for each layer" }
         for (index, layer) in layers.enumerated() {
-            if let what = layer.notComputed { return "\(what) (layer \(index))" }
+            if let what = layer.notComputed ?? notShared(index) {
+                return "\(what) (layer \(index))"
+            }
         }
         return notUniform
+    }
+
+    /// What is not computed of a layer that reads another's keys.
+    private func notShared(_ index: Int) -> String? {
+        guard case .attention(let attention) = layers[index].mixer,
+            let source = attention.keyValueLayer
+        else { return nil }
+        guard (0..<index).contains(source), case .attention(let other) = layers[source].mixer,
+            other.keyValueLayer == nil, attention.readsKeys(of: other)
+        else { return "keys of another layer that has none like them" }
+        return nil
     }
 
     /// What differs between layers and is computed only where it does not.
@@ -113,8 +125,16 @@ extension AttentionMixer {
         if valuesAreKeys == true && valueWidth != keyWidth {
             return "values that are keys of another width"
         }
-        if keyValueLayer != nil { return "keys and values of another layer" }
+        if keyValueLayer != nil && (biases.key || biases.value) {
+            return "biases of keys of another layer"
+        }
         return nil
+    }
+
+    /// Whether those can be read in the place of own ones.
+    fileprivate func readsKeys(of other: AttentionMixer) -> Bool {
+        keyValueHeadCount == other.keyValueHeadCount && keyHeadWidth == other.keyHeadWidth
+            && valueHeadWidth == other.valueHeadWidth && window == other.window
     }
 }
 

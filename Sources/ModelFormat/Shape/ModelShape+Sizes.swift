@@ -4,15 +4,7 @@ extension ModelShape {
     package var layerCount: Int { layers.count }
 
     /// The attention of each layer that has some.
-    package var attentions: [AttentionMixer] {
-        layers.compactMap {
-            switch $0.mixer {
-            case .attention(let mixer): mixer
-            case .latent(let mixer): mixer.attention
-            case .recurrent, .none: nil
-            }
-        }
-    }
+    package var attentions: [AttentionMixer] { layers.compactMap(\.mixer.attention) }
 
     /// The layers' latent attention, where they have such.
     package var latents: [LatentMixer] {
@@ -70,6 +62,9 @@ extension ModelShape {
 
     /// The dense network of the first layer that has one; nil where all layers are mixtures.
     package var dense: DenseShape? { layers.lazy.compactMap(\.feedForward.dense).first }
+
+    /// Numbers of a token's embeddings of all layers.
+    package var layerEmbeddingsWidth: Int { (layerEmbeddingWidth ?? 0) * layerCount }
 
     /// Width of dense feed-forward networks; 0 where every layer is a mixture of experts.
     package var feedForwardWidth: Int { layers.compactMap(\.feedForward.dense?.width).max() ?? 0 }

@@ -24,11 +24,15 @@ extension ModelShape {
     /// - Parameter bundlesNeurons: whether a dense feed-forward network's neurons are bundles: only
     ///   its first projection is then a matrix.
     package func matrices(
-        of layer: LayerShape, bundlesNeurons: Bool
+        of index: Int, bundlesNeurons: Bool
     ) -> [(role: MatrixRole, shape: MatrixShape)] {
+        let layer = layers[index]
         var list: [(role: MatrixRole, shape: MatrixShape)] = []
         func add(_ role: MatrixRole, rows: Int, columns: Int) {
             list.append((role, MatrixShape(rows: rows, columns: columns)))
+        }
+        if layerEmbeddingWidth != nil, index == 0 {
+            add(.layerEmbeddingProjection, rows: layerEmbeddingsWidth, columns: width)
         }
         let routesFirst = layer.feedForward.mixture?.routerInput == .layerInput
         if let mixture = layer.feedForward.mixture, routesFirst {
@@ -49,6 +53,10 @@ extension ModelShape {
                 add(.feedForwardUp, rows: dense.width, columns: width)
             }
             if !bundlesNeurons { add(.feedForwardDown, rows: width, columns: dense.width) }
+        }
+        if let own = layerEmbeddingWidth {
+            add(.layerEmbeddingGate, rows: own, columns: width)
+            add(.layerEmbeddingOutput, rows: width, columns: own)
         }
         return list
     }
@@ -84,12 +92,12 @@ extension ModelShape {
         }
         switch mixer {
         case .attention(let attention):
-            var list = [
-                matrix(.attentionQuery, rows: attention.queryWidth),
-                matrix(.attentionKey, rows: attention.keyWidth)
-            ]
-            if attention.valuesAreKeys != true {
-                list.append(matrix(.attentionValue, rows: attention.valueWidth))
+            var list = [matrix(.attentionQuery, rows: attention.queryWidth)]
+            if attention.keyValueLayer == nil {
+                list.append(matrix(.attentionKey, rows: attention.keyWidth))
+                if attention.valuesAreKeys != true {
+                    list.append(matrix(.attentionValue, rows: attention.valueWidth))
+                }
             }
             if attention.gateWidth > 0 {
                 list.append(matrix(.attentionGate, rows: attention.gateWidth))
@@ -142,9 +150,17 @@ extension ModelShape {
     /// The token embeddings and the output matrix.
     package var outputShape: MatrixShape { MatrixShape(rows: vocabularySize, columns: width) }
 
+    /// A token's embeddings of all layers.
+    package var layerEmbeddingsShape: MatrixShape {
+        MatrixShape(rows: vocabularySize, columns: layerEmbeddingsWidth)
+    }
+
     /// Vectors that belong to no layer.
     package var modelVectors: [VectorShape] {
         var list = norms(.outputNorm, bias: .outputNormBias)
+        if let width = layerEmbeddingWidth {
+            list.append(VectorShape(role: .layerEmbeddingProjectionNorm, count: width))
+        }
         if let rope = ropes.first(where: \.hasFrequencyFactors) {
             list.append(VectorShape(role: .ropeFrequencyFactors, count: rope.rotatedWidth / 2))
         }
@@ -166,6 +182,9 @@ extension ModelShape {
         }
         if layer.norms.afterFeedForward {
             list += [VectorShape(role: .afterFeedForwardNorm, count: width)]
+        }
+        if layerEmbeddingWidth != nil {
+            list.append(VectorShape(role: .afterLayerEmbeddingNorm, count: width))
         }
         if layer.hasOutputScale { list.append(VectorShape(role: .layerScale, count: 1)) }
         if layer.feedForward.isBoth {
@@ -265,14 +284,17 @@ extension ModelShape {
 
     private func vectors(of attention: AttentionMixer) -> [VectorShape] {
         var list: [VectorShape] = []
-        switch attention.headNorm {
-        case .none: break
-        case .perHead:
-            list.append(VectorShape(role: .queryNorm, count: attention.keyHeadWidth))
-            list.append(VectorShape(role: .keyNorm, count: attention.keyHeadWidth))
-        case .wholeProjection:
-            list.append(VectorShape(role: .queryNorm, count: attention.queryWidth))
-            list.append(VectorShape(role: .keyNorm, count: attention.keyWidth))
+        let normed: (query: Int, key: Int)? =
+            switch attention.headNorm {
+            case .none: nil
+            case .perHead: (attention.keyHeadWidth, attention.keyHeadWidth)
+            case .wholeProjection: (attention.queryWidth, attention.keyWidth)
+            }
+        if let normed {
+            list.append(VectorShape(role: .queryNorm, count: normed.query))
+            if attention.keyValueLayer == nil {
+                list.append(VectorShape(role: .keyNorm, count: normed.key))
+            }
         }
         let present: [(Bool, VectorRole, Int)] = [
             (attention.biases.query, .queryBias, attention.queryWidth),

@@ -19,8 +19,9 @@ package struct ModelShape: Sendable, Codable, Equatable {
     package var logitScale: Float?
     /// `cap · tanh(logit / cap)`; nil is no cap.
     package var logitCap: Float?
-    /// Width of the row that each layer gets for each token (Gemma 3n and 4); nil is none.
-    package var sideInputWidth: Int?
+    /// Width of the embedding that each layer has of its own for each token (Gemma 4's E models);
+    /// nil is none.
+    package var layerEmbeddingWidth: Int?
     /// The activation's name where import was told to use another than the family's own.
     package var activationAsked: Activation?
 

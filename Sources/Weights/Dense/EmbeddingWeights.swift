@@ -1,5 +1,5 @@
-// Token embeddings: never resident, read from flash one row at a time, or one tile of the output
-// matrix where the model ties them.
+// Embeddings of tokens, the model's and its layers' own: never resident, read from flash one row at
+// a time, or one tile of the output matrix where the model ties them.
 
 package import FlashStorage
 internal import LinuxSystem
@@ -20,16 +20,20 @@ package final class EmbeddingWeights {
         self.reads = reads
     }
 
-    /// Reads each token's row, all at once.
+    /// Reads each token's row of a table, all at once.
     ///
-    /// - Precondition: at most `plan.embeddingWindowCount` tokens, all in the vocabulary; the lease
-    ///   before is over.
+    /// - Precondition: the model has that table; at most `plan.embeddingWindowCount` tokens, all in
+    ///   the vocabulary; the lease before is over.
     /// - Throws: `ReadFailure` when a row cannot be read or is damaged.
-    package func demand(_ tokens: Span<TokenID>) throws(ReadFailure) -> EmbeddingLease {
+    package func demand(
+        _ tokens: Span<TokenID>, of table: RowTable
+    ) throws(ReadFailure) -> EmbeddingLease {
         precondition(
             !isLeased && tokens.count <= directory.plan.embeddingWindowCount,
             "a step's tokens fit the windows")
-        let rows = directory.manifest.embeddings
+        guard let rows = directory.manifest[table] else {
+            preconditionFailure("rows of no table")
+        }
         readsLeft = tokens.count
         for index in 0..<tokens.count {
             let pages = rows.pages(row: tokens[index].index)
@@ -47,7 +51,7 @@ package final class EmbeddingWeights {
         for index in 0..<tokens.count {
             let row = tokens[index].index
             let pages = rows.pages(row: row)
-            try verify(pages, at: window(index))
+            try verify(pages, of: table, from: rows.offset, at: window(index))
             let place = rows.bytes(row: row).lowerBound - pages.lowerBound * PackedLayout.alignment
             places.append(
                 rows.rowsPerExtent == nil
@@ -92,18 +96,18 @@ package final class EmbeddingWeights {
         directory.plan.embeddingOffset + index * directory.plan.embeddingWindowBytes
     }
 
-    private func verify(_ pages: Range<Int>, at arenaOffset: Int) throws(ReadFailure) {
+    private func verify(
+        _ pages: Range<Int>, of table: RowTable, from start: UInt64, at arenaOffset: Int
+    ) throws(ReadFailure) {
         let arena = reads.arena
         for page in pages {
             let place = arenaOffset + (page - pages.lowerBound) * PackedLayout.alignment
             let found = Checksum.of(arena.bytes(at: place, byteCount: PackedLayout.alignment))
-            let expected = directory.embeddingChecksums[page]
+            let expected = directory.checksum(of: table, page: page)
             guard found == expected else {
-                let offset =
-                    directory.manifest.embeddings.offset
-                    + UInt64(page * PackedLayout.alignment)
                 throw ReadFailure(
-                    file: directory.path, fileOffset: offset,
+                    file: directory.path,
+                    fileOffset: start + UInt64(page * PackedLayout.alignment),
                     cause: .checksum(expected: expected, found: found))
             }
         }

@@ -15,7 +15,7 @@ OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00
 (2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
 Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna,
 and the GGUF specification for the names. Layers with a state are in exact_recurrent.py,
-latent attention in exact_latent.py.
+latent attention in exact_latent.py, what layers share and get in exact_gemma4.py.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import numpy as np
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
+import exact_gemma4
 import exact_latent
 import exact_recurrent
 
@@ -84,6 +85,8 @@ class Model:
         self.router_margin = np.inf
         self.chosen = self.rerouted = 0
         self.layers -= self.key("nextn_predict_layers", 0)
+        self.side_inputs = None
+        self.kept = {}  # keys and values of layers, where later ones read them
 
     def key(self, name, default=None):
         return self.metadata.get(f"{self.arch}.{name}", default)
@@ -186,6 +189,9 @@ class Model:
         if q.shape[-1] == 2 * self.heads[layer] * self.head_width:  # of each head, then its gate
             q, gate = np.split(q.reshape(count, self.heads[layer], -1), 2, axis=-1)
         norms = [self.tensors.get(f"{prefix}attn_{part}_norm.weight") for part in "qk"]
+        source = exact_gemma4.source(self, layer)
+        if source != layer:  # of whose keys and values these are
+            norms[1] = 1
         if norms[0] is not None and self.arch in WHOLE_NORMS:
             q, k = self.norm(q, norms[0]), self.norm(k, norms[1])
         heads = self.heads[layer]
@@ -204,6 +210,9 @@ class Model:
         if temperature:
             interval = self.key("rope.scaling.original_context_length")
             q = q * (1 + temperature * np.log(1 + positions // interval))[:, None, None]
+        if source == layer:
+            self.kept[layer] = k, v
+        k, v = self.kept[source]
         group = heads // kv_heads
         k, v = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
         scores = np.einsum("qhd,khd->hqk", q, k) * self.score_scale
@@ -236,6 +245,10 @@ class Model:
         if prefix + "attn_qkv.weight" not in self.tensors:
             has_values = prefix + "attn_v.weight" in self.tensors
             parts = ("attn_q", "attn_k", "attn_v" if has_values else "attn_k")
+            if prefix + "attn_k.weight" not in self.tensors:
+                q = self.linear(prefix + "attn_q", x)
+                none = np.zeros_like(q[:, :: self.heads[layer] // self.kv_heads[layer]])
+                return [q, none, none]
             return [self.linear(prefix + part, x) for part in parts]
         rows = self.linear(prefix + "attn_qkv", x)
         heads, kv_heads = self.heads[layer], self.kv_heads[layer]
@@ -366,6 +379,7 @@ class Model:
         else:
             y = self.dense(prefix, "", normed)
         x = x + self.residual_scale * self.row_norm(prefix + "post_ffw_norm", y)
+        x = exact_gemma4.with_side_input(self, layer, x)
         return x * self.tensors.get(prefix + "layer_output_scale.weight", 1)
 
     def experts_beside(self, prefix, x, dense):
@@ -392,6 +406,8 @@ class Model:
         """(tokens, vocabulary)"""
         x, positions = self.tensors["token_embd.weight"][tokens], np.arange(len(tokens))
         x = x * self.embedding_scale
+        self.kept = {}
+        exact_gemma4.begin(self, tokens, x)
         for layer in range(self.layers):
             x = self.block(layer, x, positions)
         output = self.tensors.get("output.weight", self.tensors["token_embd.weight"])

@@ -31,8 +31,45 @@ GEMMA = dict(
     keys=dict(final_logit_softcapping=12.0),
 )
 
+# As the E models are: the last three layers read keys and values of earlier ones, and have wider
+# networks; each layer gets a row for each token.
+SHARED = {
+    **GEMMA,
+    "layers": 6,
+    "kv_heads": [4, 4, 1, 4, 1, 4],
+    "head_widths": [16, 16, 32, 16, 32, 16],
+    "ffn": [48, 48, 48, 64, 64, 64],
+    "counts": {
+        **GEMMA["counts"],
+        "attention.shared_kv_layers": 3,
+        "embedding_length_per_layer_input": 16,
+    },
+}
+
 MODELS = {
     "gemma4": dict(**GEMMA, seed=1714),
+    "gemma4-shared": dict(**SHARED, seed=2043),
+    "gemma4-shared-q8_0": dict(
+        **{
+            **GEMMA,
+            "layers": 3,
+            "width": 128,
+            "kv_heads": [4, 1, 4],
+            "head_widths": [16, 32, 16],
+            "ffn": [64, 64, 96],
+            "norm_gain": 0.6,
+            "tied": False,
+            "follow": 28,
+            "keys": dict(final_logit_softcapping=40.0),
+            "counts": {
+                **GEMMA["counts"],
+                "attention.shared_kv_layers": 1,
+                "embedding_length_per_layer_input": 32,
+            },
+        },
+        type="Q8_0",
+        seed=1933,
+    ),
     # The third layer is dense alone. Two heads of keys in a window, which are one part.
     "gemma4-moe": dict(
         **{**GEMMA, "kv_heads": [2, 1, 2, 1], "ffn": [40, 40, 40, 40]},
@@ -48,6 +85,12 @@ def is_gemma4(model):
     return model["arch"] == "gemma4"
 
 
+def shares_keys(model, layer):
+    """Whether the layer reads keys and values of an earlier one."""
+    shared = model["counts"].get("attention.shared_kv_layers", 0)
+    return layer >= model["layers"] - shared
+
+
 def write_pattern(writer, model):
     pattern = [width == min(model["head_widths"]) for width in model["head_widths"]]
     writer.add_sliding_window_pattern(pattern)
@@ -56,6 +99,11 @@ def write_pattern(writer, model):
 def add_feed_forward(tensors, model, layer):
     """What a layer has beside attention; experts beside its dense network."""
     width, prefix = model["width"], f"blk.{layer}."
+    side = model["counts"]["embedding_length_per_layer_input"]
+    if side:
+        tensors.matrix(prefix + "inp_gate.weight", 1.4, side, width)
+        tensors.matrix(prefix + "proj.weight", 1.0, width, side)
+        tensors.norm(prefix + "post_norm", width)
     # Layers end with a factor of their own.
     tensors.vector(prefix + "layer_output_scale.weight", 1 + 0.3 * tensors.normal(1))
     if not model["experts"] or layer not in model["mixtures"]:
@@ -71,7 +119,15 @@ def add_feed_forward(tensors, model, layer):
     tensors.vector(prefix + "ffn_down_exps.scale", 1 + 0.3 * tensors.normal(count))
 
 
-def add_rope_factors(tensors, model):
+def add_model_tensors(tensors, model, vocabulary):
+    """Divisors of rotary frequencies; rows of each token and projections for each layer."""
     pairs = model["head_width"] // 2
     factors = np.where(np.arange(pairs) < pairs // 4, 1, 1e30)
     tensors.vector("rope_freqs.weight", factors)
+    side = model["counts"]["embedding_length_per_layer_input"]
+    if side:
+        columns = side * model["layers"]
+        rows = tensors.normal(vocabulary, columns) * np.float32(1 / np.sqrt(side))
+        tensors.add("per_layer_token_embd.weight", rows)
+        tensors.matrix("per_layer_model_proj.weight", 1.0, columns, model["width"])
+        tensors.norm("per_layer_proj_norm", side)

@@ -150,6 +150,9 @@ def add_attention(tensors, model, layer, head_width):
     ]
     if gemma4_models.is_gemma4(model) and kv_heads == 1:
         parts.pop()  # values are keys
+    shares = gemma4_models.shares_keys(model, layer)
+    if shares:
+        del parts[1:]
     if model["fused"]:
         rows = [tensors.normal(n, width) * np.float32(g / np.sqrt(width)) for _, g, n in parts]
         tensors.add(prefix + "attn_qkv.weight", np.concatenate(rows))
@@ -174,8 +177,9 @@ def add_attention(tensors, model, layer, head_width):
             if model["norms"] == "head"
             else (heads * head_width, kv_heads * head_width)
         )
-        tensors.norm(prefix + "attn_q_norm", query, 1.4)
-        tensors.norm(prefix + "attn_k_norm", key, 1.4)
+        tensors.norm(prefix + "attn_q_norm", query, model["norm_gain"])
+        if not shares:
+            tensors.norm(prefix + "attn_k_norm", key, model["norm_gain"])
     if model["post_norms"]:
         tensors.norm(prefix + "post_attention_norm", width)
 
@@ -283,7 +287,7 @@ def write_model(path, name, model):
     if model["rope"].get("factors"):
         tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
     if gemma4_models.is_gemma4(model):
-        gemma4_models.add_rope_factors(tensors, model)
+        gemma4_models.add_model_tensors(tensors, model, count)
     if model["rope"].get("by_length"):
         tensors.vector("rope_factors_long.weight", np.linspace(2, 9, head_width // 2))
         tensors.vector("rope_factors_short.weight", np.linspace(1, 3, head_width // 2))

@@ -82,6 +82,8 @@ LENGTHS = {
     "gemma4": 72,
     "bailingmoe3": 72,
     "gemma4-moe": 72,
+    "gemma4-shared": 72,
+    "gemma4-shared-q8_0": 56,
     "deepseek2": 72,
     "deepseek2-lite": 40,
     "deepseek2-q8_0": 56,

@@ -33,6 +33,7 @@ DEFAULTS = dict(
     biases=False,  # True: of query, key and value; "attention": of its output too; "all"
     rotated=None,
     norms=None,  # of queries and keys: "head" or "full"
+    norm_gain=1.4,
     pre_norms=True,
     post_norms=False,
     gate=True,  # "fused": one tensor with what goes up
