@@ -81,13 +81,14 @@ extension Kernels {
     ///
     /// - Parameters:
     ///   - input: what the rows are multiplied with.
+    ///   - bias: `[neurons]`, added before the activation; none where there is none.
     ///   - threshold: results of less magnitude become 0.
     ///   - products: room for the listed neurons' results.
     ///   - values: `[neurons]`.
     package func fireListed(
         _ batch: inout NeuronBatch, _ activation: Activation, format: WeightFormat, columns: Int,
-        by input: borrowing ProductInput, threshold: Float = 0, products: inout Buffer<Float>,
-        values: inout Buffer<Float>, team: ComputeTeam
+        by input: borrowing ProductInput, bias: [Float], threshold: Float = 0,
+        products: inout Buffer<Float>, values: inout Buffer<Float>, team: ComputeTeam
     ) {
         guard batch.count > 0 else { return }
         precondition(batch.tokens == 1 && input.holds(tokens: 1, columns: columns) && columns > 0)
@@ -105,6 +106,9 @@ extension Kernels {
             table: table, format: format.kernelNumber, product: product, pieces: pieces)
         unsafe team.run(pieces: pieces.count, job: job) { job, piece in
             unsafe job.assumingMemoryBound(to: RowsJob.self).pointee.run(piece: piece)
+        }
+        if !bias.isEmpty {
+            for index in 0..<batch.count { results[index] += bias[batch.neuron(index)] }
         }
         activate(activation, &results, count: batch.count)
         if threshold > 0 { unsafe ckernels_drop_below(threshold, results.start, batch.count) }

@@ -157,6 +157,10 @@ package struct LayerGraph: Sendable {
         package let first: Int
         package let record: PackedNeuronLayer
         let geometry: NeuronGeometry
+        /// Added to the first projection before the activation; nil is none.
+        let firstBias: [Float]?
+        /// Added to the sum of columns; nil is none.
+        let downBias: [Float]?
     }
 
     /// What lets tokens see each other.
@@ -231,11 +235,15 @@ package struct LayerGraph: Sendable {
             }
             feedForward = .mixture(graph)
         } else if let record = weights.store.manifest.neurons?[index] {
+            let isGated = record.gate != nil
             feedForward = .neurons(
                 Neurons(
                     first: try weights.matrix(
-                        record.gate == nil ? .feedForwardUp : .feedForwardGate, layer: index),
-                    record: record, geometry: NeuronGeometry(record)))
+                        isGated ? .feedForwardGate : .feedForwardUp, layer: index),
+                    record: record, geometry: NeuronGeometry(record),
+                    firstBias: weights.store.vector(
+                        isGated ? .feedForwardGateBias : .feedForwardUpBias, layer: index),
+                    downBias: weights.store.vector(.feedForwardDownBias, layer: index)))
         } else {
             feedForward = try layer.feedForward.dense.map { dense throws(FormatError) in
                 .dense(try Self.dense(index, dense, weights))

@@ -48,14 +48,16 @@ extension PackingPlan {
             guard canBundleNeurons(shape, gguf) else {
                 throw FormatError(
                     file: file,
-                    expected: "a dense model without feed-forward biases, to bundle its neurons",
+                    expected:
+                        "a dense model without biases behind gates, to bundle its neurons",
                     found: shape.experts == nil ? "another" : "a mixture of experts")
             }
             return true
         }
     }
 
-    /// Dense networks without biases whose columns can be stored.
+    /// Dense networks whose columns can be stored. Where there are gates, what they multiply has no
+    /// biases: those of gates, of ups without, and of downs are vectors of all neurons.
     private static func canBundleNeurons(_ shape: ModelShape, _ gguf: GGUFFile) -> Bool {
         let widths = Set(shape.layers.map { $0.feedForward.dense?.width })
         guard widths.count == 1, widths.first != .some(nil), shape.experts == nil,
@@ -63,16 +65,12 @@ extension PackingPlan {
         else {
             return false
         }
-        let biases = [
-            VectorRole.feedForwardGateBias, .feedForwardUpBias, .feedForwardDownBias
-        ]
+        let dense = shape.layers.compactMap(\.feedForward.dense)
+        guard dense.allSatisfy({ !($0.isGated && $0.biases.up) }) else { return false }
         return (0..<shape.layerCount).allSatisfy { layer in
             let down = gguf.tensor(named: TensorNames.matrix(.feedForwardDown, layer: layer))
             return down.map { NeuronSources.columnFormat(of: $0, width: shape.width) != nil }
                 ?? true
-                && biases.allSatisfy {
-                    gguf.tensor(named: TensorNames.vector($0, layer: layer)) == nil
-                }
         }
     }
 

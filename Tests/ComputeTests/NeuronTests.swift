@@ -113,6 +113,44 @@ struct NeuronTests {
         }
     }
 
+    /// First projections of some neurons alone, each with its bias where there are any.
+    @Test(arguments: [false, true]) func listedNeuronsFire(hasBiases: Bool) throws {
+        let seed = UInt64.random(in: 0...(.max))
+        var random = SplitMix(seed: seed)
+        let (neurons, width) = (90, 96)
+        let rows = random.floats(neurons * width, .ordinary)
+        let x = random.floats(width, .ordinary)
+        let biases = hasBiases ? random.floats(neurons, .ordinary).map { 20 * $0 - 10 } : []
+        let listed = (0..<Int32(neurons)).filter { $0 % 3 != 1 }
+        let records = (0..<neurons).map { neuron in
+            rows[neuron * width..<(neuron + 1) * width].flatMap { littleEndian($0.bitPattern) }
+        }
+        for kernels in Kernels.available {
+            let arena = try MemoryArena(byteCount: 1 << 20)
+            var batch = NeuronBatch(neuronsMax: neurons, tokensMax: 1, in: arena)
+            var values = Buffer<Float>(count: neurons, in: arena)
+            var products = Buffer<Float>(count: neurons, in: arena)
+            let input = try ProductInput.holding(x, tokens: 1, columns: width, kernels: kernels)
+            batch.begin(neurons: neurons)
+            batch.list(listed[...])
+            for index in 0..<batch.count {
+                let record = records[batch.neuron(index)]
+                unsafe batch.setRecord(index, record.span.bytes)
+            }
+            kernels.fireListed(
+                &batch, .relu, format: .f32, columns: width, by: input, bias: biases,
+                products: &products, values: &values, team: ComputeTeam(memberCount: 2))
+            for neuron in listed.map(Int.init) {
+                var sum: Float = 0
+                for column in 0..<width { sum.addProduct(rows[neuron * width + column], x[column]) }
+                let expected = max(0, sum + (hasBiases ? biases[neuron] : 0))
+                #expect(abs(values[neuron] - expected) <= 1e-4, "\(kernels.name), seed \(seed)")
+                #expect(batch.fires(neuron) == (values[neuron] != 0))
+            }
+        }
+        withExtendedLifetime(records) {}
+    }
+
     /// Whatever the sign; what is no number stays, and is somebody's to see.
     @Test func weakNeuronsBecomeZero() throws {
         let arena = try MemoryArena(byteCount: 1 << 20)

@@ -56,14 +56,15 @@ import Testing
         #expect(gelu.model.manifest.matrix(.feedForwardDown, layer: 1) != nil)
     }
 
+    /// Biases of gates, of ups without and of downs lie apart; those behind gates would not.
     @Test(arguments: ["llama", "nemotron"])
-    func modelsWithBiasesHaveNone(architecture: String) throws {
+    func biasesBehindGatesAreNotBundled(architecture: String) throws {
         let directory = try TemporaryDirectory()
         for biases in [false, true] {
             let tiny = TinyModel(architecture: architecture, biases: biases)
             let (model, packed) = try pack(
                 [tiny.source()], in: directory, name: "\(biases).sluice", activation: .relu)
-            #expect((model.manifest.neurons == nil) == biases)
+            #expect((model.manifest.neurons == nil) == (biases && architecture == "llama"))
             #expect((model.manifest.vectors.entry(.feedForwardDownBias, layer: 1) != nil) == biases)
             try PackedVerifier.verify(model, source: packed)
         }
@@ -86,8 +87,7 @@ import Testing
     }
 
     @Test(arguments: [
-        TinyModel(biases: true), TinyModel(architecture: "olmoe", experts: 4),
-        TinyModel(architecture: "nemotron", biases: true)
+        TinyModel(biases: true), TinyModel(architecture: "olmoe", experts: 4)
     ])
     func whatCannotBeBundledIsRefused(tiny: TinyModel) throws {
         let directory = try TemporaryDirectory()

@@ -13,7 +13,8 @@ import Testing
 
 @Suite struct NeuronTests {
     static let models = [
-        "arcee", "arcee-q8_0", "nemotron", "nemotron-q8_0", "llama-relu", "llama-relu-q8_0"
+        "arcee", "arcee-q8_0", "nemotron", "nemotron-q8_0", "llama-relu",
+        "llama-relu-q8_0", "nemotron-biases"
     ]
     static let tokens = (0..<90).map { TokenID($0 * 7 % 250) }
 

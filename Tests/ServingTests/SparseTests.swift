@@ -15,7 +15,9 @@ import Testing
 import Weights
 
 @Suite struct SparseTests {
-    static let models = ["arcee-q8_0", "llama-relu", "llama-relu-q8_0", "nemotron-q8_0"]
+    static let models = [
+        "arcee-q8_0", "llama-relu", "llama-relu-q8_0", "nemotron-q8_0", "nemotron-biases"
+    ]
     static let tokens = (0..<24).map { TokenID($0 * 7 % 250) }
 
     @Test(arguments: models) func exactEqualsResident(name: String) throws {

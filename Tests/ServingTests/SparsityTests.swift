@@ -20,7 +20,9 @@ import Weights
 @Suite struct SparsityTests {
     static let models = ["llama", "llama-q8_0", "llama-q4_0", "llama-q4_1", "llama-f16"]
     /// Natural zeros, and thresholds on top of them.
-    static let sparseModels = ["arcee-q8_0", "llama-relu-q8_0", "nemotron"]
+    static let sparseModels = [
+        "arcee-q8_0", "llama-relu-q8_0", "nemotron", "nemotron-biases"
+    ]
     static let tokens = (0..<40).map { TokenID($0 * 7 % 250) }
 
     @Test(arguments: models + sparseModels) func streamedEqualsResident(name: String) throws {

@@ -101,6 +101,14 @@ final class NeuronBlock {
     func run(
         _ network: LayerGraph.Neurons, tokens: Int, _ residual: inout ResidualStream
     ) throws(ReadFailure) {
+        try sum(network, tokens: tokens, &residual)
+        executor.addBias(network.downBias, tokens: tokens, to: &residual.projected)
+    }
+
+    /// The columns of who fires.
+    private func sum(
+        _ network: LayerGraph.Neurons, tokens: Int, _ residual: inout ResidualStream
+    ) throws(ReadFailure) {
         if store.isFetchingNeurons { return try sumSparse(network, &residual) }
         try fireAll(network, tokens: tokens, &residual)
         if store.fetchesNeurons { beginWindow(network.record, tokens: tokens) }
@@ -129,6 +137,7 @@ final class NeuronBlock {
     ) throws(ReadFailure) {
         try products.multiply(
             network.first, by: residual.normed, tokens: tokens, into: &first)
+        executor.addBias(network.firstBias, tokens: tokens, to: &first)
         observer.onNeurons?(network.record.layer, residual.normed, &first, tokens)
         let start = MonotonicClock.nanoseconds
         executor.kernels.fire(
