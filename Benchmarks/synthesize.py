@@ -8,7 +8,8 @@ The vocabulary is any file with one, such as ../shared/vocabs/ggml-vocab-qwen2.g
 
 Shapes that ../shared/tools/synth_gguf.py does not have: layers with a state in place of
 attention, and those of synthesize_attention.py. gpt-oss's experts are MXFP4. Layers are as large
-as the real model's, and fewer, so that a small machine holds them.
+as the real model's, and fewer, so that a small machine holds them. With --empty all weights are 0,
+and a hole in the file: for what is told by sizes alone.
 """
 
 import argparse
@@ -35,6 +36,19 @@ SHAPES = {
     "qwen35": dict(
         layers=8, width=2560, heads=16, kv_heads=4, head_width=256, rotated=64, ffn=9216,
         counts=LINEAR,
+    ),
+    # As many layers as the real ones have.
+    "qwen3-1.7b": dict(
+        arch="qwen3", layers=28, width=2048, heads=16, kv_heads=8, head_width=128, ffn=6144,
+        counts={},
+    ),
+    "qwen3-4b": dict(
+        arch="qwen3", layers=36, width=2560, heads=32, kv_heads=8, head_width=128, ffn=9728,
+        counts={},
+    ),
+    "qwen3-8b": dict(
+        arch="qwen3", layers=36, width=4096, heads=32, kv_heads=8, head_width=128, ffn=12288,
+        counts={},
     ),
     # 8B-A1B: 24 layers, attention in six.
     "lfm2moe": dict(
@@ -70,8 +84,12 @@ class Synthesis:
     def matrix(self, name, *shape, kind="Q4_0"):
         self.plan.append((name, kind, shape))
 
+    @property
+    def has_delta_rule(self):
+        return self.architecture.startswith("qwen35")
+
     def has_attention(self, layer):
-        period = 4 if self.architecture.startswith("qwen") else 3
+        period = 1 if self.architecture == "qwen3" else 4 if self.has_delta_rule else 3
         return (layer + 1) % period == 0
 
     def add_layer(self, layer):
@@ -83,21 +101,20 @@ class Synthesis:
         self.ones(block + "attn_norm.weight", width)
         if self.has_attention(layer):
             self.add_attention(block)
-        elif self.architecture.startswith("qwen"):
+        elif self.has_delta_rule:
             self.add_delta_rule(block)
         else:
             self.matrix(block + "shortconv.in_proj.weight", 3 * width, width)
             self.normal(block + "shortconv.conv.weight", 0.5, width, 3)
             self.matrix(block + "shortconv.out_proj.weight", width, width)
-        is_qwen = self.architecture.startswith("qwen")
-        norm = "post_attention_norm" if is_qwen else "ffn_norm"
+        norm = "post_attention_norm" if self.has_delta_rule else "ffn_norm"
         self.ones(block + norm + ".weight", width)
         self.add_feed_forward(block, layer)
 
     def add_attention(self, block):
         shape = self.shape
         width, head = shape["width"], shape["head_width"]
-        gates = 2 if self.architecture.startswith("qwen") else 1
+        gates = 2 if self.has_delta_rule else 1
         self.matrix(block + "attn_q.weight", gates * shape["heads"] * head, width)
         self.matrix(block + "attn_k.weight", shape["kv_heads"] * head, width)
         self.matrix(block + "attn_v.weight", shape["kv_heads"] * head, width)
@@ -140,7 +157,7 @@ class Synthesis:
             self.matrix(block + "ffn_up_shexp.weight", shape["shared"], width)
             self.matrix(block + "ffn_down_shexp.weight", width, shape["shared"])
 
-    def write(self, writer):
+    def write(self, writer, is_empty):
         for name, values, shape in self.plan:
             if shape is None:
                 writer.add_tensor_info(name, values.shape, values.dtype, values.nbytes)
@@ -153,6 +170,13 @@ class Synthesis:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+        if is_empty:
+            file = writer.fout[0]
+            tensors = [t.nbytes for table in writer.tensors for t in table.values()]
+            padded = [writer.ggml_pad(n, writer.data_alignment) for n in (file.tell(), *tensors)]
+            file.truncate(sum(padded))
+            writer.close()
+            return
         for _, values, shape in self.plan:
             writer.write_tensor_data(values if shape is None else self.blocks(shape, values))
         writer.close()
@@ -178,7 +202,8 @@ def write_metadata(writer, synthesis):
     writer.add_head_count(shape["heads"])
     if architecture.startswith("qwen"):
         writer.add_head_count_kv(shape["kv_heads"])
-        writer.add_rope_dimension_sections([11, 11, 10, 0])
+        if synthesis.has_delta_rule:
+            writer.add_rope_dimension_sections([11, 11, 10, 0])
     elif architecture in synthesize_attention.SHAPES:
         writer.add_head_count_kv(synthesize_attention.kv_heads(architecture, shape))
         synthesize_attention.add_keys(writer, architecture, shape)
@@ -190,7 +215,7 @@ def write_metadata(writer, synthesis):
     writer.add_layer_norm_rms_eps(1e-6)
     writer.add_rope_dimension_count(shape.get("rotated", shape["head_width"]))
     writer.add_rope_freq_base(1e6)
-    writer.add_feed_forward_length(shape.get("ffn") or shape["experts"][2])
+    writer.add_feed_forward_length(synthesize_attention.ffn(shape))
     writer.add_file_type(2)
     for name, count in shape["counts"].items():
         writer.add_uint32(f"{architecture}.{name}", count)
@@ -229,21 +254,24 @@ def main():
     parser.add_argument("--vocabulary", required=True)
     parser.add_argument("--layers", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--empty", action="store_true")
     arguments = parser.parse_args()
     shape = dict(SHAPES[arguments.shape])
     shape["layers"] = arguments.layers or shape["layers"]
-    writer = GGUFWriter(arguments.out, arguments.shape)
+    architecture = shape.get("arch", arguments.shape)
+    writer = GGUFWriter(arguments.out, architecture)
     writer.add_name(arguments.shape)
-    synthesis = Synthesis(arguments.shape, shape, arguments.seed)
+    synthesis = Synthesis(architecture, shape, arguments.seed)
     write_metadata(writer, synthesis)
     count = write_vocabulary(writer, arguments.vocabulary)
     synthesis.matrix("token_embd.weight", count, shape["width"])
     own_name = arguments.shape.startswith("lfm2")
     synthesis.ones(("token_embd_norm" if own_name else "output_norm") + ".weight", shape["width"])
     synthesis.matrix("output.weight", count, shape["width"])
+    synthesize_attention.add_layer_embeddings(synthesis, count)
     for layer in range(shape["layers"]):
         synthesis.add_layer(layer)
-    synthesis.write(writer)
+    synthesis.write(writer, arguments.empty)
 
 
 if __name__ == "__main__":

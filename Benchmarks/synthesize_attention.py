@@ -24,6 +24,16 @@ SHAPES = {
             "embedding_length_per_layer_input": 0,
         },
     ),
+    # All 35 layers, every fifth without a window; the last 20 read keys of earlier ones.
+    "gemma4-e2b": dict(
+        arch="gemma4", layers=35, width=1536, heads=8, kv_heads=1, head_width=512, ffn=6144,
+        window=(512, 1, 256), period=5,
+        counts={
+            "attention.key_length_swa": 256, "attention.value_length_swa": 256,
+            "rope.dimension_count_swa": 256, "attention.shared_kv_layers": 20,
+            "embedding_length_per_layer_input": 256,
+        },
+    ),
     # 20B-A3.6B: 24 layers.
     "gpt-oss": dict(
         layers=4, width=2880, heads=64, kv_heads=8, head_width=64, experts=(32, 4, 2880),
@@ -38,12 +48,37 @@ def add_keys(writer, architecture, shape):
     writer.add_sliding_window(shape["window"][0])
     if architecture == "gemma4":
         layers = range(shape["layers"])
-        writer.add_sliding_window_pattern([has_window(architecture, n) for n in layers])
+        writer.add_sliding_window_pattern([has_window(architecture, n, shape) for n in layers])
         writer.add_float32("gemma4.rope.freq_base_swa", 10000.0)
 
 
-def has_window(architecture, layer):
-    return {"gemma4": layer % 6 != 5, "gpt-oss": layer % 2 == 0}.get(architecture, False)
+def has_window(architecture, layer, shape):
+    period = shape.get("period", 6)
+    return {"gemma4": layer % period != period - 1, "gpt-oss": layer % 2 == 0}.get(
+        architecture, False
+    )
+
+
+def shares_keys(layer, shape):
+    """Whether the layer reads keys of an earlier one; then its network is twice as wide."""
+    return layer >= shape["layers"] - shape["counts"].get("attention.shared_kv_layers", 0)
+
+
+def ffn(shape):
+    """Of each layer, where they differ."""
+    if not shape["counts"].get("attention.shared_kv_layers"):
+        return shape.get("ffn") or shape["experts"][2]
+    layers = range(shape["layers"])
+    return [shape["ffn"] * (2 if shares_keys(n, shape) else 1) for n in layers]
+
+
+def add_layer_embeddings(s, vocabulary):
+    own = s.shape["counts"].get("embedding_length_per_layer_input")
+    if own:
+        columns = own * s.shape["layers"]
+        s.matrix("per_layer_token_embd.weight", vocabulary, columns)
+        s.matrix("per_layer_model_proj.weight", columns, s.shape["width"])
+        s.ones("per_layer_proj_norm.weight", own)
 
 
 def kv_heads(architecture, shape):
@@ -52,7 +87,7 @@ def kv_heads(architecture, shape):
     if architecture != "gemma4":
         return shape["kv_heads"]
     many = shape["window"][1]
-    return [many if has_window(architecture, n) else shape["kv_heads"] for n in layers]
+    return [many if has_window(architecture, n, shape) else shape["kv_heads"] for n in layers]
 
 
 def add_layer(s, layer):
@@ -85,23 +120,32 @@ def add_latents(s, block, layer):
 
 def add_two_sizes(s, block, layer):
     shape, width = s.shape, s.shape["width"]
-    is_window = has_window("gemma4", layer)
+    is_window, shares = has_window("gemma4", layer, shape), shares_keys(layer, shape)
     _, many, narrow = shape["window"]
     kv, head = (many, narrow) if is_window else (shape["kv_heads"], shape["head_width"])
     s.matrix(block + "attn_q.weight", shape["heads"] * head, width)
-    s.matrix(block + "attn_k.weight", kv * head, width)
-    if is_window:
-        s.matrix(block + "attn_v.weight", kv * head, width)
+    if not shares:
+        s.matrix(block + "attn_k.weight", kv * head, width)
+        if is_window or "experts" not in shape:
+            s.matrix(block + "attn_v.weight", kv * head, width)
+        s.floats(block + "attn_k_norm.weight", np.full(head, 0.25))
     s.matrix(block + "attn_output.weight", width, shape["heads"] * head)
     s.floats(block + "attn_q_norm.weight", np.full(head, 0.25))
-    s.floats(block + "attn_k_norm.weight", np.full(head, 0.25))
-    norms = ("post_attention_norm", "ffn_norm", "post_ffw_norm", "pre_ffw_norm_2")
-    for name in (*norms, "post_ffw_norm_1", "post_ffw_norm_2"):
+    for name in ("post_attention_norm", "ffn_norm", "post_ffw_norm"):
         s.ones(block + name + ".weight", width)
-    for name, rows, columns in (
-        ("gate", shape["ffn"], width), ("up", shape["ffn"], width), ("down", width, shape["ffn"])
-    ):
-        s.matrix(block + f"ffn_{name}.weight", rows, columns)
+    inner = shape["ffn"] * (2 if shares else 1)
+    for name in ("gate", "up"):
+        s.matrix(block + f"ffn_{name}.weight", inner, width)
+    s.matrix(block + "ffn_down.weight", width, inner)
+    own = shape["counts"]["embedding_length_per_layer_input"]
+    if own:
+        s.matrix(block + "inp_gate.weight", own, width)
+        s.matrix(block + "proj.weight", width, own)
+        s.ones(block + "post_norm.weight", width)
+    if "experts" not in shape:
+        return
+    for name in ("pre_ffw_norm_2", "post_ffw_norm_1", "post_ffw_norm_2"):
+        s.ones(block + name + ".weight", width)
     count, _, inner = shape["experts"]
     s.normal(block + "ffn_gate_inp.weight", 1, count, width)
     s.ones(block + "ffn_gate_inp.scale", width)
