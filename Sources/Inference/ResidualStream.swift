@@ -55,6 +55,14 @@ struct ResidualStream: ~Copyable {
         if let scale { executor.kernels.scale(&values, by: scale) }
     }
 
+    /// Adds an embedding to row `row`. Nothing may be due.
+    mutating func addEmbedding(_ bytes: RawSpan, format: WeightFormat, row: Int) {
+        let (executor, width) = (executor, width)
+        var values = projected.mutableSpan(in: 0..<width)
+        executor.kernels.dequantize(row: bytes, format: format, columns: width, into: &values)
+        executor.add(projected, to: &hidden, rows: row..<row + 1, columns: width)
+    }
+
     /// Norms a wave's rows into `normed`, ready for products; adds first what is due. Without a
     /// norm takes them as they are.
     mutating func normalize(by norm: Norm?, _ wave: Wave) {

@@ -152,9 +152,25 @@ package final class Transformer {
     /// A wave's token ids become rows of the residual stream.
     private func embed(_ wave: Wave) throws(ReadFailure) {
         let (format, scale) = (store.manifest.embeddings.format, graph.shape.embeddingScale)
-        try store.forEachRow(of: .embeddings, wave) { row, bytes in
+        let tokens = wave.chunks.flatMap(\.tokens)
+        try store.forEachRow(of: .embeddings, tokens, from: wave.rows.lowerBound) { row, bytes in
             residual.embed(bytes, format: format, scale: scale, row: row)
         }
+        if let positions = graph.shape.learnedPositions { try embed(positions, wave) }
+    }
+
+    /// Adds the embeddings of a wave's positions.
+    private func embed(_ learned: LearnedPositions, _ wave: Wave) throws(ReadFailure) {
+        guard let format = store.manifest.positionEmbeddings?.format else {
+            preconditionFailure("learned positions without a table")
+        }
+        let positions = wave.chunks.flatMap { chunk in
+            let first = chunk.firstPosition + cache.positionOffset(chunk.sequence) + learned.offset
+            return chunk.tokens.indices.map { TokenID(first + $0) }
+        }
+        try store.forEachRow(
+            of: .positionEmbeddings, positions, from: wave.rows.lowerBound
+        ) { row, bytes in residual.addEmbedding(bytes, format: format, row: row) }
     }
 
     /// Calls `body` with row `row` of the last step's logits: one per token of the vocabulary.

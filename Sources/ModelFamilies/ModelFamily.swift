@@ -23,7 +23,7 @@ package struct ModelFamily: Sendable {
         smolLM3, olmo2, gemma2, gemma3, smallThinker, exaone4, seedOSS, hunyuanDense, mistral3,
         gptOSS, dots1, bailingMoE2, glm4MoE, ernie45MoE, miniMaxM2, afmoe, laguna,
         lfm2, lfm2MoE, qwen35, qwen35MoE, qwen3Next, hunyuanMoE, phi3,
-        graniteHybrid, deepseek2, nemotronH, nemotronHMoE, gemma4, bailingMoE3
+        graniteHybrid, deepseek2, nemotronH, nemotronHMoE, gemma4, bailingMoE3, opt
     ]
 }
 

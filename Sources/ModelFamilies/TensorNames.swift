@@ -5,8 +5,13 @@ package import ModelFormat
 
 /// GGUF tensor names by role.
 package enum TensorNames {
-    package static let embeddings = "token_embd.weight"
-    package static let layerEmbeddings = "per_layer_token_embd.weight"
+    package static func rows(of table: RowTable) -> String {
+        switch table {
+        case .embeddings: "token_embd.weight"
+        case .layerEmbeddings: "per_layer_token_embd.weight"
+        case .positionEmbeddings: "position_embd.weight"
+        }
+    }
 
     package static func matrix(_ role: MatrixRole, layer: Int?) -> String {
         let stem =

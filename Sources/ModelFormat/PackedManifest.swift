@@ -13,6 +13,8 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package var embeddings: PackedRows
     /// Each layer's own embeddings, a token's side by side; nil where they have none.
     package var layerEmbeddings: PackedRows?
+    /// Learned positions' embeddings; nil where there are none.
+    package var positionEmbeddings: PackedRows?
     package var vectors: PackedVectors
     /// Matrices that every token needs, in execution order; the output matrix is the last.
     package var matrices: [PackedMatrix]
@@ -31,7 +33,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
     package init(
         modelName: String, source: PackedSource, shape: ModelShape,
         vocabulary: PackedExtent, embeddings: PackedRows, layerEmbeddings: PackedRows? = nil,
-        vectors: PackedVectors,
+        positionEmbeddings: PackedRows? = nil, vectors: PackedVectors,
         matrices: [PackedMatrix], experts: [PackedExpertLayer],
         neurons: [PackedNeuronLayer]? = nil, conversions: [String] = [],
         requantizations: [PackedRequantization]? = nil
@@ -43,6 +45,7 @@ package struct PackedManifest: Codable, Sendable, Equatable {
         self.vocabulary = vocabulary
         self.embeddings = embeddings
         self.layerEmbeddings = layerEmbeddings
+        self.positionEmbeddings = positionEmbeddings
         self.vectors = vectors
         self.matrices = matrices
         self.experts = experts
@@ -51,11 +54,12 @@ package struct PackedManifest: Codable, Sendable, Equatable {
         self.requantizations = requantizations
     }
 
-    /// A table of which each token has a row; nil where the model has none.
+    /// A table of rows; nil where the model has none.
     package subscript(_ table: RowTable) -> PackedRows? {
         switch table {
         case .embeddings: embeddings
         case .layerEmbeddings: layerEmbeddings
+        case .positionEmbeddings: positionEmbeddings
         }
     }
 
@@ -209,15 +213,16 @@ package struct PackedChecksums: Codable, Sendable, Equatable {
     }
 }
 
-/// What has a row for each token: looked up, never multiplied by.
+/// What has a row for each token, or each position: looked up, never multiplied by.
 package enum RowTable: Int, Sendable, CaseIterable {
-    case embeddings, layerEmbeddings
+    case embeddings, layerEmbeddings, positionEmbeddings
 
     /// What messages call it.
     package var name: String {
         switch self {
         case .embeddings: "embeddings"
         case .layerEmbeddings: "layers' embeddings"
+        case .positionEmbeddings: "positions' embeddings"
         }
     }
 }

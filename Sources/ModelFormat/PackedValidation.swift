@@ -29,7 +29,9 @@ extension PackedManifest {
         try validator.checkVectors(vectors)
         try validator.checkMatrices(matrices, bundlesNeurons: neurons != nil)
         try validator.checkEmbeddings(embeddings, output: matrices.last)
-        try validator.checkLayerEmbeddings(layerEmbeddings)
+        for table in [RowTable.layerEmbeddings, .positionEmbeddings] {
+            try validator.checkRows(of: table, self[table])
+        }
         try validator.checkExperts(experts)
         if let neurons { try validator.checkNeurons(neurons) }
     }
@@ -126,15 +128,14 @@ private struct PackedValidator {
         try checkPages(rows, .embeddings)
     }
 
-    func checkLayerEmbeddings(_ rows: PackedRows?) throws(FormatError) {
-        let table = RowTable.layerEmbeddings
-        guard (rows != nil) == (shape.layerEmbeddingWidth != nil) else {
-            throw error("\(table.name) where layers have some", rows == nil ? "none" : "some")
+    func checkRows(of table: RowTable, _ rows: PackedRows?) throws(FormatError) {
+        let matrix = shape[table]
+        guard (rows != nil) == (matrix != nil) else {
+            throw error("\(matrix == nil ? "no" : "some") \(table.name)", "others")
         }
-        guard let rows else { return }
+        guard let rows, let matrix else { return }
         try checkShape(
-            rows.format, rows: rows.rows, columns: rows.columns, is: shape.layerEmbeddingsShape,
-            table.name)
+            rows.format, rows: rows.rows, columns: rows.columns, is: matrix, table.name)
         guard rows.rowsPerExtent == nil else { throw error("\(table.name) by rows", "tiles") }
         try checkPages(rows, table)
     }

@@ -1,11 +1,22 @@
 // What is asked for and what the model, or the machine, can: more is refused or said, never done in
 // silence.
 
+internal import GenerationAPI
 internal import Inference
 internal import Knobs
 internal import LinuxSystem
 package import ModelFormat
 internal import SequenceState
+
+extension ModelOptions {
+    /// The same with what a model of `shape` can do of it.
+    func adapted(to shape: ModelShape) -> ModelOptions {
+        var options = self
+        options.kvFormat = shape.keyValueFormat(wished: kvFormat)
+        if shape.learnedPositions != nil { options.whenFull = .stop }
+        return options
+    }
+}
 
 extension ModelInstance {
     /// Whether some tokens of longer prompts are kept alone, or computed.
@@ -14,6 +25,9 @@ extension ModelInstance {
     /// Whether keys tell which positions matter: not where they are values too, or differ between
     /// layers.
     package var choosesByKeys: Bool { manifest.shape.choosesByKeys }
+
+    /// Whether a text may go on when the context is full: not beyond positions that were learned.
+    package var maySlide: Bool { manifest.shape.learnedPositions == nil }
 
     /// How keys and values are kept where an order does not say.
     package func keyValueFormat(wished: KVFormat) -> KVFormat {
@@ -31,7 +45,9 @@ extension ModelInstance {
     /// - Throws: `LoadError.contextBeyondModel`.
     static func check(_ parsed: ParsedModel, _ options: ModelOptions) throws(LoadError) {
         let known = parsed.model.manifest.shape.contextLength
-        if let asked = options.contextTokens, asked > known, !options.measuring.mayExceedContext {
+        let positions = parsed.model.manifest.shape.learnedPositions
+        let mayExceed = options.measuring.mayExceedContext && positions == nil
+        if let asked = options.contextTokens, asked > known, !mayExceed {
             throw .contextBeyondModel(asked: asked, known: known)
         }
         if parsed.model.manifest.shape.isRecurrent { tellWhatStatesExclude(options) }
@@ -42,6 +58,10 @@ extension ModelInstance {
             options.onNotice(
                 "layers of this model read keys of others, which are not packed by pages: "
                     + "kv_bits \(format) in place of \(options.kvFormat)")
+        }
+        if positions != nil, options.whenFull == .slide {
+            options.onNotice(
+                "positions of this model were learned, and are no more: kv_when_full stop")
         }
         let processors = max(1, Processors.allowed.count)
         if options.threads > processors {

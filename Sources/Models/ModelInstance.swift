@@ -33,7 +33,7 @@ package final class ModelInstance {
     /// - Throws: `LoadError`; `.budget` names every term when the least does not fit.
     package init(path: String, options: ModelOptions) throws(LoadError) {
         let identity = ModelIdentity(path: path)
-        let (parsed, division) = try Self.divide(path, options)
+        let (parsed, division, options) = try Self.divide(path, options)
         self.path = path
         self.options = options
         self.identity = identity
@@ -159,19 +159,18 @@ extension ModelInstance {
     }
 
     /// Reads the file's directory, learns what there is to know of it and its drive, and divides
-    /// the memory: once.
+    /// the memory: once. What is wished for is what the model can do from here on.
     private static func divide(
         _ path: String, _ options: ModelOptions
-    ) throws(LoadError) -> (parsed: ParsedModel, division: Division) {
+    ) throws(LoadError) -> (parsed: ParsedModel, division: Division, options: ModelOptions) {
         let parsed = try parse(path, progress: options.flash.progress)
         try check(parsed, options)
-        var options = options
-        options.kvFormat = parsed.model.manifest.shape.keyValueFormat(wished: options.kvFormat)
+        let options = options.adapted(to: parsed.model.manifest.shape)
         let share = options.share()
         let knowledge = Knowledge(of: parsed, path: path, share: share, options)
         let division = try Division.divide(
             parsed, share: share, knowledge: knowledge, wishes: options)
-        return (parsed, division)
+        return (parsed, division, options)
     }
 
     private static func tell(_ division: Division, _ onNotice: (String) -> Void) {

@@ -58,6 +58,7 @@ extension PackingWorker {
             switch table {
             case .embeddings: $0.embeddings.pageChecksums = written
             case .layerEmbeddings: $0.layerEmbeddings?.pageChecksums = written
+            case .positionEmbeddings: $0.positionEmbeddings?.pageChecksums = written
             }
         }
     }

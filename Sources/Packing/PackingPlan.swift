@@ -46,8 +46,8 @@ struct PackingPlan: Sendable {
     /// Complete but for checksums, which are zeros in the right number.
     var manifest: PackedManifest
     let embeddings: StoredTensor
-    /// Nil where layers have none of their own.
-    let layerEmbeddings: StoredTensor?
+    /// Other tables of rows, where there are any.
+    private let otherTables: [RowTable: StoredTensor]
     /// Whether the output matrix is the embeddings: they are stored once, as that.
     let isTied: Bool
     /// Parallel to the manifest's vectors.
@@ -80,15 +80,18 @@ struct PackingPlan: Sendable {
         let width = shape.width
         let outputDimensions = [width, shape.vocabularySize]
         embeddings = StoredTensor(
-            try catalogue.claim(TensorNames.embeddings, dimensions: outputDimensions))
+            try catalogue.claim(
+                TensorNames.rows(of: .embeddings), dimensions: outputDimensions))
         // Models that tie embeddings and output have no output tensor.
         isTied = gguf.tensor(named: TensorNames.matrix(.output, layer: nil)) == nil
         var rows = PackedRows(
             format: embeddings.format, rows: outputDimensions[1], columns: outputDimensions[0],
             offset: 0, pageChecksums: PackedExtent(offset: 0, byteCount: 0, checksum: 0))
         if !isTied { cursor.place(&rows) }
-        let layerRows = try Self.planLayerEmbeddings(shape, &catalogue, &cursor)
-        layerEmbeddings = layerRows?.tensor
+        let layerRows = try Self.planRows(of: .layerEmbeddings, shape, &catalogue, &cursor)
+        let positionRows = try Self.planRows(of: .positionEmbeddings, shape, &catalogue, &cursor)
+        otherTables = [.layerEmbeddings: layerRows, .positionEmbeddings: positionRows]
+            .compactMapValues { $0?.tensor }
         let vectors = try Self.planVectors(shape, &catalogue, &cursor)
         let bundlesNeurons = try Self.bundlesNeurons(
             shape, gguf, packing, file: source.fileName)
@@ -104,7 +107,8 @@ struct PackingPlan: Sendable {
         manifest = PackedManifest(
             modelName: Self.oneLine(gguf.modelName() ?? source.fileName), source: source,
             shape: shape, vocabulary: vocabulary, embeddings: rows,
-            layerEmbeddings: layerRows?.record, vectors: vectors.records,
+            layerEmbeddings: layerRows?.record, positionEmbeddings: positionRows?.record,
+            vectors: vectors.records,
             matrices: matrices.records, experts: experts.records,
             neurons: neurons?.records)
         self.vectors = vectors.tensors
@@ -163,12 +167,9 @@ struct PackingPlan: Sendable {
     ///
     /// - Precondition: there is such a table.
     subscript(_ table: RowTable) -> StoredTensor {
-        switch table {
-        case .embeddings: return embeddings
-        case .layerEmbeddings:
-            guard let layerEmbeddings else { preconditionFailure("\(table.name) of none") }
-            return layerEmbeddings
-        }
+        if table == .embeddings { return embeddings }
+        guard let tensor = otherTables[table] else { preconditionFailure("no \(table.name)") }
+        return tensor
     }
 
     /// Bytes of a table that are written by themselves: none of what the output matrix is.
@@ -185,14 +186,14 @@ struct PackingPlan: Sendable {
         return max(1, PackedLayout.extentBytesMax / unit) * unit
     }
 
-    private static func planLayerEmbeddings(
-        _ shape: ModelShape, _ catalogue: inout TensorCatalogue, _ cursor: inout LayoutCursor
+    private static func planRows(
+        of table: RowTable, _ shape: ModelShape, _ catalogue: inout TensorCatalogue,
+        _ cursor: inout LayoutCursor
     ) throws(FormatError) -> (record: PackedRows, tensor: StoredTensor)? {
-        guard shape.layerEmbeddingWidth != nil else { return nil }
-        let matrix = shape.layerEmbeddingsShape
+        guard let matrix = shape[table] else { return nil }
         let stored = StoredTensor(
             try catalogue.claim(
-                TensorNames.layerEmbeddings, dimensions: [matrix.columns, matrix.rows]))
+                TensorNames.rows(of: table), dimensions: [matrix.columns, matrix.rows]))
         var rows = PackedRows(
             format: stored.format, rows: matrix.rows, columns: matrix.columns, offset: 0,
             pageChecksums: PackedExtent(offset: 0, byteCount: 0, checksum: 0))

@@ -56,7 +56,7 @@ final class PackingRun: Sendable {
         state = Mutex(
             State(
                 tasks: PackingTasks(plan), manifest: plan.manifest,
-                rowChecksums: plan.manifest.rowTables.map {
+                rowChecksums: RowTable.allCases.map {
                     [UInt32](repeating: 0, count: plan.manifest[$0]?.pageCount ?? 0)
                 },
                 neuronChecksums: (plan.manifest.neurons ?? []).map {

@@ -23,7 +23,8 @@ struct PackingTasks: Sendable {
 
     init(_ plan: PackingPlan) {
         counts = [
-            plan.manifest.rowTables.map {
+            RowTable.allCases.map {
+                guard plan.manifest[$0] != nil else { return 0 }
                 let piece = plan.pieceBytes(of: $0)
                 return (plan.ownBytes(of: $0) + piece - 1) / piece
             },

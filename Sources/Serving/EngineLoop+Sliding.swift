@@ -58,6 +58,21 @@ extension SequenceRoom {
 }
 
 extension EngineLoop {
+    /// Whether an order may go on when its context is full.
+    ///
+    /// - Throws: `GenerationError` where it asks and the model cannot.
+    func slides(
+        _ order: GenerationOrder, _ model: ModelInstance
+    ) throws(GenerationError) -> Bool {
+        guard (order.whenFull ?? options.model.whenFull) == .slide else { return false }
+        if model.maySlide { return true }
+        guard order.whenFull != nil else { return false }
+        throw GenerationError(
+            .invalidRequest,
+            "positions of this model were learned, and are no more: kv_when_full stop",
+            parameter: "kv_when_full")
+    }
+
     /// Makes room for chunks whose sequences are full.
     func makeRoom(in plan: inout StepPlan, for sessions: [Session], _ model: ModelInstance) {
         for (index, session) in sessions.enumerated() where session.slides {

@@ -243,7 +243,7 @@ final class EngineLoop {
                     .naming(loaded?.name ?? "", insteadOf: model.path)
             }
         }
-        if (order.whenFull ?? options.model.whenFull) == .slide,
+        if try slides(order, model),
             let room = try SequenceRoom.sliding(promptTokens: prompt.count, order, model)
         {
             return room

@@ -122,3 +122,26 @@ extension FamilyShapeTests {
         #expect(shape.attentions.allSatisfy { $0.normsRotated && $0.headNorm == .perHead })
     }
 }
+
+extension FamilyShapeTests {
+    /// Positions are rows of a table, as many as it has.
+    @Test func positionsOfOPT() throws {
+        func opt(rows: UInt64, context: UInt32 = 4_096) throws -> ModelShape {
+            try self.shape("opt", without: "context_length") {
+                $0.add("opt.context_length", context)
+                $0.addTensor("position_embd.weight", [256, rows], offset: 0)
+                $0.data = Array(repeating: 0, count: Int(rows) * 256 * 4)
+            }
+        }
+        let shape = try opt(rows: 50)
+        #expect(shape.learnedPositions == LearnedPositions(count: 50, offset: 2))
+        #expect(shape.contextLength == 48 && shape.ropes.isEmpty)
+        #expect(shape.activation == .relu && !shape.hasGate && shape.isSparse)
+        #expect(shape.norm.kind == .layer)
+        #expect(shape[.positionEmbeddings]?.rows == 50)
+        #expect(shape[.positionEmbeddings]?.columns == 256)
+        #expect(try opt(rows: 50, context: 20).contextLength == 20)
+        #expect(try opt(rows: 2).contextLength == 1)
+        #expect(throws: FormatError.self) { try opt(rows: 2).checkBounds(file: "") }
+    }
+}

@@ -21,7 +21,8 @@ import Testing
         for (name, value) in numbers where name != missing {
             builder.add("\(architecture).\(name)", value)
         }
-        let norm = architecture == "nemotron" ? "layer_norm" : "layer_norm_rms"
+        let isLayerNorm = ["nemotron", "opt"].contains(architecture)
+        let norm = isLayerNorm ? "layer_norm" : "layer_norm_rms"
         builder.add("\(architecture).attention.\(norm)_epsilon", Float(1e-6))
         change(&builder)
         return builder
@@ -189,7 +190,7 @@ import Testing
                     + "hunyuan-dense mistral3 gpt-oss dots1 bailingmoe2 glm4moe ernie4_5-moe "
                     + "minimax-m2 afmoe laguna lfm2 lfm2moe qwen35 qwen35moe qwen3next "
                     + "hunyuan-moe phi3 granitehybrid deepseek2 "
-                    + "nemotron_h nemotron_h_moe gemma4 bailingmoe3, found '\(name)'"
+                    + "nemotron_h nemotron_h_moe gemma4 bailingmoe3 opt, found '\(name)'"
             ) {
                 try shape(name)
             }

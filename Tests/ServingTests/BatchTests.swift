@@ -8,7 +8,8 @@ import Testing
 
 @Suite struct BatchTests {
     @Test(arguments: [
-        "qwen3moe", "llama-q8_0", "qwen2moe", "gemma3", "deepseek2", "gemma4", "gemma4-shared"
+        "qwen3moe", "llama-q8_0", "qwen2moe", "gemma3", "deepseek2", "gemma4", "gemma4-shared",
+        "opt"
     ])
     func sequencesTogetherEqualEachAlone(name: String) throws {
         let model = try Fixtures.model("models/\(name).gguf") {

@@ -14,7 +14,7 @@ import Testing
 @Suite struct NeuronTests {
     static let models = [
         "arcee", "arcee-q8_0", "nemotron", "nemotron-q8_0", "llama-relu",
-        "llama-relu-q8_0", "nemotron-biases"
+        "llama-relu-q8_0", "nemotron-biases", "opt", "opt-q8_0"
     ]
     static let tokens = (0..<90).map { TokenID($0 * 7 % 250) }
 

@@ -14,7 +14,7 @@ import Testing
 
 @Suite struct PrefixTests {
     private static let names = [
-        "llama", "llama-q8_0", "gemma3", "smallthinker", "qwen3moe", "gemma4-shared"
+        "llama", "llama-q8_0", "gemma3", "smallthinker", "qwen3moe", "gemma4-shared", "opt"
     ]
     private static let text = (0..<300).map { TokenID($0 * 7 % 250) }
 

@@ -26,8 +26,8 @@ struct Reference: Decodable {
         "llama", "llama-rope-factors", "llama-rope-linear", "llama-rope-yarn",
         "llama-rope-yarn-betas", "llama-spm", "mixtral", "mistral", "qwen2", "qwen3", "qwen2moe",
         "qwen3moe", "qwen3moe-sigmoid", "olmoe", "olmoe-normalized", "arcee",
-        "nemotron", "nemotron-biases", "llama-biases", "granite", "granitemoe", "smollm3", "olmo2",
-        "smallthinker", "exaone4", "seed_oss", "hunyuan-dense", "mistral3", "gpt-oss", "dots1",
+        "nemotron", "nemotron-biases", "opt", "llama-biases", "granite", "granitemoe", "smollm3",
+        "olmo2", "smallthinker", "exaone4", "seed_oss", "hunyuan-dense", "mistral3", "gpt-oss", "dots1",
         "dots1-chosen", "dots1-softplus", "bailingmoe2", "glm4moe", "ernie4_5-moe",
         "ernie4_5-moe-step", "minimax-m2", "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35",
         "qwen35moe", "qwen3next", "hunyuan-moe", "phi3", "phi3-short",
@@ -43,7 +43,7 @@ struct Reference: Decodable {
         "llama-q4_0", "llama-q4_1", "llama-q5_0", "llama-q5_1", "llama-q8_0", "llama-q4_k",
         "llama-q5_k", "llama-q6_k", "arcee-q8_0", "nemotron-q8_0", "granite-q8_0",
         "gpt-oss-mxfp4", "bailingmoe2-q8_0", "qwen35-q8_0", "granitehybrid-q8_0", "deepseek2-q8_0",
-        "nemotron_h_moe-q8_0", "gemma4-shared-q8_0"
+        "nemotron_h_moe-q8_0", "gemma4-shared-q8_0", "opt-q8_0"
     ]
     /// Gated by a ReLU, which llama.cpp cannot be asked for.
     static let reluModels: [(name: String, bound: Float)] = [

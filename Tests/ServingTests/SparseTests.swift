@@ -16,7 +16,8 @@ import Weights
 
 @Suite struct SparseTests {
     static let models = [
-        "arcee-q8_0", "llama-relu", "llama-relu-q8_0", "nemotron-q8_0", "nemotron-biases"
+        "arcee-q8_0", "llama-relu", "llama-relu-q8_0", "nemotron-q8_0", "nemotron-biases",
+        "opt-q8_0"
     ]
     static let tokens = (0..<24).map { TokenID($0 * 7 % 250) }
 

@@ -78,7 +78,8 @@ extension NeuronBlock {
             executor.kernels.fireListed(
                 &batch, activation, format: record.gate ?? record.up, columns: record.width,
                 by: residual.normed, bias: network.firstBias ?? [],
-                threshold: firingThreshold(layer: record.layer), products: &ups.floats, values: &values, team: executor.team)
+                threshold: firingThreshold(layer: record.layer), products: &ups.floats,
+                values: &values, team: executor.team)
             executor.count(since: start)
             batch.setRests(geometry, lease)
             computeListed(network, &residual)

@@ -88,7 +88,10 @@ final class OwnEmbeddingBlock {
             preconditionFailure("layers' embeddings without a table")
         }
         let (columns, factor) = (shape.layerEmbeddingsWidth, Float(width).squareRoot())
-        try store.forEachRow(of: .layerEmbeddings, wave) { index, bytes in
+        let tokens = wave.chunks.flatMap(\.tokens)
+        try store.forEachRow(
+            of: .layerEmbeddings, tokens, from: wave.rows.lowerBound
+        ) { index, bytes in
             executor.dequantize(bytes, format: format, columns: columns, scale: factor, to: &row)
             executor.add(row, to: &rows, rows: index..<index + 1, columns: columns)
         }
@@ -158,18 +161,20 @@ extension Executor {
 }
 
 extension WeightStore {
-    /// Reads a wave's rows of a table, as many at a time as there is room for.
+    /// Reads rows of a table, as many at a time as there is room for.
     ///
-    /// - Parameter body: is told which row of the step's, and its bytes as the table has them.
+    /// - Parameters:
+    ///   - rows: which, one for each token.
+    ///   - firstRow: the first token's among the step's.
+    ///   - body: is told which row of the step's, and its bytes as the table has them.
     func forEachRow(
-        of table: RowTable, _ wave: Wave, _ body: (Int, RawSpan) -> Void
+        of table: RowTable, _ rows: [TokenID], from firstRow: Int, _ body: (Int, RawSpan) -> Void
     ) throws(ReadFailure) {
-        let tokens = wave.chunks.flatMap(\.tokens)
         let most = plan.embeddingWindowCount
-        for first in stride(from: 0, to: tokens.count, by: most) {
-            let some = first..<min(first + most, tokens.count)
-            let lease = try embeddings.demand(tokens.span.extracting(some), of: table)
-            for index in some { body(wave.rows.lowerBound + index, lease.row(index - first)) }
+        for first in stride(from: 0, to: rows.count, by: most) {
+            let some = first..<min(first + most, rows.count)
+            let lease = try embeddings.demand(rows.span.extracting(some), of: table)
+            for index in some { body(firstRow + index, lease.row(index - first)) }
         }
     }
 }

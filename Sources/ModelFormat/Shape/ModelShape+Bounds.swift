@@ -11,6 +11,12 @@ extension ModelShape {
         try checker.check(contextLength, 1...PackedLimits.contextLengthMax, "context length")
         try checker.check(layerCount, 1...PackedLimits.layersMax, "layer count")
         try checker.check(width, 1...columns, "width")
+        if let positions = learnedPositions {
+            try checker.check(positions.offset, 0...PackedLimits.rowsMax, "offset of positions")
+            try checker.check(
+                positions.count, contextLength + positions.offset...PackedLimits.rowsMax,
+                "count of positions")
+        }
         if let layerEmbeddingWidth {
             // A token's are one row.
             try checker.check(

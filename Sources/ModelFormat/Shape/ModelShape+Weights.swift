@@ -150,9 +150,16 @@ extension ModelShape {
     /// The token embeddings and the output matrix.
     package var outputShape: MatrixShape { MatrixShape(rows: vocabularySize, columns: width) }
 
-    /// A token's embeddings of all layers.
-    package var layerEmbeddingsShape: MatrixShape {
-        MatrixShape(rows: vocabularySize, columns: layerEmbeddingsWidth)
+    /// A table of rows; nil where the model has none.
+    package subscript(_ table: RowTable) -> MatrixShape? {
+        switch table {
+        case .embeddings: outputShape
+        case .layerEmbeddings:
+            layerEmbeddingWidth == nil
+                ? nil : MatrixShape(rows: vocabularySize, columns: layerEmbeddingsWidth)
+        case .positionEmbeddings:
+            learnedPositions.map { MatrixShape(rows: $0.count, columns: width) }
+        }
     }
 
     /// Vectors that belong to no layer.

@@ -22,6 +22,8 @@ package struct ModelShape: Sendable, Codable, Equatable {
     /// Width of the embedding that each layer has of its own for each token (Gemma 4's E models);
     /// nil is none.
     package var layerEmbeddingWidth: Int?
+    /// Embeddings of positions, which are added to tokens'; nil where nothing is (OPT).
+    package var learnedPositions: LearnedPositions?
     /// The activation's name where import was told to use another than the family's own.
     package var activationAsked: Activation?
 
@@ -55,6 +57,19 @@ extension ModelShape {
             body(index, &mixture)
             layers[index].feedForward.mixture = mixture
         }
+    }
+}
+
+/// Positions that a model has learned one by one, and no others.
+package struct LearnedPositions: Sendable, Codable, Equatable {
+    /// Rows of the table.
+    package var count: Int
+    /// The row of position 0.
+    package var offset: Int
+
+    package init(count: Int, offset: Int) {
+        self.count = count
+        self.offset = offset
     }
 }
 

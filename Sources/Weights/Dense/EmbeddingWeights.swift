@@ -20,10 +20,10 @@ package final class EmbeddingWeights {
         self.reads = reads
     }
 
-    /// Reads each token's row of a table, all at once.
+    /// Reads rows of a table, all at once: one for each token, by its number, or its position's.
     ///
-    /// - Precondition: the model has that table; at most `plan.embeddingWindowCount` tokens, all in
-    ///   the vocabulary; the lease before is over.
+    /// - Precondition: the model has that table; at most `plan.embeddingWindowCount` rows, all in
+    ///   the table; the lease before is over.
     /// - Throws: `ReadFailure` when a row cannot be read or is damaged.
     package func demand(
         _ tokens: Span<TokenID>, of table: RowTable

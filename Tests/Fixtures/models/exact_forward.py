@@ -10,8 +10,8 @@ expert's router logit, or of what else they are chosen by ("router"), and how of
 changed which experts are chosen ("rerouted"). Weights of any block format are decoded exactly;
 activations, attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
-OLMoE (2409.02060), Nemotron-4 (2402.16819), Qwen2 (2407.10671), OLMo 2 (2501.00656), Gemma 3
-(2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
+OLMoE (2409.02060), Nemotron-4 (2402.16819), OPT (2205.01068), Qwen2 (2407.10671), OLMo 2
+(2501.00656), Gemma 3 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
 (2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
 Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna,
 and the GGUF specification for the names. Layers with a state are in exact_recurrent.py,
@@ -178,7 +178,7 @@ class Model:
         """Whether positions turn the layer's queries and keys."""
         if self.arch == "smallthinker":
             return self.windowed(layer) or not self.key("attention.sliding_window")
-        if self.arch in ("nemotron_h", "nemotron_h_moe"):
+        if self.arch in ("nemotron_h", "nemotron_h_moe", "opt"):
             return False
         return self.arch not in ("smollm3", "afmoe") or (layer + 1) % 4 != 0
 
@@ -265,7 +265,8 @@ class Model:
     def feed_forward(self, x, gate, up, down, gate_bias=0, up_bias=0, down_bias=0):
         up_values = x @ up.T + up_bias
         if gate is None:
-            return np.maximum(up_values, 0) ** 2 @ down.T + down_bias
+            power = 1 if self.arch == "opt" else 2
+            return np.maximum(up_values, 0) ** power @ down.T + down_bias
         gate_values = x @ gate.T + gate_bias
         if self.activation == "bounded":
             g, u = np.minimum(gate_values, 7), np.clip(up_values, -7, 7)
@@ -406,6 +407,8 @@ class Model:
         """(tokens, vocabulary)"""
         x, positions = self.tensors["token_embd.weight"][tokens], np.arange(len(tokens))
         x = x * self.embedding_scale
+        if self.arch == "opt":  # the first two rows are of no position
+            x = x + self.tensors["position_embd.weight"][positions + 2]
         self.kept = {}
         exact_gemma4.begin(self, tokens, x)
         for layer in range(self.layers):

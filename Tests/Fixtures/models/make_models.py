@@ -47,7 +47,7 @@ def write_hyperparameters(writer, model, head_width):
     if model["head_width"]:
         writer.add_key_length(head_width)
         writer.add_value_length(model["value_width"] or head_width)
-    if model["arch"] in ("nemotron", "nemotron_h", "nemotron_h_moe"):
+    if model["arch"] in ("nemotron", "nemotron_h", "nemotron_h_moe", "opt"):
         writer.add_layer_norm_eps(1e-5)
     else:
         writer.add_layer_norm_rms_eps(1e-5)
@@ -99,7 +99,7 @@ class Tensors:
             Type[model["type"]],
             np.random.default_rng(model["seed"]),
         )
-        self.layer_norms = model["arch"] == "nemotron"
+        self.layer_norms = model["arch"] in ("nemotron", "opt")
 
     def normal(self, *shape):
         return self.random.standard_normal(shape, dtype=np.float32)
@@ -284,6 +284,9 @@ def write_model(path, name, model):
     writer.add_vocab_size(count)
     tensors = Tensors(writer, model)
     add_embeddings(tensors, model, count, printable)
+    if model["positions"]:
+        rows = 0.5 * tensors.normal(model["positions"], model["width"])
+        tensors.add("position_embd.weight", rows.astype(np.float32))
     if model["rope"].get("factors"):
         tensors.vector("rope_freqs.weight", np.linspace(1, 8, head_width // 2))
     if gemma4_models.is_gemma4(model):

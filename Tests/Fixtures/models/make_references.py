@@ -39,6 +39,7 @@ LENGTHS = {
     "olmoe": 56,
     "qwen2": 56,
     "nemotron": 72,
+    "opt": 72,
     "llama-biases": 56,
     "mixtral": 56,
     "llama-q8_0": 56,
@@ -96,6 +97,8 @@ EXACT_ONLY = {
     "llama-relu",
     "llama-relu-q8_0",
     "ernie4_5-moe-step",
+    "opt",
+    "opt-q8_0",
 }
 # What a file cannot say: sluice import --activation.
 ACTIVATIONS = {"llama-relu": "relu", "llama-relu-q8_0": "relu"}

@@ -25,6 +25,7 @@ DEFAULTS = dict(
     mixtures=(),  # layers with experts beside their dense network
     step=1,  # of the layers after those, one of so many has experts
     halves=None,  # of each layer "state", "attention" or "network", where that is all of it
+    positions=0,  # rows of those that were learned, the first two of none
     drafts=0,  # further layers that only draft
     selection=None,  # "bias": of experts' probabilities where they are chosen
     fused=False,  # query, key and value as one tensor
@@ -124,6 +125,14 @@ MODELS = {
     ),
     "nemotron-biases": dict(
         arch="nemotron", width=48, gate=False, ffn=56, rotated=6, biases="all", seed=1367
+    ),
+    "opt": dict(
+        arch="opt", width=48, gate=False, ffn=96, biases="all", positions=514,
+        kv_heads=4, pre="gpt-2", seed=2481
+    ),
+    "opt-q8_0": dict(
+        arch="opt", type="Q8_0", **{**QUANTIZED, "ffn": 128}, gate=False, biases="all",
+        positions=514, kv_heads=4, pre="gpt-2", seed=2332
     ),
     "llama-biases": dict(width=48, biases="all", seed=1126),
     "granite": dict(arch="granite", keys=GRANITE, seed=3140),
