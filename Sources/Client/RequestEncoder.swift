@@ -94,6 +94,13 @@ package enum RequestEncoder {
             body += ",\"messages\":[".utf8
             writeList(messages, into: &body) { write($0, into: &$1) }
             body += "]".utf8
+            if let name = order.templateName {
+                body += ",\"chat_template\":".utf8
+                body.writeJSON(name)
+            }
+            if let variables = order.templateArguments {
+                body += ",\"chat_template_kwargs\":\(variables)".utf8
+            }
             if let tools = order.tools { body += ",\"tools\":\(tools)".utf8 }
             if !order.allowsParallelCalls { body += ",\"parallel_tool_calls\":false".utf8 }
             return order.rendersOnly ? "/apply-template" : "/v1/chat/completions"

@@ -93,6 +93,8 @@ package struct GenerationOrder: Sendable {
     /// Further variables of the model's chat template: a JSON object, such as
     /// `{"enable_thinking":false}`.
     package var templateArguments: String?
+    /// Which of the model's chat templates; nil is the one for such conversations.
+    package var templateName: String?
     /// The tools that the answer may call: a JSON list as OpenAI writes it; nil is none.
     package var tools: String?
     /// Whether an answer may have more than one call.

@@ -41,11 +41,11 @@ package struct CompletionRequest: Sendable {
     package static let alternativesMax = 20
 
     /// Reads the body of `POST /v1/chat/completions` or `/v1/completions`. `defaults` stand for
-    /// sampling fields that are absent; `toolsText` is the text of the field `tools`. Throws
+    /// sampling fields that are absent; `texts` are those of the body that it has. Throws
     /// `invalidRequest` naming the field.
     package init(
         _ body: JSONValue, kind: CompletionKind, client: ClientID, defaults: SamplingParameters,
-        toolsText: [UInt8]? = nil
+        texts: RequestTexts = RequestTexts()
     ) throws(GenerationError) {
         let fields = try RequestFields(body)
         try UnsupportedFields.refuse(UnsupportedFields.common, in: fields)
@@ -55,8 +55,9 @@ package struct CompletionRequest: Sendable {
         case .chat, .template:
             try UnsupportedFields.refuse(UnsupportedFields.chat, in: fields)
             order = GenerationOrder(prompt: .chat(try ChatMessages.read(fields)), client: client)
-            order.templateArguments = try ChatMessages.templateArguments(fields)
-            try ToolFields.read(fields, text: toolsText, into: &order)
+            order.templateArguments = try TemplateFields.arguments(fields, texts)
+            order.templateName = try TemplateFields.name(fields)
+            try ToolFields.read(fields, text: texts.tools, into: &order)
             order.alternativesReported = try Self.chatAlternatives(fields)
             order.rendersOnly = kind == .template
         case .text:

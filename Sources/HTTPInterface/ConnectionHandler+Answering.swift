@@ -61,12 +61,9 @@ extension ConnectionHandler {
         do {
             let json = try JSONParser.parse(
                 body.readableBytesUInt8Span, valuesMax: limits.bodyValuesMax)
-            let tools =
-                json["tools"] == nil
-                ? nil : JSONParser.text(ofMember: "tools", in: body.readableBytesUInt8Span)
             request = try CompletionRequest(
                 json, kind: kind, client: client, defaults: state.configuration.defaults,
-                toolsText: tools)
+                texts: RequestTexts(json, in: body.readableBytesUInt8Span))
         } catch let error as GenerationError {
             throw HTTPFailure(error)
         } catch {

@@ -24,28 +24,6 @@ enum ChatMessages {
         return messages
     }
 
-    /// What the request itself gives the template: nobody's to say otherwise.
-    private static let ownVariables = [
-        "add_generation_prompt", "bos_token", "eos_token", "messages", "tools"
-    ]
-
-    /// The variables of `chat_template_kwargs` (llama-server's), and OpenAI's `reasoning_effort`
-    /// where it is not among them: a JSON object, or nil where there are none.
-    static func templateArguments(_ fields: RequestFields) throws(GenerationError) -> String? {
-        let given = try fields.object("chat_template_kwargs")
-        var variables = given?.members ?? [:]
-        for name in ownVariables {
-            if let given, variables[name] != nil {
-                throw given.error(name, "not a variable to set")
-            }
-        }
-        if let effort = try fields.string("reasoning_effort") {
-            variables["reasoning_effort"] = variables["reasoning_effort"] ?? .string(effort)
-        }
-        guard !variables.isEmpty else { return nil }
-        return String(decoding: JSONValue.object(variables).text(), as: UTF8.self)
-    }
-
     private static func read(
         message: RequestFields, index: Int
     ) throws(GenerationError) -> ChatMessage {

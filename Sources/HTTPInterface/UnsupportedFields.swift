@@ -40,8 +40,7 @@ enum UnsupportedFields {
         ("function_call", .values([.string("none"), .string("auto")])),
         ("modalities", .values([.array([.string("text")])])),
         ("audio", .absentOnly),
-        ("web_search_options", .absentOnly),
-        ("chat_template", .absentOnly)
+        ("web_search_options", .absentOnly)
     ]
 
     static let completion: [(name: String, neutral: Neutral)] = [

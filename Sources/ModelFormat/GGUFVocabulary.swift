@@ -31,9 +31,32 @@ private struct GGUFVocabularyReader {
             try checkByteTokens(vocabulary)
         }
         vocabulary.special = try special(vocabulary.model, count: count)
-        vocabulary.chatTemplate = try metadata.string("tokenizer.chat_template")
-        vocabulary.toolTemplate = try metadata.string("tokenizer.chat_template.tool_use")
+        vocabulary.templates = try templates()
         return vocabulary
+    }
+
+    /// The chat templates. The list of their names (`tokenizer.chat_templates`) says nothing that
+    /// the keys do not.
+    private func templates() throws(FormatError) -> ChatTemplateSources {
+        let key = "tokenizer.chat_template"
+        var templates = ChatTemplateSources()
+        templates.plain = try metadata.string(key)
+        templates.tool = try metadata.string("\(key).\(ChatTemplateSources.toolName)")
+        for entry in metadata.entries where entry.key.hasPrefix(key + ".") {
+            let name = String(entry.key.dropFirst(key.count + 1))
+            // Nobody could ask for others.
+            guard name != ChatTemplateSources.toolName, ChatTemplateSources.isName(name),
+                name != ChatTemplateSources.defaultName || templates.plain == nil,
+                let source = try metadata.string(entry.key)
+            else { continue }
+            guard templates.others.count < ChatTemplateSources.othersMax else {
+                throw metadata.error(
+                    entry, expected: "at most \(ChatTemplateSources.othersMax) named templates",
+                    found: "more")
+            }
+            templates.others.append(ChatTemplateSources.Named(name: name, source: source))
+        }
+        return templates
     }
 
     private func model() throws(FormatError) -> Vocabulary.Model {

@@ -9,6 +9,7 @@ extension Vocabulary {
     private static let endingsVersion: UInt32 = 2
     private static let toolTemplateVersion: UInt32 = 3
     private static let suppressingVersion: UInt32 = 4
+    private static let namedTemplatesVersion: UInt32 = 5
     /// Bytes that the reader and the writer hold at a time.
     private static let windowBytes = 64 << 10
 
@@ -46,7 +47,7 @@ extension Vocabulary {
         window.appendLittleEndian(version)
         put(model.rawValue)
         put(preTokenizer)
-        put(chatTemplate)
+        put(templates.plain)
         for token in special.packedTokens {
             window.appendLittleEndian(UInt32(bitPattern: token?.rawValue ?? -1))
         }
@@ -58,8 +59,16 @@ extension Vocabulary {
             for token in tokens { window.appendLittleEndian(UInt32(bitPattern: token.rawValue)) }
         }
         if version >= Self.endingsVersion { put(special.moreEndings) }
-        if version >= Self.toolTemplateVersion { put(toolTemplate) }
+        if version >= Self.toolTemplateVersion { put(templates.tool) }
         if version >= Self.suppressingVersion { put(special.suppressed) }
+        if version >= Self.namedTemplatesVersion {
+            window.appendLittleEndian(UInt32(templates.others.count))
+            for template in templates.others {
+                put(template.name)
+                put(template.source)
+                try flush(above: Self.windowBytes)
+            }
+        }
         try put(tokens)
         window.appendLittleEndian(UInt32(kinds.count))
         for kind in kinds {
@@ -76,8 +85,9 @@ extension Vocabulary {
     }
 
     private var packedVersion: UInt32 {
+        if !templates.others.isEmpty { return Self.namedTemplatesVersion }
         if !special.suppressed.isEmpty { return Self.suppressingVersion }
-        if toolTemplate != nil { return Self.toolTemplateVersion }
+        if templates.tool != nil { return Self.toolTemplateVersion }
         return special.moreEndings.isEmpty ? Self.plainVersion : Self.endingsVersion
     }
 
@@ -88,8 +98,8 @@ extension Vocabulary {
     package init(packed extent: PackedExtent, source: any ByteSource) throws(FormatError) {
         var reader = PackedVocabularyReader(source: source, extent: extent)
         let version = try reader.readUInt32()
-        guard (Self.plainVersion...Self.suppressingVersion).contains(version) else {
-            throw reader.error("vocabulary version 1 to 4", "\(version)")
+        guard (Self.plainVersion...Self.namedTemplatesVersion).contains(version) else {
+            throw reader.error("vocabulary version 1 to 5", "\(version)")
         }
         let modelName = try reader.readText() ?? ""
         guard let model = Model(rawValue: modelName) else {
@@ -97,14 +107,17 @@ extension Vocabulary {
         }
         self.init(model: model)
         preTokenizer = try reader.readText()
-        chatTemplate = try reader.readText()
+        templates.plain = try reader.readText()
         special = try reader.readSpecialTokens()
         if version >= Self.endingsVersion {
             special.moreEndings = try reader.readTokens(most: 2 * SpecialTokens.roleTokensMax)
         }
-        if version >= Self.toolTemplateVersion { toolTemplate = try reader.readText() }
+        if version >= Self.toolTemplateVersion { templates.tool = try reader.readText() }
         if version >= Self.suppressingVersion {
             special.suppressed = try reader.readTokens(most: SpecialTokens.suppressedMax)
+        }
+        if version >= Self.namedTemplatesVersion {
+            templates.others = try reader.readNamedTemplates()
         }
         tokens = try reader.readTable()
         let kindCount = try reader.readCount(of: "token kinds", elementBytes: 1)
@@ -214,6 +227,22 @@ private struct PackedVocabularyReader {
         }
         position += count
         return text
+    }
+
+    mutating func readNamedTemplates() throws(FormatError) -> [ChatTemplateSources.Named] {
+        // A name and a source of a byte each.
+        let count = try readCount(of: "named templates", elementBytes: 2)
+        guard count <= ChatTemplateSources.othersMax else {
+            throw error("at most \(ChatTemplateSources.othersMax) named templates", "\(count)")
+        }
+        var templates: [ChatTemplateSources.Named] = []
+        for _ in 0..<count {
+            guard let name = try readText(), ChatTemplateSources.isName(name) else {
+                throw error("a template's name", "another text")
+            }
+            templates.append(ChatTemplateSources.Named(name: name, source: try readText() ?? ""))
+        }
+        return templates
     }
 
     mutating func readSpecialTokens() throws(FormatError) -> SpecialTokens {

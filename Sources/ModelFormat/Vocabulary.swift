@@ -63,17 +63,9 @@ package struct Vocabulary: Sendable, Equatable {
     /// `left right` pairs in rank order; BPE only.
     package var merges = StringTable()
     package var special = SpecialTokens()
-    /// The Jinja source of `tokenizer.chat_template`.
-    package var chatTemplate: String?
-    /// The Jinja source of `tokenizer.chat_template.tool_use`, for conversations with tools.
-    package var toolTemplate: String?
+    package var templates = ChatTemplateSources()
 
     package init(model: Model) { self.model = model }
-
-    /// The template of a conversation.
-    package func chatTemplate(hasTools: Bool) -> String? {
-        hasTools ? toolTemplate ?? chatTemplate : chatTemplate
-    }
 }
 
 /// Tokens with a role, and what the model expects around a text.

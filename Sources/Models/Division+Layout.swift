@@ -184,7 +184,8 @@ extension Division {
         let (manifest, tokenizer) = (problem.manifest, problem.model.tokenizer)
         let stateBytes = problem.layout.stateBytes
         var budget = problem.share
-        budget.add(.vocabulary, tokenizer.residentBytes)
+        budget.add(
+            .vocabulary, tokenizer.residentBytes + problem.model.templates.byteCount)
         budget.add(.vectors, manifest.vectors.extent.byteCount)
         budget.add(.neuronScales, NeuronWeights.scalesBytes(manifest))
         budget.add(.directory, directoryBytes(manifest, isSparse: choice.sparse != nil))

@@ -109,9 +109,7 @@ extension ModelInstance {
     package var manifest: PackedManifest { parsed.model.manifest }
     package var fileBytes: UInt64 { parsed.model.fileByteCount }
     package var tokenizer: Tokenizer { parsed.tokenizer }
-    package var chatTemplate: String? { parsed.chatTemplate }
-    /// The template of conversations with tools, where it is another.
-    package var toolTemplate: String? { parsed.toolTemplate }
+    package var templates: ChatTemplateSources { parsed.templates }
     package var budget: MemoryPlan { division.budget }
     package var plan: WeightPlan { division.plan }
     package var contextTokens: Int { division.contextTokens }
@@ -216,7 +214,7 @@ extension ModelInstance {
         do {
             return ParsedModel(
                 model: model, tokenizer: try Tokenizer(vocabulary),
-                chatTemplate: vocabulary.chatTemplate, toolTemplate: vocabulary.toolTemplate)
+                templates: vocabulary.templates)
         } catch {
             throw .tokenizer(error)
         }
@@ -227,6 +225,5 @@ extension ModelInstance {
 package struct ParsedModel {
     package let model: PackedModel
     package let tokenizer: Tokenizer
-    package let chatTemplate: String?
-    package let toolTemplate: String?
+    package let templates: ChatTemplateSources
 }

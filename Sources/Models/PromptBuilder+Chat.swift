@@ -17,8 +17,7 @@ extension PromptBuilder {
         _ isCancelled: @escaping () -> Bool
     ) throws(GenerationError) -> (text: MarkedText, plan: AnswerPlan?) {
         let parameter = order.prompt.parameter
-        let usesTools = order.tools != nil || messages.contains(where: \.isAboutTools)
-        let source = (usesTools ? toolTemplate : nil) ?? chatTemplate
+        let source = try source(messages, order)
         let template: ChatTemplate
         do {
             template = try ChatTemplate(source)
@@ -54,6 +53,23 @@ extension PromptBuilder {
         } catch {
             throw GenerationError(error, parameter, context)
         }
+    }
+
+    /// The template that the order names, or else the one that its conversation takes.
+    private func source(
+        _ messages: [ChatMessage], _ order: GenerationOrder
+    ) throws(GenerationError) -> String? {
+        guard let name = order.templateName else {
+            return templates.source(
+                hasTools: order.tools != nil || messages.contains(where: \.isAboutTools))
+        }
+        guard let source = templates.source(named: name) else {
+            let parameter = "chat_template"
+            throw GenerationError(
+                .invalidRequest, "\(parameter): no template '\(name)'; \(templates.choices)",
+                parameter: parameter)
+        }
+        return source
     }
 
     /// How the answer to `prompt` is taken apart; nil where there is nothing to take apart.

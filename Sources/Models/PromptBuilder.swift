@@ -22,8 +22,7 @@ package struct PreparedPrompt: Sendable, Equatable {
 /// Makes the tokens of prompts for one model, in memory that its context bounds.
 package struct PromptBuilder: Sendable {
     let tokenizer: Tokenizer
-    let chatTemplate: String?
-    let toolTemplate: String?
+    let templates: ChatTemplateSources
     let context: Context
     let progress: ProgressCounter?
 
@@ -37,8 +36,7 @@ package struct PromptBuilder: Sendable {
     /// - Parameter progress: told of every piece of a text.
     package init(_ model: ModelInstance, progress: ProgressCounter? = nil) {
         tokenizer = model.tokenizer
-        chatTemplate = model.chatTemplate
-        toolTemplate = model.toolTemplate
+        templates = model.templates
         let reason = model.contextReason
         context = Context(
             tokens: model.promptTokensMax,
@@ -48,12 +46,10 @@ package struct PromptBuilder: Sendable {
 
     /// For a model that is not there; its context has `contextTokens`.
     package init(
-        _ tokenizer: Tokenizer, chatTemplate: String?, toolTemplate: String? = nil,
-        contextTokens: Int
+        _ tokenizer: Tokenizer, templates: ChatTemplateSources, contextTokens: Int
     ) {
         self.tokenizer = tokenizer
-        self.chatTemplate = chatTemplate
-        self.toolTemplate = toolTemplate
+        self.templates = templates
         context = Context(tokens: contextTokens, reason: "asked for")
         progress = nil
     }

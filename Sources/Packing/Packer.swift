@@ -116,14 +116,21 @@ package struct Packer {
         self.vocabulary = vocabulary
     }
 
-    /// Why the model cannot chat, or nil.
+    /// Why the model cannot chat, or not by one of its further templates; else nil.
     package var chatNotice: String? {
         do throws(ChatTemplateError) {
-            _ = try ChatTemplate(vocabulary.chatTemplate)
-            return nil
+            _ = try ChatTemplate(vocabulary.templates.plain)
         } catch {
             return error.description
         }
+        for template in vocabulary.templates.others {
+            do throws(ChatTemplateError) {
+                _ = try ChatTemplate(template.source)
+            } catch {
+                return "chat template '\(template.name)': \(error)"
+            }
+        }
+        return nil
     }
 
     /// What of the source is left out; nil where nothing is.

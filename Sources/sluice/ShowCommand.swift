@@ -26,7 +26,7 @@ struct ShowCommand: ParsableCommand {
         try service.apply(to: &options)
         let source = try FileByteSource(path: path, name: path)
         let packed = try PackedModel(source: source)
-        describe(packed)
+        describe(packed, try packed.vocabulary(from: source).templates.names)
         if check {
             try Progress.during("checking") { progress in
                 try PackedVerifier.verify(packed, source: source) { progress.show($0.share) }
@@ -40,7 +40,7 @@ struct ShowCommand: ParsableCommand {
         describeSpeed(SpeedPrediction(division, packed.manifest), speeds)
     }
 
-    private func describe(_ packed: PackedModel) {
+    private func describe(_ packed: PackedModel, _ templates: [String]) {
         let manifest = packed.manifest
         let shape = manifest.shape
         var rows = [
@@ -56,6 +56,9 @@ struct ShowCommand: ParsableCommand {
             ("vocabulary", "\(shape.vocabularySize) tokens"),
             ("formats", formats(manifest))
         ]
+        if templates.count > 1 {
+            rows.append(("chat templates", templates.joined(separator: " ")))
+        }
         if shape.isRecurrent { rows.append(("states", Self.states(shape))) }
         if let own = manifest.layerEmbeddings {
             rows.append(("layers' embeddings", Self.describe(own)))

@@ -12,10 +12,10 @@ struct TemplateCommand: ParsableCommand {
         commandName: "template",
         abstract: "Prints the prompt that a chat template makes of a conversation.",
         discussion: """
-            The template is a model's own, or a file's; of a model that has one for tools, that \
-            one where there are any. Messages and tools are JSON as the API takes it, and reach \
-            the template as they are. The prompt is printed as it is, without \
-            a newline at its end.
+            The template is a model's own, or a file's; of a model that has several, the one for \
+            tools where there are any, or the one that is named. Messages and tools are JSON as \
+            the API takes it, and reach the template as they are. The prompt is printed as it is, \
+            without a newline at its end.
             """)
 
     @Argument(help: "A name in the library, a packed file, or a GGUF file.")
@@ -25,6 +25,12 @@ struct TemplateCommand: ParsableCommand {
 
     @Option(help: ArgumentHelp("A Jinja template, instead of a model's.", valueName: "path"))
     var file: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "One of the model's templates: default, tool_use, or another that 'sluice show' lists.",
+            valueName: "template"))
+    var name: String?
 
     @Option(help: ArgumentHelp("A JSON list of messages; else standard input.", valueName: "path"))
     var messages: String?
@@ -51,6 +57,9 @@ struct TemplateCommand: ParsableCommand {
     func validate() throws {
         guard (model == nil) != (file == nil) else {
             throw ValidationError("give a model or --file")
+        }
+        guard name == nil || model != nil else {
+            throw ValidationError("--name: a file has one template")
         }
         for setting in settings where setting.first == "=" || !setting.contains("=") {
             throw ValidationError("--set: expected name=value, found '\(setting)'")
@@ -95,8 +104,14 @@ struct TemplateCommand: ParsableCommand {
         let tokenizer = try Tokenizer(vocabulary)
         conversation.beginningToken = tokenizer.text(tokenizer.vocabularySpecial.beginning)
         conversation.endToken = tokenizer.text(tokenizer.vocabularySpecial.end)
-        return try ChatTemplate(
-            vocabulary.chatTemplate(hasTools: conversation.hasTools))
+        let templates = vocabulary.templates
+        guard let name else {
+            return try ChatTemplate(templates.source(hasTools: conversation.hasTools))
+        }
+        guard let source = templates.source(named: name) else {
+            throw ValidationError("--name: no template '\(name)'; \(templates.choices)")
+        }
+        return try ChatTemplate(source)
     }
 
     private func json(_ option: String, _ bytes: [UInt8]) throws -> JinjaValue {

@@ -74,6 +74,33 @@ import Testing
         }
     }
 
+    @Test func modelsTemplateByName() throws {
+        let scratch = try Scratch()
+        let model = VocabularyModel(
+            contextTokens: 64, ragTemplate: "R{{ documents | tojson }}{{ messages[0].content }}")
+        let source = try scratch.write(
+            model.bytes(source: Repository.fixtures + "/gguf/vocabulary-bpe.gguf"), to: "m.gguf")
+        let input = try scratch.write(Array(Self.messages.utf8), to: "messages.json")
+        let library = ["--library", scratch.folder]
+        let made = try Program.sluice.run(["import", source, "--name", "m"] + library, in: scratch)
+        #expect(made.status == 0, "\(made.errors)")
+        let documents = #"documents=[{"b": 1, "a": {"z": 2, "y": 3}}]"#
+        for file in [source, scratch.folder + "/m.sluice"] {
+            let arguments = ["template", file, "--messages", input, "--set", documents, "--name"]
+            let ending = try Program.sluice.run(arguments + ["rag"], in: scratch)
+            #expect(
+                ending.output == #"R[{"b": 1, "a": {"z": 2, "y": 3}}]a"#, "\(ending.errors)")
+            let other = try Program.sluice.run(arguments + ["other"], in: scratch)
+            #expect(
+                other.status == 64 && other.errors.contains("the model has 'default', 'rag'"),
+                "\(other.errors)")
+        }
+        let shown = try Program.sluice.run(
+            ["show", "m", "--memory", "60M"] + library, in: scratch)
+        #expect(
+            shown.output.contains("chat templates      default rag\n"), "\(shown.errors)")
+    }
+
     @Test(arguments: [
         ("{{ messages.x.y }}", "[]", 65, "line 1, column 14"),
         ("\n{% if %}", "[]", 65, "line 2"), ("{{ raise_exception('no') }}", "[]", 65, "no"),

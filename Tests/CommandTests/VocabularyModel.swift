@@ -16,6 +16,8 @@ struct VocabularyModel {
     var preTokenizer: String?
     /// The template for conversations with tools.
     var toolTemplate: String?
+    /// A further template, called `rag`.
+    var ragTemplate: String?
 
     /// The model with the vocabulary of the GGUF file at `source`, and a chat template.
     func bytes(source: String) throws -> [UInt8] {
@@ -40,6 +42,7 @@ struct VocabularyModel {
         if let preTokenizer { file.add("tokenizer.ggml.pre", preTokenizer) }
         file.add("tokenizer.chat_template", try Self.chatTemplate())
         if let toolTemplate { file.add("tokenizer.chat_template.tool_use", toolTemplate) }
+        if let ragTemplate { file.add("tokenizer.chat_template.rag", ragTemplate) }
         Self.addWeights(to: &file, tokens: tokens)
         return file.bytes()
     }

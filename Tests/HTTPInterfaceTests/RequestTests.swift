@@ -261,6 +261,40 @@ import Testing
         #expect(order.alternativesReported == nil && order.stopStrings == [])
     }
 
+    @Test func templatesAreNamed() throws {
+        func name(_ field: String) throws -> String? {
+            try request("{\(hello),\(field)}").order.templateName
+        }
+        #expect(try name(#""chat_template":"rag""#) == "rag")
+        for nothing in ["null", "\"\""] {
+            #expect(try name("\"chat_template\":\(nothing)") == nil)
+        }
+        for wrong in ["1", #""{{ messages }}""#, #""two words""#] {
+            expectError("{\(hello),\"chat_template\":\(wrong)}", "chat_template")
+        }
+    }
+
+    /// Templates print what they are given with its keys in their order.
+    @Test func variablesKeepTheirOrder() throws {
+        func arguments(_ fields: String) throws -> String? {
+            let bytes = Array("{\(hello),\(fields)}".utf8)
+            let body = try JSONParser.parse(bytes)
+            return try CompletionRequest(
+                body, kind: .chat, client: ClientID(rawValue: 1), defaults: SamplingParameters(),
+                texts: RequestTexts(body, in: bytes.span)
+            ).order.templateArguments
+        }
+        let given = #"{"z": {"b":1, "a":[2]}, "c":"}"}"#
+        #expect(try arguments("\"chat_template_kwargs\": \(given) ") == given)
+        #expect(
+            try arguments("\"reasoning_effort\":\"low\",\"chat_template_kwargs\":\(given)")
+                == given.dropLast() + #","reasoning_effort":"low"}"#)
+        #expect(
+            try arguments(#""reasoning_effort":"low","chat_template_kwargs": { }"#)
+                == #"{"reasoning_effort":"low"}"#)
+        #expect(try arguments(#""chat_template_kwargs":null"#) == nil)
+    }
+
     @Test func variablesOfTheTemplateAreTakenOver() throws {
         func arguments(_ fields: String) throws -> String? {
             try request("{\(hello),\(fields)}").order.templateArguments

@@ -18,7 +18,7 @@ import Testing
         let body = try JSONParser.parse(bytes)
         return try CompletionRequest(
             body, kind: kind, client: ClientID(rawValue: 1), defaults: SamplingParameters(),
-            toolsText: JSONParser.text(ofMember: "tools", in: bytes.span)
+            texts: RequestTexts(body, in: bytes.span)
         ).order
     }
 

@@ -192,7 +192,7 @@ struct GGUFRealFileTests {
         #expect(vocabulary.merges.count == 7_933)
         #expect(vocabulary.special.end == TokenID(8_191))
         #expect(vocabulary.special.addsBeginning == false)
-        #expect(vocabulary.chatTemplate?.contains("<|im_start|>") == true)
+        #expect(vocabulary.templates.plain?.contains("<|im_start|>") == true)
     }
 
     @Test func denseModel() throws {

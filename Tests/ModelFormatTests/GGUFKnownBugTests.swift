@@ -125,7 +125,7 @@ private final class ClaimedSource: ByteSource {
         builder.add("tokenizer.ggml.model", "llama")
         builder.add("tokenizer.ggml.tokens", ["a"])
         builder.add("tokenizer.chat_template", template)
-        #expect(try GGUFTestFiles.open(builder).vocabulary().chatTemplate == template)
+        #expect(try GGUFTestFiles.open(builder).vocabulary().templates.plain == template)
     }
 
     @Test("CVE-2025-49847: a size that does not fit 32 bits passes a narrowed check")

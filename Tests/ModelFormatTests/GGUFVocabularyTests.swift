@@ -30,7 +30,7 @@ import Testing
         #expect(vocabulary.special.unknown == nil)
         #expect(vocabulary.special.addsBeginning == false)
         #expect(vocabulary.special.addsEnd == nil)
-        #expect(vocabulary.chatTemplate?.hasPrefix("{% for message in messages %}") == true)
+        #expect(vocabulary.templates.plain?.hasPrefix("{% for message in messages %}") == true)
     }
 
     @Test func sentencePiece() throws {
@@ -49,7 +49,7 @@ import Testing
         #expect(vocabulary.special.unknown == TokenID(0))
         #expect(vocabulary.special.addsBeginning == true)
         #expect(vocabulary.special.addsSpacePrefix == true)
-        #expect(vocabulary.chatTemplate == nil)
+        #expect(vocabulary.templates.plain == nil)
     }
 
     private func vocabulary(
@@ -75,14 +75,39 @@ import Testing
 
     @Test func templatesForTools() throws {
         let plain = try vocabulary { $0.add("tokenizer.chat_template", "a") }
-        #expect(plain.chatTemplate(hasTools: true) == "a")
+        #expect(plain.templates.source(hasTools: true) == "a")
         let both = try vocabulary {
             $0.add("tokenizer.chat_template", "a")
             $0.add("tokenizer.chat_templates", ["tool_use"])
             $0.add("tokenizer.chat_template.tool_use", "b")
         }
-        #expect(both.chatTemplate(hasTools: false) == "a")
-        #expect(both.chatTemplate(hasTools: true) == "b")
+        #expect(both.templates.source(hasTools: false) == "a")
+        #expect(both.templates.source(hasTools: true) == "b")
+    }
+
+    @Test func templatesByName() throws {
+        let key = "tokenizer.chat_template"
+        let named = try vocabulary {
+            $0.add(key + ".rag", "r")
+            $0.add(key, "a")
+            $0.add(key + ".tool_use", "b")
+            $0.add(key + ".default", "not the default")
+            $0.add(key + ".two words", "nobody can name it")
+        }.templates
+        #expect(named.names == ["default", "tool_use", "rag"])
+        #expect(
+            ["default", "tool_use", "rag", "x"].map { named.source(named: $0) }
+                == ["a", "b", "r", nil])
+        #expect(named.source(hasTools: true) == "b" && named.source(hasTools: false) == "a")
+        #expect(named.byteCount == 6)
+        let only = try vocabulary { $0.add(key + ".default", "d") }.templates
+        #expect(only.names == ["default"] && only.source(named: "default") == "d")
+        #expect(throws: FormatError.self) {
+            try vocabulary { file in
+                for index in 0...ChatTemplateSources.othersMax { file.add("\(key).n\(index)", "a") }
+            }
+        }
+        #expect(throws: FormatError.self) { try vocabulary { $0.add(key + ".rag", UInt32(1)) } }
     }
 
     @Test func bytesStayAsTheyAre() throws {

@@ -99,7 +99,7 @@ import Testing
     private func vocabulary(tokens: Int) -> Vocabulary {
         var vocabulary = Vocabulary(model: .sentencePiece)
         vocabulary.preTokenizer = "default"
-        vocabulary.chatTemplate = "{% for message in messages %}\u{1F600}"
+        vocabulary.templates.plain = "{% for message in messages %}\u{1F600}"
         vocabulary.tokens = StringTable((0..<tokens).map { "token \($0)".utf8 })
         vocabulary.kinds = (0..<tokens).compactMap { TokenKind(rawValue: UInt8($0 % 7)) }
         vocabulary.scores = (0..<tokens).map { -Float($0) / 3 }
@@ -134,7 +134,7 @@ import Testing
         #expect(encoded(vocabulary)[0] == 1 && encoded(listed)[0] == 2)
         #expect(try decoded(encoded(listed)) == listed)
         var tooled = vocabulary
-        tooled.toolTemplate = "{{ tools }}"
+        tooled.templates.tool = "{{ tools }}"
         #expect(encoded(tooled)[0] == 3)
         #expect(try decoded(encoded(tooled)) == tooled)
         tooled.special.moreEndings = listed.special.moreEndings
@@ -143,6 +143,13 @@ import Testing
         silent.special.suppressed = [TokenID(0), TokenID(tokens - 1)]
         #expect(encoded(silent)[0] == 4)
         #expect(try decoded(encoded(silent)) == silent)
+        var named = silent
+        named.templates.others = ["rag", "a.b"].map { .init(name: $0, source: "{{ \($0) }}") }
+        #expect(encoded(named)[0] == 5)
+        #expect(try decoded(encoded(named)) == named)
+        let nameless = encoded(named).split(separator: Array("rag".utf8))
+            .joined(separator: Array("{ }".utf8))
+        #expect(throws: FormatError.self) { try decoded(Array(nameless)) }
         listed.special.moreEndings = [TokenID(tokens)]
         let bytes = encoded(listed)
         #expect(throws: FormatError.self) { try decoded(bytes) }
@@ -157,6 +164,7 @@ import Testing
         var vocabulary = vocabulary(tokens: 5)
         vocabulary.special.moreEndings = [TokenID(3)]
         vocabulary.special.suppressed = [TokenID(1), TokenID(2)]
+        vocabulary.templates.others = [.init(name: "rag", source: "{{ a }}")]
         let bytes = encoded(vocabulary)
         for length in 0..<bytes.count {
             #expect(throws: FormatError.self) { _ = try decoded(Array(bytes.prefix(length))) }

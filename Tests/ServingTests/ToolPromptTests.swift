@@ -27,16 +27,20 @@ import Tokenization
 
     private func render(
         _ messages: [ChatMessage], tools: String? = nil, template: String = template,
-        toolTemplate: String? = nil
+        toolTemplate: String? = nil, named name: String? = nil, arguments: String? = nil
     ) throws -> PreparedPrompt {
         var vocabulary = Vocabulary(model: .bytePairEncoding)
         vocabulary.tokens = StringTable(["a"].map(\.utf8))
         let builder = PromptBuilder(
-            try Tokenizer(vocabulary), chatTemplate: template, toolTemplate: toolTemplate,
+            try Tokenizer(vocabulary),
+            templates: ChatTemplateSources(
+                plain: template, tool: toolTemplate,
+                others: [.init(name: "rag", source: "R{{ documents | tojson }}")]),
             contextTokens: 4096)
         var order = GenerationOrder(prompt: .chat(messages), client: ClientID(rawValue: 1))
         order.tools = tools
         order.rendersOnly = true
+        (order.templateName, order.templateArguments) = (name, arguments)
         return try builder.prepare(order)
     }
 
@@ -58,6 +62,21 @@ import Tokenization
         #expect(prepared.text == expected)
         #expect(prepared.plan?.tools == ToolSchemas(names: ["f"]))
         #expect(try render([Self.question]).plan == nil)
+    }
+
+    @Test func templatesAreAskedForByName() throws {
+        let arguments = #"{"documents": [{"title": 1, "b": {"z": 2, "a": 3}}]}"#
+        let rag = try render([Self.question], named: "rag", arguments: arguments)
+        #expect(rag.text == #"R[{"title": 1, "b": {"z": 2, "a": 3}}]"#)
+        let plain = try render([Self.question], template: "a", named: "default")
+        #expect(plain.text == "a")
+        let tools = try render([Self.question], toolTemplate: "{{ tools }}t", named: "tool_use")
+        #expect(tools.text == "Nonet")
+        let unknown = #expect(throws: GenerationError.self) {
+            try render([Self.question], named: "x")
+        }
+        #expect(unknown?.reason == .invalidRequest && unknown?.parameter == "chat_template")
+        #expect(unknown?.description.contains("'default', 'rag'") == true)
     }
 
     @Test func argumentsAreObjects() throws {

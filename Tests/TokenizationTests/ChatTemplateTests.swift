@@ -105,7 +105,7 @@ private struct ChatFixture: Decodable {
         let path = Place.models + "shell-moe-q4_0.gguf"
         let vocabulary = try GGUFFile(parts: [FileByteSource(path: path)]).vocabulary()
         let tokenizer = try Tokenizer(vocabulary)
-        let made = try render(try #require(vocabulary.chatTemplate), [("user", "What is curl?")])
+        let made = try render(try #require(vocabulary.templates.plain), [("user", "What is curl?")])
         let text = "<|im_start|>user\nWhat is curl?<|im_end|>\n<|im_start|>assistant\n"
         #expect(made.string == text)
         let segments = made.runs().map {
