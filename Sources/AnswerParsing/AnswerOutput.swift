@@ -145,7 +145,7 @@ struct CallIdentifiers: Sendable {
         (1...64).contains(id.utf8.count)
             && id.utf8.allSatisfy {
                 (0x30...0x39).contains($0) || (0x41...0x5A).contains($0)
-                    || (0x61...0x7A).contains($0) || $0 == 0x5F || $0 == 0x2D
+                    || (0x61...0x7A).contains($0) || "_-.:".utf8.contains($0)
             }
     }
 }

@@ -10,14 +10,15 @@ package struct AnswerParser: Sendable {
         case reasoning
         case calling(CallReader)
         case channels(ChannelReader)
+        case recipients(RecipientReader)
     }
 
     /// What a marker opens.
-    private enum Opening {
+    private enum Opening: Equatable {
         case reasoning
-        case call
+        case call(AnswerStyle.Calls)
         /// A call without the marker around it.
-        case function
+        case function(AnswerStyle.Calls)
         case nothing
     }
 
@@ -39,9 +40,11 @@ package struct AnswerParser: Sendable {
             identifiers: CallIdentifiers(seed: seed, isShort: plan.style.hasShortIDs))
         openings = Self.openings(plan)
         markers = openings.map(\.marker)
-        if case .channels = plan.style.calls {
-            mode = .channels(ChannelReader(tools: plan.tools))
-        } else {
+        switch plan.style.calls {
+        case .channels: mode = .channels(ChannelReader(tools: plan.tools))
+        case .recipients(let marker):
+            mode = .recipients(RecipientReader(marker: marker, tools: plan.tools))
+        default:
             mode = plan.beginsInReasoning ? .reasoning : .saying
             if plan.beginsInReasoning { output.separate() }
         }
@@ -50,18 +53,22 @@ package struct AnswerParser: Sendable {
     private static func openings(_ plan: AnswerPlan) -> [(marker: [UInt8], opening: Opening)] {
         var openings: [(marker: [UInt8], opening: Opening)] = []
         if let reasoning = plan.style.reasoning { openings.append((reasoning.begin, .reasoning)) }
+        openings += plan.style.wrappers.map { ($0, .nothing) }
         guard plan.tools != nil else { return openings }
-        switch plan.style.calls {
-        case .json(let markers), .python(let markers), .braces(let markers, _):
-            openings.append((markers.begin, .call))
-        case .named(let syntax): openings.append((syntax.begin, .call))
-        case .bareJSON(let marker): openings.append((marker, .call))
-        case .tagged(let syntax):
-            openings.append((syntax.block.begin, .call))
-            if !syntax.functionBegin.isEmpty {
-                openings.append((syntax.functionBegin, .function))
+        for calls in [plan.style.calls, plan.style.otherCalls].compactMap(\.self) {
+            switch calls {
+            case .json(let markers), .python(let markers, _), .braces(let markers, _),
+                .elements(let markers, _):
+                openings.append((markers.begin, .call(calls)))
+            case .named(let syntax): openings.append((syntax.begin, .call(calls)))
+            case .bareJSON(let marker): openings.append((marker, .call(calls)))
+            case .tagged(let syntax):
+                openings.append((syntax.block.begin, .call(calls)))
+                if !syntax.functionBegin.isEmpty {
+                    openings.append((syntax.functionBegin, .function(calls)))
+                }
+            case .channels, .recipients: break
             }
-        case .channels, nil: break
         }
         return openings + plan.style.dropped.map { ($0, .nothing) }
     }
@@ -91,6 +98,7 @@ package struct AnswerParser: Sendable {
             parts += run()
         case .calling(let reader): if reader.isOpen { output.endCall() }
         case .channels(var reader): reader.finish(&output)
+        case .recipients(var reader): reader.finish(&output)
         case .saying, .reasoning: break
         }
         output.finish()
@@ -118,6 +126,11 @@ package struct AnswerParser: Sendable {
             let took = reader.step(&input, &output)
             mode = .channels(reader)
             return took
+        case .recipients(var reader):
+            mode = .saying
+            let took = reader.step(&input, &output)
+            mode = .recipients(reader)
+            return took
         }
     }
 
@@ -125,7 +138,7 @@ package struct AnswerParser: Sendable {
         switch step {
         case .more, .wait:
             let isLate = reread > CallLimits.rereadMax
-            let keptMax = isLate ? CallLimits.keptBytesMaxLater : 2 * CallLimits.keptBytesMax
+            let keptMax = isLate ? CallLimits.keptBytesMaxLater : plan.keptBytesMax
             guard input.keptCount <= keptMax else {
                 failCall()
                 return true
@@ -171,46 +184,64 @@ package struct AnswerParser: Sendable {
             output.separate()
             mode = .reasoning
         case .nothing: input.drop(count)
-        case .call, .function: beginCall(isFunction: opening == .function, markerCount: count)
+        case .call(let calls): beginCall(calls, isFunction: false, markerCount: count)
+        case .function(let calls): beginCall(calls, isFunction: true, markerCount: count)
         }
         return true
     }
 
-    private mutating func beginCall(isFunction: Bool, markerCount: Int) {
-        guard let tools = plan.tools, let calls = plan.style.calls else { return }
+    private mutating func beginCall(
+        _ calls: AnswerStyle.Calls, isFunction: Bool, markerCount: Int
+    ) {
+        guard let tools = plan.tools else { return }
+        let most = plan.keptBytesMax
         if case .reasoning = mode { beganInReasoning = true } else { beganInReasoning = false }
         input.keep()
         input.drop(markerCount)
         switch calls {
         case .json(let markers):
-            mode = .calling(.json(JSONCallReader(end: markers.end, tools: tools)))
+            let reader = JSONCallReader(end: markers.end, tools: tools, keptBytesMax: most)
+            mode = .calling(.json(reader))
         case .bareJSON:
-            mode = .calling(.json(JSONCallReader(end: [], isBare: true, tools: tools)))
-        case .named(let syntax): mode = .calling(.named(NamedCallReader(syntax, tools: tools)))
+            let reader = JSONCallReader(end: [], isBare: true, tools: tools, keptBytesMax: most)
+            mode = .calling(.json(reader))
+        case .named(let syntax):
+            let reader = NamedCallReader(
+                syntax, isStrict: beganInReasoning, tools: tools, keptBytesMax: most)
+            mode = .calling(.named(reader))
         case .tagged(let syntax):
             let reader = TaggedCallReader(
                 syntax, isBegun: isFunction, isStrict: isFunction || beganInReasoning,
-                tools: tools)
+                tools: tools, keptBytesMax: most)
             mode = .calling(.tagged(reader))
-        case .python(let markers):
-            mode = .calling(.whole(WholeCallReader(.python, in: markers)))
-        case .braces(let markers, let quote):
-            mode = .calling(.whole(WholeCallReader(.braces(quote: quote), in: markers)))
-        case .channels: break
+        case .python(let markers, let mayBeCode):
+            beginWhole(.python(mayBeCode: mayBeCode), in: markers, tools)
+        case .braces(let markers, let quote): beginWhole(.braces(quote: quote), in: markers, tools)
+        case .elements(let markers, let separator):
+            beginWhole(.elements(separator: separator), in: markers, tools)
+        case .channels, .recipients: break
         }
+    }
+
+    private mutating func beginWhole(
+        _ syntax: WholeCallReader.Syntax, in markers: MarkerPair, _ tools: ToolSchemas
+    ) {
+        let reader = WholeCallReader(
+            syntax, in: markers, tools: tools, keptBytesMax: plan.keptBytesMax)
+        mode = .calling(.whole(reader))
     }
 
     /// Of styles without markers: an object where an answer begins, or another after a call.
     private mutating func beginsBareCall(_ unit: UInt16) -> Bool {
-        guard case .bareJSON = plan.style.calls, plan.tools != nil, !output.hasContent else {
-            return false
-        }
+        guard let calls = plan.style.calls, case .bareJSON = calls, plan.tools != nil,
+            !output.hasContent
+        else { return false }
         if unit == UInt16(UInt8(ascii: ";")), output.callCount > 0 {
             input.drop()
             return true
         }
         guard unit == UInt16(UInt8(ascii: "{")) else { return false }
-        beginCall(isFunction: false, markerCount: 0)
+        beginCall(calls, isFunction: false, markerCount: 0)
         return true
     }
 
@@ -226,8 +257,7 @@ package struct AnswerParser: Sendable {
             return true
         case .none: break
         }
-        // With names in tags, a call may end thoughts.
-        if case .tagged = plan.style.calls {
+        if plan.style.callsEndReasoning {
             let (match, place) = input.match(anyOf: markers)
             if match == .partial { return false }
             if match == .full, openings[place].opening != .reasoning {

@@ -21,8 +21,14 @@ package struct AnswerPlan: Sendable, Equatable {
     package let tools: ToolSchemas?
     /// Whether the prompt ends within the model's thoughts.
     package let beginsInReasoning: Bool
+    /// Bytes that are kept until it is clear what they are.
+    package let keptBytesMax: Int
 
-    package init(style: AnswerStyle, tools: ToolSchemas?, beginsInReasoning: Bool = false) {
+    package init(
+        style: AnswerStyle, tools: ToolSchemas?, beginsInReasoning: Bool = false,
+        keptBytesMax: Int = CallLimits.keptBytesMost
+    ) {
+        self.keptBytesMax = keptBytesMax
         self.style = style
         self.tools = tools
         self.beginsInReasoning = beginsInReasoning

@@ -9,6 +9,11 @@ extension AnswerStyle {
             self = .channels
             return
         }
+        if has(">>>all"), has(">>>${recipient}") {
+            self.init(
+                reasoning: nil, calls: .recipients(marker: Array(">>>".utf8)), tokens: [])
+            return
+        }
         let calls = Self.known.first { $0.signs.allSatisfy(has) }
         if let calls, let reasoning = calls.reasoning, has(reasoning.sign) {
             self.init(
@@ -20,14 +25,27 @@ extension AnswerStyle {
         guard thoughts != nil || calls != nil else { return nil }
         self.init(
             reasoning: thoughts.map { MarkerPair($0.0, $0.1) }, calls: calls?.calls,
+            otherCalls: Self.pythonCode.signs.allSatisfy(has) ? Self.pythonCode.calls : nil,
             tokens: (calls?.tokens ?? []).union(thoughts.map { [$0.0, $0.1] } ?? []),
-            dropped: calls?.dropped ?? [])
+            dropped: calls?.dropped ?? [], wrappers: Self.wrappers.filter(has))
     }
 
     /// What thoughts are between in most styles.
     private static let thoughts = [
-        ("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>")
+        ("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<seed:think>", "</seed:think>"),
+        ("<mm:think>", "</mm:think>"), ("<|START_THINKING|>", "<|END_THINKING|>")
     ]
+
+    /// What some write around what is said: Command's, and the end of thoughts that there were none
+    /// of.
+    private static let wrappers = [
+        "<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>", "</mm:think>"
+    ]
+
+    /// SmolLM3's second form, beside JSON: code for an interpreter, which may be calls of tools.
+    private static let pythonCode = Known(
+        signs: ["python_tools", "<code>", "</code>"],
+        calls: .python(MarkerPair("<code>", "</code>"), mayBeCode: true), tokens: [])
 
     private static let channels = AnswerStyle(
         reasoning: nil, calls: .channels,
@@ -60,6 +78,12 @@ extension AnswerStyle {
                 MarkerPair("<start_function_call>", "<end_function_call>"),
                 quote: Array("<escape>".utf8)),
             tokens: ["<start_function_call>", "<end_function_call>", "<escape>"]),
+        Known(
+            signs: ["]<]minimax[>["],
+            calls: .elements(
+                MarkerPair("]<]minimax[>[<tool_call>", "]<]minimax[>[</tool_call>"),
+                separator: Array("]<]minimax[>[".utf8)),
+            tokens: ["]<]minimax[>[", "<tool_call>", "</tool_call>"]),
         tagged(
             signs: ["<minimax:tool_call>", "<invoke name="],
             TaggedSyntax(
@@ -67,6 +91,22 @@ extension AnswerStyle {
                 functionBegin: "<invoke name=\"", nameEnds: ["\">"], functionEnd: "</invoke>",
                 key: MarkerPair("<parameter name=\"", "\">"),
                 value: MarkerPair("", "</parameter>"))),
+        deepSeekMarkup(block: "function_calls"), deepSeekMarkup(block: "tool_calls"),
+        Known(
+            signs: ["<|START_ACTION|>", "tool_name"],
+            calls: .json(MarkerPair("<|START_ACTION|>", "<|END_ACTION|>")),
+            tokens: ["<|START_ACTION|>", "<|END_ACTION|>"]),
+        Known(
+            signs: ["<|tool_call_begin|>", "<|tool_call_argument_begin|>"],
+            calls: .named(
+                NamedSyntax(
+                    begin: Array("<|tool_call_begin|>".utf8), end: Array("<|tool_call_end|>".utf8),
+                    nameEnds: [Array("<|tool_call_argument_begin|>".utf8)], namesAreIDs: true)),
+            tokens: [
+                "<|tool_call_begin|>", "<|tool_call_argument_begin|>", "<|tool_call_end|>",
+                "<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"
+            ],
+            dropped: ["<|tool_calls_section_begin|>", "<|tool_calls_section_end|>"]),
         tagged(signs: ["<seed:tool_call>", "<function="], functions(in: "seed:tool_call")),
         tagged(
             signs: ["<arg_key>", "<tool_call>"],
@@ -84,6 +124,11 @@ extension AnswerStyle {
             signs: ["<tool_call>", "\"name", "arguments"],
             calls: .json(MarkerPair("<tool_call>", "</tool_call>")),
             tokens: ["<tool_call>", "</tool_call>"]),
+        json(signs: ["<TOOLCALL>"], MarkerPair("<TOOLCALL>", "</TOOLCALL>")),
+        json(
+            signs: ["<|tool_call|>"], MarkerPair("<|tool_call|>", ""), dropped: ["<|/tool_call|>"]),
+        json(signs: ["<|function_call|>"], MarkerPair("<|function_call|>", "")),
+        json(signs: ["functools["], MarkerPair("functools", "")),
         Known(
             signs: ["<\u{FF5C}tool\u{2581}call\u{2581}begin\u{FF5C}>"],
             calls: .named(
@@ -100,13 +145,20 @@ extension AnswerStyle {
                     nameEnds: [Array("[ARGS]".utf8), Array("{".utf8)],
                     idBegin: Array("[CALL_ID]".utf8), allowsJSON: true, hasShortIDs: true)),
             tokens: ["[TOOL_CALLS]", "[ARGS]", "[CALL_ID]"]),
+        Known(
+            signs: ["<function=", "</function>"],
+            calls: .named(
+                NamedSyntax(
+                    begin: Array("<function=".utf8), end: Array("</function>".utf8),
+                    nameEnds: [Array(">".utf8)], isStrict: true)),
+            tokens: []),
         bareJSON(signs: ["<|python_tag|>", "\"parameters\": "]),
         bareJSON(signs: ["Environment: ipython", "\"parameters\": "])
     ]
 
     private static func tagged(signs: [String], _ syntax: TaggedSyntax) -> Known {
         let markers = [
-            syntax.block.begin, syntax.block.end, syntax.keyBegin, syntax.keyEnd,
+            syntax.block.begin, syntax.block.end, syntax.keyBegin, syntax.keyEnds[0].marker,
             syntax.valueBegin, syntax.valueEnd, syntax.functionEnd
         ]
         return Known(
@@ -120,6 +172,32 @@ extension AnswerStyle {
             block: MarkerPair("<\(block)>", "</\(block)>"), functionBegin: "<function=",
             nameEnds: [">"], functionEnd: "</function>", key: MarkerPair("<parameter=", ">"),
             value: MarkerPair("", "</parameter>"))
+    }
+
+    /// DeepSeek's since V3.2: a token within each tag.
+    private static func deepSeekMarkup(block: String) -> Known {
+        let sign = "\u{FF5C}DSML\u{FF5C}"
+        return Known(
+            signs: [sign, block + ">"],
+            calls: .tagged(
+                TaggedSyntax(
+                    block: MarkerPair("<\(sign)\(block)>", "</\(sign)\(block)>"),
+                    functionBegin: "<\(sign)invoke name=\"", nameEnds: ["\">"],
+                    functionEnd: "</\(sign)invoke>",
+                    key: MarkerPair("<\(sign)parameter name=\"", "\">"),
+                    typedKeyEnds: ("\" string=\"true\">", "\" string=\"false\">"),
+                    value: MarkerPair("", "</\(sign)parameter>"))),
+            tokens: [sign])
+    }
+
+    /// JSON; tokens are the markers that there are.
+    private static func json(
+        signs: [String], _ markers: MarkerPair, dropped: [String] = []
+    ) -> Known {
+        let tokens = [markers.begin, markers.end].map { String(decoding: $0, as: UTF8.self) }
+        return Known(
+            signs: signs, calls: .json(markers),
+            tokens: Set(tokens + dropped).subtracting([""]), dropped: dropped)
     }
 
     private static func python(sign: String) -> Known {

@@ -24,12 +24,18 @@ package struct AnswerStyle: Sendable, Equatable {
         case named(NamedSyntax)
         /// A name and each argument between tags.
         case tagged(TaggedSyntax)
-        /// A list of Python's calls between markers.
-        case python(MarkerPair)
+        /// Python's calls between markers; where code may be there, too, only calls of tools that
+        /// there are count.
+        case python(MarkerPair, mayBeCode: Bool = false)
+        /// An element for each call and for each argument, down to what is in lists and objects;
+        /// before each of their tags is a separator.
+        case elements(MarkerPair, separator: [UInt8])
         /// `call:NAME{key:value}` between markers, with a marker for quotes.
         case braces(MarkerPair, quote: [UInt8])
         /// Messages to a recipient in channels, which are how everything is written.
         case channels
+        /// Messages that begin with a marker and a line that says to whom, likewise.
+        case recipients(marker: [UInt8])
     }
 
     /// How thoughts are written; nil where the style says nothing of them, or `calls` does.
@@ -37,24 +43,45 @@ package struct AnswerStyle: Sendable, Equatable {
     /// Whether thoughts may also come after something was said.
     let reasonsAnywhere: Bool
     let calls: Calls?
+    /// Another way in which the same models write calls.
+    let otherCalls: Calls?
     /// Texts of special tokens that the parser has to see.
     package let tokens: Set<String>
     /// Markers that mean nothing by themselves: around several calls.
     let dropped: [[UInt8]]
+    /// Markers around what is said.
+    let wrappers: [[UInt8]]
 
     init(
         reasoning: MarkerPair?, reasonsAnywhere: Bool = false, calls: Calls?,
-        tokens: Set<String>, dropped: [String] = []
+        otherCalls: Calls? = nil, tokens: Set<String>, dropped: [String] = [],
+        wrappers: [String] = []
     ) {
         self.reasoning = reasoning
         self.reasonsAnywhere = reasonsAnywhere
         self.calls = calls
+        self.otherCalls = otherCalls
         self.tokens = tokens
         self.dropped = dropped.map { Array($0.utf8) }
+        self.wrappers = wrappers.map { Array($0.utf8) }
     }
 
-    /// Whether it says how thoughts are written.
-    package var hasReasoning: Bool { reasoning != nil || calls == .channels }
+    /// Whether answers have to be taken apart also where nothing can be called.
+    package var dividesEveryAnswer: Bool {
+        switch calls {
+        case .channels, .recipients: true
+        default: reasoning != nil
+        }
+    }
+
+    /// Whether thoughts may go over into a call without their end.
+    var callsEndReasoning: Bool {
+        switch calls {
+        case .tagged: true
+        case .named(let syntax): syntax.namesAreIDs
+        default: false
+        }
+    }
 
     /// Whether it says how calls are written.
     package var hasCalls: Bool { calls != nil }
@@ -84,6 +111,10 @@ package struct NamedSyntax: Sendable, Equatable {
     /// Whether JSON objects may be in the name's place: the style's oldest form.
     var allowsJSON = false
     var hasShortIDs = false
+    /// Whether the name is within an id, `functions.NAME:NUMBER`.
+    var namesAreIDs = false
+    /// Whether only an object for a tool that there is makes a call: `begin` may be text.
+    var isStrict = false
 }
 
 /// Tags around a name and around each argument.
@@ -97,22 +128,39 @@ package struct TaggedSyntax: Sendable, Equatable {
     /// After the last argument; empty where the block's end is.
     let functionEnd: [UInt8]
     let keyBegin: [UInt8]
-    let keyEnd: [UInt8]
+    /// After the key, any of them.
+    let keyEnds: [KeyEnd]
     /// After the key's end and before the value; empty where they are the same.
     let valueBegin: [UInt8]
     let valueEnd: [UInt8]
 
+    /// What ends a key, and what it says of the value; nil is nothing.
+    struct KeyEnd: Sendable, Equatable {
+        let marker: [UInt8]
+        var kind: ToolSchemas.Kind?
+    }
+
+    /// - Parameter typedKeyEnds: further ends of keys, of values that are texts or JSON.
     init(
         block: MarkerPair, functionBegin: String, nameEnds: [String], functionEnd: String,
-        key: MarkerPair, value: MarkerPair
+        key: MarkerPair, typedKeyEnds: (text: String, json: String)? = nil, value: MarkerPair
     ) {
         self.block = block
         self.functionBegin = Array(functionBegin.utf8)
         self.nameEnds = nameEnds.map { Array($0.utf8) }
         self.functionEnd = Array(functionEnd.utf8)
-        (keyBegin, keyEnd) = (key.begin, key.end)
+        keyBegin = key.begin
+        var keyEnds = [KeyEnd(marker: key.end)]
+        if let typedKeyEnds {
+            keyEnds.append(KeyEnd(marker: Array(typedKeyEnds.text.utf8), kind: .text))
+            keyEnds.append(KeyEnd(marker: Array(typedKeyEnds.json.utf8), kind: .any))
+        }
+        self.keyEnds = keyEnds
         (valueBegin, valueEnd) = (value.begin, value.end)
     }
+
+    /// Whether a value has a line break before and after it.
+    var hasLines: Bool { valueBegin.isEmpty && keyEnds.count == 1 }
 }
 
 extension UInt8 {

@@ -42,6 +42,10 @@ enum CallReader: Sendable {
 
     /// Whether what is not finished at the answer's end is text, not half a call.
     var isTextUnlessFinished: Bool {
-        if case .json(let reader) = self { reader.isBare } else { false }
+        switch self {
+        case .json(let reader): reader.isBare
+        case .whole(let reader): reader.isTextUnlessFinished
+        case .named, .tagged, .stepping: false
+        }
     }
 }

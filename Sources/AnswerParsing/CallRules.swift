@@ -15,15 +15,30 @@ enum CallStep {
 }
 
 /// Limits of what a reader keeps.
-enum CallLimits {
+package enum CallLimits {
     /// Bytes of a name, a parameter's name or an id.
     static let nameBytesMax = 256
-    /// Bytes that are kept until it is clear what they are.
-    static let keptBytesMax = 256 << 10
+    /// Bytes that are kept until it is clear what they are, at the most.
+    package static let keptBytesMost = 256 << 10
+    /// For each token of a context: more than tokens of such texts have.
+    private static let bytesPerToken = 8
+    private static let keptBytesLeast = 4 << 10
     /// What may be read again in an answer because it was no call; after that, calls have to be
     /// certain within a few bytes.
     static let rereadMax = 1 << 20
     static let keptBytesMaxLater = 256
+
+    /// What is kept of answers within `contextTokens`.
+    package static func keptBytesMax(contextTokens: Int) -> Int {
+        min(keptBytesMost, max(keptBytesLeast, bytesPerToken * contextTokens))
+    }
+
+    /// Memory that taking an answer apart takes, at most: what is kept, as units of two bytes in an
+    /// array that grows by doubling, as a reader's own text likewise, and as JSON that was read;
+    /// and what is known of the tools.
+    package static func bytesMax(contextTokens: Int) -> Int {
+        8 * keptBytesMax(contextTokens: contextTokens) + ToolSchemas.bytesMax
+    }
 }
 
 /// Names of functions.

@@ -24,6 +24,7 @@ struct JSONCallReader: Sendable {
     /// Without markers: only what cannot be anything else is a call.
     let isBare: Bool
     private let tools: ToolSchemas
+    private let keptBytesMax: Int
     private var state = State.before
     private var isList = false
     private var callCount = 0
@@ -34,10 +35,11 @@ struct JSONCallReader: Sendable {
     private var id: String?
     private var arguments: [UInt8]?
 
-    init(end: [UInt8], isBare: Bool = false, tools: ToolSchemas) {
+    init(end: [UInt8], isBare: Bool = false, tools: ToolSchemas, keptBytesMax: Int) {
         self.end = end
         self.isBare = isBare
         self.tools = tools
+        self.keptBytesMax = keptBytesMax
     }
 
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> CallStep {
@@ -173,7 +175,7 @@ struct JSONCallReader: Sendable {
             text += JSONText.repaired(byte, isWithinString: isWithinString)
             input.drop()
         }
-        guard text.count <= CallLimits.keptBytesMax else { return malformed(&input, &output) }
+        guard text.count <= keptBytesMax else { return malformed(&input, &output) }
         state = .collected(extent)
         guard step != .inside else { return .more }
         state = .member
@@ -184,7 +186,7 @@ struct JSONCallReader: Sendable {
     private mutating func keep() -> Bool {
         guard !isOpen else { return true }
         switch key {
-        case "name":
+        case "name", "tool_name":
             guard case .string(let name)? = try? JSONParser.parse(text),
                 let read = CallName.read(Array(name.utf8)), !isBare || tools.has(read)
             else { return false }

@@ -14,15 +14,20 @@ struct NamedCallReader: Sendable {
 
     private let syntax: NamedSyntax
     private let tools: ToolSchemas
+    /// Whether only an object for a tool that there is makes a call.
+    private let isStrict: Bool
+    private let keptBytesMax: Int
     private var state = State.start
     private var isNamed = false
     private var text: [UInt8] = []
     private var name = ""
     private var id: String?
 
-    init(_ syntax: NamedSyntax, tools: ToolSchemas) {
+    init(_ syntax: NamedSyntax, isStrict: Bool, tools: ToolSchemas, keptBytesMax: Int) {
         self.syntax = syntax
+        self.isStrict = isStrict || syntax.isStrict
         self.tools = tools
+        self.keptBytesMax = keptBytesMax
     }
 
     var isOpen: Bool {
@@ -45,10 +50,13 @@ struct NamedCallReader: Sendable {
         switch state {
         case .start:
             let isJSON = syntax.allowsJSON && [0x5B, 0x7B].contains(input.firstByte)
-            state = isJSON ? .object(JSONCallReader(end: [], tools: tools)) : .name
+            state =
+                isJSON
+                ? .object(JSONCallReader(end: [], tools: tools, keptBytesMax: keptBytesMax))
+                : .name
         case .name: return stepName(unit, &input, &output)
         case .id: return stepID(unit, &input)
-        case .beforeArguments: beginArguments(&input, &output)
+        case .beforeArguments: return beginArguments(&input, &output)
         case .arguments(let extent): stepArguments(unit, extent, &input, &output)
         case .after, .object: return stepAfter(&input)
         }
@@ -77,7 +85,7 @@ struct NamedCallReader: Sendable {
             text = []
             return .more
         }
-        guard let name = CallName.read(text) else { return .failed }
+        guard let name = readName(), !isStrict || tools.has(name) else { return .failed }
         self.name = name
         text = []
         if ends[place] == [UInt8(ascii: "{")] || ends[place] == syntax.end {
@@ -87,6 +95,20 @@ struct NamedCallReader: Sendable {
             state = ends[place] == syntax.idBegin ? .id : .beforeArguments
         }
         return .more
+    }
+
+    /// The name; where it is within an id, that is kept.
+    private mutating func readName() -> String? {
+        guard syntax.namesAreIDs, let read = CallName.read(text) else { return CallName.read(text) }
+        let prefix = "functions."
+        var name = read.hasPrefix(prefix) ? read.dropFirst(prefix.count) : Substring(read)
+        if let colon = name.lastIndex(of: ":"), !name[colon...].dropFirst().isEmpty,
+            name[colon...].dropFirst().utf8.allSatisfy({ (0x30...0x39).contains($0) })
+        {
+            name = name[..<colon]
+        }
+        id = read
+        return CallName.read(Array(name.utf8))
     }
 
     private mutating func stepID(_ unit: UInt16, _ input: inout AnswerInput) -> CallStep {
@@ -110,7 +132,8 @@ struct NamedCallReader: Sendable {
 
     private mutating func beginArguments(
         _ input: inout AnswerInput, _ output: inout AnswerOutput
-    ) {
+    ) -> CallStep {
+        guard !isStrict || input.firstByte == UInt8(ascii: "{") else { return .failed }
         output.beginCall(name, id: id)
         isNamed = true
         input.release()
@@ -120,6 +143,7 @@ struct NamedCallReader: Sendable {
         } else {
             state = .arguments(JSONExtent())
         }
+        return .more
     }
 
     private mutating func stepArguments(

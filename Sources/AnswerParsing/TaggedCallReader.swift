@@ -24,16 +24,22 @@ struct TaggedCallReader: Sendable {
     private let tools: ToolSchemas
     /// Whether only a call of a tool that there is is one.
     private let isStrict: Bool
+    private let keptBytesMax: Int
     private var state: State
     private var isNamed = false
     private var callCount = 0
     private var name = ""
     private var key = ""
+    /// What the key's end said of the value.
+    private var kindSaid: ToolSchemas.Kind?
     private var keys: Set<String> = []
     private var text: [UInt8] = []
 
     /// - Parameter isBegun: whether the tag before the name was read.
-    init(_ syntax: TaggedSyntax, isBegun: Bool, isStrict: Bool, tools: ToolSchemas) {
+    init(
+        _ syntax: TaggedSyntax, isBegun: Bool, isStrict: Bool, tools: ToolSchemas, keptBytesMax: Int
+    ) {
+        self.keptBytesMax = keptBytesMax
         self.syntax = syntax
         self.tools = tools
         self.isStrict = isStrict
@@ -87,7 +93,8 @@ struct TaggedCallReader: Sendable {
     /// Models that saw the other way often mix them up.
     private mutating func beginsObject(_ input: AnswerInput) -> Bool {
         guard input.firstByte == UInt8(ascii: "{"), callCount == 0, !isStrict else { return false }
-        state = .object(JSONCallReader(end: syntax.block.end, tools: tools))
+        state = .object(
+            JSONCallReader(end: syntax.block.end, tools: tools, keptBytesMax: keptBytesMax))
         return true
     }
 
@@ -149,7 +156,8 @@ struct TaggedCallReader: Sendable {
     }
 
     private mutating func stepKey(_ unit: UInt16, _ input: inout AnswerInput) -> CallStep {
-        switch input.match(syntax.keyEnd) {
+        let (match, place) = input.match(anyOf: syntax.keyEnds.map(\.marker))
+        switch match {
         case .partial: return .wait
         case .none:
             guard !AnswerInput.isSpecial(unit), text.count < CallLimits.nameBytesMax else {
@@ -160,7 +168,8 @@ struct TaggedCallReader: Sendable {
             text.append(AnswerInput.byte(unit))
             input.drop()
         case .full:
-            input.drop(syntax.keyEnd.count)
+            input.drop(syntax.keyEnds[place].marker.count)
+            kindSaid = syntax.keyEnds[place].kind
             key = String(decoding: ToolSchemas.trimmed(text), as: UTF8.self)
             state = syntax.valueBegin.isEmpty ? .valueStart : .beforeValue
         }
@@ -177,16 +186,15 @@ struct TaggedCallReader: Sendable {
         return .more
     }
 
-    /// Whether a value has a line break before and after it.
-    private var hasLines: Bool { syntax.valueBegin.isEmpty }
+    private var kind: ToolSchemas.Kind { kindSaid ?? tools.kind(of: key, in: name) }
 
     private mutating func beginValue(_ input: inout AnswerInput, _ output: inout AnswerOutput) {
-        if hasLines, input.firstByte == 0x0A { input.drop() }
+        if syntax.hasLines, input.firstByte == 0x0A { input.drop() }
         text = []
         state = .value
         // Of two values of one name, the first counts.
         guard !keys.contains(key) else { return }
-        if tools.kind(of: key, in: name) == .text { beginText(&output) }
+        if kind == .text { beginText(&output) }
     }
 
     private mutating func beginText(_ output: inout AnswerOutput) {
@@ -204,7 +212,7 @@ struct TaggedCallReader: Sendable {
     private mutating func stepValue(
         _ unit: UInt16, _ input: inout AnswerInput, _ output: inout AnswerOutput
     ) -> CallStep {
-        let ends = [syntax.valueEnd, hasLines ? [0x0A] + syntax.valueEnd : []]
+        let ends = [syntax.valueEnd, syntax.hasLines ? [0x0A] + syntax.valueEnd : []]
         let (match, place) = input.match(anyOf: ends)
         switch match {
         case .partial: return .wait
@@ -221,7 +229,7 @@ struct TaggedCallReader: Sendable {
 
     private mutating func add(_ byte: UInt8, _ output: inout AnswerOutput) {
         if case .value = state {
-            if text.count < CallLimits.keptBytesMax { return text.append(byte) }
+            if text.count < keptBytesMax { return text.append(byte) }
             // Too long to be looked at as a whole: a text.
             guard !keys.contains(key) else { return }
             beginText(&output)
@@ -237,7 +245,7 @@ struct TaggedCallReader: Sendable {
         if case .text = state {
             output.arguments([UInt8(ascii: "\"")])
         } else if !keys.contains(key) {
-            let kind = tools.kind(of: key, in: name)
+            let kind = kind
             writeKey(&output)
             output.arguments(ToolSchemas.json(text, as: kind))
         }

@@ -5,14 +5,24 @@ package import JSON
 
 package struct ToolSchemas: Sendable, Equatable {
     /// What a parameter holds, where a style does not say it.
-    enum Kind: Sendable, Equatable {
+    indirect enum Kind: Sendable, Equatable {
         /// A text, whatever it looks like.
         case text
         /// A text, or null.
         case textOrNull
+        /// An object, and what is known of its members.
+        case object([String: Kind])
+        /// A list of such.
+        case list(Kind)
         /// JSON, or a text where it is none.
         case any
     }
+
+    /// Parameters that are known; of others it is not said what they hold.
+    private static let parametersMax = 1024
+    /// Memory for one of them.
+    private static let parameterBytes = 128
+    static let bytesMax = parametersMax * parameterBytes
 
     private var tools: [String: [String: Kind]] = [:]
 
@@ -24,22 +34,31 @@ package struct ToolSchemas: Sendable, Equatable {
     /// - Parameter tools: OpenAI's list: `{"type": "function", "function": {"name": ...}}`. What
     ///   is not understood is left out.
     package init(_ tools: JSONValue) {
+        var left = Self.parametersMax
         for tool in tools.array ?? [] {
             guard let function = tool["function"], let name = function["name"]?.string else {
                 continue
             }
-            var kinds: [String: Kind] = [:]
-            if case .object(let members)? = function["parameters"]?["properties"] {
-                kinds = members.mapValues(Self.kind)
-            }
-            self.tools[name] = kinds
+            self.tools[name] = Self.kinds(function["parameters"], &left)
         }
     }
 
-    private static func kind(_ schema: JSONValue) -> Kind {
+    private static func kinds(_ schema: JSONValue?, _ left: inout Int) -> [String: Kind] {
+        guard case .object(let members)? = schema?["properties"] else { return [:] }
+        var kinds: [String: Kind] = [:]
+        for (name, schema) in members where left > 0 {
+            left -= 1
+            kinds[name] = kind(schema, &left)
+        }
+        return kinds
+    }
+
+    private static func kind(_ schema: JSONValue, _ left: inout Int) -> Kind {
         let texts = schema["enum"]?.array.map { $0.allSatisfy { $0.string != nil } } ?? false
         switch schema["type"] {
         case .string("string"): return .text
+        case .string("object"): return .object(kinds(schema, &left))
+        case .string("array"): return .list(schema["items"].map { kind($0, &left) } ?? .any)
         case .array(let types) where types.contains(.string("string")):
             let others = types.filter { $0 != .string("string") && $0 != .string("null") }
             return others.isEmpty ? .textOrNull : .any
@@ -49,6 +68,13 @@ package struct ToolSchemas: Sendable, Equatable {
     }
 
     func has(_ name: String) -> Bool { tools[name] != nil }
+
+    /// Whether a tool's name begins so.
+    func hasName(beginning: some Collection<UInt8>) -> Bool {
+        tools.keys.contains { $0.utf8.starts(with: beginning) }
+    }
+
+    func kinds(of tool: String) -> [String: Kind] { tools[tool] ?? [:] }
 
     func kind(of parameter: String, in tool: String) -> Kind {
         tools[tool]?[parameter] ?? .any
@@ -61,7 +87,7 @@ package struct ToolSchemas: Sendable, Equatable {
         case .text: return JSONText.quoted(text)
         case .textOrNull:
             return trimmed == Array("null".utf8) ? trimmed : JSONText.quoted(text)
-        case .any:
+        case .any, .object, .list:
             if (try? JSONParser.parse(trimmed)) != nil { return trimmed }
             let words = ["True": "true", "False": "false", "None": "null"]
             let word = words[String(decoding: trimmed, as: UTF8.self)]

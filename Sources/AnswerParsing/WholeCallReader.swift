@@ -1,19 +1,49 @@
-// Calls that are read when they are complete: Python's calls, and those in braces. Their arguments
-// come at once.
+// Calls that are read when they are complete: Python's, those in braces and those of elements.
+// Their arguments come at once.
 
 struct WholeCallReader: Sendable {
     enum Syntax: Sendable {
-        case python
+        case python(mayBeCode: Bool)
         case braces(quote: [UInt8])
+        case elements(separator: [UInt8])
     }
 
     private let syntax: Syntax
     private let markers: MarkerPair
+    private let tools: ToolSchemas
+    private let keptBytesMax: Int
     private var text: [UInt8] = []
 
-    init(_ syntax: Syntax, in markers: MarkerPair) {
+    init(_ syntax: Syntax, in markers: MarkerPair, tools: ToolSchemas, keptBytesMax: Int) {
         self.syntax = syntax
         self.markers = markers
+        self.tools = tools
+        self.keptBytesMax = keptBytesMax
+    }
+
+    /// Whether what is not finished at the answer's end is text, not half a call.
+    var isTextUnlessFinished: Bool {
+        guard case .python(mayBeCode: true) = syntax else { return false }
+        return !beginsWithTool(mayBePart: false)
+    }
+
+    /// Whether the text begins with a call of a tool that there is, or is a part of such a
+    /// beginning.
+    private func beginsWithTool(mayBePart: Bool) -> Bool {
+        let start = text.drop { $0.isSpace || $0 == UInt8(ascii: "[") }
+        guard let end = start.firstIndex(of: UInt8(ascii: "(")) else {
+            return mayBePart && (start.isEmpty || tools.hasName(beginning: start))
+        }
+        return CallName.read(Array(start[..<end])).map(tools.has) ?? false
+    }
+
+    /// A special token's text that means something within calls.
+    private var keptMarker: [UInt8] {
+        switch syntax {
+        case .braces(let quote): quote
+        case .elements(let separator): separator
+        case .python: []
+        }
     }
 
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> CallStep {
@@ -32,16 +62,19 @@ struct WholeCallReader: Sendable {
             input.release()
             return .ended
         case .none:
-            guard text.count < CallLimits.keptBytesMax else { return .failed }
-            if AnswerInput.isSpecial(unit), case .braces(let quote) = syntax,
-                input.match(quote) == .full
-            {
-                text += quote
-                input.drop(quote.count)
+            guard text.count < keptBytesMax else { return .failed }
+            if AnswerInput.isSpecial(unit), input.match(keptMarker) == .full {
+                text += keptMarker
+                input.drop(keptMarker.count)
                 return .more
             }
             if !AnswerInput.isSpecial(unit) { text.append(AnswerInput.byte(unit)) }
             input.drop()
+            if case .python(mayBeCode: true) = syntax, text.count <= CallLimits.nameBytesMax,
+                !beginsWithTool(mayBePart: true)
+            {
+                return .failed
+            }
             return .more
         }
     }
@@ -51,8 +84,13 @@ struct WholeCallReader: Sendable {
         switch syntax {
         case .python: calls = PythonCalls.read(text)
         case .braces(let quote): calls = BraceCalls.read(text, quote: quote)
+        case .elements(let separator):
+            calls = ElementCalls.read(text, separator: separator, tools: tools)
         }
         guard let calls, !calls.isEmpty else { return false }
+        if case .python(mayBeCode: true) = syntax, !calls.allSatisfy({ tools.has($0.name) }) {
+            return false
+        }
         text = []
         for call in calls {
             output.beginCall(call.name)

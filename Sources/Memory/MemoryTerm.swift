@@ -15,6 +15,8 @@ package enum MemoryTerm: String, Sendable, CaseIterable {
     /// One prompt, while it becomes tokens, and its tokens.
     case promptText = "prompt text"
     case sampler
+    /// What may still become a call, or thoughts, of an answer on its way out.
+    case answers
     case keyValuePages = "KV pages"
     /// What layers without keys and values keep of texts.
     case states

@@ -39,6 +39,9 @@ package struct ChatTemplateSources: Sendable, Equatable {
             + others.map(\.name)
     }
 
+    /// Every one of them.
+    package var all: [String] { [plain, tool].compactMap(\.self) + others.map(\.source) }
+
     /// The template of a conversation that asks for none.
     package func source(hasTools: Bool) -> String? { hasTools ? tool ?? plain : plain }
 

@@ -1,6 +1,7 @@
 // Lays one choice out in a share of memory: the steps that are tried, best first, and the sum of
 // what each needs.
 
+internal import AnswerParsing
 internal import Inference
 internal import Knobs
 internal import Memory
@@ -197,6 +198,9 @@ extension Division {
             .sampler,
             Sampler.bytesMax(
                 vocabularySize: tokenizer.tokenCount, contextTokens: contextTokens))
+        if problem.model.dividesAnswers {
+            budget.add(.answers, CallLimits.bytesMax(contextTokens: contextTokens))
+        }
         budget.add(.keyValuePages, cacheBytes - stateBytes)
         budget.add(.states, stateBytes)
         budget.add(.activations, activations.byteCount)

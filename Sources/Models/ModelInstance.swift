@@ -1,6 +1,7 @@
 // A model opened under a budget: its tokenizer, its weights, its KV pool and its forward pass.
 // Made, used and freed on one thread.
 
+internal import AnswerParsing
 internal import Compute
 internal import FlashStorage
 package import GenerationAPI
@@ -211,10 +212,12 @@ extension ModelInstance {
         } catch {
             throw .format(error)
         }
+        let templates = vocabulary.templates
+        let dividesAnswers = templates.all.contains { AnswerStyle(template: $0) != nil }
         do {
             return ParsedModel(
                 model: model, tokenizer: try Tokenizer(vocabulary),
-                templates: vocabulary.templates)
+                templates: templates, dividesAnswers: dividesAnswers)
         } catch {
             throw .tokenizer(error)
         }
@@ -226,4 +229,6 @@ package struct ParsedModel {
     package let model: PackedModel
     package let tokenizer: Tokenizer
     package let templates: ChatTemplateSources
+    /// Whether its answers may be taken apart, by any of its templates.
+    package let dividesAnswers: Bool
 }

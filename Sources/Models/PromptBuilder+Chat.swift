@@ -47,7 +47,7 @@ extension PromptBuilder {
                 progress?.note()
                 return isCancelled()
             }
-            let plan = style.flatMap { Self.plan($0, order.tools, text) }
+            let plan = style.flatMap { self.plan($0, order.tools, text) }
             guard tokenizer.addedBeginning != nil else { return (text, plan) }
             return (text.dropping(prefix: conversation.beginningToken), plan)
         } catch {
@@ -73,16 +73,17 @@ extension PromptBuilder {
     }
 
     /// How the answer to `prompt` is taken apart; nil where there is nothing to take apart.
-    private static func plan(
+    private func plan(
         _ style: AnswerStyle, _ tools: String?, _ prompt: MarkedText
     ) -> AnswerPlan? {
         let json = tools.flatMap { try? JSONParser.parse(Array($0.utf8)) }
-        guard json != nil || style.hasReasoning else { return nil }
+        guard json != nil || style.dividesEveryAnswer else { return nil }
         // What users wrote begins nothing.
         let last = prompt.runs().last
         let isOpen = last.map { !$0.isOutside && style.isOpen(at: prompt.bytes[$0.range]) }
         return AnswerPlan(
-            style: style, tools: json.map { ToolSchemas($0) }, beginsInReasoning: isOpen ?? false)
+            style: style, tools: json.map { ToolSchemas($0) }, beginsInReasoning: isOpen ?? false,
+            keptBytesMax: CallLimits.keptBytesMax(contextTokens: context.tokens))
     }
 
     /// Refuses tools where the model was not taught any, or in a way that is not known here.

@@ -143,6 +143,6 @@ enum AnswerFixtures {
     }
 
     private static func isToken(_ text: Substring) -> Bool {
-        text.first == "<" || text.first == "["
+        ["<", "[", "]", "\u{FF5C}"].contains(text.first)
     }
 }

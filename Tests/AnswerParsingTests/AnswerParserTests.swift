@@ -7,7 +7,7 @@ import Testing
 @Suite struct AnswerParserTests {
     @Test func fixturesAreThere() {
         #expect(AnswerFixtures.cases.count > 80)
-        #expect(Set(AnswerFixtures.cases.map(\.style)).count == 13)
+        #expect(Set(AnswerFixtures.cases.map(\.style)).count == 25)
     }
 
     @Test(arguments: AnswerFixtures.cases)

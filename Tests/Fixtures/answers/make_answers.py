@@ -7,33 +7,9 @@ the prompt ended within the model's thoughts. Run it in this folder, with no arg
 
 import json
 
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather at a place.",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "city": {"type": "string"},
-                "days": {"type": "integer"},
-                "metric": {"type": "boolean"},
-                "more": {"type": "object"},
-                "note": {"type": ["string", "null"]},
-            },
-        },
-    },
-}
-TIME = {"type": "function", "function": {"name": "time", "parameters": {"type": "object"}}}
-TOOLS = [WEATHER, TIME]
+import later_styles
+from samples import PARIS, TOOLS, case
 
-
-def case(name, text, content="", reasoning="", calls=(), **more):
-    return {"name": name, "text": text, "content": content, "reasoning": reasoning,
-            "calls": [list(call) for call in calls], **more}
-
-
-PARIS = '{"city": "Paris", "days": 2}'
 HERMES = {
     "style": "JSON in <tool_call>",
     "template": "<tool_call>{\"name\": , \"arguments\": }</tool_call> <think></think>",
@@ -328,7 +304,7 @@ LISTS = {
 }
 
 STYLES = [HERMES, tags("tool_call"), tags("seed:tool_call"), INVOKE, KEYS, CHANNELS, BRACES,
-          ESCAPES, DEEPSEEK, PYTHON, MISTRAL, BARE, LISTS]
+          ESCAPES, DEEPSEEK, PYTHON, MISTRAL, BARE, LISTS, *later_styles.STYLES]
 
 if __name__ == "__main__":
     def text(value):
