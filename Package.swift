@@ -202,7 +202,10 @@ let package = Package(
             ["SequenceState", "FlashStorage", "Knobs", "LinuxSystem", "Memory", "ModelFormat"]),
         tests("CacheSimulation", ["CacheSimulation", "Measurement", "Weights"]),
         tests(
-            "Packing", ["Packing", "Compute", "LinuxSystem", "ModelFamilies", "ModelFormat"]),
+            "Packing",
+            [
+                "Packing", "Compute", "LinuxSystem", "ModelFamilies", "ModelFormat", "Tokenization"
+            ]),
         tests("Fetching", ["Fetching", "LinuxSystem", "ModelFormat", "Packing"]),
         tests(
             "Inference",

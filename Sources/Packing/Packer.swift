@@ -87,10 +87,12 @@ package struct Packer {
             try file.checkIsModel()
             return try file.repaired()
         }
-        self.repairs = repairs
         var shape = try fromSource { () throws(FormatError) in try gguf.shape() }
         if let activation { shape = shape.with(activation: activation) }
-        let vocabulary = try fromSource { () throws(FormatError) in try gguf.vocabulary() }
+        let (vocabulary, decided) = try fromSource { () throws(FormatError) in
+            try gguf.vocabulary()
+        }.repaired()
+        self.repairs = repairs + decided
         let file = parts[0].name
         // What no load accepts is no model to import.
         do { _ = try Tokenizer(vocabulary) } catch { throw .tokenizer(file: file, error) }

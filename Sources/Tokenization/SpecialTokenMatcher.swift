@@ -45,6 +45,13 @@ struct SpecialTokenMatcher: Sendable {
             }
         }
         tokens.sort { texts[Int($0)].lexicographicallyPrecedes(texts[Int($1)]) }
+        // Of tokens with one text the last is meant.
+        tokens = tokens.indices.compactMap { place in
+            let next = place + 1
+            let isLast =
+                next == tokens.count || texts[Int(tokens[place])] != texts[Int(tokens[next])]
+            return isLast ? tokens[place] : nil
+        }
         self.tokens = tokens
         isControl = tokens.map { kinds[Int($0)] != .userDefined }
         lengths = Set(tokens.map { texts.range(Int($0)).count }).sorted(by: >)

@@ -12,8 +12,10 @@ struct TextTable: Sendable {
     private(set) var longestBytes = 0
     private let hashing = TextHashing()
 
-    /// An index of `texts`, of which later duplicates are not found; `duplicate` is the first such.
-    init(_ texts: StringTable, duplicate: inout (first: Int, second: Int)?) {
+    /// An index of `texts`. Of those that are alike the last is found.
+    ///
+    /// - Parameter onDuplicate: told of each text that is another's, and of that one.
+    init(_ texts: StringTable, onDuplicate: (_ first: Int, _ second: Int) -> Void = { _, _ in }) {
         self.texts = texts
         slots = [UInt32](repeating: 0, count: Self.slotCount(for: texts.count))
         let bytes = texts.bytes
@@ -22,11 +24,8 @@ struct TextTable: Sendable {
             longestBytes = max(longestBytes, range.count)
             if range.isEmpty { continue }
             let slot = self.slot(of: bytes, range)
-            if slots[slot] == 0 {
-                slots[slot] = UInt32(index + 1)
-            } else if duplicate == nil {
-                duplicate = (Int(slots[slot]) - 1, index)
-            }
+            if slots[slot] != 0 { onDuplicate(Int(slots[slot]) - 1, index) }
+            slots[slot] = UInt32(index + 1)
         }
     }
 

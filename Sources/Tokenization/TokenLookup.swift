@@ -21,13 +21,7 @@ struct TokenLookup: Sendable {
         guard scores == 0 || scores == count else {
             throw .listLength(name: "scores", count: scores, tokens: count)
         }
-        var duplicate: (first: Int, second: Int)?
-        table = TextTable(vocabulary.tokens, duplicate: &duplicate)
-        if let duplicate {
-            throw .duplicateToken(
-                text: String(decoding: vocabulary.tokens[duplicate.first], as: UTF8.self),
-                first: duplicate.first, second: duplicate.second)
-        }
+        table = TextTable(vocabulary.tokens)
         for index in 0..<count where kinds[index] == .byte {
             let text = vocabulary.tokens[index]
             if ByteToken.byte(text) == nil {

@@ -10,8 +10,6 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
     case tokenCount(Int)
     /// A per-token list has another length than the token list.
     case listLength(name: String, count: Int, tokens: Int)
-    /// Two tokens have the same text.
-    case duplicateToken(text: String, first: Int, second: Int)
     /// A token of the byte kind whose text is not `<0xNN>`.
     case malformedByteToken(index: Int, text: String)
     /// The vocabulary asks for a token at the beginning or the end, and names none.
@@ -26,9 +24,6 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
             return "vocabulary: expected 1 to \(Int32.max) tokens, found \(count)"
         case .listLength(let name, let count, let tokens):
             return "vocabulary: expected \(tokens) \(name), one per token, found \(count)"
-        case .duplicateToken(let text, let first, let second):
-            return "vocabulary: tokens \(first) and \(second) have the same text"
-                + " '\(printable(text))'"
         case .malformedByteToken(let index, let text):
             return "vocabulary: byte token \(index): expected <0xNN>, found '\(printable(text))'"
         case .missingSpecialToken(let flag, let token):
@@ -36,15 +31,16 @@ package enum TokenizerError: Error, Equatable, Sendable, CustomStringConvertible
         }
     }
 
-    /// The beginning of outside text, with control characters made visible, for one-line messages.
-    private func printable(_ text: String) -> String {
-        var result = ""
-        for scalar in text.unicodeScalars.prefix(40) {
-            let isControl = scalar.properties.generalCategory == .control
-            result += isControl ? scalar.escaped(asASCII: true) : String(scalar)
-        }
-        return text.unicodeScalars.count > 40 ? result + "..." : result
+}
+
+/// The beginning of outside text, with control characters made visible, for one-line messages.
+func printable(_ text: String) -> String {
+    var result = ""
+    for scalar in text.unicodeScalars.prefix(40) {
+        let isControl = scalar.properties.generalCategory == .control
+        result += isControl ? scalar.escaped(asASCII: true) : String(scalar)
     }
+    return text.unicodeScalars.count > 40 ? result + "..." : result
 }
 
 extension TokenizerError: EndingError {

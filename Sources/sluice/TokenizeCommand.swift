@@ -71,7 +71,7 @@ extension LibraryOptions {
         guard GGUFFile.isGGUF(source) else {
             return try PackedModel(source: source).vocabulary(from: source)
         }
-        return try GGUFFile(parts: [source]).vocabulary()
+        return try GGUFFile(parts: [source]).vocabulary().repaired().vocabulary
     }
 }
 

@@ -7,6 +7,7 @@ import Packing
 import Synchronization
 import TestSupport
 import Testing
+import Tokenization
 
 @Suite struct ImportTests {
     /// The error that packing `tiny` ends with.
@@ -38,12 +39,6 @@ import Testing
         let unknown = try refusal(TinyModel(preTokenizer: "nonsense"))
         #expect(unknown.contains("unknown pre-tokenizer 'nonsense'; known: default, gpt-2, "))
         #expect(unknown.contains(", smollm, ") && unknown.contains(", gemma4, "))
-        #expect(try refusal(TinyModel(tokenTexts: [5: "t3"])).contains("tokens 3 and 5"))
-        let flags = ["add_bos_token": "bos_token_id", "add_eos_token": "eos_token_id"]
-        for (flag, key) in flags {
-            let tiny = TinyModel(addMetadata: { $0.add("tokenizer.ggml.\(flag)", true) })
-            #expect(try refusal(tiny).contains("\(flag) is true, but \(key) is not set"))
-        }
         let outside = TinyModel(addMetadata: { $0.add("tokenizer.ggml.eos_token_id", UInt32(37)) })
         #expect(try refusal(outside).contains("eos_token_id"))
         for count in [36, 38] {
@@ -54,6 +49,32 @@ import Testing
         }
         let packer = try Packer(parts: [TinyModel(preTokenizer: "smollm").source()])
         #expect(packer.chatNotice?.contains("completion works") == true)
+    }
+
+    /// As `sluice import` has it, to a packed file that says what was decided no more.
+    @Test func vocabulariesThatContradictThemselvesAreDecided() throws {
+        let tiny = TinyModel(tokenTexts: [5: "t3"]) { file in
+            file.add("tokenizer.ggml.add_bos_token", true)
+            file.add("tokenizer.ggml.add_eos_token", true)
+        }
+        let directory = try TemporaryDirectory()
+        try directory.write(try contents(tiny.source()), to: "m.gguf")
+        let job = try ImportJob(
+            sourcePath: directory.file("m.gguf"), libraryDirectory: directory.path)
+        let result = try job.run(processID: getpid())
+        #expect(
+            result.repairs == [
+                "add_bos_token is false: there is no bos_token_id",
+                "add_eos_token is false: there is no eos_token_id",
+                "'t3' is token 5, not 3 of the same text"
+            ])
+        let source = try FileByteSource(path: result.path)
+        let vocabulary = try PackedModel(source: source).vocabulary(from: source)
+        #expect(vocabulary.special.addsBeginning == false && vocabulary.special.addsEnd == false)
+        #expect(vocabulary.repaired().repairs == ["'t3' is token 5, not 3 of the same text"])
+        let tokenizer = try Tokenizer(vocabulary)
+        #expect(tokenizer.token("t3") == TokenID(5))
+        #expect(tokenizer.bytes(of: TokenID(3)) == tokenizer.bytes(of: TokenID(5)))
     }
 
     @Test func tokensMayBeSuppressed() throws {

@@ -132,7 +132,7 @@ import Weights
         }
     }
 
-    private func compareBudgets(path: String, generate: Int) throws {
+    func compareBudgets(path: String, generate: Int) throws {
         let resident = try evaluate(path, generate: generate) { $0.isResident = true }
         let least = try Fixtures.leastBytes(path) { $0.logitsRowsMax = 8 }
         var options = ModelOptions()

@@ -201,9 +201,47 @@ import Tokenization
         #expect(throws: TokenizerError.listLength(name: "scores", count: 3, tokens: 2)) {
             try Tokenizer(scores)
         }
-        #expect(throws: TokenizerError.duplicateToken(text: "a", first: 0, second: 2)) {
-            try Tokenizer(vocabulary(.bytePairEncoding, ["a", "b", "a"]))
-        }
+    }
+
+    /// Of tokens with one text the last is what the text becomes; each of them is that text.
+    @Test func lastOfOneTextCounts() throws {
+        var twice = vocabulary(.bytePairEncoding, ["a", "b", "a", "<x>", "<x>"])
+        twice.kinds = [.normal, .normal, .normal, .control, .control]
+        let (repaired, repairs) = twice.repaired()
+        #expect(repaired == twice)
+        #expect(repairs == ["'a' is token 2, not 0 of the same text, and 1 more like it"])
+        let tokenizer = try Tokenizer(repaired)
+        let ids = tokenizer.encode("ab<x>a", addSpecial: false, parseSpecial: true)
+        #expect(ids.map(\.rawValue) == [2, 1, 4, 2])
+        #expect(tokenizer.bytes(of: TokenID(0)) == tokenizer.bytes(of: TokenID(2)))
+        #expect(vocabulary(.bytePairEncoding, ["a", "b"]).repaired().repairs == [])
+    }
+
+    @Test func flagsWithoutTokensAreDecided() throws {
+        var plain = vocabulary(.bytePairEncoding, ["a", "b"])
+        plain.special.addsBeginning = true
+        plain.special.addsEnd = true
+        #expect(throws: TokenizerError.self) { try Tokenizer(plain) }
+        let (repaired, repairs) = plain.repaired()
+        #expect(
+            repairs == [
+                "add_bos_token is false: there is no bos_token_id",
+                "add_eos_token is false: there is no eos_token_id"
+            ])
+        let none = try Tokenizer(repaired)
+        #expect(none.encode("ab", addSpecial: true, parseSpecial: false).count == 2)
+        // Falcon's first files name neither; token 11 is both.
+        var usual = vocabulary(
+            .bytePairEncoding, (0..<11).map { String(UnicodeScalar(0x61 + UInt8($0))) } + ["<e>"])
+        usual.kinds = [TokenKind](repeating: .normal, count: 11) + [.control]
+        usual.special.addsBeginning = true
+        let (known, words) = usual.repaired()
+        #expect(words == ["bos_token_id is 11, '<e>', as where none is named"])
+        let ids = try Tokenizer(known).encode("a", addSpecial: true, parseSpecial: false)
+        #expect(ids.map(\.rawValue) == [11, 0])
+        var pieces = vocabulary(.sentencePiece, ["a", "b", "c"])
+        pieces.special.addsBeginning = true
+        #expect(pieces.repaired().repairs == [])
     }
 
     @Test(arguments: ["<0x-1>", "<0x+1>", "<0x1>", "<0x1G>", "<0x001>", "0x01", "<0x01", "x"])
