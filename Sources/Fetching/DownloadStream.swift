@@ -12,10 +12,13 @@ package struct DownloadPatience: Sendable {
     package let stallSeconds: Int
     /// Attempts without a new byte before the download is given up.
     package let attemptsMax: Int
+    /// The longest wait that a server may ask for.
+    package let retryAfterSecondsMax: Int
 
-    package init(stallSeconds: Int = 60, attemptsMax: Int = 8) {
+    package init(stallSeconds: Int = 60, attemptsMax: Int = 8, retryAfterSecondsMax: Int = 600) {
         self.stallSeconds = stallSeconds
         self.attemptsMax = attemptsMax
+        self.retryAfterSecondsMax = retryAfterSecondsMax
     }
 
     /// What is waited after the attempts so far: a second, two, four, and at most half a stall.
@@ -29,7 +32,10 @@ package final class DownloadStream: ByteStream {
     package let name: String
     package let address: ModelAddress
     private let patience: DownloadPatience
+    /// What somebody knows that it is.
+    private let expectedDigest: String?
     private let isCancelled: @Sendable () -> Bool
+    private let onNotice: @Sendable (String) -> Void
     private let state = Mutex(State())
     private static let waitMilliseconds: Int32 = 100
     private static let discardedBytesMax = 64 << 10
@@ -42,6 +48,8 @@ package final class DownloadStream: ByteStream {
         var entityTag: String?
         var digest: String?
         var sum = SHA256()
+        /// Bytes of the file that are in the sum.
+        var summed: UInt64 = 0
         /// Connections since the last new byte.
         var attempts = 0
         var hasEnded = false
@@ -59,18 +67,26 @@ package final class DownloadStream: ByteStream {
     /// Why a connection ended before the file.
     private enum Ending: Error {
         /// Another attempt may go better.
-        case broken(String)
+        ///
+        /// - Parameter waitSeconds: what the server asks to wait for.
+        case broken(String, waitSeconds: Int = 0)
         case final(PackingError)
     }
 
-    /// - Parameter isCancelled: asked while nothing arrives; true ends the reading.
+    /// - Parameters:
+    ///   - expectedDigest: the file's SHA-256, whatever the hub says; nil where nobody knows it.
+    ///   - isCancelled: asked while nothing arrives; true ends the reading.
+    ///   - onNotice: told what takes long, and why.
     package init(
         _ address: ModelAddress, patience: DownloadPatience = DownloadPatience(),
-        isCancelled: @escaping @Sendable () -> Bool
+        expectedDigest: String? = nil, isCancelled: @escaping @Sendable () -> Bool,
+        onNotice: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.address = address
         self.patience = patience
+        self.expectedDigest = expectedDigest
         self.isCancelled = isCancelled
+        self.onNotice = onNotice
         name = address.fileName
     }
 
@@ -100,13 +116,13 @@ package final class DownloadStream: ByteStream {
         }
     }
 
-    /// Compares all that came with what the hub says of the file.
+    /// Compares all that came with what is known of the file, or with what the hub says of it.
     ///
-    /// - Returns: whether the hub says anything.
+    /// - Returns: whether there is anything to compare with.
     /// - Throws: `PackingError.transfer` where they differ.
     package func verify() throws(PackingError) -> Bool {
         try state.withLock { state throws(PackingError) in
-            guard let digest = state.digest else { return false }
+            guard let digest = expectedDigest ?? state.digest else { return false }
             let found = state.sum.hexadecimal
             guard digest == found else {
                 throw failure("expected the SHA-256 \(digest), found \(found)", .badData)
@@ -117,6 +133,41 @@ package final class DownloadStream: ByteStream {
 
     private func failure(_ reason: String, _ status: ExitStatus) -> PackingError {
         .transfer(address: address.shown, reason: reason, status)
+    }
+
+    // MARK: Going on
+
+    /// Where the server says which file it is: its size, and a tag that means all of its bytes.
+    package var mark: StreamMark? {
+        state.withLock { state in
+            guard let byteCount = state.byteCount, let tag = state.entityTag, !tag.hasPrefix("W/")
+            else { return nil }
+            var place = SHA256()
+            place.add(unsafe Array(address.url.utf8).span.bytes)
+            let identity = "\(place.hexadecimal) \(byteCount) \(tag) \(state.digest ?? "")"
+            var bytes: [UInt8] = []
+            for shift in stride(from: 0, to: UInt64.bitWidth, by: UInt8.bitWidth) {
+                bytes.append(UInt8(truncatingIfNeeded: state.summed >> UInt64(shift)))
+            }
+            return StreamMark(identity: Array(identity.utf8), state: bytes + state.sum.saved)
+        }
+    }
+
+    package func goOn(from bytes: [UInt8], at place: UInt64) -> Bool {
+        let length = UInt64.bitWidth / UInt8.bitWidth
+        guard bytes.count > length, let sum = SHA256(saved: Array(bytes[length...])) else {
+            return false
+        }
+        let summed = bytes[..<length].reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return state.withLock { state in
+            guard let byteCount = state.byteCount, place <= summed, summed <= byteCount else {
+                return false
+            }
+            state.connection = nil
+            (state.sum, state.summed, state.received) = (sum, summed, place)
+            (state.attempts, state.hasEnded) = (0, false)
+            return true
+        }
     }
 
     // MARK: Bytes
@@ -143,8 +194,10 @@ package final class DownloadStream: ByteStream {
             state.connection = nil
             return nil
         }
-        state.sum.add(part.bytes.extracting(first: count))
         state.received += UInt64(count)
+        let fresh = Int(min(UInt64(count), state.received - min(state.received, state.summed)))
+        state.sum.add(part.bytes.extracting(first: count).extracting(last: fresh))
+        state.summed = max(state.summed, state.received)
         state.attempts = 0
         return count
     }
@@ -224,15 +277,20 @@ package final class DownloadStream: ByteStream {
     private func wait(_ state: inout State, after ending: Ending) throws(PackingError) {
         state.connection = nil
         let reason: String
+        let asked: Int
         switch ending {
         case .final(let error): throw error
-        case .broken(let text): reason = text
+        case .broken(let text, let waitSeconds): (reason, asked) = (text, waitSeconds)
+        }
+        guard asked <= patience.retryAfterSecondsMax else {
+            throw failure("\(reason) and asks to wait for \(asked) s", .unavailable)
         }
         state.attempts += 1
         guard state.attempts < patience.attemptsMax else {
             throw failure("\(reason), \(state.attempts) times in a row", .unavailable)
         }
-        var left = patience.pauseMilliseconds(attempts: state.attempts)
+        var left = max(patience.pauseMilliseconds(attempts: state.attempts), asked * 1000)
+        if asked > 0 { onNotice("\(reason) and asks to wait for \(asked) s") }
         while left > 0 {
             if isCancelled() { throw .cancelled }
             Thread.sleep(microseconds: UInt32(min(left, 100)) * 1000)
@@ -298,7 +356,10 @@ package final class DownloadStream: ByteStream {
             place = head.rangeStart ?? 0
             byteCount = head.rangeTotal
         case 408, 425, 429, 500...599:
-            throw .broken("the server answers \(head.status)")
+            let waitSeconds = head.retryAfter.flatMap {
+                RetryTime.seconds($0, now: WallClock.secondsSince1970)
+            }
+            throw .broken("the server answers \(head.status)", waitSeconds: waitSeconds ?? 0)
         default:
             let (words, status) = CurlOptions.refusal(head.status, hasToken: address.token != nil)
             throw .final(failure(words, status))

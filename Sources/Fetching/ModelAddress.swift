@@ -17,7 +17,8 @@ package struct ModelAddress: Sendable, Equatable {
     package let isOnHub: Bool
 
     /// - Parameters:
-    ///   - text: `https://…`, `http://…`, or `hf:OWNER/REPO/FILE`, where FILE may be in a folder.
+    ///   - text: `https://…`, `http://…`, or `hf:OWNER/REPO/FILE`, where FILE may be in a folder,
+    ///     and `@REVISION` may follow REPO: a branch, a tag or a commit.
     ///   - environment: a variable's value: `HF_ENDPOINT` and `HF_TOKEN`, as the hub's own tools
     ///     have them.
     /// - Throws: `PackingError.transfer` with what is wrong with it.
@@ -34,9 +35,17 @@ package struct ModelAddress: Sendable, Equatable {
             else { throw Self.refusal(text, "expected hf:OWNER/REPO/FILE.gguf") }
             var base = environment("HF_ENDPOINT") ?? "https://huggingface.co"
             while base.hasSuffix("/") { base.removeLast() }
+            let repository = pieces[1].split(
+                separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
+            // Slashes of a revision, as of refs/pr/1, may only be written as %2F.
+            let revision = repository.count > 1 ? Self.unescaped(String(repository[1])) : "main"
+            guard !repository[0].isEmpty, !["", ".", ".."].contains(revision) else {
+                throw Self.refusal(text, "expected hf:OWNER/REPO@REVISION/FILE.gguf")
+            }
             let names = pieces.map { Self.escaped($0) }
             url =
-                "\(base)/\(names[0])/\(names[1])/resolve/main/"
+                "\(base)/\(names[0])/\(Self.escaped(repository[0]))/resolve/"
+                + "\(Self.escaped(revision[...]))/"
                 + names.dropFirst(2).joined(separator: "/")
             fileName = pieces.last.map { String($0) } ?? ""
             token = environment("HF_TOKEN")

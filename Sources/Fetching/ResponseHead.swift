@@ -14,6 +14,8 @@ struct ResponseHead: Equatable {
     private(set) var entityTag: String?
     /// What a hub says of the file that it redirects to.
     private(set) var linkedTag: String?
+    /// Seconds, or a date, before which the server does not want to be asked again.
+    private(set) var retryAfter: String?
 
     /// Parses the heads at the beginning of `bytes`.
     ///
@@ -56,6 +58,7 @@ struct ResponseHead: Equatable {
         else { throw Malformed() }
         self.status = status
         (contentLength, rangeStart, rangeTotal, entityTag) = (nil, nil, nil, nil)
+        retryAfter = nil
         var redirects = false
         for line in lines.dropFirst() {
             guard let colon = line.firstIndex(of: ":") else { continue }
@@ -65,6 +68,7 @@ struct ResponseHead: Equatable {
             case "content-range": takeRange(value)
             case "etag": entityTag = value
             case "x-linked-etag": linkedTag = value
+            case "retry-after": retryAfter = value
             case "location": redirects = true
             default: break
             }

@@ -15,6 +15,32 @@ package struct SHA256: Sendable {
 
     package init() {}
 
+    /// Goes on where another was, by what that ``saved``.
+    package init?(saved: [UInt8]) {
+        guard saved.count >= Self.savedBytesMin, saved.count < Self.savedBytesMin + Self.blockBytes
+        else { return nil }
+        let words: [UInt32] = (0..<8).map { saved.littleEndian(at: 4 * $0) }
+        state.words = (
+            words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7]
+        )
+        byteCount = saved.littleEndian(at: 32)
+        waiting = Array(saved[Self.savedBytesMin...])
+        guard UInt64(waiting.count) == byteCount % UInt64(Self.blockBytes) else { return nil }
+    }
+
+    private static let savedBytesMin = 40
+
+    /// All that it knows.
+    package var saved: [UInt8] {
+        let words = state.words
+        var bytes: [UInt8] = []
+        for word in [
+            words.0, words.1, words.2, words.3, words.4, words.5, words.6, words.7
+        ] { bytes.appendLittleEndian(word) }
+        bytes.appendLittleEndian(byteCount)
+        return bytes + waiting
+    }
+
     package mutating func add(_ bytes: RawSpan) {
         byteCount += UInt64(bytes.byteCount)
         var rest = bytes

@@ -19,11 +19,36 @@ package protocol ByteStream: Sendable {
 
     /// Says that the next read may be a long time off.
     func pause()
+
+    /// How far it is, where it can be gone on from by another process; nil where it cannot.
+    var mark: StreamMark? { get }
+
+    /// Goes on where an earlier stream of the same identity was.
+    ///
+    /// - Parameters:
+    ///   - state: of its mark.
+    ///   - place: the byte that comes next, which that had not gone beyond its own end.
+    /// - Returns: false where `state` is none; the stream is then as it was.
+    func goOn(from state: [UInt8], at place: UInt64) -> Bool
+}
+
+/// What a stream is, and how far.
+package struct StreamMark: Sendable, Equatable {
+    /// Alike for the same bytes from the same place alone.
+    package var identity: [UInt8]
+    package var state: [UInt8]
+
+    package init(identity: [UInt8], state: [UInt8]) {
+        self.identity = identity
+        self.state = state
+    }
 }
 
 extension ByteStream {
     package func open() throws(PackingError) {}
     package func pause() {}
+    package var mark: StreamMark? { nil }
+    package func goOn(from state: [UInt8], at place: UInt64) -> Bool { false }
 }
 
 /// A pipe, or anything else that this process was given to read.

@@ -6,10 +6,12 @@ internal import ModelFormat
 extension Packer {
     /// Does all steps in the source's order.
     ///
-    /// - Parameter consumption: frees what is done of the source; its steps may be done in part.
+    /// - Parameters:
+    ///   - consumption: frees what is done of the source; its steps may be done in part.
+    ///   - resumption: records what is done, which may be some already.
     func performSteps(
-        _ streams: [SequentialSource], consumption: Consumption?, fingerprint: UInt64,
-        _ worker: inout PackingWorker
+        _ streams: [SequentialSource], consumption: Consumption?, resumption: Resumption?,
+        fingerprint: UInt64, _ worker: inout PackingWorker
     ) throws(PackingError) {
         let steps = SequentialSteps(plan)
         let tensors = gguf.tensors.sorted { ($0.part, $0.offset) < ($1.part, $1.offset) }
@@ -18,17 +20,29 @@ extension Packer {
             let first = tensors.first { $0.part == index }
             stream.beginData(at: first?.offset ?? stream.byteCount, lookBehind: lookBehind)
         }
-        let done = try consumption?.resume(worker.run, fingerprint: fingerprint) ?? 0
+        var done = 0
+        if let consumption {
+            done = try consumption.resume(worker.run, fingerprint: fingerprint)
+        } else if let resumption {
+            done = try resumption.resume(worker.run, streams)
+        }
         if done == 0 { worker.run.addPaddings() }
         var (index, waiting) = (0, 0)
         for tensor in tensors {
             for step in steps.steps(of: tensor) {
                 defer { index += 1 }
                 if index < done { continue }
+                let place = tensor.offset + UInt64(step.bytes.lowerBound)
                 if let consumption, consumption.isDue(waiting) {
                     try consumption.free(
-                        worker.run, fingerprint: fingerprint, stepsDone: index,
-                        before: tensor.offset + UInt64(step.bytes.lowerBound), part: tensor.part)
+                        worker.run, fingerprint: fingerprint, stepsDone: index, before: place,
+                        part: tensor.part)
+                    waiting = 0
+                }
+                if let resumption, resumption.isDue(waiting) {
+                    try resumption.save(
+                        worker.run, fingerprint: fingerprint, stepsDone: index, streams,
+                        part: tensor.part, place: place)
                     waiting = 0
                 }
                 try worker.perform(step.step)

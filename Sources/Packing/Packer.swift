@@ -168,11 +168,32 @@ package struct Packer {
         }
     }
 
-    /// The same; `consumption` frees what is packed of the source, and `open` opens the file that
-    /// is written.
+    /// The same, of what arrives and may be gone on with later.
+    func write(
+        to destination: String, overwrite: Bool, processID: Int32, resumption: Resumption,
+        observer: PackingObserver, confirm: () throws(PackingError) -> Void
+    ) throws(PackingError) -> PackedResult {
+        let reserved = try plannedBytes()
+        resumption.find(
+            fingerprint: try fingerprint(), parts.compactMap { $0 as? SequentialSource })
+        let result = try write(
+            to: destination, overwrite: overwrite, consumption: nil, resumption: resumption,
+            observer: observer, confirm: confirm
+        ) { () throws(SystemError) in
+            if let file = try resumption.open(byteCount: reserved) { return file }
+            return try PartialFile(
+                destination: destination, processID: processID, byteCount: reserved)
+        }
+        resumption.finish()
+        return result
+    }
+
+    /// The same; `consumption` frees what is packed of the source, `resumption` records it, and
+    /// `open` opens the file that is written.
     func write(
         to destination: String, overwrite: Bool, consumption: Consumption?,
-        observer: PackingObserver, confirm: () throws(PackingError) -> Void,
+        resumption: Resumption? = nil, observer: PackingObserver,
+        confirm: () throws(PackingError) -> Void,
         open: () throws(SystemError) -> PartialFile
     ) throws(PackingError) -> PackedResult {
         guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
@@ -187,9 +208,10 @@ package struct Packer {
         let headerChecksum = try headerChecksum()
         try worker.writeVocabulary(vocabulary)
         if isSequential {
+            let isRecorded = consumption != nil || resumption != nil
             try performSteps(
-                streams, consumption: consumption,
-                fingerprint: consumption == nil ? 0 : try fingerprint(), &worker)
+                streams, consumption: consumption, resumption: resumption,
+                fingerprint: isRecorded ? try fingerprint() : 0, &worker)
         } else {
             try worker.writeVectors()
             Self.performTasks(of: run, &worker)

@@ -25,6 +25,8 @@ package indirect enum PackingError: Error, Equatable, Sendable, CustomStringConv
     case unconsumable(String, String)
     /// An import ended that has consumed some of its source: as `cause`.
     case unfinished(PackingError)
+    /// An import ended of which what has arrived is kept: as `cause`.
+    case paused(PackingError, name: String)
     /// What was to be fetched could not be, or is not what was promised.
     case transfer(address: String, reason: String, ExitStatus)
     /// The source's size changed while it was read (65).
@@ -45,6 +47,9 @@ package indirect enum PackingError: Error, Equatable, Sendable, CustomStringConv
         case .unconsumable(let path, let reason): "\(path): \(reason)"
         case .unfinished(let cause):
             "\(cause); part of the source is consumed: the same command goes on"
+        case .paused(let cause, let name):
+            "\(cause); what has come is kept: the same command goes on, "
+                + "'sluice rm \(name)' drops it"
         case .transfer(let address, let reason, _): "\(address): \(reason)"
         case .sourceChanged(let path): "\(path): its size changed while it was imported"
         case .cancelled: "import stopped"

@@ -109,8 +109,13 @@ struct PackingJournal {
     }
 }
 
-private struct JournalWriter {
+struct JournalWriter {
     var bytes: [UInt8]
+
+    mutating func add(list: [UInt8]) {
+        add(UInt64(list.count))
+        bytes += list
+    }
 
     mutating func add(_ value: UInt64) {
         bytes += UInt32(truncatingIfNeeded: value).littleEndianBytes
@@ -123,8 +128,14 @@ private struct JournalWriter {
 }
 
 /// Takes from the front; nil where there is not enough.
-private struct JournalReader {
+struct JournalReader {
     var bytes: ArraySlice<UInt8>
+
+    mutating func list() -> [UInt8]? {
+        guard let count = long(), count <= UInt64(bytes.count) else { return nil }
+        defer { bytes = bytes.dropFirst(Int(count)) }
+        return Array(bytes.prefix(Int(count)))
+    }
 
     mutating func word() -> UInt32? {
         guard bytes.count >= 4 else { return nil }

@@ -17,6 +17,8 @@ struct PartialFile: ~Copyable, Sendable {
     private static let marker = ".partial-"
     /// What the name of a packed file whose source is consumed ends in, and its journal's.
     static let consuming = ".consuming"
+    /// The same of one that arrives from where it can be asked for again.
+    static let arriving = ".arriving"
     static let journal = ".journal"
     /// Tells apart imports of one name by one process.
     private static let number = Atomic<Int>(0)
@@ -43,9 +45,12 @@ struct PartialFile: ~Copyable, Sendable {
         self.file = file
     }
 
-    /// Goes on with the file `path`, or begins it where it is new. Reserves nothing: room is made
-    /// as it grows.
-    init(resuming path: String, isNew: Bool) throws(SystemError) {
+    /// Goes on with the file `path`, or begins it where it is new.
+    ///
+    /// - Parameter byteCount: what is reserved; nil is nothing: room is made as it grows.
+    init(
+        resuming path: String, isNew: Bool, reserving byteCount: UInt64? = nil
+    ) throws(SystemError) {
         let file = try FileDescriptor(
             path: path, mode: isNew && !FileSystem.exists(path) ? .createNew : .readWrite)
         // So that others know it from one that was left, and leave it alone.
@@ -53,6 +58,12 @@ struct PartialFile: ~Copyable, Sendable {
             throw SystemError("lock", errorNumber: SystemError.busy, subject: path)
         }
         if isNew { try file.truncate(byteCount: 0) }
+        do throws(SystemError) {
+            if let byteCount { try file.reserve(byteCount: byteCount) }
+        } catch {
+            if isNew { try? FileSystem.remove(path) }
+            throw error
+        }
         self.file = file
         direct = try? FileDescriptor(path: path, mode: .readWriteDirect)
         self.path = path
@@ -114,10 +125,16 @@ struct PartialFile: ~Copyable, Sendable {
     static func removeStale(in directory: String) throws(SystemError) {
         for name in try FileSystem.names(in: directory) where name.hasPrefix(".") {
             let path = "\(directory)/\(name)"
-            if name.hasSuffix(".sluice" + consuming) {
+            if [consuming, arriving].contains(where: { name.hasSuffix(".sluice" + $0) }) {
                 try removeUnlessNeeded(path)
+            } else if name.hasSuffix(".sluice" + arriving + journal) {
+                // Without the file it says nothing.
+                if !FileSystem.exists(String(path.dropLast(journal.count))) {
+                    try FileSystem.remove(path)
+                }
             } else if isAbandoned(name, ".sluice" + marker)
                 || isAbandoned(name, ".sluice" + consuming + journal + ".part-")
+                || isAbandoned(name, ".sluice" + arriving + journal + ".part-")
             {
                 try FileSystem.remove(path)
             }
@@ -132,7 +149,7 @@ struct PartialFile: ~Copyable, Sendable {
         return !FileSystem.exists("/proc/\(processID)")
     }
 
-    /// Removes the beginning of an import that has freed nothing of its source yet.
+    /// Removes the beginning of an import that has freed or recorded nothing yet.
     private static func removeUnlessNeeded(_ path: String) throws(SystemError) {
         guard !FileSystem.exists(path + journal) else { return }
         let file = try FileDescriptor(path: path, mode: .readWrite)

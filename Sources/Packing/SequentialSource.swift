@@ -63,6 +63,24 @@ package final class SequentialSource: ByteSource {
         }
     }
 
+    /// How far the stream is; nil where no other process can go on from there.
+    var mark: StreamMark? { stream.mark }
+
+    /// Goes on where an earlier stream was, after ``beginData(at:lookBehind:)``: nothing before
+    /// `place` is wanted any more.
+    ///
+    /// - Returns: false where that cannot be.
+    func goOn(from mark: [UInt8], at place: UInt64) -> Bool {
+        state.withLock { state in
+            precondition(state.isInData, "the header is needed anyway")
+            // What came with the header goes on by itself.
+            guard place > state.received else { return true }
+            guard stream.goOn(from: mark, at: place) else { return false }
+            state.received = place
+            return true
+        }
+    }
+
     /// Others come first.
     func pause() { stream.pause() }
 

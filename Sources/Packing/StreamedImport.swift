@@ -13,37 +13,58 @@ extension ImportJob {
     /// - Parameters:
     ///   - first: the model, or its first part.
     ///   - openPart: nil where there can be no others.
+    ///   - pieceBytes: between two records of how far it is; nil is as the model's size wants.
     ///   - confirm: called when all has arrived and nothing has its name yet.
     package func run(
         _ first: any ByteStream, openPart: PartOpener?, processID: Int32,
-        observer: PackingObserver = PackingObserver(),
+        observer: PackingObserver = PackingObserver(), pieceBytes: Int? = nil,
         confirm: () throws(PackingError) -> Void = { () throws(PackingError) in }
     ) throws(PackingError) -> Result {
         guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
         try first.open()
         var sources = [SequentialSource(first)]
+        var resumption: Resumption?
         do {
             try open(&sources, openPart)
             let packer = try Packer(
                 parts: sources, activation: activation, neurons: neurons,
                 sourceName: FileSystem.name(of: sourcePath))
             try prepareLibrary()
-            let written = try packer.write(
-                to: destination, overwrite: overwrite, processID: processID,
-                observer: observer, confirm: confirm)
+            let written: PackedResult
+            if sources.allSatisfy({ $0.mark != nil }) {
+                let unfinished = Resumption(
+                    destination: destination,
+                    sourceBytes: sources.reduce(0) { $0 + $1.byteCount }, pieceBytes: pieceBytes)
+                resumption = unfinished
+                written = try packer.write(
+                    to: destination, overwrite: overwrite, processID: processID,
+                    resumption: unfinished, observer: observer, confirm: confirm)
+            } else {
+                written = try packer.write(
+                    to: destination, overwrite: overwrite, processID: processID,
+                    observer: observer, confirm: confirm)
+            }
             return Result(
                 path: destination, modelName: packer.modelName,
                 sourceBytes: sources.reduce(0) { $0 + $1.byteCount },
                 packedBytes: written.byteCount, requantizations: written.requantizations,
                 chatNotice: packer.chatNotice, leftOut: packer.leftOut, repairs: packer.repairs)
         } catch {
-            guard case .format(let format) = error else { throw error }
-            for source in sources {
-                if let failure = source.failure { throw failure }
-                if let end = source.wantedMore(than: format) { throw .format(end) }
-            }
-            throw error
+            let cause = Self.cause(of: error, sources)
+            throw resumption?.end(after: cause, name: name) ?? cause
         }
+    }
+
+    /// What was wrong with a stream, which a parser can only say in words.
+    private static func cause(
+        of error: PackingError, _ sources: [SequentialSource]
+    ) -> PackingError {
+        guard case .format(let format) = error else { return error }
+        for source in sources {
+            if let failure = source.failure { return failure }
+            if let end = source.wantedMore(than: format) { return .format(end) }
+        }
+        return error
     }
 
     /// The other parts' headers, which say where everything goes, are needed before the first

@@ -115,7 +115,7 @@ struct ImportCommand: ParsableCommand {
         case .exists: return cannotCreate
         case .cancelled: return ExitStatus.interrupted.rawValue
         case .transfer(_, _, let status): return status.rawValue
-        case .unfinished(let cause): return Self.status(cause)
+        case .unfinished(let cause), .paused(let cause, _): return Self.status(cause)
         case .source(let cause): return ExitStatus(cause).rawValue
         case .destination(let cause):
             switch cause.errorNumber {

@@ -9,6 +9,7 @@ internal import Knobs
 internal import Library
 internal import LinuxSystem
 internal import ModelFormat
+internal import Packing
 
 struct ListCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -104,8 +105,11 @@ struct RemoveCommand: ParsableCommand {
     func run() throws {
         var failure: (any Error)?
         for model in models {
+            let hadUnfinished = ImportJob.discardUnfinished(model, in: library.value.directory)
             do {
                 try library.explaining { try $0.remove(model) }
+            } catch LibraryError.notFoundHere where hadUnfinished {
+                Terminal.complain("\(model): the unfinished pull is dropped")
             } catch {
                 // The others are deleted all the same.
                 Terminal.complain("\(error)")

@@ -3,6 +3,7 @@
 internal import ArgumentParser
 internal import Fetching
 internal import Glibc
+internal import LinuxSystem
 internal import Packing
 internal import Synchronization
 
@@ -12,11 +13,13 @@ struct PullCommand: ParsableCommand {
         abstract: "Fetches a GGUF model and packs it while it arrives.",
         discussion: """
             Only the packed file is ever on the drive. Of a model in several parts the first is \
-            named. A connection that breaks is taken up where it broke; a pull that is ended \
-            leaves nothing. What the hub gives a checksum for is compared with it.
+            named. A connection that breaks is taken up where it broke; a pull that is ended goes \
+            on when it is given again, if the server still has the same file. What the hub gives a \
+            checksum for, or --sha256, is compared with it.
 
-            hf:OWNER/REPO/FILE.gguf is a file on Hugging Face: $HF_TOKEN opens private \
-            repositories, $HF_ENDPOINT names another hub. Needs curl(1).
+            hf:OWNER/REPO/FILE.gguf is a file on Hugging Face, hf:OWNER/REPO@REVISION/FILE.gguf of \
+            a branch, tag or commit: $HF_TOKEN opens private repositories, $HF_ENDPOINT names \
+            another hub. Needs curl(1).
             """)
 
     @Argument(
@@ -31,7 +34,16 @@ struct PullCommand: ParsableCommand {
             valueName: "seconds"))
     var stallSeconds = 60
 
+    @Option(
+        help: ArgumentHelp(
+            "What the file's SHA-256 is to be; of a model in several parts one for each, in order.",
+            valueName: "hex"))
+    var sha256: [String] = []
+
     func validate() throws {
+        for digest in sha256 where digest.utf8.count != 64 || !digest.allSatisfy(\.isHexDigit) {
+            throw ValidationError("--sha256: expected 64 hexadecimal digits, found '\(digest)'")
+        }
         guard (1...3600).contains(stallSeconds) else {
             throw ValidationError("--stall-seconds is between 1 and 3600")
         }
@@ -43,17 +55,30 @@ struct PullCommand: ParsableCommand {
         let parts = Mutex<[DownloadStream]>([])
         let checked = Atomic(false)
         try ImportCommand.run(job.name) { observer in
-            @Sendable func part(_ address: ModelAddress) -> DownloadStream {
+            @Sendable func part(_ address: ModelAddress) throws(PackingError) -> DownloadStream {
+                let index = parts.withLock { $0.count }
+                guard sha256.isEmpty || index < sha256.count else {
+                    throw .transfer(
+                        address: address.shown, reason: "--sha256 is not given for this part",
+                        .usage)
+                }
                 let stream = DownloadStream(
                     address, patience: DownloadPatience(stallSeconds: stallSeconds),
-                    isCancelled: observer.isCancelled)
+                    expectedDigest: sha256.isEmpty ? nil : sha256[index].lowercased(),
+                    isCancelled: observer.isCancelled
+                ) { Terminal.complain("\(job.name): \($0)") }
                 parts.withLock { $0.append(stream) }
                 return stream
             }
             return try job.run(
-                part(address), openPart: { part(address.sibling($0)) }, processID: getpid(),
-                observer: observer
+                part(address),
+                openPart: { (name) throws(PackingError) in try part(address.sibling(name)) },
+                processID: getpid(), observer: observer
             ) { () throws(PackingError) in
+                guard sha256.isEmpty || sha256.count == parts.withLock({ $0.count }) else {
+                    throw .transfer(
+                        address: address.shown, reason: "--sha256 is given for more parts", .usage)
+                }
                 var isChecked = true
                 for stream in parts.withLock({ $0 }) {
                     if try !stream.verify() { isChecked = false }
@@ -62,7 +87,8 @@ struct PullCommand: ParsableCommand {
             }
         }
         if checked.load(ordering: .relaxed) {
-            Terminal.write("\(job.name): the SHA-256 is the hub's\n", to: STDERR_FILENO)
+            let whose = sha256.isEmpty ? "the hub's" : "the one that was given"
+            Terminal.write("\(job.name): the SHA-256 is \(whose)\n", to: STDERR_FILENO)
         }
     }
 }

@@ -11,6 +11,8 @@ bytes sent. Methods, joined by "+" where several are meant:
     norange   ignores ranges           stall N   nothing comes after N bytes, but stays connected
     long N    says N bytes too many    short N   says N too few
     chunked   says no length           busy N    503 for the first N requests
+    later N   429 for the first request, which asks to wait N seconds
+    notag     says no ETag
     hub       redirects to plain, with the SHA-256 of the file, as a hub does; needs the token t
     wrong     as hub, with another SHA-256
     changes   another ETag each time   shifted   answers a range from one byte later
@@ -80,6 +82,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.refuse(403)
         if self.number <= methods.get("busy", 0):
             return self.refuse(503)
+        if "later" in methods and self.number == 1:
+            return self.head(429, {"Retry-After": methods["later"], "Content-Length": "0"})
         if "loop" in methods:
             return self.head(302, {"Location": self.path, "Content-Length": "0"})
         if "html" in methods:
@@ -110,6 +114,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         methods = self.methods
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         headers = {"ETag": f'"{self.number if "changes" in methods else 1}"'}
+        if "notag" in methods:
+            headers = {}
         status, total = 200, len(data) + methods.get("long", 0) - methods.get("short", 0)
         if asked and "norange" not in methods:
             self.first = int(asked[1]) + ("shifted" in methods)

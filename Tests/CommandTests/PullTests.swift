@@ -3,6 +3,7 @@
 
 import Glibc
 import LinuxSystem
+import ModelFormat
 import TestSupport
 import Testing
 
@@ -60,7 +61,7 @@ struct PullTests {
 
     @Test(arguments: [
         "plain", "norange", "cut100000", "stall100000", "chunked", "chunked+cut200000", "busy2",
-        "changes"
+        "changes", "notag+cut100000"
     ])
     func whatCanBeFetchedIsFetched(method: String) throws {
         let setting = try Setting()
@@ -81,6 +82,7 @@ struct PullTests {
         ("closed", 77, "the server refuses it (403): it is not public", true),
         ("none", 66, "there is no such file (404)", true),
         ("loop", 69, "Maximum (10) redirects", true),
+        ("later9999", 69, "the server answers 429 and asks to wait for 9999 s", true),
         ("silent", 69, "nothing came for 1 s, 8 times in a row", true)
     ])
     func whatCannotIsToldInALine(method: String, status: Int32, said: String, named: Bool) throws {
@@ -121,6 +123,88 @@ struct PullTests {
         let wrong = try setting.pull(hub: "wrong/r/\(Self.name).gguf", token: "t")
         #expect(wrong.status == 65 && wrong.errors.contains("expected the SHA-256 "))
         #expect(setting.left().isEmpty)
+    }
+
+    /// A server's wish to be left alone for a while is followed, and said.
+    @Test func serversAreNotAskedBeforeTheyWant() throws {
+        let setting = try Setting()
+        let start = MonotonicClock.nanoseconds
+        let ending = try setting.pull(setting.server.url("later2", "\(Self.name).gguf"))
+        #expect(ending.status == 0 && setting.hasModel, "\(ending.errors)")
+        #expect(ending.errors.contains("answers 429 and asks to wait for 2 s"), "\(ending.errors)")
+        #expect(MonotonicClock.nanoseconds - start >= 2_000_000_000)
+    }
+
+    @Test func checksumsThatAreGivenCount() throws {
+        let setting = try Setting()
+        let url = setting.server.url("plain", "\(Self.name).gguf")
+        var sum = SHA256()
+        let bytes = try #require(fileBytes("\(Self.models)/\(Self.name).gguf"))
+        sum.add(unsafe bytes.span.bytes)
+        let wrong = try setting.pull(url, ["--sha256", String(repeating: "ab", count: 32)])
+        #expect(wrong.status == 65 && wrong.errors.contains("expected the SHA-256 abab"))
+        #expect(setting.left().isEmpty)
+        let none = try setting.pull(url, ["--sha256", "abc"])
+        #expect(none.status == 64 && none.errors.contains("64 hexadecimal digits"))
+        let two = try setting.pull(
+            url, ["--sha256", sum.hexadecimal, "--sha256", sum.hexadecimal])
+        #expect(two.status == 64 && setting.left().isEmpty, "\(two.errors)")
+        let right = try setting.pull(url, ["--sha256", sum.hexadecimal.uppercased()])
+        #expect(right.status == 0 && setting.hasModel, "\(right.errors)")
+        #expect(right.errors.contains("the SHA-256 is the one that was given"))
+    }
+
+    /// Ended in the middle, a pull goes on from there, in any way of ending; the server has to have
+    /// the same file still.
+    @Test(arguments: [("slow400000", true), ("slow400000+notag", false)])
+    func endedPullsGoOn(method: String, goesOn: Bool) throws {
+        let setting = try Setting(FileSystem.parent(of: Repository.model))
+        let file = FileSystem.name(of: Repository.model)
+        let size = try #require(fileBytes(Repository.model)).count
+        let whole = try Program.sluice.run(
+            ["import", Repository.model, "--library", setting.scratch.path("file"), "--name", "m"],
+            in: setting.scratch)
+        #expect(whole.status == 0, "\(whole.errors)")
+        let expected = try #require(fileBytes(setting.scratch.path("file/m.sluice")))
+        let url = setting.server.url(method, file)
+        let seed = UInt64.random(in: 0...UInt64.max)
+        var random = SplitMix(seed: seed)
+        for signal in [SIGKILL, SIGINT, SIGKILL, SIGTERM] {
+            let program = try Program.sluice.start(
+                ["pull", url, "--name", "m", "--library", setting.library], in: setting.scratch)
+            Thread.sleep(microseconds: UInt32(200_000 + random.next() % 200_000))
+            program.signal(signal)
+            _ = program.wait()
+            guard !FileSystem.exists("\(setting.library)/m.sluice") else { break }
+            let used = setting.left().reduce(0) {
+                $0 + ((try? Int(SystemCalls.status("\(setting.library)/\($1)").bytes)) ?? 0)
+            }
+            #expect(used <= expected.count + 64 << 20, "seed \(seed)")
+        }
+        let before = setting.server.requests(method).count
+        if !FileSystem.exists("\(setting.library)/m.sluice") {
+            let ending = try setting.pull(url, ["--name", "m"])
+            #expect(ending.status == 0, "seed \(seed): \(ending.errors)")
+            let sent = setting.server.requests(method).dropFirst(before).map(\.sent).max() ?? 0
+            #expect(goesOn ? sent < size : sent >= size, "seed \(seed): \(sent)")
+        }
+        let isSame = fileBytes("\(setting.library)/m.sluice") == expected
+        #expect(isSame, "seed \(seed)")
+        #expect(setting.left() == ["m.sluice"], "seed \(seed)")
+    }
+
+    /// What was left of one can be dropped by its name.
+    @Test func endedPullsCanBeDropped() throws {
+        let setting = try Setting(FileSystem.parent(of: Repository.model))
+        let url = setting.server.url(
+            "cut9000000+norange", FileSystem.name(of: Repository.model))
+        let ending = try setting.pull(url, ["--name", "m"])
+        #expect(ending.status == 69, "\(ending.errors)")
+        #expect(ending.errors.contains("what has come is kept"), "\(ending.errors)")
+        #expect(setting.left() == [".m.sluice.arriving", ".m.sluice.arriving.journal"])
+        let removed = try Program.sluice.run(
+            ["rm", "m", "--library", setting.library], in: setting.scratch)
+        #expect(removed.status == 0 && setting.left().isEmpty, "\(removed.errors)")
     }
 
     @Test(arguments: ["plain", "norange", "cut1500"])
