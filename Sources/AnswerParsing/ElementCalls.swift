@@ -33,6 +33,7 @@ enum ElementCalls {
         ) -> [UInt8]? {
             guard depth <= TextScanner.depthMax else { return nil }
             var members: [(key: String, value: [UInt8])] = []
+            var keys: Set<String> = []
             while true {
                 scanner.skipSpace()
                 if scanner.take(end(of: tag)) { return Self.json(members, kind) }
@@ -44,9 +45,8 @@ enum ElementCalls {
                 let key = String(decoding: name, as: UTF8.self)
                 guard let value = value(of: key, kind.member(key), depth) else { return nil }
                 // Of two values of one name the first counts.
-                if key == "item" || !members.contains(where: { $0.key == key }) {
-                    members.append((key, value))
-                }
+                let isNew = keys.insert(key).inserted
+                if isNew || key == "item" { members.append((key, value)) }
             }
         }
 

@@ -35,14 +35,14 @@ struct RecipientReader: Sendable {
     /// - Returns: whether it took something; never `ended`.
     mutating func step(_ input: inout AnswerInput, _ output: inout AnswerOutput) -> Bool {
         if isFirst {
+            guard input.first != nil else { return false }
+            input.keep()
             switch input.match(marker) {
             case .partial: return false
             case .full: input.drop(marker.count)
             case .none: break
             }
-            guard input.first != nil else { return false }
             isFirst = false
-            input.keep()
         }
         if case .header = state { return stepHeader(&input, &output) }
         guard let unit = input.first else { return false }

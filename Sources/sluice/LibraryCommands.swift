@@ -95,7 +95,8 @@ struct ListCommand: ParsableCommand {
 
 struct RemoveCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "rm", abstract: "Deletes models from the library.")
+        commandName: "rm",
+        abstract: "Deletes models from the library, and what unfinished pulls left of them.")
 
     @OptionGroup var library: LibraryOptions
 

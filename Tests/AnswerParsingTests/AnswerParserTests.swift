@@ -110,14 +110,43 @@ import Testing
         for (style, text) in [
             ("JSON in <tool_call>", "<tool_call>{\"a\":["), ("Python", "<|tool_call_start|>[f(a="),
             ("braces", "<|tool_call>call:f{a:"), ("arg_key", "<tool_call>"),
-            ("JSON in <tool_call>", "<tool_call>{\"name\":\"f\",\"a\":{\"b\":\"\\\"")
+            ("JSON in <tool_call>", "<tool_call>{\"name\":\"f\",\"a\":{\"b\":\"\\\""),
+            ("elements", "]<]minimax[>[<tool_call>]<]minimax[>[<invoke name=\"f\">"),
+            ("recipients", ">>>time"), ("JSON in <function=", "<function=time>"),
+            ("JSON or code", "<code>time("), ("after a word", "functools[{"),
+            ("ids", "<|tool_call_begin|>f f"), ("actions", "<|START_ACTION|>[{"),
+            ("markup", "<\u{FF5C}DSML\u{FF5C}function_calls>")
         ] {
             let sample = AnswerFixtures.cases.first { $0.style == style }
+            #expect(sample != nil, "\(style)")
             let all = String(repeating: text, count: 10_000) + "<"
             guard let sample else { continue }
             let answer = ReadAnswer(sample.parts([.text(all)]))
             #expect(answer.calls.isEmpty && all.hasPrefix(answer.content), "\(style)")
             #expect(answer.content.utf8.count > all.utf8.count - 2000, "\(style)")
+        }
+    }
+
+    /// With a small context little is kept: then it is text, before the answer's end.
+    @Test func contextsBoundWhatIsKept() throws {
+        #expect(CallLimits.keptBytesMax(contextTokens: 10) == 4096)
+        #expect(CallLimits.keptBytesMax(contextTokens: 1024) == 8192)
+        #expect(CallLimits.keptBytesMax(contextTokens: 1 << 20) == CallLimits.keptBytesMost)
+        let filler = String(repeating: "x", count: 9000)
+        for (style, text) in [
+            ("braces", "<|tool_call>call:f{a:"), ("Python", "<|tool_call_start|>[f(a='"),
+            ("JSON in <tool_call>", "<tool_call>{\"a\": \""), ("JSON or code", "<code>time(a='"),
+            ("elements", "]<]minimax[>[<tool_call>")
+        ] {
+            let sample = try #require(AnswerFixtures.cases.first { $0.style == style })
+            for (most, isText) in [(4096, true), (16 << 10, false)] {
+                var parser = AnswerParser(
+                    AnswerPlan(
+                        style: sample.plan.style, tools: AnswerFixtures.tools, keptBytesMax: most),
+                    seed: 1)
+                let parts = parser.append(text + filler)
+                #expect(parts.isEmpty != isText, "\(style) \(most)")
+            }
         }
     }
 

@@ -131,6 +131,7 @@ RECIPIENTS = {
         case("no arguments", "time\n", calls=[("time", "{}")]),
         case("words for arguments", "time\nnow", calls=[("time", "now")]),
         case("no header", "Hello,\nyou.", "Hello,\nyou."),
+        case("a marker, and no header", ">>> Hello,\nyou.", ">>> Hello,\nyou."),
         case("an unknown name is text", "all\na>>>main\nb", "a>>>main\nb"),
         case("half a header", "all\na>>>get_wea", "a"),
         case("half of the arguments", "time\n{\"a", calls=[("time", '{"a')]),
