@@ -8,16 +8,19 @@ internal import Synchronization
 
 /// The record: a journal of what is packed, and where each part of the source is.
 struct ArrivalRecord {
-    static let magic = Array("SLUICEA1".utf8)
+    private static let magic = Array("SLUICEA1".utf8)
     static let byteCountMax = PackingJournal.byteCountMax + (1 << 20)
 
+    /// Which Sluice has packed so far: others may arrange things otherwise.
+    var program: [UInt8]
     var journal: [UInt8]
     /// The part that is arriving, and which of its bytes is next; of earlier ones all has arrived.
     var part: Int
     var place: UInt64
     var marks: [StreamMark]
 
-    init(journal: [UInt8], part: Int, place: UInt64, marks: [StreamMark]) {
+    init(program: String, journal: [UInt8], part: Int, place: UInt64, marks: [StreamMark]) {
+        self.program = Array(program.utf8)
         self.journal = journal
         self.part = part
         self.place = place
@@ -33,7 +36,8 @@ struct ArrivalRecord {
         var tail = JournalReader(bytes: bytes[end...])
         guard tail.word() == Checksum.of(bytes[..<end]) else { return nil }
         var reader = JournalReader(bytes: bytes[Self.magic.count..<end])
-        guard let journal = reader.list(), let part = reader.long(), let place = reader.long(),
+        guard let program = reader.list(), let journal = reader.list(), let part = reader.long(),
+            let place = reader.long(),
             let count = reader.long(), count <= UInt64(reader.bytes.count)
         else { return nil }
         var marks: [StreamMark] = []
@@ -44,11 +48,14 @@ struct ArrivalRecord {
         guard let index = Int(exactly: part), index < marks.count, reader.bytes.isEmpty else {
             return nil
         }
-        self.init(journal: journal, part: index, place: place, marks: marks)
+        self.init(
+            program: String(decoding: program, as: UTF8.self), journal: journal, part: index,
+            place: place, marks: marks)
     }
 
     var bytes: [UInt8] {
         var writer = JournalWriter(bytes: Self.magic)
+        writer.add(list: program)
         writer.add(list: journal)
         writer.add(UInt64(part))
         writer.add(place)
@@ -78,11 +85,15 @@ final class Resumption: Sendable {
 
     let partialPath: String
     private let recordPath: String
+    private let program: String
     private let pieceBytes: Int
     private let state = Mutex(State())
 
-    /// - Parameter pieceBytes: of the source, arrive between two records; nil is as its size wants.
-    init(destination: String, sourceBytes: UInt64, pieceBytes: Int? = nil) {
+    /// - Parameters:
+    ///   - program: goes on only with what it began itself.
+    ///   - pieceBytes: of the source, arrive between two records; nil is as its size wants.
+    init(destination: String, sourceBytes: UInt64, program: String, pieceBytes: Int? = nil) {
+        self.program = program
         partialPath = Self.partialPath(destination)
         recordPath = partialPath + PartialFile.journal
         let range = Self.pieceBytesRange
@@ -101,7 +112,8 @@ final class Resumption: Sendable {
         guard FileSystem.exists(partialPath),
             let bytes = try? SystemCalls.readFile(
                 recordPath, bytesMax: ArrivalRecord.byteCountMax),
-            let record = ArrivalRecord(bytes), let journal = PackingJournal(record.journal),
+            let record = ArrivalRecord(bytes), record.program == Array(program.utf8),
+            let journal = PackingJournal(record.journal),
             journal.fingerprint == fingerprint, record.marks.map(\.identity) == identities
         else { return }
         state.withLock { $0.found = (journal, record) }
@@ -163,7 +175,8 @@ final class Resumption: Sendable {
         let journal = try fromSource { () throws(FormatError) in
             try PackingJournal.bytes(of: run, fingerprint: fingerprint, stepsDone: stepsDone)
         }
-        let record = ArrivalRecord(journal: journal, part: part, place: place, marks: marks)
+        let record = ArrivalRecord(
+            program: program, journal: journal, part: part, place: place, marks: marks)
         try fromDestination { () throws(SystemError) in
             try run.file.synchronize()
             try FileSystem.replace(recordPath, with: record.bytes, permissions: 0o600)

@@ -13,11 +13,13 @@ extension ImportJob {
     /// - Parameters:
     ///   - first: the model, or its first part.
     ///   - openPart: nil where there can be no others.
+    ///   - program: which Sluice this is: only the same one goes on with what it began.
     ///   - pieceBytes: between two records of how far it is; nil is as the model's size wants.
     ///   - confirm: called when all has arrived and nothing has its name yet.
     package func run(
         _ first: any ByteStream, openPart: PartOpener?, processID: Int32,
-        observer: PackingObserver = PackingObserver(), pieceBytes: Int? = nil,
+        observer: PackingObserver = PackingObserver(), program: String = "",
+        pieceBytes: Int? = nil,
         confirm: () throws(PackingError) -> Void = { () throws(PackingError) in }
     ) throws(PackingError) -> Result {
         guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
@@ -34,7 +36,8 @@ extension ImportJob {
             if sources.allSatisfy({ $0.mark != nil }) {
                 let unfinished = Resumption(
                     destination: destination,
-                    sourceBytes: sources.reduce(0) { $0 + $1.byteCount }, pieceBytes: pieceBytes)
+                    sourceBytes: sources.reduce(0) { $0 + $1.byteCount }, program: program,
+                    pieceBytes: pieceBytes)
                 resumption = unfinished
                 written = try packer.write(
                     to: destination, overwrite: overwrite, processID: processID,

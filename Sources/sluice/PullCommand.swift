@@ -2,6 +2,7 @@
 
 internal import ArgumentParser
 internal import Fetching
+internal import GenerationAPI
 internal import Glibc
 internal import LinuxSystem
 internal import Packing
@@ -73,7 +74,7 @@ struct PullCommand: ParsableCommand {
             return try job.run(
                 part(address),
                 openPart: { (name) throws(PackingError) in try part(address.sibling(name)) },
-                processID: getpid(), observer: observer
+                processID: getpid(), observer: observer, program: SluiceVersion.current
             ) { () throws(PackingError) in
                 guard sha256.isEmpty || sha256.count == parts.withLock({ $0.count }) else {
                     throw .transfer(

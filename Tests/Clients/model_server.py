@@ -67,6 +67,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for key, value in headers.items():
             self.send_header(key, value)
+        # Without it curl may take the connection for the next request while it is closed.
+        self.send_header("Connection", "close")
         self.end_headers()
 
     def refuse(self, status):

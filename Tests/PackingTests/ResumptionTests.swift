@@ -94,7 +94,7 @@ private final class PlaceableStream: ByteStream {
 
         /// - Returns: the streams, and why it ended; nil where it did not.
         func run(
-            pieceBytes: Int, stream: (Int) -> PlaceableStream
+            pieceBytes: Int, program: String = "1", stream: (Int) -> PlaceableStream
         ) throws -> (streams: [PlaceableStream], error: PackingError?) {
             let streams = parts.indices.map(stream)
             do throws(PackingError) {
@@ -105,7 +105,7 @@ private final class PlaceableStream: ByteStream {
                             throw .cancelled
                         }
                         return other
-                    }, processID: getpid(), pieceBytes: pieceBytes)
+                    }, processID: getpid(), program: program, pieceBytes: pieceBytes)
                 return (streams, nil)
             } catch {
                 return (streams, error)
@@ -164,7 +164,7 @@ private final class PlaceableStream: ByteStream {
     @Test func othersBeginAnew() throws {
         let path = "models/qwen3moe.gguf"
         let file = ".m.sluice.arriving"
-        for change in ["identity", "record", "file", "fingerprint"] {
+        for change in ["identity", "record", "file", "fingerprint", "program"] {
             let setting = try Setting([path])
             let count = setting.parts[0].bytes.count
             let ended = try setting.run(pieceBytes: 1) {
@@ -188,7 +188,9 @@ private final class PlaceableStream: ByteStream {
             default: break
             }
             let next = PlaceableStream(part, identity: change == "identity" ? "other" : "same")
-            let result = try setting.run(pieceBytes: 1) { _ in next }
+            let result = try setting.run(
+                pieceBytes: 1, program: change == "program" ? "2" : "1"
+            ) { _ in next }
             #expect(result.error == nil && next.jumps.isEmpty, "\(change)")
             let isSame = fileBytes(setting.library.file("m.sluice")) == setting.expected
             #expect(isSame == (change != "fingerprint"))
@@ -237,7 +239,8 @@ private final class PlaceableStream: ByteStream {
                     else { return }
                     let stream = PlaceableStream(part)
                     let result = try? other.run(
-                        stream, openPart: nil, processID: getpid(), pieceBytes: 20_000)
+                        stream, openPart: nil, processID: getpid(), program: "1",
+                        pieceBytes: 20_000)
                     #expect(result != nil && stream.jumps.isEmpty)
                 })
         }
