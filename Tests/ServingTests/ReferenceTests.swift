@@ -25,14 +25,13 @@ struct Reference: Decodable {
     static let floatModels = [
         "llama", "llama-rope-factors", "llama-rope-linear", "llama-rope-yarn",
         "llama-rope-yarn-betas", "llama-spm", "mixtral", "mistral", "qwen2", "qwen3", "qwen2moe",
-        "qwen3moe", "qwen3moe-sigmoid", "olmoe", "olmoe-normalized", "arcee",
-        "nemotron", "nemotron-biases", "opt", "llama-biases", "granite", "granitemoe", "smollm3",
-        "olmo2", "smallthinker", "exaone4", "seed_oss", "hunyuan-dense", "mistral3", "gpt-oss", "dots1",
+        "qwen3moe", "qwen3moe-sigmoid", "olmoe", "olmoe-normalized", "arcee", "nemotron",
+        "nemotron-biases", "opt", "llama-biases", "granite", "granitemoe", "smollm3", "olmo2",
+        "smallthinker", "exaone4", "seed_oss", "hunyuan-dense", "mistral3", "gpt-oss", "dots1",
         "dots1-chosen", "dots1-softplus", "bailingmoe2", "glm4moe", "ernie4_5-moe",
         "ernie4_5-moe-step", "minimax-m2", "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35",
-        "qwen35moe", "qwen3next", "hunyuan-moe", "phi3", "phi3-short",
-        "granitehybrid", "deepseek2", "deepseek2-lite", "nemotron_h", "nemotron_h_moe",
-        "bailingmoe3"
+        "qwen35moe", "qwen3next", "hunyuan-moe", "phi3", "phi3-short", "granitehybrid", "deepseek2",
+        "deepseek2-lite", "nemotron_h", "nemotron_h_moe", "bailingmoe3"
     ]
     /// llama.cpp rounds activations to these formats, and Gemma's gate to halves, which costs it
     /// more than 1e-4; exact arithmetic is the judge.
