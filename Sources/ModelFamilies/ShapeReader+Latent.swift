@@ -7,10 +7,14 @@ extension ShapeReader {
     /// The latent attention of a model's layers.
     ///
     /// `key_length_mla` and `value_length_mla` are the widths of heads that are not absorbed; files
-    /// without them are from before, and have both projections in one tensor.
+    /// without them are from before, and `key_length` and `value_length` are these widths.
     func latent(heads: Int, _ traits: DecoderTraits) throws(FormatError) -> LatentMixer {
         let widths = 1...Self.headWidthMax
-        let keyName = "attention.key_length_mla"
+        let isAbsorbed = metadata.entry(self.key("attention.key_length_mla")) != nil
+        let (keyName, valueName) =
+            isAbsorbed
+            ? ("attention.key_length_mla", "attention.value_length_mla")
+            : ("attention.key_length", "attention.value_length")
         let key = try requiredUniform(keyName, widths)
         var rope = try rotaryEmbedding(
             headWidth: key, contextLength: try required("context_length", 1...Self.contextMax),
@@ -32,7 +36,7 @@ extension ShapeReader {
                 ? try requiredUniform("attention.q_lora_rank", 1...Self.widthMax) : nil,
             keyValueRank: try requiredUniform("attention.kv_lora_rank", widths),
             plainHeadWidth: key - rope.rotatedWidth, turnedHeadWidth: rope.rotatedWidth,
-            valueHeadWidth: try requiredUniform("attention.value_length_mla", widths), rope: rope,
+            valueHeadWidth: try requiredUniform(valueName, widths), rope: rope,
             scale: magnitude * magnitude / Float(key).squareRoot())
     }
 

@@ -49,13 +49,13 @@ package struct GGUFFile: Sendable {
         self.parts = parts
     }
 
-    /// The same parts, described otherwise.
+    /// The same parts, described otherwise, or with others behind them.
     private init(
-        _ other: GGUFFile, metadata: GGUFMetadata, tensors: [GGUFTensor]
+        _ other: GGUFFile, parts: [any ByteSource], metadata: GGUFMetadata, tensors: [GGUFTensor]
     ) throws(FormatError) {
         version = other.version
         alignment = other.alignment
-        parts = other.parts
+        self.parts = parts
         self.metadata = metadata
         self.tensors = tensors
         places = try Self.places(tensors, parts)
@@ -64,7 +64,14 @@ package struct GGUFFile: Sendable {
     func with(
         metadata: GGUFMetadata, tensors: [GGUFTensor]
     ) throws(FormatError) -> GGUFFile {
-        try GGUFFile(self, metadata: metadata, tensors: tensors)
+        try GGUFFile(self, parts: parts, metadata: metadata, tensors: tensors)
+    }
+
+    /// The same with other tensors, some of them in `part` behind the file's own.
+    package func with(
+        part: any ByteSource, tensors: [GGUFTensor]
+    ) throws(FormatError) -> GGUFFile {
+        try GGUFFile(self, parts: parts + [part], metadata: metadata, tensors: tensors)
     }
 
     package func tensor(named name: String) -> GGUFTensor? { places[name].map { tensors[$0] } }

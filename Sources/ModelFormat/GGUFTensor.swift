@@ -13,6 +13,18 @@ package struct GGUFTensor: Sendable, Equatable {
     package let offset: UInt64
     package let byteCount: Int
 
+    /// A tensor that no header names.
+    package init(
+        name: String, type: GGUFType, dimensions: [Int], part: Int, offset: UInt64, byteCount: Int
+    ) {
+        self.name = name
+        self.type = type
+        self.dimensions = dimensions
+        self.part = part
+        self.offset = offset
+        self.byteCount = byteCount
+    }
+
     /// Elements of one row; a whole number of blocks.
     package var columns: Int { dimensions[0] }
     /// The product of every dimension but the first.

@@ -70,6 +70,8 @@ package struct Packer {
     let plan: PackingPlan
     /// What of the source's directory was read otherwise than it says, a few words each.
     package let repairs: [String]
+    /// Whether matrices are read as others that do not lie in the source as they are.
+    private let splitsLatents: Bool
 
     /// Reads the headers of a model's parts and plans its packed file.
     ///
@@ -82,11 +84,24 @@ package struct Packer {
         parts: [any ByteSource], activation: Activation? = nil, neurons: NeuronPacking? = nil,
         sourceName: String? = nil
     ) throws(PackingError) {
-        let (gguf, repairs) = try fromSource { () throws(FormatError) in
-            let file = try GGUFFile(parts: parts)
+        let given = parts
+        var (gguf, repairs) = try fromSource { () throws(FormatError) in
+            let file = try GGUFFile(parts: given)
             try file.checkIsModel()
             return try file.repaired()
         }
+        var parts = given
+        let split = try fromSource { [gguf] () throws(FormatError) in
+            try SplitLatents(gguf, given)
+        }
+        if let split {
+            gguf = try fromSource { [gguf] () throws(FormatError) in
+                try gguf.with(part: split, tensors: split.tensors)
+            }
+            parts.append(split)
+            repairs.append("attn_kv_b is attn_k_b and attn_v_b")
+        }
+        splitsLatents = split != nil
         var shape = try fromSource { () throws(FormatError) in try gguf.shape() }
         if let activation { shape = shape.with(activation: activation) }
         let (vocabulary, decided) = try fromSource { () throws(FormatError) in
@@ -106,7 +121,7 @@ package struct Packer {
         vocabulary.encodePacked { vocabularyBytes += $0.count }
         let source = PackedSource(
             fileName: PackingPlan.oneLine(sourceName ?? file),
-            byteCount: parts.reduce(0) { $0 + $1.byteCount },
+            byteCount: given.reduce(0) { $0 + $1.byteCount },
             digest: Self.digest(header: 0, tensors: 0))
         plan = try fromSource { () throws(FormatError) in
             try PackingPlan(
@@ -200,6 +215,13 @@ package struct Packer {
         let file = try fromDestination(open)
         let streams = parts.compactMap { $0 as? SequentialSource }
         let isSequential = !streams.isEmpty || consumption != nil
+        if isSequential && splitsLatents {
+            throw .format(
+                FormatError(
+                    file: parts[0].name,
+                    expected: "attn_k_b and attn_v_b in what is packed as it comes, or consumed",
+                    found: "attn_kv_b, which is turned: import it from a file that stays"))
+        }
         let columnBytes = isSequential ? plan.columnBytesMax : 0
         let run = PackingRun(
             plan: plan, gguf: gguf, parts: parts, file: file, observer: observer,

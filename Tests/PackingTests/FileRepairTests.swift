@@ -18,6 +18,8 @@ private struct Rewriting {
     /// Tensors of zeros behind the others: names and numbers of floats.
     var extraTensors: [(name: String, count: Int)] = []
     var add: (inout GGUFBuilder) -> Void = { _ in }
+    /// Whether `attn_k_b` and `attn_v_b`, of floats, become one.
+    var joinsLatents: (heads: Int, rank: Int, plain: Int, value: Int)?
 
     static let folder =
         FileSystem.parent(of: FileSystem.parent(of: FileSystem.parent(of: #filePath)))
@@ -45,6 +47,28 @@ private struct Rewriting {
         add(&builder)
     }
 
+    /// Of each head keys' rows, which are columns of `keys`, then values'.
+    private func joined(
+        _ keys: GGUFTensor, _ sizes: (heads: Int, rank: Int, plain: Int, value: Int)
+    ) throws -> [UInt8] {
+        let name = keys.name.replacing("attn_k_b", with: "attn_v_b")
+        let values = try #require(file.tensor(named: name))
+        let k = try source.packedBytes(at: keys.offset, count: keys.byteCount)
+        let v = try source.packedBytes(at: values.offset, count: values.byteCount)
+        var result: [UInt8] = []
+        for head in 0..<sizes.heads {
+            for column in 0..<sizes.plain {
+                for row in 0..<sizes.rank {
+                    let place = ((head * sizes.rank + row) * sizes.plain + column) * 4
+                    result += k[place..<place + 4]
+                }
+            }
+            let count = sizes.value * sizes.rank * 4
+            result += v[head * count..<(head + 1) * count]
+        }
+        return result
+    }
+
     /// - Parameter range: which of the tensors.
     func bytes(metadata: Bool = true, tensors range: Range<Int>? = nil) throws -> [UInt8] {
         var builder = GGUFBuilder()
@@ -56,6 +80,13 @@ private struct Rewriting {
             while builder.data.count % builder.alignment != 0 { builder.data.append(0) }
         }
         for entry in file.tensors[range ?? 0..<tensorCount] {
+            if joinsLatents != nil, entry.name.hasSuffix(".attn_v_b.weight") { continue }
+            if let sizes = joinsLatents, entry.name.hasSuffix(".attn_k_b.weight") {
+                let name = entry.name.replacing("attn_k_b", with: "attn_kv_b")
+                let rows = sizes.heads * (sizes.plain + sizes.value)
+                put(name, [sizes.rank, rows], entry.type.number, try joined(entry, sizes))
+                continue
+            }
             put(
                 tensor(entry.name), entry.dimensions, entry.type.number,
                 try source.packedBytes(at: entry.offset, count: entry.byteCount))
@@ -149,6 +180,33 @@ private struct Rewriting {
         try compare(
             changed, with: try Rewriting("gemma4-moe"),
             repairs: ["ffn_gate_inp.per_expert_scale is ffn_down_exps.scale"])
+    }
+
+    /// One matrix that makes keys and values of latents, as files from before 2025-04 have it.
+    @Test func latentsBeforeTheyWereSplit() throws {
+        let plain = try Rewriting("deepseek2-lite")
+        var changed = plain
+        changed.key = {
+            $0.hasSuffix("_length_mla") || $0.hasSuffix("attention.key_length")
+                || $0.hasSuffix("attention.value_length")
+                || $0.hasSuffix("head_count_kv") ? nil : $0
+        }
+        changed.add = {
+            $0.add("deepseek2.attention.key_length", UInt32(12))
+            $0.add("deepseek2.attention.value_length", UInt32(16))
+            $0.add("deepseek2.attention.head_count_kv", UInt32(2))
+        }
+        changed.joinsLatents = (heads: 2, rank: 16, plain: 8, value: 16)
+        try compare(
+            changed, with: plain, repairs: ["attn_kv_b is attn_k_b and attn_v_b"])
+        let bytes = try changed.bytes()
+        let stream = SequentialSource(PiecewiseStream(bytes))
+        let packer = try Packer(parts: [stream])
+        let directory = try TemporaryDirectory()
+        #expect(throws: PackingError.self) {
+            try packer.write(
+                to: directory.file("m.sluice"), overwrite: false, processID: getpid())
+        }
     }
 
     /// Keys of layers that read those of earlier ones are in some files, and of no use.

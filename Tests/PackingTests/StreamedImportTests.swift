@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 
 /// Bytes that come in pieces of any size, as a pipe has them.
-private final class PiecewiseStream: ByteStream {
+final class PiecewiseStream: ByteStream {
     let name: String
     let byteCount: UInt64?
     private let bytes: [UInt8]

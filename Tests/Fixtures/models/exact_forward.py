@@ -11,9 +11,10 @@ changed which experts are chosen ("rerouted"). Weights of any block format are d
 activations, attention and sums are float64. Slow on purpose; tiny models.
 Sources: Llama (arXiv 2302.13971), RoPE (2104.09864), YaRN (2309.00071), Mixtral (2401.04088),
 OLMoE (2409.02060), Nemotron-4 (2402.16819), OPT (2205.01068), Qwen2 (2407.10671), OLMo 2
-(2501.00656), Gemma 3 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4 (2507.11407), gpt-oss
-(2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for Granite, SmolLM3, Seed-OSS,
-Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5, MiniMax M2, Trinity and Laguna,
+(2501.00656), Gemma 3 (2503.19786) and 2 (2408.00118), SmallThinker (2507.20984), EXAONE 4
+(2507.11407), gpt-oss (2508.10925), DeepSeek-V3's routing (2412.19437), llama.cpp's graph for
+Granite, SmolLM3, Seed-OSS, Hunyuan, Phi 3, Ministral 3, dots.llm1, Ling 2, GLM 4.5, ERNIE 4.5,
+MiniMax M2, Trinity and Laguna,
 and the GGUF specification for the names. Layers with a state are in exact_recurrent.py,
 latent attention in exact_latent.py, what layers share and get in exact_gemma4.py.
 """
