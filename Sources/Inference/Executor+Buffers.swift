@@ -230,6 +230,23 @@ extension Executor {
         }
     }
 
+    /// The same with bounds: `min(act(gate), bound) * max(-bound, min(up, bound))`; the gate
+    /// changes, too.
+    func activate(
+        _ activation: Activation, gate: inout Buffer<Float>, up: borrowing Buffer<Float>,
+        bound: Float, rows: Int, columns: Int, into input: inout ProductInput
+    ) {
+        let (kernels, count) = (kernels, rows * columns)
+        var gates = gate.mutableSpan(in: 0..<count)
+        kernels.activate(activation, &gates, count: count)
+        let ups = up.span
+        var values = input.floats.mutableSpan(in: 0..<count)
+        for index in 0..<count {
+            values[index] = min(gates[index], bound) * max(-bound, min(ups[index], bound))
+        }
+        prepare(&input, rows: rows, columns: columns)
+    }
+
     /// Adds `bias`, where there is one, to the first `tokens` rows.
     func addBias(_ bias: [Float]?, tokens: Int, to buffer: inout Buffer<Float>) {
         guard let bias else { return }

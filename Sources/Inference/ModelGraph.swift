@@ -119,6 +119,8 @@ package struct LayerGraph: Sendable {
         package var gateBias: [Float]?
         package var upBias: [Float]?
         package var downBias: [Float]?
+        /// Of gates and what they multiply.
+        var bound: Float?
     }
 
     package struct Mixture: Sendable {
@@ -261,7 +263,8 @@ package struct LayerGraph: Sendable {
             width: shape.width,
             gateBias: weights.store.vector(.feedForwardGateBias, layer: index),
             upBias: weights.store.vector(.feedForwardUpBias, layer: index),
-            downBias: weights.store.vector(.feedForwardDownBias, layer: index))
+            downBias: weights.store.vector(.feedForwardDownBias, layer: index),
+            bound: shape.bound)
     }
 
     private static func attention(
@@ -308,7 +311,7 @@ package struct LayerGraph: Sendable {
             shared = Dense(
                 gate: weights.optionalMatrix(.sharedExpertGate, layer: layer), up: up,
                 down: try weights.matrix(.sharedExpertDown, layer: layer),
-                width: shape.shared?.width ?? 0)
+                width: shape.shared?.width ?? 0, bound: shape.shared?.bound)
         }
         return Mixture(
             shape: shape, router: try weights.matrix(.router, layer: layer), experts: experts,

@@ -17,13 +17,17 @@ extension ModelFamily {
                 "expert_shared_feed_forward_length", 0...ShapeReader.feedForwardWidthMax) ?? 0 > 0
         traits.sharedExpert = namesShared ? .whereNamed : .counted
         traits.selectionBias = .required
-        try reader.refuseClamps()
+        let bounds = try reader.bounds("swiglu_clamp_exp")
+        let otherBounds = try reader.bounds("swiglu_clamp_shexp")
         var shape = try reader.decoder(traits)
         var latent = try reader.latent(heads: shape.attention.headCount, traits)
         latent.gatesHeads = true
         let rule = try reader.kimiDeltaRule(heads: latent.headCount)
         let heads = try reader.keyValueHeadCounts(layers: shape.layerCount)
         for index in shape.layers.indices {
+            shape.layers[index].feedForward.mixture?.bound = bounds(index)
+            shape.layers[index].feedForward.mixture?.shared?.bound = otherBounds(index)
+            shape.layers[index].feedForward.dense?.bound = otherBounds(index)
             shape.layers[index].mixer =
                 heads[index] == 0 ? .recurrent(.deltaRule(rule)) : .latent(latent)
         }
@@ -50,12 +54,17 @@ extension ShapeReader {
             alternatesKeys: false, decayBound: bound)
     }
 
-    /// `swiglu_clamp_*`: bounds of gates that nothing computes.
-    fileprivate func refuseClamps() throws(FormatError) {
-        for name in ["swiglu_clamp_exp", "swiglu_clamp_shexp"] {
-            let bounds = try metadata.floats(key(name), countMax: Self.layersMax) ?? []
-            guard let bound = bounds.first(where: { $0 != 0 }) else { continue }
-            throw wrong(name, expected: "0, as gates are not bounded", found: "\(bound)")
+    /// Bounds of gates and of what they multiply, one for all layers or one for each; too small a
+    /// one is none.
+    fileprivate func bounds(_ name: String) throws(FormatError) -> (Int) -> Float? {
+        let least: Float = 1e-6
+        let list = try metadata.floats(key(name), countMax: Self.layersMax) ?? []
+        if let bound = list.first(where: { !$0.isFinite }) {
+            throw wrong(name, expected: "finite bounds", found: "\(bound)")
+        }
+        return { layer in
+            let bound = list.count == 1 ? list[0] : layer < list.count ? list[layer] : 0
+            return bound > least ? bound : nil
         }
     }
 }

@@ -66,7 +66,9 @@ extension PackingPlan {
             return false
         }
         let dense = shape.layers.compactMap(\.feedForward.dense)
-        guard dense.allSatisfy({ !($0.isGated && $0.biases.up) }) else { return false }
+        guard dense.allSatisfy({ !($0.isGated && $0.biases.up) && $0.bound == nil }) else {
+            return false
+        }
         return (0..<shape.layerCount).allSatisfy { layer in
             let down = gguf.tensor(named: TensorNames.matrix(.feedForwardDown, layer: layer))
             return down.map { NeuronSources.columnFormat(of: $0, width: shape.width) != nil }

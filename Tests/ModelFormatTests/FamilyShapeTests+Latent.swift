@@ -99,8 +99,10 @@ extension FamilyShapeTests {
             $0.add("bailingmoe3.rope.dimension_sections", [2, 1, 1, 0] as [Int32])
         }
         #expect(halves.latents[0].rope?.pairing == .halves)
-        expectRefused("as gates are not bounded, found 7") {
-            try self.ling { $0.add("bailingmoe3.swiglu_clamp_exp", [0, 0, 7, 0] as [Float]) }
+        expectRefused("swiglu_clamp_exp to be finite bounds, found inf") {
+            try self.ling {
+                $0.add("bailingmoe3.swiglu_clamp_exp", [0, 0, .infinity, 0] as [Float])
+            }
         }
         expectRefused("kda.safe_gate to be true, found false") {
             try self.ling { $0.add("bailingmoe3.kda.safe_gate", false) }

@@ -47,7 +47,8 @@ private struct Digest: Codable, Equatable {
         "hunyuan-moe", "phi3", "phi3-short", "granitehybrid", "granitehybrid-q8_0", "deepseek2",
         "deepseek2-lite", "deepseek2-q8_0", "nemotron_h", "nemotron_h_moe", "nemotron_h_moe-q8_0",
         "gemma4", "gemma4-moe", "bailingmoe3",
-        "gemma4-shared", "gemma4-shared-q8_0", "opt", "opt-q8_0"
+        "gemma4-shared", "gemma4-shared-q8_0", "opt", "opt-q8_0",
+        "bailingmoe3-bounded"
     ]
     private static let trained = ["shell-moe-q4_0", "shell-relu2-q8_0", "docs-moe-q4_0"]
 

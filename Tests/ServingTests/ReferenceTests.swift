@@ -31,7 +31,7 @@ struct Reference: Decodable {
         "dots1-chosen", "dots1-softplus", "bailingmoe2", "glm4moe", "ernie4_5-moe",
         "ernie4_5-moe-step", "minimax-m2", "afmoe", "laguna", "lfm2", "lfm2moe", "qwen35",
         "qwen35moe", "qwen3next", "hunyuan-moe", "phi3", "phi3-short", "granitehybrid", "deepseek2",
-        "deepseek2-lite", "nemotron_h", "nemotron_h_moe", "bailingmoe3"
+        "deepseek2-lite", "nemotron_h", "nemotron_h_moe", "bailingmoe3", "bailingmoe3-bounded"
     ]
     /// llama.cpp rounds activations to these formats, and Gemma's gate to halves, which costs it
     /// more than 1e-4; exact arithmetic is the judge.

@@ -22,7 +22,8 @@ import Weights
         "lfm2", "lfm2moe", "qwen35", "qwen35-q8_0", "qwen35moe", "qwen3next", "hunyuan-moe", "phi3",
         "granitehybrid", "granitehybrid-q8_0", "deepseek2", "deepseek2-lite", "deepseek2-q8_0",
         "nemotron_h", "nemotron_h_moe", "nemotron_h_moe-q8_0", "gemma4", "gemma4-moe",
-        "bailingmoe3", "gemma4-shared", "gemma4-shared-q8_0", "opt", "opt-q8_0"
+        "bailingmoe3", "gemma4-shared", "gemma4-shared-q8_0", "opt", "opt-q8_0",
+        "bailingmoe3-bounded"
     ])
     func streamedEqualsResident(name: String) throws {
         try Fixtures.withPacked(Fixtures.folder + "models/\(name).gguf") { path in

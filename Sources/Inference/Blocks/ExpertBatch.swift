@@ -96,7 +96,9 @@ struct ExpertBatch: ~Copyable {
     }
 
     /// Computes what was collected, and empties it: all gates and ups, activations, all downs.
-    mutating func compute(_ experts: PackedExpertLayer, _ input: borrowing ProductInput) {
+    mutating func compute(
+        _ experts: PackedExpertLayer, _ input: borrowing ProductInput, bound: Float?
+    ) {
         let rowCount = tokens.count
         guard rowCount > 0 else { return }
         let start = MonotonicClock.nanoseconds
@@ -108,9 +110,15 @@ struct ExpertBatch: ~Copyable {
                 into: &normed)
         }
         executor.multiply(&firsts)
-        executor.activate(
-            activation, gate: gate, up: up, isGated: experts.gate != nil, rows: rowCount,
-            columns: experts.up.rows, into: &gated)
+        if let bound {
+            executor.activate(
+                activation, gate: &gate, up: up, bound: bound, rows: rowCount,
+                columns: experts.up.rows, into: &gated)
+        } else {
+            executor.activate(
+                activation, gate: gate, up: up, isGated: experts.gate != nil, rows: rowCount,
+                columns: experts.up.rows, into: &gated)
+        }
         executor.multiply(&downs)
         tokens.removeAll(keepingCapacity: true)
         executor.count(since: start)

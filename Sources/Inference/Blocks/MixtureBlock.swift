@@ -104,13 +104,13 @@ final class MixtureBlock {
         while let experts = try demand.next() {
             for index in 0..<experts.count {
                 let rows = routing.rows(of: experts.number(index))
-                if !batch.holds(rows.count) { compute(mixture.experts, residual) }
+                if !batch.holds(rows.count) { compute(mixture, residual) }
                 batch.isOneToken = tokens == 1
                 batch.collect(
                     mixture.experts, experts.bytes(index), routing.tokens[rows],
                     by: residual.normed, into: &outputs, at: rows.lowerBound)
             }
-            compute(mixture.experts, residual)
+            compute(mixture, residual)
         }
         if layer.afterFeedForwardNorm == nil {
             executor.addExperts(
@@ -230,7 +230,7 @@ final class MixtureBlock {
         residual.scaleProjected(by: layer.residualScale, tokens: tokens)
     }
 
-    private func compute(_ experts: PackedExpertLayer, _ residual: borrowing ResidualStream) {
-        batch.compute(experts, residual.normed)
+    private func compute(_ mixture: LayerGraph.Mixture, _ residual: borrowing ResidualStream) {
+        batch.compute(mixture.experts, residual.normed, bound: mixture.shape.bound)
     }
 }

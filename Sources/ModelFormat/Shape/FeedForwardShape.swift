@@ -30,6 +30,9 @@ package struct DenseShape: Sendable, Codable, Equatable {
     /// Whether a gate's activation multiplies what goes up; else the activation is of that.
     package var isGated: Bool
     package var biases = Biases()
+    /// What the gate's activation is at most, and what it multiplies at most and least (Ling 3);
+    /// nil bounds neither.
+    package var bound: Float?
 
     package init(width: Int, activation: Activation, isGated: Bool) {
         self.width = width
@@ -95,6 +98,9 @@ package struct MixtureShape: Sendable, Codable, Equatable {
     package var isPlain: Bool?
     /// Whether each expert has a factor on its result (Gemma 4); nil is no.
     package var hasScales: Bool?
+    /// What the gate's activation is at most, and what it multiplies at most and least (Ling 3);
+    /// nil bounds neither.
+    package var bound: Float?
     /// The expert that every token uses; nil is none.
     package var shared: SharedExpert?
 
@@ -117,6 +123,8 @@ package struct MixtureShape: Sendable, Codable, Equatable {
         package var width: Int
         /// Whether a sigmoid of the input multiplies its output (Qwen 2 MoE).
         package var hasGate: Bool
+        /// As the experts'.
+        package var bound: Float?
 
         package init(width: Int, hasGate: Bool) {
             self.width = width

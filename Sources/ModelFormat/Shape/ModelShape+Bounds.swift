@@ -42,6 +42,12 @@ extension ModelShape {
                 try checker.check(dense.width, 1...columns, "feed-forward width")
             }
             if let mixture = layer.feedForward.mixture { try checker.check(mixture) }
+            let mixture = layer.feedForward.mixture
+            for bound in [
+                layer.feedForward.dense?.bound, mixture?.bound, mixture?.shared?.bound
+            ] {
+                if let bound { try checker.check(bound, isPositive: true, "bound of gates") }
+            }
             if let scale = layer.residualScale {
                 try checker.check(scale, isPositive: true, "residual scale")
             }

@@ -33,7 +33,7 @@ extension ModelShape {
             return "frequency factors of several lengths"
         }
         if latents.isEmpty, let what = notInParts { return what }
-        if differs(layers.compactMap(\.feedForward.mixture?.withoutSelectionBias)) {
+        if differs(layers.compactMap(\.feedForward.mixture?.withoutOwn)) {
             return "mixtures that differ between layers"
         }
         if differs(layers.compactMap(\.feedForward.dense?.isGated)) {
@@ -72,10 +72,12 @@ extension ModelShape {
 }
 
 extension MixtureShape {
-    /// Layers may have that bias or not; all else is the same in all.
-    fileprivate var withoutSelectionBias: MixtureShape {
+    /// Layers may have that bias or not, and bounds of their own; all else is the same in all.
+    fileprivate var withoutOwn: MixtureShape {
         var shape = self
         shape.hasSelectionBias = false
+        shape.bound = nil
+        shape.shared?.bound = nil
         return shape
     }
 }
@@ -105,6 +107,7 @@ extension LayerShape {
         if feedForward.mixture != nil && norms.afterFeedForward && residualScale != nil {
             return "a norm and a scale of what experts add"
         }
+        if feedForward.hasBoundsWithoutGates { return "bounds of what has no gate" }
         if feedForward.dense?.activation == .swigluOAI {
             return "a bounded gate in a dense network"
         }
@@ -114,6 +117,14 @@ extension LayerShape {
         case .recurrent: return nil
         case .none: return feedForward == .none ? "nothing" : nil
         }
+    }
+}
+
+extension FeedForwardShape {
+    fileprivate var hasBoundsWithoutGates: Bool {
+        let isMixture = mixture?.bound != nil || mixture?.shared?.bound != nil
+        return dense?.bound != nil && dense?.isGated != true
+            || isMixture && (mixture?.isGated != true || mixture?.activation == .swigluOAI)
     }
 }
 

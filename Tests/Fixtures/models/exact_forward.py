@@ -263,7 +263,7 @@ class Model:
             return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
         return x / (1 + np.exp(-x))
 
-    def feed_forward(self, x, gate, up, down, gate_bias=0, up_bias=0, down_bias=0):
+    def feed_forward(self, x, gate, up, down, gate_bias=0, up_bias=0, down_bias=0, bound=0):
         up_values = x @ up.T + up_bias
         if gate is None:
             power = 1 if self.arch == "opt" else 2
@@ -272,7 +272,15 @@ class Model:
         if self.activation == "bounded":
             g, u = np.minimum(gate_values, 7), np.clip(up_values, -7, 7)
             return (g / (1 + np.exp(-1.702 * g)) * (u + 1)) @ down.T + down_bias
-        return (self.activate(gate_values) * up_values) @ down.T + down_bias
+        gates = self.activate(gate_values)
+        if bound:
+            gates, up_values = np.minimum(gates, bound), np.clip(up_values, -bound, bound)
+        return (gates * up_values) @ down.T + down_bias
+
+    def bound(self, name, prefix):
+        """Of gates in a layer; 0 is none."""
+        values = self.key("swiglu_clamp_" + name)
+        return values[int(prefix.split(".")[1])] if values else 0
 
     def dense(self, prefix, suffix, x):
         names = [f"{prefix}ffn_{part}{suffix}" for part in ("gate", "up", "down")]
@@ -280,7 +288,10 @@ class Model:
         if self.arch == "phi3":  # gate and up are one tensor
             weights[:2] = np.split(weights[1], 2)
         return self.feed_forward(
-            x, *weights, *(self.tensors.get(name + ".bias", 0) for name in names)
+            x,
+            *weights,
+            *(self.tensors.get(name + ".bias", 0) for name in names),
+            bound=self.bound("shexp", prefix),
         )
 
     def experts(self, prefix, x, routed_by):
@@ -318,7 +329,8 @@ class Model:
         for token in range(len(x)):
             for slot, expert in enumerate(order[token]):
                 y[token] += weights[token, slot] * self.feed_forward(
-                    x[token], gate[expert], up[expert], down[expert], *(b[expert] for b in biases)
+                    x[token], gate[expert], up[expert], down[expert],
+                    *(b[expert] for b in biases), bound=self.bound("exp", prefix),
                 )
         return y + self.shared_expert(prefix, x)
 

@@ -97,6 +97,11 @@ MODELS["bailingmoe3"] = dict(
 MODELS["bailingmoe3"]["counts"] = {
     **LATENT["counts"], "ssm.conv_kernel": 4, "kda.head_dim": 32
 }
+# Gates of experts, and of networks that all tokens use, are bounded in some layers.
+MODELS["bailingmoe3-bounded"] = dict(
+    **{**MODELS["bailingmoe3"], "seed": 1849},
+    bounds={"swiglu_clamp_exp": [0.0, 0.5, 0.0, 0.3], "swiglu_clamp_shexp": [0.4, 0.0, 0.5, 0.4]},
+)
 
 
 def is_latent(model):

@@ -84,6 +84,8 @@ def write_hyperparameters(writer, model, head_width):
         writer.add_rope_scaling_yarn_log_mul(rope["log_multiplier"])
     for key, value in model["floats"].items():
         writer.add_float32(f"{model['arch']}.{key}", value)
+    for key, values in model["bounds"].items():
+        writer.add_array(f"{model['arch']}.{key}", values)
     for key, value in model["counts"].items():
         writer.add_uint32(f"{model['arch']}.{key}", value)
     for key, value in model["keys"].items():

@@ -82,6 +82,7 @@ LENGTHS = {
     "nemotron_h_moe-q8_0": 56,
     "gemma4": 72,
     "bailingmoe3": 72,
+    "bailingmoe3-bounded": 56,
     "gemma4-moe": 72,
     "gemma4-shared": 72,
     "gemma4-shared-q8_0": 56,

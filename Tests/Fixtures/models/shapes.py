@@ -45,6 +45,7 @@ DEFAULTS = dict(
     window=None,
     keys={},
     floats={},  # further keys
+    bounds={},  # the same for each layer
     counts={},
     base=10000.0,
     attention=1.6,
