@@ -146,9 +146,14 @@ package final class DaemonClient: GenerationService {
     package func generate(
         _ order: GenerationOrder, onEvent: @escaping @Sendable (GenerationEvent) -> Void
     ) -> any GenerationTicket {
+        let ticket = ClientTicket()
+        guard [.answer, .prompt].contains(order.wanted) else {
+            let problem = "tokens are asked for at /tokenize and /detokenize"
+            onEvent(.failed(GenerationError(.invalidRequest, problem)))
+            return ticket
+        }
         let sampling = self.sampling ?? SamplingOverrides(order.sampling)
         let (route, body) = RequestEncoder.encode(order, sampling: sampling)
-        let ticket = ClientTicket()
         let connected = connect { channel in
             try channel.pipeline.syncOperations.addHTTPClientHandlers()
             try channel.pipeline.syncOperations.addHandler(EventHandler(onEvent))

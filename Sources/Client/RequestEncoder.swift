@@ -103,7 +103,7 @@ package enum RequestEncoder {
             }
             if let tools = order.tools { body += ",\"tools\":\(tools)".utf8 }
             if !order.allowsParallelCalls { body += ",\"parallel_tool_calls\":false".utf8 }
-            return order.rendersOnly ? "/apply-template" : "/v1/chat/completions"
+            return order.wanted == .prompt ? "/apply-template" : "/v1/chat/completions"
         case .text(let text):
             body += ",\"prompt\":".utf8
             body.writeJSON(text)

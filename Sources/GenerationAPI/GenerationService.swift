@@ -99,8 +99,7 @@ package struct GenerationOrder: Sendable {
     package var tools: String?
     /// Whether an answer may have more than one call.
     package var allowsParallelCalls = true
-    /// Whether nothing is generated: the answer is the prompt's text.
-    package var rendersOnly = false
+    package var wanted = Wanted.answer
     package var sampling = SamplingParameters()
     /// Most tokens to generate; nil is what the context leaves.
     package var tokensMax: Int?
@@ -189,7 +188,7 @@ package struct GenerationStatistics: Sendable, Equatable {
 }
 
 /// What a generation tells its caller, in order: `started`, any number of `text`, `reasoning` and
-/// `toolCall`, then one of `finished` and `failed`.
+/// `toolCall`, or, where tokens are wanted, these, then one of `finished` and `failed`.
 package enum GenerationEvent: Sendable {
     /// The prompt was admitted, and has `promptTokens`.
     case started(model: String, promptTokens: Int)
@@ -199,6 +198,7 @@ package enum GenerationEvent: Sendable {
     /// What the model thinks before it answers, as whole characters.
     case reasoning(String)
     case toolCall(ToolCallEvent)
+    case tokens(TokenizedText)
     case finished(FinishReason, GenerationStatistics)
     case failed(GenerationError)
 }

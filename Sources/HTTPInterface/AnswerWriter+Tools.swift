@@ -10,6 +10,8 @@ package struct AnswerText: Sendable {
     package var text = ""
     package var reasoning = ""
     package var calls: [ToolCall] = []
+    /// What was wanted instead of an answer.
+    package var tokens: TokenizedText?
 
     package init(text: String = "") { self.text = text }
 
@@ -95,13 +97,5 @@ extension AnswerWriter {
             buffer.writeStaticString("]")
         }
         buffer.writeStaticString(",\"refusal\":null}")
-    }
-
-    /// The answer of `/apply-template`.
-    static func prompt(_ text: String) -> ByteBuffer {
-        var buffer = ByteBuffer(staticString: "{\"prompt\":")
-        buffer.writeJSON(text)
-        buffer.writeStaticString("}")
-        return buffer
     }
 }

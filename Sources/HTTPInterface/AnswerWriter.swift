@@ -12,7 +12,7 @@ package typealias ReportedProbability = (
 )
 
 /// Writes one answer. Its pieces are made in order; `textOffset` counts what went before.
-package struct AnswerWriter {
+package struct AnswerWriter: AnswerForm {
     private let options: AnswerOptions
     /// `{"id":...,"object":...,"created":...,"model":...,`: the same in every chunk.
     private let prefix: ByteBuffer
@@ -26,8 +26,7 @@ package struct AnswerWriter {
             switch (options.kind, options.streams) {
             case (.chat, true): "chat.completion.chunk"
             case (.chat, false): "chat.completion"
-            case (.text, _): "text_completion"
-            case (.template, _): "prompt"
+            case (.text, _), (.template, _), (.tokens, _), (.content, _): "text_completion"
             }
         var prefix = ByteBuffer()
         prefix.writeStaticString("{\"id\":")
@@ -70,7 +69,7 @@ package struct AnswerWriter {
     }
 
     /// The chunk that carries the finish reason and `timings`.
-    package func closing(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
+    private func closing(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
         let isChat = options.kind == .chat
         return chunk(after: { writeAccounts(statistics, into: &$0) }) { buffer in
             buffer.writeStaticString(isChat ? "\"delta\":{}" : "\"text\":\"\"")
@@ -81,7 +80,7 @@ package struct AnswerWriter {
     }
 
     /// The chunk that carries `usage` and no choice, when it was asked for.
-    package func usage(_ statistics: GenerationStatistics) -> ByteBuffer? {
+    private func usage(_ statistics: GenerationStatistics) -> ByteBuffer? {
         guard options.includesUsage else { return nil }
         var buffer = Self.event()
         buffer.writeImmutableBuffer(prefix)
@@ -91,8 +90,13 @@ package struct AnswerWriter {
         return buffer
     }
 
-    /// The end of a stream.
-    package static var done: ByteBuffer { ByteBuffer(staticString: "data: [DONE]\n\n") }
+    /// The chunks that end a stream.
+    func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
+        var tail = closing(reason, statistics)
+        if let usage = usage(statistics) { tail.writeImmutableBuffer(usage) }
+        tail.writeStaticString("data: [DONE]\n\n")
+        return tail
+    }
 
     /// A comment that keeps a silent stream alive and tells what it waits for.
     package static func comment(_ text: StaticString) -> ByteBuffer {
@@ -218,7 +222,7 @@ extension AnswerWriter {
     private mutating func logProbabilities(_ probabilities: [ReportedProbability]?) -> ByteBuffer {
         guard let probabilities else { return ByteBuffer(staticString: "null") }
         switch options.kind {
-        case .chat, .template: return Self.chatLogProbabilities(probabilities)
+        case .chat, .template, .tokens, .content: return Self.chatLogProbabilities(probabilities)
         case .text: return textLogProbabilities(probabilities)
         }
     }

@@ -5,18 +5,23 @@ package import GenerationAPI
 package import JSON
 internal import ModelFormat
 
-/// The two completion routes, which differ in their wire shapes only, and the one that shows what
-/// a chat would be answered from.
+/// The two completion routes, which differ in their wire shapes only, and those that tell of
+/// prompts.
 package enum CompletionKind: Sendable, Equatable {
     case chat
     case text
     /// A chat's prompt, which is all that is wanted.
     case template
+    /// A text's tokens.
+    case tokens
+    /// The text of tokens.
+    case content
 }
 
 /// How the answer is to be sent.
 package struct AnswerOptions: Sendable, Equatable {
     package var kind: CompletionKind
+    package var dialect = Dialect.openAI
     /// Server-sent events instead of one object.
     package var streams = false
     /// With `streams`: one more chunk that carries `usage`.
@@ -40,6 +45,11 @@ package struct CompletionRequest: Sendable {
     /// Most alternatives reported with each token.
     package static let alternativesMax = 20
 
+    init(order: GenerationOrder, answer: AnswerOptions) {
+        self.order = order
+        self.answer = answer
+    }
+
     /// Reads the body of `POST /v1/chat/completions` or `/v1/completions`. `defaults` stand for
     /// sampling fields that are absent; `texts` are those of the body that it has. Throws
     /// `invalidRequest` naming the field.
@@ -47,26 +57,35 @@ package struct CompletionRequest: Sendable {
         _ body: JSONValue, kind: CompletionKind, client: ClientID, defaults: SamplingParameters,
         texts: RequestTexts = RequestTexts()
     ) throws(GenerationError) {
+        switch kind {
+        case .tokens:
+            self = try .tokenizing(body, client: client)
+            return
+        case .content:
+            self = try .detokenizing(body, client: client)
+            return
+        case .chat, .text, .template: break
+        }
         let fields = try RequestFields(body)
         try UnsupportedFields.refuse(UnsupportedFields.common, in: fields)
         try UnsupportedFields.refuseResponseFormat(in: fields)
         answer = AnswerOptions(kind: kind)
         switch kind {
-        case .chat, .template:
+        case .chat, .template, .tokens, .content:
             try UnsupportedFields.refuse(UnsupportedFields.chat, in: fields)
             order = GenerationOrder(prompt: .chat(try ChatMessages.read(fields)), client: client)
             order.templateArguments = try TemplateFields.arguments(fields, texts)
             order.templateName = try TemplateFields.name(fields)
             try ToolFields.read(fields, text: texts.tools, into: &order)
             order.alternativesReported = try Self.chatAlternatives(fields)
-            order.rendersOnly = kind == .template
+            if kind == .template { order.wanted = .prompt }
         case .text:
             try UnsupportedFields.refuse(UnsupportedFields.completion, in: fields)
             order = GenerationOrder(prompt: try TextPrompt.read(fields), client: client)
             order.alternativesReported = try Self.textAlternatives(fields)
         }
         answer.includesProbabilities = order.alternativesReported != nil
-        order.model = try fields.string("model").flatMap { $0.isEmpty ? nil : $0 }
+        order.model = try fields.model()
         order.sampling = try Self.sampling(fields, defaults: defaults)
         order.tokensMax = try Self.tokensMax(fields)
         order.stopStrings = try Self.stopStrings(fields)

@@ -18,6 +18,7 @@ extension ConnectionHandler {
             try route.check(method: head.method)
             switch route {
             case .health: try answerHealth()
+            case .properties: answer(try properties())
             case .models: answer(ModelsWriter.list(try models()))
             case .model(let name): answer(try model(name))
             case .completion(let kind): try generate(kind, body: body)
@@ -54,6 +55,11 @@ extension ConnectionHandler {
             throw HTTPFailure(.unknownModel(name, among: models.map(\.name)))
         }
         return ModelsWriter.single(model)
+    }
+
+    private func properties() throws(HTTPFailure) -> ByteBuffer {
+        PropertiesWriter.properties(
+            loaded: try models().first(where: \.isLoaded), defaults: state.configuration.defaults)
     }
 
     private func generate(_ kind: CompletionKind, body: ByteBuffer) throws(HTTPFailure) {
@@ -163,7 +169,7 @@ extension ConnectionHandler {
         answering.record.status = Int(HTTPResponseStatus.ok.code)
         phase = .answering(answering)
         var head = HTTPResponseHead(version: Self.version(answering.request), status: .ok)
-        head.headers.add(name: "Content-Type", value: "text/event-stream; charset=utf-8")
+        head.headers.add(name: "Content-Type", value: answering.dialect.streamType)
         head.headers.add(name: "Cache-Control", value: "no-cache")
         addConnection(answering.keepsAlive, to: &head)
         write(.head(head), bytes: 0)
@@ -194,8 +200,10 @@ extension ConnectionHandler {
             return
         }
         beginStream()
-        if !output.sentSinceComment || !answering.headIsSent {
-            stream(AnswerWriter.comment(waiting(exchange)))
+        if !output.sentSinceComment || !answering.headIsSent,
+            let comment = answering.dialect.comment(waiting(exchange))
+        {
+            stream(comment)
         }
         output.sentSinceComment = false
         scheduleComment(in: limits.commentInterval)
@@ -228,7 +236,7 @@ extension ConnectionHandler {
         if !answering.headIsSent { answering.record.status = Int(failure.status.code) }
         phase = .answering(answering)
         if answering.headIsSent {
-            stream(AnswerWriter.failure(failure))
+            stream(answering.dialect.streamed(failure))
             endAnswer()
         } else {
             send(failure, to: answering.request, keepsAlive: answering.keepsAlive)

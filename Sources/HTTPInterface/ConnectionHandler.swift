@@ -27,6 +27,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// A request that is being answered.
     struct Answering {
         let request: Request
+        let dialect: Dialect
         var record: RequestRecord
         let startedAt: NIODeadline
         var keepsAlive: Bool
@@ -352,7 +353,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         let isLast = state.isDraining || ending.inputIsClosed && held.input.readableBytes == 0
         phase = .answering(
             Answering(
-                request: Request(head),
+                request: Request(head), dialect: Dialect.openAI,
                 record: RequestRecord(route: route?.name ?? "unknown", status: 0, seconds: 0),
                 startedAt: receiving.startedAt,
                 keepsAlive: RequestHeadRules.keepsAlive(head) && !isLast,

@@ -21,7 +21,7 @@ enum ExchangeAction {
 struct GenerationExchange {
     private enum State {
         case waiting
-        case started(AnswerWriter)
+        case started(any AnswerForm)
         case ended
     }
 
@@ -63,6 +63,10 @@ struct GenerationExchange {
             return text(piece, reported, writer)
         case (.started(let writer), .reasoning(let piece)): return reasoning(piece, writer)
         case (.started(let writer), .toolCall(let event)): return toolCall(event, writer)
+        case (.started, .tokens(let text)):
+            whole.tokens = text
+            heldBytes += PromptWriter.bytesMax(text)
+            return []
         case (.started(let writer), .finished(let reason, let statistics)):
             self.statistics = statistics
             end(reason.rawValue)
@@ -71,7 +75,7 @@ struct GenerationExchange {
             end(error.reason.code)
             let failure = HTTPFailure(error)
             return answer.streams
-                ? [.send(AnswerWriter.failure(failure)), .endStream] : [.refuse(failure)]
+                ? [.send(answer.dialect.streamed(failure)), .endStream] : [.refuse(failure)]
         case (.started, .started), (.ended, _): return []
         }
     }
@@ -82,15 +86,15 @@ struct GenerationExchange {
     }
 
     private mutating func start(model: String) -> [ExchangeAction] {
-        let writer = AnswerWriter(
-            options: answer, identifier: identifier, created: created, model: model)
+        let writer = answer.form(
+            AnswerHead(identifier: identifier, created: created, model: model))
         state = .started(writer)
         guard answer.streams else { return [] }
         return [.beginStream] + (writer.opening().map { [.send($0)] } ?? [])
     }
 
     private mutating func text(
-        _ piece: String, _ reported: [ReportedProbability], _ writer: AnswerWriter
+        _ piece: String, _ reported: [ReportedProbability], _ writer: any AnswerForm
     ) -> [ExchangeAction] {
         hasSpoken = true
         guard answer.streams else {
@@ -109,7 +113,7 @@ struct GenerationExchange {
     }
 
     private mutating func reasoning(
-        _ piece: String, _ writer: AnswerWriter
+        _ piece: String, _ writer: any AnswerForm
     ) -> [ExchangeAction] {
         hasSpoken = true
         guard !answer.streams else { return writer.reasoning(piece).map { [.send($0)] } ?? [] }
@@ -119,12 +123,18 @@ struct GenerationExchange {
     }
 
     private mutating func toolCall(
-        _ event: ToolCallEvent, _ writer: AnswerWriter
+        _ event: ToolCallEvent, _ writer: any AnswerForm
     ) -> [ExchangeAction] {
         hasSpoken = true
-        guard !answer.streams else { return writer.toolCall(event).map { [.send($0)] } ?? [] }
-        heldBytes += whole.add(event)
-        return []
+        guard answer.streams else {
+            heldBytes += whole.add(event)
+            return []
+        }
+        var writer = writer
+        let chunk = writer.toolCall(event)
+        heldBytes = writer.keptBytes
+        state = .started(writer)
+        return chunk.map { [.send($0)] } ?? []
     }
 
     /// What a token's probabilities take: each a structure and the array with the token's bytes.
@@ -132,17 +142,13 @@ struct GenerationExchange {
         (reported.alternatives.count + 1) * 96
     }
 
-    private func finish(_ reason: FinishReason, _ writer: AnswerWriter) -> [ExchangeAction] {
+    private func finish(_ reason: FinishReason, _ writer: any AnswerForm) -> [ExchangeAction] {
         var writer = writer
-        if answer.kind == .template { return [.answer(AnswerWriter.prompt(whole.text))] }
         guard answer.streams else {
             return [
                 .answer(writer.whole(whole, probabilities: probabilities, reason, statistics))
             ]
         }
-        var tail = writer.closing(reason, statistics)
-        if let usage = writer.usage(statistics) { tail.writeImmutableBuffer(usage) }
-        tail.writeImmutableBuffer(AnswerWriter.done)
-        return [.send(tail), .endStream]
+        return [.send(writer.ending(reason, statistics)), .endStream]
     }
 }

@@ -112,8 +112,8 @@ enum TextPrompt {
                 return .text(text)
             case .array(let tokens):
                 try requireSingle(elements, fields)
-                return .tokens(try read(tokens: tokens, fields))
-            default: return .tokens(try read(tokens: elements, fields))
+                return .tokens(try read(promptTokens: tokens, fields))
+            default: return .tokens(try read(promptTokens: elements, fields))
             }
         case .some(let other):
             throw fields.error("prompt", "expected a string or token numbers, found \(other.kind)")
@@ -129,14 +129,21 @@ enum TextPrompt {
     }
 
     private static func read(
-        tokens: [JSONValue], _ fields: RequestFields
+        promptTokens tokens: [JSONValue], _ fields: RequestFields
     ) throws(GenerationError) -> [TokenID] {
         guard !tokens.isEmpty else { throw fields.error("prompt", "empty") }
+        return try read(tokens: tokens, of: "prompt", fields)
+    }
+
+    /// The token numbers of the field `name`.
+    static func read(
+        tokens: [JSONValue], of name: String, _ fields: RequestFields
+    ) throws(GenerationError) -> [TokenID] {
         var result: [TokenID] = []
         result.reserveCapacity(tokens.count)
         for token in tokens {
             guard let number = token.whole, let index = Int32(exactly: number), index >= 0 else {
-                throw fields.error("prompt", "expected token numbers")
+                throw fields.error(name, "expected token numbers")
             }
             result.append(TokenID(rawValue: index))
         }

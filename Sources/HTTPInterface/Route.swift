@@ -9,12 +9,14 @@ enum Route: Equatable {
     case models
     case model(String)
     case health
+    case properties
 
     /// The routes that take no name, by path.
     private static let fixed: [(path: String, route: Route)] = [
         ("/v1/chat/completions", .completion(.chat)), ("/v1/completions", .completion(.text)),
         ("/apply-template", .completion(.template)), ("/v1/models", .models),
-        ("/health", .health)
+        ("/health", .health), ("/tokenize", .completion(.tokens)),
+        ("/detokenize", .completion(.content)), ("/props", .properties)
     ]
 
     /// The route of a request target in origin or absolute form (RFC 9112, 3.2.1 and 3.2.2), with
@@ -59,6 +61,9 @@ enum Route: Equatable {
         case .completion(.chat): "/v1/chat/completions"
         case .completion(.text): "/v1/completions"
         case .completion(.template): "/apply-template"
+        case .completion(.tokens): "/tokenize"
+        case .completion(.content): "/detokenize"
+        case .properties: "/props"
         case .models: "/v1/models"
         case .model: "/v1/models/{id}"
         case .health: "/health"
@@ -69,7 +74,7 @@ enum Route: Equatable {
     private var methods: [HTTPMethod] {
         switch self {
         case .completion: [.POST]
-        case .models, .model, .health: [.GET, .HEAD]
+        case .models, .model, .health, .properties: [.GET, .HEAD]
         }
     }
 

@@ -15,6 +15,8 @@ package struct PreparedPrompt: Sendable, Equatable {
     package var plan: AnswerPlan?
     /// The text, where nothing but that is wanted.
     package var text: String?
+    /// The tokens, where nothing but these are wanted.
+    package var tokenized: TokenizedText?
 
     package init(tokens: [TokenID]) { self.tokens = tokens }
 }
@@ -63,20 +65,29 @@ package struct PromptBuilder: Sendable {
     package func prepare(
         _ order: GenerationOrder, isCancelled: @escaping () -> Bool = { false }
     ) throws(GenerationError) -> PreparedPrompt {
-        let parameter = order.prompt.parameter
+        let parameter = order.parameter
         var prepared = PreparedPrompt(tokens: [])
         switch order.prompt {
         case .text(let text):
+            if case .tokens(let rules) = order.wanted {
+                prepared.tokenized = try tokenize(text, rules, isCancelled)
+                return prepared
+            }
             var encoding = try encoding(byteCount: text.utf8.count, parameter)
             try append(text.utf8, isTemplate: true, to: &encoding, isCancelled)
             prepared.tokens = try encoding.finish()
-        case .tokens(let given): prepared.tokens = given
+        case .tokens(let given):
+            if order.wanted == .text {
+                prepared.text = try text(of: given, isCancelled)
+                return prepared
+            }
+            prepared.tokens = given
         case .chat(let messages):
             // Each turn is marked by a token or more: their list is no longer than the context.
             try context.check(tokensMin: messages.count, parameter)
             let (text, plan) = try render(messages, order, isCancelled)
             prepared.plan = plan
-            if order.rendersOnly {
+            if order.wanted == .prompt {
                 prepared.text = text.string
                 return prepared
             }
@@ -101,26 +112,31 @@ package struct PromptBuilder: Sendable {
         guard !tokens.isEmpty else {
             throw GenerationError(.invalidRequest, "the prompt is empty", parameter: parameter)
         }
+        try checkVocabulary(tokens, parameter)
+    }
+
+    /// Refuses tokens that are none.
+    func checkVocabulary(_ tokens: [TokenID], _ parameter: String) throws(GenerationError) {
         let count = tokenizer.tokenCount
         guard tokens.allSatisfy({ $0.index >= 0 && $0.index < count }) else {
             throw GenerationError(
-                .invalidRequest, "the prompt has a token outside the vocabulary of \(count)",
+                .invalidRequest, "\(parameter): a token outside the vocabulary of \(count)",
                 parameter: parameter)
         }
     }
 
     /// A prompt on its way to tokens, refused as soon as it is certain that they are more than the
     /// context has places: memory and time are bounded by the context, whatever the text is.
-    private func encoding(
-        byteCount: Int, _ parameter: String
+    func encoding(
+        byteCount: Int, addSpecial: Bool = true, _ parameter: String
     ) throws(GenerationError) -> PromptEncoding {
         let encoding = PromptEncoding(
-            tokenizer, context, byteCount: byteCount, parameter: parameter)
+            tokenizer, context, byteCount: byteCount, addSpecial: addSpecial, parameter: parameter)
         try encoding.check()
         return encoding
     }
 
-    private func append(
+    func append(
         _ bytes: some Collection<UInt8>, isTemplate: Bool, to encoding: inout PromptEncoding,
         _ isCancelled: () -> Bool
     ) throws(GenerationError) {
@@ -158,7 +174,7 @@ extension PromptBuilder.Context {
 }
 
 /// A prompt on its way to tokens.
-private struct PromptEncoding {
+struct PromptEncoding {
     /// Bytes that are handed to the tokenizer at a time.
     static let pieceBytes = 2 << 10
 
@@ -169,14 +185,15 @@ private struct PromptEncoding {
     private var bytesLeft: Int
 
     init(
-        _ tokenizer: Tokenizer, _ context: PromptBuilder.Context, byteCount: Int, parameter: String
+        _ tokenizer: Tokenizer, _ context: PromptBuilder.Context, byteCount: Int,
+        addSpecial: Bool, parameter: String
     ) {
         self.tokenizer = tokenizer
         self.context = context
         self.parameter = parameter
         bytesLeft = byteCount
         stream = TokenStream(
-            tokenizer, addSpecial: true,
+            tokenizer, addSpecial: addSpecial,
             unbrokenBytesMax: Self.unbrokenBytesMax(contextTokens: context.tokens))
     }
 

@@ -163,9 +163,9 @@ final class EngineLoop {
             let waiting = preparation.waiting
             do throws(GenerationError) {
                 let prompt = try outcome.get()
-                if let text = prompt.text {
+                if let told = prompt.told {
                     waiting.onEvent(.started(model: preparation.name, promptTokens: 0))
-                    waiting.onEvent(.text(text, probabilities: []))
+                    waiting.onEvent(told)
                     waiting.onEvent(.finished(.stop, GenerationStatistics()))
                     continue
                 }

@@ -97,7 +97,8 @@ final class FakeService: GenerationService {
         if text == "endless" {
             talk(ticket, onEvent)
         } else {
-            queue.async { Self.run(text, model: model, onEvent) }
+            let wanted = order.wanted
+            queue.async { Self.run(text, wanted, model: model, onEvent) }
         }
         return ticket
     }
@@ -114,7 +115,8 @@ final class FakeService: GenerationService {
     }
 
     private static func run(
-        _ text: String, model: String, _ onEvent: @Sendable (GenerationEvent) -> Void
+        _ text: String, _ wanted: GenerationOrder.Wanted, model: String,
+        _ onEvent: @Sendable (GenerationEvent) -> Void
     ) {
         let parts = text.split(separator: ":", maxSplits: 1).map(String.init)
         let reason = parts.count == 2 ? GenerationError.Reason(rawValue: parts[1]) : nil
@@ -124,6 +126,10 @@ final class FakeService: GenerationService {
         if text == "queued" { return }
         onEvent(.started(model: model, promptTokens: 3))
         if text == "prefill" { return }
+        if case .tokens(let rules) = wanted {
+            onEvent(.tokens(tokens(text, rules)))
+            return onEvent(.finished(.stop, GenerationStatistics()))
+        }
         if parts.first == "break", let reason {
             onEvent(.text("half", probabilities: []))
             return onEvent(.failed(GenerationError(reason, "broken: \(reason)")))
@@ -140,6 +146,13 @@ final class FakeService: GenerationService {
         onEvent(.text(String(text.prefix(3)), probabilities: probabilities))
         onEvent(.text(String(text.dropFirst(3)), probabilities: []))
         onEvent(.finished(.stop, statistics))
+    }
+
+    /// A token for each byte.
+    private static func tokens(_ text: String, _ rules: TokenizingRules) -> TokenizedText {
+        let tokens = text.utf8.map { TokenID(Int($0)) }
+        guard rules.includesPieces else { return TokenizedText(tokens) }
+        return TokenizedText(tokens) { $1.append(UInt8($0.rawValue)) }
     }
 
     private static func call(_ onEvent: @Sendable (GenerationEvent) -> Void) {

@@ -25,7 +25,7 @@ import Testing
     @Test func toolsKeepTheirKeysOrder() throws {
         let order = try order("{\(Self.hello), \"tools\" : [\(Self.tool)] }")
         #expect(order.tools == "[\(Self.tool)]")
-        #expect(order.allowsParallelCalls && !order.rendersOnly)
+        #expect(order.allowsParallelCalls && order.wanted == .answer)
         let escaped = try self.order("{\"to\\u006fls\":[\(Self.tool)],\(Self.hello)}")
         #expect(escaped.tools == "[\(Self.tool)]")
         for nothing in ["[]", "null"] {
@@ -174,7 +174,7 @@ import Testing
         defer { server.stop() }
         let reply = try server.request("POST", "/apply-template", "{\(Self.hello),\"stream\":true}")
         #expect(reply.status == 200 && reply.body == #"{"prompt":"hello"}"#)
-        #expect(server.service.orders.last?.rendersOnly == true)
+        #expect(server.service.orders.last?.wanted == .prompt)
         #expect(try server.request("GET", "/apply-template").status == 405)
         #expect(try server.request("POST", "/apply-template", "{}").status == 400)
     }

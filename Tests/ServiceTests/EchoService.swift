@@ -73,7 +73,7 @@ final class EchoService: StoppableService {
         }
         onEvent(.started(model: model, promptTokens: 3))
         if text == "wait" { return }
-        if order.tools != nil, !order.rendersOnly, case .chat(let messages) = order.prompt,
+        if order.tools != nil, order.wanted == .answer, case .chat(let messages) = order.prompt,
             messages.last?.role == "user"
         {
             return call(order, onEvent)

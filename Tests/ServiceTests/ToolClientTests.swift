@@ -87,8 +87,8 @@ import Testing
     }
 
     @Test func promptsAreShown() throws {
-        let (events, order) = try answer({ $0.rendersOnly = true }, [Self.question])
-        #expect(order?.rendersOnly == true && events.count == 3)
+        let (events, order) = try answer({ $0.wanted = .prompt }, [Self.question])
+        #expect(order?.wanted == .prompt && events.count == 3)
         guard case .text("weather?", _) = events[1] else {
             Issue.record("\(events)")
             return

@@ -177,6 +177,23 @@ import Testing
         }
     }
 
+    @Test func theEngineTellsTokensAndGoesOn() throws {
+        try withEngine { engine in
+            var asking = order("abc", tokensMax: 1)
+            asking.wanted = .tokens(TokenizingRules())
+            let answer = engine.answer(asking)
+            let told = answer.events.compactMap { event in
+                if case .tokens(let text) = event { text } else { nil }
+            }
+            let tokens = try #require(told.first).tokens
+            #expect(answer.reason == .stop && answer.events.count == 3 && !tokens.isEmpty)
+            var back = asking
+            (back.prompt, back.wanted) = (.tokens(tokens), .text)
+            #expect(engine.answer(back).text.hasSuffix("abc"))
+            #expect(engine.answer(order("abc", tokensMax: 2)).statistics?.generatedTokens == 2)
+        }
+    }
+
     private func order(_ text: String, tokensMax: Int?) -> GenerationOrder {
         var order = GenerationOrder(prompt: .text(text), client: ClientID(rawValue: 1))
         order.model = "qwen3moe"

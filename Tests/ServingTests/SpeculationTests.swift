@@ -279,6 +279,7 @@ import Weights
         case .text(let text, let probabilities): "text \(text) \(probabilities)"
         case .reasoning(let text): "reasoning \(text)"
         case .toolCall(let event): "call \(event)"
+        case .tokens(let text): "tokens \(text)"
         case .finished(let reason, let statistics):
             "finished \(reason) \(statistics.promptTokens) \(statistics.generatedTokens)"
         case .failed(let error): "failed \(error)"

@@ -39,7 +39,7 @@ import Tokenization
             contextTokens: 4096)
         var order = GenerationOrder(prompt: .chat(messages), client: ClientID(rawValue: 1))
         order.tools = tools
-        order.rendersOnly = true
+        order.wanted = .prompt
         (order.templateName, order.templateArguments) = (name, arguments)
         return try builder.prepare(order)
     }

@@ -1,0 +1,31 @@
+// The answer of `/props`: what llama-server's clients read there, as far as there is anything to
+// tell.
+
+internal import GenerationAPI
+internal import JSON
+internal import NIOCore
+
+enum PropertiesWriter {
+    /// - Parameters:
+    ///   - loaded: the model that is loaded, if any.
+    ///   - defaults: sampling for requests that do not say.
+    static func properties(
+        loaded: ModelSummary?, defaults: SamplingParameters
+    ) -> ByteBuffer {
+        var buffer = ByteBuffer(staticString: "{\"default_generation_settings\":{\"n_ctx\":")
+        buffer.writeString("\(loaded?.loaded?.contextTokens ?? 0),\"params\":{")
+        for field in SamplingParameters.numbers {
+            buffer.writeString("\"\(field.parameter.rawValue)\":")
+            buffer.writeJSON(milli: Double(defaults[keyPath: field.keyPath]))
+            buffer.writeStaticString(",")
+        }
+        buffer.writeString("\"top_k\":\(defaults.topK),")
+        buffer.writeString("\"repeat_last_n\":\(defaults.penaltyWindow),\"seed\":")
+        buffer.writeString(defaults.seed.map { "\($0)" } ?? "-1")
+        buffer.writeStaticString("}},\"total_slots\":1,\"model_alias\":")
+        buffer.writeJSON(loaded?.name)
+        buffer.writeStaticString(",\"modalities\":{\"vision\":false,\"audio\":false}")
+        buffer.writeString(",\"build_info\":\"sluice \(SluiceVersion.current)\"}")
+        return buffer
+    }
+}
