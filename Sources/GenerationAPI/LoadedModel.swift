@@ -14,6 +14,11 @@ package struct LoadedModel: Sendable, Equatable {
         case predicted
     }
 
+    /// What a model can besides continuing a text, by its chat templates.
+    package enum Capability: String, Sendable, CaseIterable {
+        case tools, thinking
+    }
+
     package var reads: Reads
     /// Why; nil where the file leaves no choice.
     package var readsReason: String?
@@ -26,6 +31,7 @@ package struct LoadedModel: Sendable, Equatable {
     package var keyValueFormat: KVFormat
     /// The limit for everything.
     package var memoryBytesMax: Int
+    package var capabilities: Set<Capability> = []
 
     package init(
         reads: Reads, readsReason: String? = nil, contextTokens: Int, contextReason: String,

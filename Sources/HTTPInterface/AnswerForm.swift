@@ -1,7 +1,9 @@
 // How an answer is written: what a dialect has to say for each thing that a generation tells.
 
 internal import GenerationAPI
+internal import JSON
 internal import NIOCore
+internal import NIOHTTP1
 
 /// How clients speak: the shapes of their requests, of answers and of errors.
 package enum Dialect: Sendable, Equatable { case openAI, ollama }
@@ -39,9 +41,10 @@ struct AnswerHead {
 extension AnswerOptions {
     /// What writes the answer.
     func form(_ head: AnswerHead) -> any AnswerForm {
-        switch kind {
-        case .template, .tokens, .content: PromptWriter(kind: kind)
-        case .chat, .text:
+        switch (kind, dialect) {
+        case (.template, _), (.tokens, _), (.content, _): PromptWriter(kind: kind)
+        case (_, .ollama): OllamaWriter(options: self, head: head)
+        case (_, .openAI):
             AnswerWriter(
                 options: self, identifier: head.identifier, created: head.created,
                 model: head.model)
@@ -51,11 +54,36 @@ extension AnswerOptions {
 
 extension Dialect {
     /// The media type of a stream.
-    var streamType: String { "text/event-stream; charset=utf-8" }
+    var streamType: String {
+        self == .openAI ? "text/event-stream; charset=utf-8" : "application/x-ndjson"
+    }
 
-    /// A comment that keeps a silent stream alive and tells what it waits for.
-    func comment(_ text: StaticString) -> ByteBuffer? { AnswerWriter.comment(text) }
+    /// A comment that keeps a silent stream alive and tells what it waits for; nil where a stream
+    /// has none.
+    func comment(_ text: StaticString) -> ByteBuffer? {
+        self == .openAI ? AnswerWriter.comment(text) : nil
+    }
 
     /// The piece that ends a stream with an error.
-    func streamed(_ failure: HTTPFailure) -> ByteBuffer { AnswerWriter.failure(failure) }
+    func streamed(_ failure: HTTPFailure) -> ByteBuffer {
+        guard self == .ollama else { return AnswerWriter.failure(failure) }
+        var line = body(of: failure)
+        line.writeStaticString("\n")
+        return line
+    }
+
+    /// An error's object.
+    func body(of failure: HTTPFailure) -> ByteBuffer {
+        guard self == .ollama else { return failure.body }
+        var buffer = ByteBuffer(staticString: "{\"error\":")
+        buffer.writeJSON(failure.message)
+        buffer.writeStaticString("}")
+        return buffer
+    }
+
+    /// An error's status.
+    func status(of failure: HTTPFailure) -> HTTPResponseStatus {
+        self == .ollama && failure.status == .tooManyRequests
+            ? .serviceUnavailable : failure.status
+    }
 }

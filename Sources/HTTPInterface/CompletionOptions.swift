@@ -29,6 +29,8 @@ package struct AnswerOptions: Sendable, Equatable {
     /// The `sluice` object with flash bytes, hit rate and KV bytes.
     package var includesStatistics = false
     package var includesProbabilities = false
+    /// The model's name as the request has it, where the answer repeats it.
+    package var modelName: String?
 
     package init(kind: CompletionKind) { self.kind = kind }
 }
@@ -54,17 +56,21 @@ package struct CompletionRequest: Sendable {
     /// sampling fields that are absent; `texts` are those of the body that it has. Throws
     /// `invalidRequest` naming the field.
     package init(
-        _ body: JSONValue, kind: CompletionKind, client: ClientID, defaults: SamplingParameters,
-        texts: RequestTexts = RequestTexts()
+        _ body: JSONValue, kind: CompletionKind, dialect: Dialect = .openAI, client: ClientID,
+        defaults: SamplingParameters, texts: RequestTexts = RequestTexts()
     ) throws(GenerationError) {
-        switch kind {
-        case .tokens:
+        switch (kind, dialect) {
+        case (.tokens, _):
             self = try .tokenizing(body, client: client)
             return
-        case .content:
+        case (.content, _):
             self = try .detokenizing(body, client: client)
             return
-        case .chat, .text, .template: break
+        case (_, .ollama):
+            self = try OllamaFields.read(
+                body, kind: kind, client: client, defaults: defaults, texts: texts)
+            return
+        case (_, .openAI): break
         }
         let fields = try RequestFields(body)
         try UnsupportedFields.refuse(UnsupportedFields.common, in: fields)
@@ -102,7 +108,7 @@ package struct CompletionRequest: Sendable {
     }
 
     /// Our own object is ours to check: an unknown member is a mistake.
-    private mutating func readExtras(_ fields: RequestFields) throws(GenerationError) {
+    mutating func readExtras(_ fields: RequestFields) throws(GenerationError) {
         guard let extras = try fields.object("sluice") else { return }
         for name in extras.members.keys.sorted()
         where !Self.extras.contains(name) {
@@ -169,9 +175,12 @@ package struct CompletionRequest: Sendable {
 
     /// `max_completion_tokens` is OpenAI's newer name and wins, `n_predict` is llama-server's. -1
     /// and -2 are to the end of the context; what no context holds means the same.
-    private static func tokensMax(_ fields: RequestFields) throws(GenerationError) -> Int? {
+    static func tokensMax(
+        _ fields: RequestFields,
+        names: [String] = ["n_predict", "max_tokens", "max_completion_tokens"]
+    ) throws(GenerationError) -> Int? {
         var wanted: Int?
-        for name in ["n_predict", "max_tokens", "max_completion_tokens"] {
+        for name in names {
             let range = Int.min...Int(Int32.max)
             guard let count = try fields.clampedInteger(name, in: range) else { continue }
             guard count >= -2, count != 0 else {
@@ -184,7 +193,7 @@ package struct CompletionRequest: Sendable {
         return wanted.flatMap { $0 < 0 ? nil : $0 }
     }
 
-    private static func stopStrings(_ fields: RequestFields) throws(GenerationError) -> [String] {
+    static func stopStrings(_ fields: RequestFields) throws(GenerationError) -> [String] {
         guard let value = fields["stop"] else { return [] }
         var elements: [JSONValue]
         switch value {
@@ -210,7 +219,7 @@ package struct CompletionRequest: Sendable {
         return texts
     }
 
-    private static func sampling(
+    static func sampling(
         _ fields: RequestFields, defaults: SamplingParameters
     ) throws(GenerationError) -> SamplingParameters {
         var sampling = defaults

@@ -20,8 +20,10 @@ extension ConnectionHandler {
             case .health: try answerHealth()
             case .properties: answer(try properties())
             case .models: answer(ModelsWriter.list(try models()))
-            case .model(let name): answer(try model(name))
-            case .completion(let kind): try generate(kind, body: body)
+            case .model(let name): answer(ModelsWriter.single(try model(name)))
+            case .completion(let kind, let dialect): try generate(kind, dialect, body: body)
+            case .ollama(let route): answer(try models(route, body: body))
+            case .root: answer(ByteBuffer(staticString: "Ollama is running"), as: "text/plain")
             }
         } catch {
             refuse(error)
@@ -48,13 +50,13 @@ extension ConnectionHandler {
         }
     }
 
-    private func model(_ name: String) throws(HTTPFailure) -> ByteBuffer {
+    private func model(_ name: String) throws(HTTPFailure) -> ModelSummary {
         let models = try models()
         let meant = ModelSummary.names(for: name)
         guard let model = models.first(where: { meant.contains($0.name) }) else {
             throw HTTPFailure(.unknownModel(name, among: models.map(\.name)))
         }
-        return ModelsWriter.single(model)
+        return model
     }
 
     private func properties() throws(HTTPFailure) -> ByteBuffer {
@@ -62,18 +64,46 @@ extension ConnectionHandler {
             loaded: try models().first(where: \.isLoaded), defaults: state.configuration.defaults)
     }
 
-    private func generate(_ kind: CompletionKind, body: ByteBuffer) throws(HTTPFailure) {
-        let request: CompletionRequest
+    private func models(
+        _ route: OllamaRoute, body: ByteBuffer
+    ) throws(HTTPFailure) -> ByteBuffer {
+        switch route {
+        case .version: return OllamaModels.version
+        case .tags: return OllamaModels.tags(try models())
+        case .running: return OllamaModels.running(try models())
+        case .show:
+            let json = try parse(body)
+            let name: String
+            do throws(GenerationError) {
+                name = try OllamaFields.modelName(json)
+            } catch {
+                throw HTTPFailure(error)
+            }
+            return OllamaModels.show(try model(name))
+        }
+    }
+
+    private func parse(_ body: ByteBuffer) throws(HTTPFailure) -> JSONValue {
         do {
-            let json = try JSONParser.parse(
+            return try JSONParser.parse(
                 body.readableBytesUInt8Span, valuesMax: limits.bodyValuesMax)
-            request = try CompletionRequest(
-                json, kind: kind, client: client, defaults: state.configuration.defaults,
-                texts: RequestTexts(json, in: body.readableBytesUInt8Span))
-        } catch let error as GenerationError {
-            throw HTTPFailure(error)
         } catch {
             throw .badRequest("\(error)", code: "invalid_json")
+        }
+    }
+
+    private func generate(
+        _ kind: CompletionKind, _ dialect: Dialect, body: ByteBuffer
+    ) throws(HTTPFailure) {
+        let json = try parse(body)
+        let request: CompletionRequest
+        do throws(GenerationError) {
+            request = try CompletionRequest(
+                json, kind: kind, dialect: dialect, client: client,
+                defaults: state.configuration.defaults,
+                texts: RequestTexts(json, in: body.readableBytesUInt8Span))
+        } catch {
+            throw HTTPFailure(error)
         }
         guard !state.isDraining else {
             throw HTTPFailure(GenerationError(.draining, "shutting down"))
@@ -128,7 +158,7 @@ extension ConnectionHandler {
         answering.record.outcome = exchange.outcome
         answering.record.generatedTokens = exchange.statistics.generatedTokens
         phase = .answering(answering)
-        guard fits || more == 0 else {
+        guard fits || more <= 0 else {
             answering.ticket?.cancel()
             return refuse(
                 HTTPFailure(
@@ -169,7 +199,7 @@ extension ConnectionHandler {
         answering.record.status = Int(HTTPResponseStatus.ok.code)
         phase = .answering(answering)
         var head = HTTPResponseHead(version: Self.version(answering.request), status: .ok)
-        head.headers.add(name: "Content-Type", value: answering.dialect.streamType)
+        head.headers.add(name: "Content-Type", value: answering.request.dialect.streamType)
         head.headers.add(name: "Cache-Control", value: "no-cache")
         addConnection(answering.keepsAlive, to: &head)
         write(.head(head), bytes: 0)
@@ -201,7 +231,7 @@ extension ConnectionHandler {
         }
         beginStream()
         if !output.sentSinceComment || !answering.headIsSent,
-            let comment = answering.dialect.comment(waiting(exchange))
+            let comment = answering.request.dialect.comment(waiting(exchange))
         {
             stream(comment)
         }
@@ -217,7 +247,7 @@ extension ConnectionHandler {
     }
 
     /// Answers with a whole JSON object.
-    private func answer(_ body: ByteBuffer) {
+    private func answer(_ body: ByteBuffer, as type: String = "application/json") {
         guard case .answering(var answering) = phase else { return }
         guard state.fits(answerBytes: body.readableBytes, inPlaceOf: answering.heldBytes) else {
             return refuse(
@@ -225,7 +255,7 @@ extension ConnectionHandler {
         }
         answering.record.status = Int(HTTPResponseStatus.ok.code)
         phase = .answering(answering)
-        let headers = HTTPHeaders([("Content-Type", "application/json")])
+        let headers = HTTPHeaders([("Content-Type", type)])
         sendWhole(.ok, headers, body, to: answering.request, keepsAlive: answering.keepsAlive)
     }
 
@@ -233,10 +263,13 @@ extension ConnectionHandler {
     func refuse(_ failure: HTTPFailure) {
         guard case .answering(var answering) = phase else { return }
         if answering.record.outcome == nil { answering.record.outcome = failure.code }
-        if !answering.headIsSent { answering.record.status = Int(failure.status.code) }
+        let dialect = answering.request.dialect
+        if !answering.headIsSent {
+            answering.record.status = Int(dialect.status(of: failure).code)
+        }
         phase = .answering(answering)
         if answering.headIsSent {
-            stream(answering.dialect.streamed(failure))
+            stream(dialect.streamed(failure))
             endAnswer()
         } else {
             send(failure, to: answering.request, keepsAlive: answering.keepsAlive)
@@ -244,8 +277,10 @@ extension ConnectionHandler {
     }
 
     func send(_ failure: HTTPFailure, to request: Request?, keepsAlive: Bool) {
+        let dialect = request?.dialect ?? .openAI
         sendWhole(
-            failure.status, failure.headers, failure.body, to: request, keepsAlive: keepsAlive)
+            dialect.status(of: failure), failure.headers, dialect.body(of: failure), to: request,
+            keepsAlive: keepsAlive)
     }
 
     private func sendWhole(

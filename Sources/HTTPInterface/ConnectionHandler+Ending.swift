@@ -77,9 +77,10 @@ extension ConnectionHandler {
         ending.closing = hasSpoken ? .lingering : .atOnce
         arm(limits.sendTimeout)
         send(failure, to: request, keepsAlive: false)
+        let status = (request?.dialect ?? .openAI).status(of: failure)
         state.configuration.onRequest(
             RequestRecord(
-                route: RequestRecord.unread, status: Int(failure.status.code), seconds: 0,
+                route: RequestRecord.unread, status: Int(status.code), seconds: 0,
                 outcome: failure.code))
         state.onChange()
     }

@@ -16,6 +16,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     struct Request {
         let method: HTTPMethod
         let version: HTTPVersion
+        let dialect: Dialect
     }
 
     /// A request whose body is arriving.
@@ -27,7 +28,6 @@ final class ConnectionHandler: ChannelInboundHandler {
     /// A request that is being answered.
     struct Answering {
         let request: Request
-        let dialect: Dialect
         var record: RequestRecord
         let startedAt: NIODeadline
         var keepsAlive: Bool
@@ -257,7 +257,7 @@ final class ConnectionHandler: ChannelInboundHandler {
     }
 
     private func receive(_ head: HTTPRequestHead, _ framing: BodyFraming) {
-        let request = Request(method: head.method, version: head.version)
+        let request = Request(head)
         do throws(HTTPFailure) {
             if let refusal = place.refusal { throw refusal }
             try RequestHeadRules.check(head, framing, limits)
@@ -353,7 +353,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         let isLast = state.isDraining || ending.inputIsClosed && held.input.readableBytes == 0
         phase = .answering(
             Answering(
-                request: Request(head), dialect: Dialect.openAI,
+                request: Request(head),
                 record: RequestRecord(route: route?.name ?? "unknown", status: 0, seconds: 0),
                 startedAt: receiving.startedAt,
                 keepsAlive: RequestHeadRules.keepsAlive(head) && !isLast,
@@ -435,6 +435,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
 extension ConnectionHandler.Request {
     init(_ head: HTTPRequestHead) {
-        self.init(method: head.method, version: head.version)
+        self.init(
+            method: head.method, version: head.version, dialect: Route.dialect(of: head.uri))
     }
 }

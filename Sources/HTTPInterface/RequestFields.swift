@@ -14,8 +14,9 @@ package struct RequestFields {
     package init(_ value: JSONValue, prefix: String = "") throws(GenerationError) {
         guard case .object(let members) = value else {
             let name = prefix.isEmpty ? nil : String(prefix.dropLast())
+            let problem = "expected an object, found \(value.kind)"
             throw GenerationError(
-                .invalidRequest, "expected an object, found \(value.kind)", parameter: name)
+                .invalidRequest, name.map { "\($0): \(problem)" } ?? problem, parameter: name)
         }
         self.members = members
         self.prefix = prefix

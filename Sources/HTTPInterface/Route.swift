@@ -5,7 +5,10 @@ internal import NIOHTTP1
 
 /// What a request's path names.
 enum Route: Equatable {
-    case completion(CompletionKind)
+    case completion(CompletionKind, Dialect = .openAI)
+    case ollama(OllamaRoute)
+    /// What clients of Ollama look for first.
+    case root
     case models
     case model(String)
     case health
@@ -16,13 +19,20 @@ enum Route: Equatable {
         ("/v1/chat/completions", .completion(.chat)), ("/v1/completions", .completion(.text)),
         ("/apply-template", .completion(.template)), ("/v1/models", .models),
         ("/health", .health), ("/tokenize", .completion(.tokens)),
-        ("/detokenize", .completion(.content)), ("/props", .properties)
+        ("/detokenize", .completion(.content)), ("/props", .properties),
+        ("/api/chat", .completion(.chat, .ollama)), ("/api/generate", .completion(.text, .ollama)),
+        ("/api/tags", .ollama(.tags)), ("/api/ps", .ollama(.running)),
+        ("/api/show", .ollama(.show)), ("/api/version", .ollama(.version))
     ]
 
     /// The route of a request target in origin or absolute form (RFC 9112, 3.2.1 and 3.2.2), with
     /// or without `/v1`, doubled or trailing slashes or not; the query is ignored. nil is 404.
     init?(target: String) {
         let path = Self.path(of: target)
+        if path == "/" {
+            self = .root
+            return
+        }
         let places = [path, "/v1" + path]
         if let match = Self.fixed.first(where: { places.contains($0.path) }) {
             self = match.route
@@ -45,6 +55,13 @@ enum Route: Equatable {
         return "did you mean \(route.methods[0].rawValue) \(near)?"
     }
 
+    /// How the client speaks that asks for `target`.
+    static func dialect(of target: String) -> Dialect {
+        let path = path(of: target)
+        // `/api/v1` is somebody's who looks for OpenAI's.
+        return path.hasPrefix("/api/") && !path.hasPrefix("/api/v1/") ? .ollama : .openAI
+    }
+
     /// The path of a target without scheme, authority and query, each slash once, none at its end.
     private static func path(of target: String) -> String {
         var rest = target.prefix { $0 != "?" && $0 != "#" }
@@ -58,11 +75,18 @@ enum Route: Equatable {
     /// The route's name in logs.
     var name: String {
         switch self {
-        case .completion(.chat): "/v1/chat/completions"
-        case .completion(.text): "/v1/completions"
-        case .completion(.template): "/apply-template"
-        case .completion(.tokens): "/tokenize"
-        case .completion(.content): "/detokenize"
+        case .completion(.chat, .openAI): "/v1/chat/completions"
+        case .completion(.text, .openAI): "/v1/completions"
+        case .completion(.chat, .ollama): "/api/chat"
+        case .completion(.text, .ollama): "/api/generate"
+        case .completion(.template, _): "/apply-template"
+        case .completion(.tokens, _): "/tokenize"
+        case .completion(.content, _): "/detokenize"
+        case .ollama(.tags): "/api/tags"
+        case .ollama(.running): "/api/ps"
+        case .ollama(.show): "/api/show"
+        case .ollama(.version): "/api/version"
+        case .root: "/"
         case .properties: "/props"
         case .models: "/v1/models"
         case .model: "/v1/models/{id}"
@@ -73,8 +97,8 @@ enum Route: Equatable {
     /// The methods that the route has.
     private var methods: [HTTPMethod] {
         switch self {
-        case .completion: [.POST]
-        case .models, .model, .health, .properties: [.GET, .HEAD]
+        case .completion, .ollama(.show): [.POST]
+        case .models, .model, .health, .properties, .ollama, .root: [.GET, .HEAD]
         }
     }
 

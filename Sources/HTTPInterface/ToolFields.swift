@@ -94,7 +94,9 @@ enum ToolFields {
     }
 
     /// The calls that an assistant's message made.
-    static func calls(_ message: RequestFields) throws(GenerationError) -> [ToolCall] {
+    static func calls(
+        _ message: RequestFields, _ dialect: Dialect = .openAI
+    ) throws(GenerationError) -> [ToolCall] {
         guard let value = message["tool_calls"], value != .array([]) else { return [] }
         guard let list = value.array else {
             throw message.error("tool_calls", "expected a list, found \(value.kind)")
@@ -114,9 +116,22 @@ enum ToolFields {
             calls.append(
                 ToolCall(
                     id: try id(call, "id") ?? "", name: try name(function),
-                    arguments: try function.string("arguments") ?? "{}"))
+                    arguments: try arguments(function, dialect)))
         }
         return calls
+    }
+
+    /// A call's arguments: OpenAI writes a text, Ollama an object.
+    private static func arguments(
+        _ function: RequestFields, _ dialect: Dialect
+    ) throws(GenerationError) -> String {
+        guard dialect == .ollama, let value = function["arguments"] else {
+            return try function.string("arguments") ?? "{}"
+        }
+        guard case .object = value else {
+            throw function.error("arguments", "expected an object, found \(value.kind)")
+        }
+        return String(decoding: value.text(), as: UTF8.self)
     }
 
     /// A call's id.

@@ -1,5 +1,6 @@
 // What clients and logs are told of a model that was loaded.
 
+internal import AnswerParsing
 internal import Compute
 package import GenerationAPI
 internal import Inference
@@ -19,11 +20,15 @@ extension ModelInstance {
             case .exact: .exact
             case .predicted: .predicted
             }
-        return LoadedModel(
+        var loaded = LoadedModel(
             reads: reads, readsReason: manifest.neurons == nil ? nil : sparse.reason,
             contextTokens: contextTokens, contextReason: contextReason,
             hotTokens: division.hotTokens, keyValueFormat: cache.layout.format,
             memoryBytesMax: budget.limitBytes)
+        let styles = templates.all.compactMap { AnswerStyle(template: $0) }
+        if styles.contains(where: \.hasCalls) { loaded.capabilities.insert(.tools) }
+        if styles.contains(where: \.dividesEveryAnswer) { loaded.capabilities.insert(.thinking) }
+        return loaded
     }
 }
 

@@ -142,16 +142,19 @@ import Testing
         #expect([0, 69, 74, 75].contains(client.wait().status))
     }
 
-    /// OpenAI's own client, where a Python that has it is named.
-    @Test func officialClient() throws {
-        guard let python = unsafe getenv("SLUICE_CLIENT_PYTHON") else {
-            print("skipped: SLUICE_CLIENT_PYTHON names no Python with the openai package")
+    /// OpenAI's own client and Ollama's, where a Python that has them is named.
+    @Test(arguments: ["openai", "ollama"]) func officialClient(_ package: String) throws {
+        let scratch = try Scratch()
+        let named = unsafe getenv("SLUICE_CLIENT_PYTHON").map { unsafe String(cString: $0) }
+        guard let python = named,
+            try Program(path: python).run(["-c", "import \(package)"], in: scratch).status == 0
+        else {
+            print("skipped: SLUICE_CLIENT_PYTHON names no Python with the \(package) package")
             return
         }
         let daemon = try Daemon()
-        let client = unsafe Program(path: String(cString: python))
-        let ending = try client.run(
-            ["\(Repository.folder)/Tests/Clients/openai_client.py", daemon.socket, "shell"],
+        let ending = try Program(path: python).run(
+            ["\(Repository.folder)/Tests/Clients/\(package)_client.py", daemon.socket, "shell"],
             in: daemon.scratch)
         #expect(ending.status == 0, "\(ending.output) \(ending.errors)")
         #expect(daemon.stop() == 0)

@@ -1,4 +1,4 @@
-// Programs that are not ours: OpenAI's Python client and systemd's socket activation.
+// Programs that are not ours: Python clients of OpenAI and of Ollama, systemd's socket activation.
 
 import Glibc
 import Service
@@ -27,6 +27,21 @@ import Testing
         let daemon = try RunningDaemon()
         _ = daemon.manager.receive()
         let script = Self.root + "/Tests/Clients/openai_client.py"
+        #expect(Shell.run("'\(python)' '\(script)' '\(daemon.socket)'") == 0)
+        daemon.signals.send(.terminate)
+        #expect(daemon.wait() == "")
+    }
+
+    @Test(
+        .enabled(
+            if: variable("SLUICE_CLIENT_PYTHON").map { Shell.run("'\($0)' -c 'import ollama'") }
+                == 0,
+            "set SLUICE_CLIENT_PYTHON to a Python that has the package ollama"))
+    func ollamasClientIsServed() throws {
+        let python = try #require(Self.variable("SLUICE_CLIENT_PYTHON"))
+        let daemon = try RunningDaemon()
+        _ = daemon.manager.receive()
+        let script = Self.root + "/Tests/Clients/ollama_client.py"
         #expect(Shell.run("'\(python)' '\(script)' '\(daemon.socket)'") == 0)
         daemon.signals.send(.terminate)
         #expect(daemon.wait() == "")

@@ -67,12 +67,16 @@ final class EchoService: StoppableService {
         if text == "refuse" {
             return onEvent(.failed(GenerationError(.overloaded, "too many", parameter: "x")))
         }
-        guard model == "echo" else {
+        guard ModelSummary.names(for: model).contains("echo") else {
             return onEvent(
                 .failed(GenerationError(.modelNotFound, "no model '\(model)'", parameter: "model")))
         }
         onEvent(.started(model: model, promptTokens: 3))
         if text == "wait" { return }
+        if case .tokens = order.wanted {
+            onEvent(.tokens(TokenizedText([])))
+            return onEvent(.finished(.stop, statistics))
+        }
         if order.tools != nil, order.wanted == .answer, case .chat(let messages) = order.prompt,
             messages.last?.role == "user"
         {
