@@ -71,6 +71,42 @@ import Testing
         #expect(daemon.stop() == 0)
     }
 
+    @Test func ollamasClientsSeeTheSame() throws {
+        let daemon = try daemon()
+        func chat(_ messages: String, _ more: String) throws -> String {
+            let body =
+                #"{"model":"shell:latest","messages":[\#(messages)],\#(Self.tools),\#(more)}"#
+            return try daemon.post(body, to: "/api/chat")
+        }
+        let greedy = #""options":{"temperature":0}"#
+        let called = #""function":{"index":0,"name":"get_weather","arguments":{"city": "Paris"}}}]"#
+        let whole = try chat(Self.question, greedy + #","stream":false"#)
+        let message = #""message":{"role":"assistant","content":"I look.","thinking":"Hm.""#
+        for part in [message, called, #""done_reason":"stop""#, #""eval_count":9"#] {
+            #expect(whole.contains(part), "\(part): \(whole)")
+        }
+        let stream = try chat(Self.question, greedy)
+        for part in [
+            #""content":"","thinking":"Hm."},"done":false}"#, #""content":"I look."}"#, called
+        ] {
+            #expect(stream.contains(part), "\(part): \(stream)")
+        }
+        let short = #""stream":false,"options":{"temperature":0,"num_predict":7}"#
+        let half = try chat(Self.question, short)
+        #expect(half.contains(#""done_reason":"length""#) && !half.contains("tool_calls"))
+        let call =
+            #"{"role":"assistant","tool_calls":[{"function":{"name":"get_weather","#
+            + #""arguments":{"city":"Paris"}}}]}"#
+        let result = #"{"role":"tool","tool_name":"get_weather","content":"21 degrees"}"#
+        let answer = try chat(
+            [Self.question, call, result].joined(separator: ","), greedy + #","stream":false"#)
+        #expect(answer.contains(#""content":"Sunny.""#), "\(answer)")
+        let show = try daemon.post(#"{"model":"shell"}"#, to: "/api/show")
+        #expect(
+            show.contains(#""capabilities":["completion","tools","thinking"]"#), "\(show)")
+        #expect(daemon.stop() == 0)
+    }
+
     @Test func whatIsNoCallIsText() throws {
         let daemon = try daemon()
         let plain = try daemon.post(Self.body(Self.question, #""tools":[]"#))
