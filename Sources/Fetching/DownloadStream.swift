@@ -204,7 +204,7 @@ package final class DownloadStream: ByteStream {
 
     /// Bytes of the connection; 0 at the end of a file that did not say how long it is.
     ///
-    /// - Throws: ``Ending/broken(_:)`` where it ended early or stands still.
+    /// - Throws: ``Ending/broken(_:waitSeconds:)`` where it ended early or stands still.
     private func take(
         into buffer: inout MutableRawSpan, _ connection: inout Connection, _ state: State
     ) throws(Ending) -> Int? {

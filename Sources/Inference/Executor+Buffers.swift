@@ -214,12 +214,18 @@ extension Executor {
         kernels.turnKeys(page, turn, from: source, to: target, pool: &pages, team: team)
     }
 
-    /// `act(gate) * up`, or `act(up)` for a network without a gate.
+    /// `act(gate) * up`, or `act(up)` for a network without a gate; with a bound
+    /// `min(act(gate), bound) * max(-bound, min(up, bound))`, and the gate changes.
     func activate(
-        _ activation: Activation, gate: borrowing Buffer<Float>, up: borrowing Buffer<Float>,
-        isGated: Bool, rows: Int, columns: Int, into input: inout ProductInput
+        _ activation: Activation, gate: inout Buffer<Float>, up: borrowing Buffer<Float>,
+        isGated: Bool, bound: Float? = nil, rows: Int, columns: Int,
+        into input: inout ProductInput
     ) {
-        if isGated {
+        if let bound {
+            multiplyBounded(
+                activation, gate: &gate, up: up, bound: bound, count: rows * columns, into: &input)
+            prepare(&input, rows: rows, columns: columns)
+        } else if isGated {
             kernels.activate(
                 activation, gate: gate.span, up: up.span, rows: rows, columns: columns,
                 into: &input, team: team)
@@ -230,13 +236,11 @@ extension Executor {
         }
     }
 
-    /// The same with bounds: `min(act(gate), bound) * max(-bound, min(up, bound))`; the gate
-    /// changes, too.
-    func activate(
+    private func multiplyBounded(
         _ activation: Activation, gate: inout Buffer<Float>, up: borrowing Buffer<Float>,
-        bound: Float, rows: Int, columns: Int, into input: inout ProductInput
+        bound: Float, count: Int, into input: inout ProductInput
     ) {
-        let (kernels, count) = (kernels, rows * columns)
+        let kernels = kernels
         var gates = gate.mutableSpan(in: 0..<count)
         kernels.activate(activation, &gates, count: count)
         let ups = up.span
@@ -244,7 +248,6 @@ extension Executor {
         for index in 0..<count {
             values[index] = min(gates[index], bound) * max(-bound, min(ups[index], bound))
         }
-        prepare(&input, rows: rows, columns: columns)
     }
 
     /// Adds `bias`, where there is one, to the first `tokens` rows.

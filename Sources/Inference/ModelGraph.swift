@@ -192,7 +192,7 @@ package struct LayerGraph: Sendable {
     /// Factor on what each half adds; nil is 1.
     package let residualScale: Float?
     /// Nil where layers have no embeddings of their own.
-    let ownEmbedding: OwnEmbedding?
+    let layerEmbedding: LayerEmbedding?
     /// Factor on the residual stream when the layer has added all; nil is 1.
     let outputScale: Float?
 
@@ -201,8 +201,8 @@ package struct LayerGraph: Sendable {
         let layer = shape.layers[index]
         residualScale = layer.residualScale
         outputScale = layer.hasOutputScale ? try weights.vector(.layerScale, layer: index)[0] : nil
-        ownEmbedding =
-            shape.layerEmbeddingWidth == nil ? nil : try OwnEmbedding(index, weights, shape)
+        layerEmbedding =
+            shape.layerEmbeddingWidth == nil ? nil : try LayerEmbedding(index, weights, shape)
         switch layer.mixer {
         case .attention(let attention):
             mixer = .attention(try Self.attention(index, attention, weights, shape))

@@ -86,6 +86,7 @@ struct Wave: Sendable, Equatable {
     var rows: Range<Int>
 
     var tokenCount: Int { rows.count }
+    var tokens: [TokenID] { chunks.flatMap(\.tokens) }
 }
 
 extension StepPlan {

@@ -152,8 +152,9 @@ package final class Transformer {
     /// A wave's token ids become rows of the residual stream.
     private func embed(_ wave: Wave) throws(ReadFailure) {
         let (format, scale) = (store.manifest.embeddings.format, graph.shape.embeddingScale)
-        let tokens = wave.chunks.flatMap(\.tokens)
-        try store.forEachRow(of: .embeddings, tokens, from: wave.rows.lowerBound) { row, bytes in
+        try store.forEachRow(
+            of: .embeddings, wave.tokens, from: wave.rows.lowerBound
+        ) { row, bytes in
             residual.embed(bytes, format: format, scale: scale, row: row)
         }
         if let positions = graph.shape.learnedPositions { try embed(positions, wave) }

@@ -90,9 +90,11 @@ package struct Packer {
             try file.checkIsModel()
             return try file.repaired()
         }
+        var shape = try fromSource { [gguf] () throws(FormatError) in try gguf.shape() }
+        if let activation { shape = shape.with(activation: activation) }
         var parts = given
-        let split = try fromSource { [gguf] () throws(FormatError) in
-            try SplitLatents(gguf, given)
+        let split = try fromSource { [gguf, shape] () throws(FormatError) in
+            try SplitLatents(gguf, given, shape.latents.first)
         }
         if let split {
             gguf = try fromSource { [gguf] () throws(FormatError) in
@@ -102,8 +104,6 @@ package struct Packer {
             repairs.append("attn_kv_b is attn_k_b and attn_v_b")
         }
         splitsLatents = split != nil
-        var shape = try fromSource { () throws(FormatError) in try gguf.shape() }
-        if let activation { shape = shape.with(activation: activation) }
         let (vocabulary, decided) = try fromSource { () throws(FormatError) in
             try gguf.vocabulary()
         }.repaired()
@@ -212,7 +212,6 @@ package struct Packer {
         open: () throws(SystemError) -> PartialFile
     ) throws(PackingError) -> PackedResult {
         guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
-        let file = try fromDestination(open)
         let streams = parts.compactMap { $0 as? SequentialSource }
         let isSequential = !streams.isEmpty || consumption != nil
         if isSequential && splitsLatents {
@@ -222,6 +221,7 @@ package struct Packer {
                     expected: "attn_k_b and attn_v_b in what is packed as it comes, or consumed",
                     found: "attn_kv_b, which is turned: import it from a file that stays"))
         }
+        let file = try fromDestination(open)
         let columnBytes = isSequential ? plan.columnBytesMax : 0
         let run = PackingRun(
             plan: plan, gguf: gguf, parts: parts, file: file, observer: observer,

@@ -29,20 +29,22 @@ struct SplitLatents: ByteSource {
         var headBytes: Int { tensor.byteCount / (source.rows / rowsOfHead) }
     }
 
+    /// - Parameter mixer: of the model's layers; nil where they have no latents.
     /// - Returns: nil for a file without such matrices.
     /// - Throws: `FormatError` where they do not have the shape that the metadata says, or a type
     ///   that is not turned.
-    init?(_ gguf: GGUFFile, _ sources: [any ByteSource]) throws(FormatError) {
+    init?(
+        _ gguf: GGUFFile, _ sources: [any ByteSource], _ mixer: LatentMixer?
+    ) throws(FormatError) {
         let old = gguf.tensors.filter { $0.name.hasSuffix(".attn_kv_b.weight") }
-        guard !old.isEmpty else { return nil }
+        guard let mixer, !old.isEmpty else { return nil }
         name = sources[0].name
         self.sources = sources
-        let sizes = try LatentSizes(gguf)
         var (regions, end): ([Region], UInt64) = ([], 0)
         for source in old {
             for isKeys in [true, false] {
                 let region = try Self.region(
-                    source, isKeys: isKeys, sizes, part: sources.count, offset: end, file: name)
+                    source, isKeys: isKeys, mixer, part: sources.count, offset: end, file: name)
                 regions.append(region)
                 end += UInt64(region.tensor.byteCount)
             }
@@ -55,33 +57,34 @@ struct SplitLatents: ByteSource {
     }
 
     private static func region(
-        _ source: GGUFTensor, isKeys: Bool, _ sizes: LatentSizes, part: Int, offset: UInt64,
+        _ source: GGUFTensor, isKeys: Bool, _ mixer: LatentMixer, part: Int, offset: UInt64,
         file: String
     ) throws(FormatError) -> Region {
-        let rows = sizes.plainWidth + sizes.valueWidth
-        guard source.dimensions == [sizes.rank, sizes.headCount * rows],
+        let (rank, heads) = (mixer.keyValueRank, mixer.headCount)
+        let rows = heads * (mixer.plainHeadWidth + mixer.valueHeadWidth)
+        guard source.dimensions == [rank, rows],
             let own = source.type.format
         else {
             throw FormatError(
                 file: file,
-                expected: "\(source.name) of \(sizes.rank) x \(sizes.headCount * rows), of a type "
-                    + "that kernels compute with",
+                expected: "\(source.name) of \(rank) x \(rows), of a type that kernels "
+                    + "compute with",
                 found: source.dimensions.map(String.init).joined(separator: " x ")
                     + " of \(source.type.name)")
         }
         // Blocks lie along rows, which are columns then: half floats hold what they were.
         let format = isKeys && !own.multipliesFloats ? WeightFormat.f16 : own
         let (columns, height) =
-            isKeys ? (sizes.plainWidth, sizes.rank) : (sizes.rank, sizes.valueWidth)
+            isKeys ? (mixer.plainHeadWidth, rank) : (rank, mixer.valueHeadWidth)
         let stem = source.name.dropLast("kv_b.weight".count)
         let name = stem + (isKeys ? "k_b" : "v_b") + ".weight"
         let tensor = GGUFTensor(
             name: String(name), type: GGUFType(format),
-            dimensions: [columns, height, sizes.headCount], part: part, offset: offset,
-            byteCount: sizes.headCount * height * format.rowBytes(columns: columns))
+            dimensions: [columns, height, heads], part: part, offset: offset,
+            byteCount: heads * height * format.rowBytes(columns: columns))
         return Region(
-            source: source, format: own, isKeys: isKeys, plainWidth: sizes.plainWidth,
-            valueWidth: sizes.valueWidth, tensor: tensor)
+            source: source, format: own, isKeys: isKeys, plainWidth: mixer.plainHeadWidth,
+            valueWidth: mixer.valueHeadWidth, tensor: tensor)
     }
 
     var byteCount: UInt64 { regions.reduce(0) { $0 + UInt64($1.tensor.byteCount) } }
@@ -149,29 +152,5 @@ struct SplitLatents: ByteSource {
             }
         }
         return result
-    }
-}
-
-/// What the metadata says of heads and latents.
-private struct LatentSizes {
-    let headCount: Int
-    let rank: Int
-    let plainWidth: Int
-    let valueWidth: Int
-
-    init(_ gguf: GGUFFile) throws(FormatError) {
-        let metadata = gguf.metadata
-        let architecture = try metadata.string("general.architecture") ?? ""
-        func size(_ name: String) throws(FormatError) -> Int {
-            let key = "\(architecture).\(name)"
-            guard let value = try metadata.uniformInteger(key, in: 1...1 << 20) else {
-                throw metadata.missing(key)
-            }
-            return value
-        }
-        headCount = try size("attention.head_count")
-        rank = try size("attention.kv_lora_rank")
-        plainWidth = max(1, try size("attention.key_length") - size("rope.dimension_count"))
-        valueWidth = try size("attention.value_length")
     }
 }

@@ -67,15 +67,9 @@ final class DenseBlock {
                 ? onNeurons(layer, residual.normed, &up, tokens)
                 : onNeurons(layer, residual.normed, &gate, tokens)
         }
-        if let bound = network.bound {
-            executor.activate(
-                activation, gate: &gate, up: up, bound: bound, rows: tokens,
-                columns: network.width, into: &gated)
-        } else {
-            executor.activate(
-                activation, gate: gate, up: up, isGated: network.gate != nil, rows: tokens,
-                columns: network.width, into: &gated)
-        }
+        executor.activate(
+            activation, gate: &gate, up: up, isGated: network.gate != nil, bound: network.bound,
+            rows: tokens, columns: network.width, into: &gated)
         try products.multiply(
             network.down, by: gated, tokens: tokens, into: &residual.projected)
         executor.addBias(network.downBias, tokens: tokens, to: &residual.projected)

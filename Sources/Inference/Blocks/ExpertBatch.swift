@@ -110,15 +110,9 @@ struct ExpertBatch: ~Copyable {
                 into: &normed)
         }
         executor.multiply(&firsts)
-        if let bound {
-            executor.activate(
-                activation, gate: &gate, up: up, bound: bound, rows: rowCount,
-                columns: experts.up.rows, into: &gated)
-        } else {
-            executor.activate(
-                activation, gate: gate, up: up, isGated: experts.gate != nil, rows: rowCount,
-                columns: experts.up.rows, into: &gated)
-        }
+        executor.activate(
+            activation, gate: &gate, up: up, isGated: experts.gate != nil, bound: bound,
+            rows: rowCount, columns: experts.up.rows, into: &gated)
         executor.multiply(&downs)
         tokens.removeAll(keepingCapacity: true)
         executor.count(since: start)

@@ -40,7 +40,7 @@ struct ModelBlocks {
     let dense: DenseBlock?
     let neurons: NeuronBlock?
     let mixture: MixtureBlock?
-    let ownEmbedding: OwnEmbeddingBlock?
+    let layerEmbedding: LayerEmbeddingBlock?
 
     static func declare(_ sizes: ActivationShape, in buffers: inout DeclaredBuffers) {
         AttentionBlock.declare(sizes, in: &buffers)
@@ -49,7 +49,7 @@ struct ModelBlocks {
         if DenseBlock.isNeeded(sizes) { DenseBlock.declare(sizes, in: &buffers) }
         if NeuronBlock.isNeeded(sizes) { NeuronBlock.declare(sizes, in: &buffers) }
         if MixtureBlock.isNeeded(sizes) { MixtureBlock.declare(sizes, in: &buffers) }
-        if OwnEmbeddingBlock.isNeeded(sizes) { OwnEmbeddingBlock.declare(sizes, in: &buffers) }
+        if LayerEmbeddingBlock.isNeeded(sizes) { LayerEmbeddingBlock.declare(sizes, in: &buffers) }
     }
 
     init(_ context: BlockContext, cache: KVCache) {
@@ -61,7 +61,7 @@ struct ModelBlocks {
         dense = DenseBlock.isNeeded(sizes) ? DenseBlock(context) : nil
         neurons = NeuronBlock.isNeeded(sizes) ? NeuronBlock(context) : nil
         mixture = MixtureBlock.isNeeded(sizes) ? MixtureBlock(context, shared: dense) : nil
-        ownEmbedding = OwnEmbeddingBlock.isNeeded(sizes) ? OwnEmbeddingBlock(context) : nil
+        layerEmbedding = LayerEmbeddingBlock.isNeeded(sizes) ? LayerEmbeddingBlock(context) : nil
     }
 
     /// Those that compute a layer.
@@ -84,7 +84,7 @@ struct ModelBlocks {
             }
         return LayerBlocks(
             graph: layer, next: next, mixer: mixer, feedForward: feedForward,
-            ownEmbedding: layer.ownEmbedding.map { (Self.needed(ownEmbedding), $0) },
+            layerEmbedding: layer.layerEmbedding.map { (Self.needed(layerEmbedding), $0) },
             workspace: workspace)
     }
 
@@ -100,13 +100,13 @@ struct LayerBlocks {
     let next: LayerGraph?
     let mixer: MixerBlock?
     let feedForward: FeedForwardBlock?
-    let ownEmbedding: (block: OwnEmbeddingBlock, weights: LayerGraph.OwnEmbedding)?
+    let layerEmbedding: (block: LayerEmbeddingBlock, weights: LayerGraph.LayerEmbedding)?
     let workspace: Workspace
 
     /// Both halves, or the one that there is, for one wave.
     func run(_ wave: Wave, _ residual: inout ResidualStream) throws(ReadFailure) {
         workspace.enter(.mixerInput)
-        if let (block, weights) = ownEmbedding { try block.begin(weights, wave, &residual) }
+        if let (block, weights) = layerEmbedding { try block.begin(weights, wave, &residual) }
         if case .mixture(let block, let weights) = feedForward, weights.routesFirst {
             try block.routeFirst(weights, graph, wave, &residual)
         }
@@ -116,7 +116,7 @@ struct LayerBlocks {
             try block.readAhead(for: next, wave, &residual)
         }
         if let feedForward { try run(feedForward, wave, &residual) }
-        if let (block, weights) = ownEmbedding {
+        if let (block, weights) = layerEmbedding {
             try block.run(weights, layer: graph.index, wave, &residual)
         }
         if let scale = graph.outputScale { residual.scale(wave, by: scale) }

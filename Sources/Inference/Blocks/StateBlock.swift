@@ -166,7 +166,7 @@ extension Executor {
                 return
             }
             activate(
-                .silu, gate: gate, up: found, isGated: true, rows: tokens, columns: columns,
+                .silu, gate: &gate, up: found, isGated: true, rows: tokens, columns: columns,
                 into: &gated)
             return
         }

@@ -10,16 +10,16 @@ internal import ModelFormat
 internal import Weights
 
 extension BufferName {
-    fileprivate static let rows = Self("own embeddings, all layers'")
-    fileprivate static let row = Self("own embeddings, one token's from its table")
-    fileprivate static let own = Self("own embeddings, a layer's")
-    fileprivate static let gates = Self("own embeddings, gates")
-    fileprivate static let gated = Self("own embeddings, gated")
+    fileprivate static let rows = Self("layers' embeddings, all layers'")
+    fileprivate static let row = Self("layers' embeddings, one token's from its table")
+    fileprivate static let own = Self("layers' embeddings, a layer's")
+    fileprivate static let gates = Self("layers' embeddings, gates")
+    fileprivate static let gated = Self("layers' embeddings, gated")
 }
 
 /// Makes all layers' embeddings of a wave's tokens, and lets each layer add what it makes of its
 /// own.
-final class OwnEmbeddingBlock {
+final class LayerEmbeddingBlock {
     private let executor: Executor
     private let products: Products
     private let store: WeightStore
@@ -67,7 +67,7 @@ final class OwnEmbeddingBlock {
     ///
     /// - Precondition: the residual stream is what was embedded.
     func begin(
-        _ weights: LayerGraph.OwnEmbedding, _ wave: Wave, _ residual: inout ResidualStream
+        _ weights: LayerGraph.LayerEmbedding, _ wave: Wave, _ residual: inout ResidualStream
     ) throws(ReadFailure) {
         guard let projection = weights.projection else { return }
         residual.normalize(by: nil, wave)
@@ -88,9 +88,8 @@ final class OwnEmbeddingBlock {
             preconditionFailure("layers' embeddings without a table")
         }
         let (columns, factor) = (shape.layerEmbeddingsWidth, Float(width).squareRoot())
-        let tokens = wave.chunks.flatMap(\.tokens)
         try store.forEachRow(
-            of: .layerEmbeddings, tokens, from: wave.rows.lowerBound
+            of: .layerEmbeddings, wave.tokens, from: wave.rows.lowerBound
         ) { index, bytes in
             executor.dequantize(bytes, format: format, columns: columns, scale: factor, to: &row)
             executor.add(row, to: &rows, rows: index..<index + 1, columns: columns)
@@ -99,7 +98,7 @@ final class OwnEmbeddingBlock {
 
     /// What a layer makes of its embeddings, gated by what it has made otherwise, is due.
     func run(
-        _ weights: LayerGraph.OwnEmbedding, layer: Int, _ wave: Wave,
+        _ weights: LayerGraph.LayerEmbedding, layer: Int, _ wave: Wave,
         _ residual: inout ResidualStream
     ) throws(ReadFailure) {
         let tokens = wave.tokenCount
@@ -107,8 +106,8 @@ final class OwnEmbeddingBlock {
         try products.multiply(weights.gate, by: residual.normed, tokens: tokens, into: &gates)
         takeOwn(wave, layer: layer)
         executor.activate(
-            shape.activation, gate: gates, up: own, isGated: true, rows: tokens, columns: width,
-            into: &gated)
+            shape.activation, gate: &gates, up: own, isGated: true, rows: tokens,
+            columns: width, into: &gated)
         try products.multiply(
             weights.output, by: gated, tokens: tokens, into: &residual.projected)
         residual.addLater(weights.afterNorm, scale: nil, tokens: tokens)
@@ -157,24 +156,5 @@ extension Executor {
         let kernels = kernels
         var values = buffer.mutableSpan(in: elements)
         kernels.scale(&values, by: factor)
-    }
-}
-
-extension WeightStore {
-    /// Reads rows of a table, as many at a time as there is room for.
-    ///
-    /// - Parameters:
-    ///   - rows: which, one for each token.
-    ///   - firstRow: the first token's among the step's.
-    ///   - body: is told which row of the step's, and its bytes as the table has them.
-    func forEachRow(
-        of table: RowTable, _ rows: [TokenID], from firstRow: Int, _ body: (Int, RawSpan) -> Void
-    ) throws(ReadFailure) {
-        let most = plan.embeddingWindowCount
-        for first in stride(from: 0, to: rows.count, by: most) {
-            let some = first..<min(first + most, rows.count)
-            let lease = try embeddings.demand(rows.span.extracting(some), of: table)
-            for index in some { body(firstRow + index, lease.row(index - first)) }
-        }
     }
 }

@@ -5,7 +5,7 @@ internal import ModelFormat
 
 extension LayerGraph {
     /// A layer's part in the embeddings that each has of its own (Gemma 4's E models).
-    struct OwnEmbedding: Sendable {
+    struct LayerEmbedding: Sendable {
         /// What makes all layers' of the model's own embedding, and its norm for each layer's; the
         /// first layer alone has it.
         let projection: (matrix: Int, norm: Norm)?
