@@ -129,7 +129,11 @@ package struct GenerationOrder: Sendable {
     /// What is left of the order when its prompt has become tokens, so that the text is held once.
     package var withoutPrompt: GenerationOrder {
         var order = self
-        order.prompt = .tokens([])
+        switch prompt {
+        case .text: order.prompt = .text("")
+        case .chat: order.prompt = .chat([])
+        case .tokens: order.prompt = .tokens([])
+        }
         order.tools = nil
         return order
     }
@@ -172,6 +176,8 @@ package struct GenerationStatistics: Sendable, Equatable {
     package var bundleHits = 0
     package var bundleMisses = 0
     package var keyValueBytes = 0
+    /// How often it gave up its KV pages for others, and computed the rest of them anew.
+    package var suspensionCount = 0
     /// Positions that prompt and answer have together; 0 where it is not known.
     package var contextTokens = 0
     /// Tokens guessed and verified, and those of them that were right: each saved a pass.

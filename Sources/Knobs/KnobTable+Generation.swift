@@ -30,6 +30,15 @@ extension KnobTable {
                 short, and 8 at least.
                 """),
         Knob(
+            "generation.step_tokens", \.generation.stepTokens, Form.integer(1...4096).orAuto,
+            unit: "tokens",
+            effect: """
+                Prompt tokens that a step computes beside answers that are under way.
+                Few let answers go on smoothly, many make the prompt faster; each step reads the
+                weights again where they are streamed. "auto" follows what steps take: one with
+                prompt tokens takes at most two and a half times as long as one without.
+                """),
+        Knob(
             "generation.speculate", \.generation.speculation, Form.speculation, unit: "tokens",
             effect: """
                 Guess tokens from the text so far and verify them in one pass over the weights.

@@ -24,6 +24,15 @@ extension KnobTable {
                 A small budget allows fewer: its share for connections decides.
                 """),
         Knob(
+            "service.sessions_max", \.service.sessionsMax,
+            Form.integer(Profile.Service.sessionsRange).orAuto, unit: "requests",
+            effect: """
+                Requests that are worked on at once; others wait their turn.
+                Each step reads weights once for all of them. They share the KV pages: where these
+                run out, the latest gives up its own and goes on later, with the same answer. "auto"
+                is up to four where that costs little memory; `sluice show` says how many.
+                """),
+        Knob(
             "service.models_directory", \.service.modelsDirectory,
             Form.text("a path", placeholder: "dir"),
             effect: """

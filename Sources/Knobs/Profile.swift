@@ -81,6 +81,8 @@ package struct Profile: Sendable, Equatable {
         /// nil is "auto": what memory leaves.
         package var contextTokens: Int?
         package var prefillChunkTokens = 512
+        /// Tokens of prompts in a step with answers; nil is as is measured.
+        package var stepTokens: Int?
         package var speculation = SpeculationPolicy.automatic
         /// For requests that do not say.
         package var sampling = SamplingParameters()
@@ -90,8 +92,13 @@ package struct Profile: Sendable, Equatable {
         /// nil is the place that the environment implies.
         package var socketPath: String?
         package var socketMode: UInt32 = 0o660
+        /// Texts that may be worked on at once.
+        package static let sessionsRange = 1...256
+
         /// Most requests waiting; further ones are told to try again.
         package var queueMax = 64
+        /// Texts that are worked on at once, at most; nil is as many as cost little.
+        package var sessionsMax: Int?
         /// nil is the place that the environment implies.
         package var modelsDirectory: String?
         /// For requests that name no model; nil is the only model of the library.

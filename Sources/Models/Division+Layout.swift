@@ -50,6 +50,7 @@ extension Division {
                 self.prefixes = prefixes
                 budget = Self.adding(plan, to: fixed)
                 tokensPerStep = shape.passTokensMax
+                sequencesMax = min(problem.sequencesMax, shape.logitsRowsMax)
                 activations = shape
                 return
             }
@@ -190,16 +191,20 @@ extension Division {
         budget.add(.vectors, manifest.vectors.extent.byteCount)
         budget.add(.neuronScales, NeuronWeights.scalesBytes(manifest))
         budget.add(.directory, directoryBytes(manifest, isSparse: choice.sparse != nil))
+        let promptTokens = problem.wishes.promptTokensMax(contextTokens: contextTokens)
         budget.add(
             .promptText,
-            PromptBuilder.workBytes(
-                contextTokens: problem.wishes.promptTokensMax(contextTokens: contextTokens)))
+            PromptBuilder.workBytes(contextTokens: promptTokens)
+                + (problem.sequencesMax - 1) * tokensBytes(promptTokens))
         budget.add(
             .sampler,
-            Sampler.bytesMax(
-                vocabularySize: tokenizer.tokenCount, contextTokens: contextTokens))
+            problem.sequencesMax
+                * Sampler.bytesMax(
+                    vocabularySize: tokenizer.tokenCount, contextTokens: contextTokens))
         if problem.model.dividesAnswers {
-            budget.add(.answers, CallLimits.bytesMax(contextTokens: contextTokens))
+            budget.add(
+                .answers,
+                problem.sequencesMax * CallLimits.bytesMax(contextTokens: contextTokens))
         }
         budget.add(.keyValuePages, cacheBytes - stateBytes)
         budget.add(.states, stateBytes)
@@ -207,6 +212,11 @@ extension Division {
         budget.add(.drafts, choice.speculationRoom.bytes)
         budget.add(.predictors, choice.predictorBytes)
         return budget
+    }
+
+    /// What a text's tokens take, and what is yet to be computed of them.
+    fileprivate static func tokensBytes(_ count: Int) -> Int {
+        2 * count * MemoryLayout<TokenID>.stride
     }
 
     /// The books: an entry per extent and expert, a checksum per page of the embeddings.
@@ -244,7 +254,8 @@ extension DivisionProblem {
         var layout = KVLayout(
             shape, format: wishes.kvFormat,
             tokensAtOnceMax: max(Division.tokensPerStepMin, wishes.prefillChunkTokens))
-        layout = layout.withStates(1 + statesKept(layout))
+        layout = layout.withSequences(sequencesMax)
+            .withStates(sequencesMax + statesKept(layout))
         // What later layers read too is read again by each of them: it stays in memory.
         guard !shape.sharesKeys else { return layout }
         let summarizes = wishes.coldTokensMax != nil && shape.choosesByKeys

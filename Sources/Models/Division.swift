@@ -24,6 +24,8 @@ package struct Division: Sendable {
     package let contextTokens: Int
     /// Why so many.
     package internal(set) var contextReason = ""
+    /// Texts that may be worked on at once: they share the KV pages.
+    package let sequencesMax: Int
     /// Tokens of a prompt that one step computes: more than a layer computes together where weights
     /// are streamed, which are then read once for all of them.
     package let tokensPerStep: Int
@@ -48,6 +50,8 @@ struct DivisionProblem {
     /// The limit, and what the process and its clients have of it.
     var share: MemoryPlan
     let knowledge: Knowledge
+    /// Texts that may be worked on at once.
+    var sequencesMax = 1
 
     var manifest: PackedManifest { model.model.manifest }
     var shape: ModelShape { manifest.shape }
@@ -82,17 +86,28 @@ extension Division {
     static func divide(
         _ model: ParsedModel, share: MemoryPlan, knowledge: Knowledge, wishes: ModelOptions
     ) throws(LoadError) -> Division {
-        let problem = DivisionProblem(
+        var problem = DivisionProblem(
             model: model, wishes: wishes, share: share, knowledge: knowledge)
+        guard wishes.sequencesMax == nil, problem.sequencesAffordable > 1 else {
+            problem.serve(wishes.sequencesMax ?? 1)
+            return try divide(problem)
+        }
+        problem.serve(problem.sequencesAffordable)
+        if let division = try? divide(problem) { return division }
+        problem.serve(1)
+        return try divide(problem)
+    }
+
+    private static func divide(_ problem: DivisionProblem) throws(LoadError) -> Division {
         let ways = problem.ways()
         let decision = SparseDecision(problem, ways)
-        let choice = DivisionChoice(wishes, decision)
+        let choice = DivisionChoice(problem.wishes, decision)
         var division = try problem.speculating(choice).grown(problem, choice)
         division.contextReason = division.reasonOfContext(problem)
         division.workingSetShortage = division.shortage(problem, choice)
         division.sparse = decision
         division.neuronWays = ways
-        division.speeds = knowledge.speeds
+        division.speeds = problem.knowledge.speeds
         return division
     }
 }

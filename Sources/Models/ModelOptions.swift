@@ -26,6 +26,8 @@ package struct ModelOptions: Sendable {
     /// Where there is no limit, nobody needs more to measure.
     static let contextTokensResident = 4096
     package var threads: Int
+    /// Texts that may be worked on at once; nil is as many as cost little of the memory.
+    package var sequencesMax: Int? = 1
     /// How keys and values are kept: 32-bit floats are exact, all else rounds.
     package var kvFormat = KVFormat(.half)
     /// Bytes for keys and values, at most: what longer sequences have beyond goes to flash. Nil

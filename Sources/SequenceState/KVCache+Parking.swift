@@ -18,14 +18,16 @@ extension KVCache {
     /// token, whose logits are wanted, as is remembered.
     ///
     /// - Parameters:
+    ///   - promised: tokens whose pages it is promised at first; more by
+    ///     ``extend(_:tokensMax:)``. Nil is all, as where any of it may be on flash.
     ///   - slides: whether it goes on when it is full; then `prompt` may be longer.
     ///   - summarizes: whether it keeps what tells which of its pages on flash matter.
     ///   - staysInMemory: whether none of it may be on flash.
     ///   - owner: who finds their own alone; nil finds nothing.
     /// - Returns: nil when the pool cannot promise so many pages.
     package func begin(
-        prompt: [TokenID], tokensMax: Int, slides: Bool = false, summarizes: Bool = false,
-        staysInMemory: Bool = false, owner: PrefixOwner?
+        prompt: [TokenID], tokensMax: Int, promised: Int? = nil, slides: Bool = false,
+        summarizes: Bool = false, staysInMemory: Bool = false, owner: PrefixOwner?
     ) -> (sequence: SequenceID, found: FoundPrefix)? {
         // What is parked is on flash; and what was computed from parts of a text alone is no prefix
         // for who reads all of it.
@@ -37,7 +39,7 @@ extension KVCache {
         }
         func opened() -> SequenceID? {
             open(
-                tokensMax: tokensMax, slides: slides, summarizes: summarizes,
+                tokensMax: promised ?? tokensMax, slides: slides, summarizes: summarizes,
                 staysInMemory: staysInMemory)
         }
         var own = opened()

@@ -32,12 +32,15 @@ package final class KVCache {
     private var nextSequence = 0
     /// Pages that open sequences may have together.
     private var pagesPromised = 0
+    /// What the pool was made for.
+    private let ownLayout: KVLayout
 
     /// Maps a pool of `byteCount` bytes.
     package init(
         layout: KVLayout, byteCount: Int, memory: consuming MemoryReservation
     ) throws(SystemError) {
         self.layout = layout
+        ownLayout = layout
         let arena = try MemoryArena(byteCount: byteCount, of: memory)
         pool = PagePool(arena: arena, range: 0..<0, pageBytes: layout.pageBytes)
         openPool = PagePool(arena: arena, range: 0..<0, pageBytes: layout.openPageBytes)
@@ -77,12 +80,15 @@ package final class KVCache {
         forgetParked()
         precondition(sequences.isEmpty, "sequences are open")
         prefixes?.suspend(unless: format)
-        layout.format = format
+        layout = ownLayout
+        if format != layout.format {
+            layout = layout.with(format, sequencesMaxIn: pool.arena.byteCount)
+        }
         cut()
     }
 
-    /// Begins a sequence that will hold at most `tokensMax`: it is promised their pages, so that it
-    /// cannot fail half-way, and takes each when it gets there.
+    /// Begins a sequence that will hold at most `tokensMax`, or more once that is promised: it is
+    /// promised their pages, so that it cannot fail half-way, and takes each when it gets there.
     ///
     /// - Parameters:
     ///   - slides: whether it goes on when it is full: see ``slide(_:pages:keepsFirst:)``.
@@ -137,7 +143,7 @@ package final class KVCache {
     /// Lets a sequence that is open grow to `tokensMax`.
     ///
     /// - Returns: false when the pool cannot promise so much.
-    func extend(_ id: SequenceID, tokensMax: Int) -> Bool {
+    package func extend(_ id: SequenceID, tokensMax: Int) -> Bool {
         let sequence = state(id)
         let tokens = max(tokensMax, 1)
         let needed =

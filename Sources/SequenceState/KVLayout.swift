@@ -24,6 +24,8 @@ package struct KVLayout: Sendable, Equatable {
 
     /// What layers without keys and values keep of a sequence.
     package internal(set) var states: StateLayout
+    /// Sequences that are open at once, at most: each has pages that it fills, and a state.
+    package internal(set) var sequencesMax = 1
     /// Tokens of a sequence that a layer computes together, at most.
     package let tokensAtOnceMax: Int
     /// Memory that what is on flash is read to; 0 where all of a sequence is in memory.
@@ -82,8 +84,8 @@ package struct KVLayout: Sendable, Equatable {
         format.takesWholePages ? ringPages.count * Self.openPagesPerLayer : 0
     }
 
-    /// Their bytes.
-    var openBytes: Int { openPageCount * openPageBytes }
+    /// The bytes of all sequences' together.
+    var openBytes: Int { sequencesMax * openPageCount * openPageBytes }
 
     /// Bytes from one page to the next: whole blocks where pages go to flash.
     package var pageBytes: Int {
@@ -117,6 +119,27 @@ package struct KVLayout: Sendable, Equatable {
     /// `tokens`, and what else is in the last one's page.
     func wholePages(_ tokens: Int) -> Int {
         Self.pages(tokens: tokens) * Self.pageTokens
+    }
+
+    /// Bytes that a sequence takes besides its pages: those that it fills, and its state.
+    package var sequenceBytes: Int { openPageCount * openPageBytes + states.byteCount }
+
+    /// The same for so many sequences at once.
+    package func withSequences(_ count: Int) -> Self {
+        var layout = self
+        layout.sequencesMax = count
+        return layout
+    }
+
+    /// Of a pool of `bytes`, pages that sequences fill take at most this share, but for one's.
+    private static let openDivisor = 4
+
+    /// The same in another format, for as many sequences as a pool of `bytes` has room for then.
+    func with(_ format: KVFormat, sequencesMaxIn bytes: Int) -> Self {
+        let layout = with(format)
+        let one = max(1, layout.openPageCount * layout.openPageBytes)
+        let fitting = bytes / Self.openDivisor / one
+        return layout.withSequences(max(1, min(sequencesMax, fitting)))
     }
 
     /// Bytes of a pool that holds one sequence of `tokens`.

@@ -21,6 +21,8 @@ package func makeEngine(
     options.model = ModelOptions(profile)
     options.model.keepMemoryForClients()
     options.model.keepsPopularity = true
+    options.model.sequencesMax = profile.service.sessionsMax
+    options.stepTokens = profile.generation.stepTokens
     options.model.keepPrefixes(as: profile.keyValues)
     let ledger = options.model.openLedger()
     let onNotice: @Sendable (String) -> Void = { log.notice($0) }

@@ -4,6 +4,7 @@
 
 internal import FlashStorage
 package import GenerationAPI
+internal import Knobs
 package import LinuxSystem
 package import Models
 internal import Synchronization
@@ -13,8 +14,9 @@ package struct EngineOptions: Sendable {
     package var model = ModelOptions()
     /// Orders that may wait; more are refused.
     package var queueMax = 64
-    /// Generations that may run at once.
-    package var sessionsMax = 1
+    /// Tokens of prompts that a step computes beside answers; nil is as many as do not hold these
+    /// up, as is measured.
+    package var stepTokens: Int?
     /// Told what happens to models, on the engine's thread.
     package var onEvent: @Sendable (EngineEvent) -> Void = { _ in }
 
@@ -39,7 +41,7 @@ package final class Engine: GenerationService {
         options.model.flash.progress = shared.progress
         options.model.flash.isCancelled = { shared.isStopping.load(ordering: .acquiring) }
         // A full mailbox takes no word, and needs no waking.
-        let desk = try PromptDesk(jobsMax: options.sessionsMax) { _ = mailbox.post(.wake) }
+        let desk = try PromptDesk(jobsMax: Self.jobsMax) { _ = mailbox.post(.wake) }
         do {
             let thread = try Thread(name: "sluice-engine", stackBytes: 4 << 20) { [options] in
                 EngineLoop(
@@ -121,6 +123,12 @@ package final class Engine: GenerationService {
         EngineProgress(count: shared.progress.count, isBusy: shared.isBusy)
     }
 
+    /// Prompts at the desk: no more than texts that are worked on at once, of any model.
+    private static let jobsMax = Profile.Service.sessionsRange.upperBound
+
+    /// How busy it was when it last looked.
+    package var load: EngineLoad { shared.load.withLock { $0 } }
+
     /// A thread that counts nothing for so long while it is to end is stuck.
     private static let stuckNanosecondsMin: UInt64 = 1_500_000_000
 
@@ -145,6 +153,7 @@ final class EngineStatus: Sendable {
     let architecture = Mutex<String?>(nil)
     /// How the loaded model runs.
     let loaded = Mutex<LoadedModel?>(nil)
+    let load = Mutex(EngineLoad())
     let nextID = Atomic<Int>(0)
     let isStopping = Atomic<Bool>(false)
     let progress = ProgressCounter()

@@ -17,6 +17,9 @@ struct SequenceRoom {
     /// What chooses those, before any other is computed; nil keeps them when all are computed.
     var filter: PromptFilter?
 
+    /// Whether it takes pages one after the other up to its end.
+    var growsByPages: Bool { slidingTokens == nil && keptTokens == nil }
+
     /// What of a prompt may be looked for among what is remembered, and a token more.
     func remembered(of prompt: [TokenID]) -> [TokenID] {
         // First layers alone are no prefix.

@@ -16,6 +16,11 @@ package struct Admission {
     /// How the answer is taken apart; nil is not at all.
     let plan: AnswerPlan?
     let sequence: SequenceID
+    /// Places in its page tables that it has at most.
+    let placesMax: Int
+    /// Whether it is promised pages as it grows, and may be suspended: what it has can be computed
+    /// again.
+    let grows: Bool
     /// What of the prompt the sequence has already.
     let found: FoundPrefix
     let sampler: Sampler
@@ -35,6 +40,8 @@ package struct Admission {
     let draftWindowTokens: Int?
 
     /// - Parameters:
+    ///   - placesMax: in its page tables, that the sequence has at most.
+    ///   - grows: whether it is promised pages as it grows, and may be suspended.
     ///   - tokensMax: to be generated, at least one.
     ///   - contextTokens: positions of the model's context.
     ///   - slidingTokens: that the sequence keeps where it slides; nil where it has room for all.
@@ -42,6 +49,7 @@ package struct Admission {
     ///   - draftWindowTokens: of the text that drafts are looked for in; nil drafts nothing.
     package init(
         order: GenerationOrder, prompt: [TokenID], plan: AnswerPlan? = nil, sequence: SequenceID,
+        placesMax: Int = .max, grows: Bool = false,
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
         keptTokens: Int? = nil, coldPagesMax: Int? = nil, filter: PromptFilter? = nil,
@@ -51,6 +59,8 @@ package struct Admission {
         self.prompt = prompt
         self.plan = plan
         self.sequence = sequence
+        self.placesMax = placesMax
+        self.grows = grows
         self.found = found
         self.sampler = sampler
         self.tokensMax = tokensMax
@@ -67,7 +77,10 @@ package struct Admission {
 /// A generation in progress. One timeline in the KV cache.
 package final class Session {
     package let id: Int
-    package let sequence: SequenceID
+    package private(set) var sequence: SequenceID
+    /// Places in its page tables that it has at most.
+    let placesMax: Int
+    private let grows: Bool
     package private(set) var statistics = GenerationStatistics()
     private let order: GenerationOrder
     private let tokenizer: Tokenizer
@@ -107,6 +120,8 @@ package final class Session {
     ) {
         self.id = id
         sequence = admission.sequence
+        placesMax = admission.placesMax
+        grows = admission.grows
         order = admission.order
         sampler = admission.sampler
         tokensMax = admission.tokensMax
@@ -138,8 +153,28 @@ package final class Session {
         }
     }
 
-    /// Whether the prompt is computed and one token follows the other.
-    package var isDecoding: Bool { firstTokenNanoseconds != nil }
+    /// Whether everything before its last token is computed, and one token follows the other.
+    package var isDecoding: Bool { firstTokenNanoseconds != nil && pending.count == 1 }
+
+    /// Tokens that are known and not computed yet.
+    package var pendingCount: Int { pending.count }
+
+    package var client: ClientID { order.client }
+
+    /// Whether it can give up its pages and go on later: all that it has can be computed again.
+    var maySuspend: Bool { grows && isPrefix && !hasSlid }
+
+    /// All tokens that are known: the prompt, and what was sampled.
+    var knownTokens: [TokenID] { tokens }
+
+    func noteSuspension() { statistics.suspensionCount += 1 }
+
+    /// Goes on with another sequence, which has what was found of its tokens.
+    func resume(with sequence: SequenceID, _ found: FoundPrefix) {
+        self.sequence = sequence
+        position = found.tokenCount
+        pending = tokens[position...]
+    }
 
     /// Whether tokens of the prompt are still to be chosen: steps of that are its own.
     package var isFiltering: Bool { filter != nil }
@@ -323,11 +358,11 @@ package final class Session {
         onEvent(.failed(error))
     }
 
-    /// Adds what a step read from flash.
-    package func charge(flashBytes: UInt64, hits: Int, misses: Int, keyValueBytes: Int) {
-        statistics.flashBytes += flashBytes
-        statistics.bundleHits += hits
-        statistics.bundleMisses += misses
+    /// Adds its share of what a step read from flash.
+    package func charge(_ cost: StepCost, keyValueBytes: Int) {
+        statistics.flashBytes += cost.flashBytes
+        statistics.bundleHits += cost.bundleHits
+        statistics.bundleMisses += cost.bundleMisses
         statistics.keyValueBytes = keyValueBytes
     }
 

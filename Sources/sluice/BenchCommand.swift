@@ -65,7 +65,7 @@ struct BenchCommand: ParsableCommand {
     func run() throws {
         let path = try model.packedPath()
         var options = try model.engine.options()
-        try service.apply(to: &options)
+        try service.apply(to: &options, model.engine.readProfile())
         if options.contextTokensWanted ?? 0 < prompt + generate {
             options.contextTokens = options.contextTokens ?? prompt + generate
         }

@@ -42,15 +42,17 @@ struct ModelArguments: ParsableArguments {
 struct ServiceArguments: ParsableArguments {
     @Flag(
         help: ArgumentHelp(
-            "Keep the memory for clients that sluiced keeps: what it makes of the same budget."))
+            "Divide a budget as sluiced does: with memory for clients, and for several at once."))
     var service = false
 
-    func apply(to options: inout ModelOptions) throws {
+    /// - Parameter profile: how the service runs.
+    func apply(to options: inout ModelOptions, _ profile: Profile) throws {
         guard service else { return }
         if options.isResident {
             throw ValidationError("--service divides a budget: it does not go with --resident")
         }
         options.keepMemoryForClients()
+        options.sequencesMax = profile.service.sessionsMax
     }
 }
 
@@ -126,12 +128,18 @@ struct EngineArguments: ParsableArguments {
     /// Whether `--sparse` chooses among the ways to read neurons.
     var choosesNeurons: Bool { sparse.map { $0.text != "auto" } ?? false }
 
-    func options() throws -> ModelOptions {
+    /// The profile that is named, or the defaults, with the knobs that are given.
+    func readProfile() throws -> Profile {
         var profile =
             try profile.map {
                 try Profile(path: $0, onNotice: { Terminal.complain($0) })
             } ?? Profile()
         for argument in given { try argument.apply(to: &profile) }
+        return profile
+    }
+
+    func options() throws -> ModelOptions {
+        let profile = try readProfile()
         var options = ModelOptions(profile)
         if context != nil { options.contextTokens = profile.generation.contextTokens }
         options.isResident = resident

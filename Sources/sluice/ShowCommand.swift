@@ -23,7 +23,7 @@ struct ShowCommand: ParsableCommand {
     func run() throws {
         let path = try model.packedPath()
         var options = try model.engine.options()
-        try service.apply(to: &options)
+        try service.apply(to: &options, model.engine.readProfile())
         let source = try FileByteSource(path: path, name: path)
         let packed = try PackedModel(source: source)
         describe(packed, try packed.vocabulary(from: source).templates.names)
@@ -177,6 +177,10 @@ struct ShowCommand: ParsableCommand {
             }
         }
         for mode in Self.lossyModes(options) { Terminal.line(Self.row("", mode)) }
+        if division.sequencesMax > 1 {
+            Terminal.line(
+                Self.row("", "shared by \(division.sequencesMax) requests at once"))
+        }
         describeKeyValues(division, packed.manifest.shape)
         let total = division.plan.denseBytes
         let experts = packed.manifest.experts.reduce(0) { $0 + $1.count }

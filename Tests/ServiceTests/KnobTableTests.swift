@@ -55,12 +55,13 @@ import Testing
         "kv.memory_bytes_max": "\"2M\"", "kv.cold_tokens_max": "700",
         "kv.cold_bytes_max": "\"1G\"", "compute.threads": "1",
         "generation.context_tokens": "128",
-        "generation.prefill_chunk_tokens": "17", "generation.speculate": "5",
+        "generation.prefill_chunk_tokens": "17", "generation.step_tokens": "40",
+        "generation.speculate": "5",
         "generation.temperature": "0.5", "generation.top_k": "7", "generation.top_p": "0.25",
         "generation.min_p": "0.5", "generation.repeat_penalty": "1.5",
         "generation.presence_penalty": "0.5", "generation.frequency_penalty": "-0.5",
         "generation.penalty_window": "-1", "service.socket": "\"/s\"",
-        "service.socket_mode": "\"0600\"", "service.queue_max": "3",
+        "service.socket_mode": "\"0600\"", "service.queue_max": "3", "service.sessions_max": "6",
         "service.models_directory": "\"/m\"", "service.default_model": "\"m\"",
         "service.drain_seconds": "1", "service.log_level": "\"debug\""
     ]

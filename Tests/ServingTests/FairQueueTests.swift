@@ -30,6 +30,23 @@ import Testing
         #expect(Self.drain(&queue) == [1, 4, 5, 2, 6, 3] && queue.count == 0)
     }
 
+    /// A user with many clients gets no more turns than one with few.
+    @Test func usersTakeTurnsBeforeTheirClients() {
+        var queue = FairQueue()
+        func order(_ id: Int, _ client: UInt64, _ user: UInt32?) -> WaitingOrder {
+            let client = ClientID(rawValue: client, user: user)
+            return WaitingOrder(
+                id: id, order: GenerationOrder(prompt: .text(""), client: client),
+                submittedNanoseconds: 0, onEvent: { _ in })
+        }
+        for id in 1...6 { queue.append(order(id, UInt64(id), 1000)) }
+        queue.append(order(7, 7, 1001))
+        queue.append(order(8, 7, 1001))
+        queue.append(order(9, 9, nil))
+        #expect(queue.first?.id == 1 && queue.count == 9)
+        #expect(Self.drain(&queue) == [1, 7, 9, 2, 8, 3, 4, 5, 6] && queue.first == nil)
+    }
+
     @Test func whoLeavesIsNotWaitedFor() {
         var queue = FairQueue()
         for (id, client) in [(1, 7), (2, 8), (3, 7), (4, 9)] {

@@ -142,7 +142,7 @@ import Weights
             options.model.contextTokensWanted = 512
             options.model.prefillChunkTokens = 16
             options.model.isResident = true
-            options.sessionsMax = 3
+            options.model.sequencesMax = 3
             options.model.logitsRowsMax = 3
         }
         let alone = try answers("llama", orders, configure)
