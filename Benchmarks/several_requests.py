@@ -169,7 +169,8 @@ def main():
     rows = []
     for number in range(options.rounds):
         rows.append(round_of(options))
-        print(f"{number + 1}: " + ", ".join(f"{k} {v:.3f}" for k, v in rows[-1].items()), flush=True)
+        told = ", ".join(f"{key} {value:.3f}" for key, value in rows[-1].items())
+        print(f"{number + 1}: {told}", flush=True)
     medians = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
     print("medians: " + ", ".join(f"{key} {value:.3f}" for key, value in medians.items()))
     print(f"together over alone: {medians['together'] / medians['alone']:.2f}")

@@ -6,7 +6,7 @@
 /// How many tokens of prompts may ride along.
 package struct PromptAllowance: Sendable {
     /// A step with tokens of prompts takes at most so many times as long as one without.
-    static let stretchMax = 2.5
+    static let stretchMax = 2.0
     /// Before anything was measured, and the fewest: what kernels compute together anyway.
     private static let tokensMin = 16
     /// The share of a new measurement.
