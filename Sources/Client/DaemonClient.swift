@@ -96,7 +96,7 @@ package final class DaemonClient: GenerationService {
 
     package var state: ServiceState {
         guard let (status, body) = try? get("/health") else { return .draining }
-        if status == 200 { return .ready(model: nil) }
+        if status == 200 { return .ready(models: []) }
         let isLoading = body["error"]?["code"]?.string == "loading"
         return isLoading ? .loading(model: "") : .draining
     }
@@ -122,6 +122,24 @@ package final class DaemonClient: GenerationService {
                 isLoaded: model["sluice"]?["loaded"]?.boolean ?? false,
                 loaded: model["sluice"].flatMap(Self.loaded))
         }
+    }
+
+    /// Has a model unloaded when nobody uses it any more. Blocks.
+    ///
+    /// - Returns: whether it was loaded.
+    /// - Throws: `GenerationError` where there is no such model.
+    package func stop(model: String) throws -> Bool {
+        let loaded = try models().filter(\.isLoaded).map(\.name)
+        var body = Array("{\"keep_alive\":0,\"model\":".utf8)
+        body.writeJSON(model)
+        body.append(UInt8(ascii: "}"))
+        let answer = try ask(.POST, "/api/generate", ByteBuffer(bytes: body))
+        guard answer.status == 200 else {
+            let problem = answer.body["error"]?.string ?? "status \(answer.status)"
+            throw GenerationError(
+                answer.status == 404 ? .modelNotFound : .internalError, problem)
+        }
+        return !ModelSummary.names(for: model).filter(loaded.contains).isEmpty
     }
 
     /// How a model runs; nil where the daemon does not say it.
@@ -189,13 +207,19 @@ package final class DaemonClient: GenerationService {
 
     /// Asks for a whole JSON object. Blocks.
     private func get(_ route: String) throws -> (status: Int, body: JSONValue) {
+        try ask(.GET, route, nil)
+    }
+
+    private func ask(
+        _ method: HTTPMethod, _ route: String, _ body: ByteBuffer?
+    ) throws -> (status: Int, body: JSONValue) {
         let answer = group.next().makePromise(of: WholeAnswer.self)
         do {
             let channel = try connect { channel in
                 try channel.pipeline.syncOperations.addHTTPClientHandlers()
                 try channel.pipeline.syncOperations.addHandler(WholeAnswerHandler(answer))
             }.wait()
-            Self.send(.GET, route, nil, on: channel)
+            Self.send(method, route, body, on: channel)
         } catch {
             let translated = translate(error)
             answer.fail(translated)

@@ -100,6 +100,8 @@ package struct GenerationOrder: Sendable {
     /// Whether an answer may have more than one call.
     package var allowsParallelCalls = true
     package var wanted = Wanted.answer
+    /// How long the model stays after this; nil is as the service has it.
+    package var keepAlive: KeepAlive?
     package var sampling = SamplingParameters()
     /// Most tokens to generate; nil is what the context leaves.
     package var tokensMax: Int?
@@ -276,8 +278,8 @@ package struct ModelSummary: Sendable, Equatable {
 
 /// What `/health` answers from.
 package enum ServiceState: Sendable, Equatable {
-    /// Serving; `model` is loaded, or none is until the first order.
-    case ready(model: String?)
+    /// Serving; these are loaded, or none is until the first order.
+    case ready(models: [String])
     case loading(model: String)
     case draining
 }

@@ -32,6 +32,8 @@ package struct LoadedModel: Sendable, Equatable {
     /// The limit for everything.
     package var memoryBytesMax: Int
     package var capabilities: Set<Capability> = []
+    /// When it goes if nobody uses it until then, in seconds since 1970; nil stays.
+    package var leavesAt: Int64?
 
     package init(
         reads: Reads, readsReason: String? = nil, contextTokens: Int, contextReason: String,

@@ -13,6 +13,8 @@ extension GenerationOrder {
         case tokens(TokenizingRules)
         /// The text of tokens, with those that are not shown in answers.
         case text
+        /// That the model goes when nobody uses it any more; nothing is loaded.
+        case unloading
     }
 
     /// The request's field that the prompt came from.
@@ -20,7 +22,7 @@ extension GenerationOrder {
         switch wanted {
         case .tokens: "content"
         case .text: "tokens"
-        case .answer, .prompt: prompt.parameter
+        case .answer, .prompt, .unloading: prompt.parameter
         }
     }
 }

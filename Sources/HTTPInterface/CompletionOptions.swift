@@ -31,6 +31,8 @@ package struct AnswerOptions: Sendable, Equatable {
     package var includesProbabilities = false
     /// The model's name as the request has it, where the answer repeats it.
     package var modelName: String?
+    /// The model is to go, and nothing else.
+    package var unloads = false
 
     package init(kind: CompletionKind) { self.kind = kind }
 }

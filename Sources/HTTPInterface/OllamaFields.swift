@@ -30,21 +30,19 @@ enum OllamaFields {
         answer.dialect = .ollama
         answer.modelName = try fields.model()
         answer.streams = try fields.boolean("stream") ?? true
-        let unloads = try KeepAlive.isNothing(fields)
+        let keepAlive = try KeepAliveField.read(fields)
         var order: GenerationOrder
         if let prompt = try prompt(fields, kind) {
             order = GenerationOrder(prompt: prompt, client: client)
         } else {
-            guard !unloads else {
-                throw fields.error(
-                    KeepAlive.name, "0 without a prompt: models are not unloaded on demand yet")
-            }
-            // Nothing but loading: nobody's prompt has no tokens.
+            // Nothing but loading, for which nobody's prompt becomes no tokens, or unloading.
             order = GenerationOrder(prompt: .text(""), client: client)
-            order.wanted = .tokens(TokenizingRules())
+            answer.unloads = keepAlive == .seconds(0)
+            order.wanted = answer.unloads ? .unloading : .tokens(TokenizingRules())
             answer.streams = false
         }
         order.model = answer.modelName
+        order.keepAlive = keepAlive
         if kind == .chat { try ToolFields.read(fields, text: texts.tools, into: &order) }
         if case .chat = order.prompt { order.templateArguments = try thinking(fields) }
         order.sampling = defaults
@@ -115,37 +113,40 @@ enum OllamaFields {
     }
 }
 
-/// The field `keep_alive`: how long a model stays. It is checked, and means nothing yet: a model
-/// stays until another one is asked for.
-enum KeepAlive {
+/// The field `keep_alive`: how long a model stays that nobody uses.
+enum KeepAliveField {
     static let name = "keep_alive"
-    private static let units = ["ns", "us", "µs", "μs", "ms", "s", "m", "h"]
+    /// In seconds, as Go's durations have them.
+    private static let units = [
+        "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600
+    ]
 
-    /// Whether it is no time at all: a number of seconds, or a duration as Go writes it.
-    static func isNothing(_ fields: RequestFields) throws(GenerationError) -> Bool {
-        guard let value = fields[name] else { return false }
-        if let seconds = value.double { return seconds == 0 }
-        guard let text = value.string, let isNone = isNoTime(text) else {
+    /// A number of seconds, or a duration as Go writes it; less than none is for ever. Nil where
+    /// the request does not say.
+    static func read(_ fields: RequestFields) throws(GenerationError) -> KeepAlive? {
+        guard let value = fields[name] else { return nil }
+        guard let seconds = value.double ?? value.string.flatMap(seconds) else {
             throw fields.error(name, "expected seconds, or a duration such as \"5m\" or \"1h30m\"")
         }
-        return isNone
+        return seconds < 0 ? .always : .seconds(seconds)
     }
 
     /// Nil where it is no duration.
-    private static func isNoTime(_ text: String) -> Bool? {
+    private static func seconds(_ text: String) -> Double? {
         var rest = text[...]
-        if let sign = rest.first, sign == "-" || sign == "+" { rest = rest.dropFirst() }
-        if rest == "0" { return true }
+        let isNegative = rest.first == "-"
+        if isNegative || rest.first == "+" { rest = rest.dropFirst() }
+        if rest == "0" { return 0 }
         guard !rest.isEmpty, rest.utf8.count <= 64 else { return nil }
-        var isNothing = true
+        var sum = 0.0
         while !rest.isEmpty {
             let number = rest.prefix { $0 == "." || ("0"..."9").contains($0) }
             rest = rest.dropFirst(number.count)
             let unit = rest.prefix { $0 != "." && !("0"..."9").contains($0) }
             rest = rest.dropFirst(unit.count)
-            guard let value = Double(number), units.contains(String(unit)) else { return nil }
-            isNothing = isNothing && value == 0
+            guard let value = Double(number), let scale = units[String(unit)] else { return nil }
+            sum += value * scale
         }
-        return isNothing
+        return isNegative ? -sum : sum
     }
 }

@@ -24,10 +24,12 @@ enum OllamaModels {
         }
     }
 
-    /// `/api/ps`: what is loaded. It stays until another model is asked for, which is no time.
+    /// `/api/ps`: what is loaded. What stays until its memory is needed, or for ever, has no time.
     static func running(_ models: [ModelSummary]) -> ByteBuffer {
         list(models.filter(\.isLoaded)) { model, buffer in
-            buffer.writeStaticString(",\"expires_at\":\"9999-12-31T23:59:59Z\",\"size_vram\":0")
+            let end = model.loaded?.leavesAt.map { Timestamp.text(secondsSince1970: $0) }
+            buffer.writeString(
+                ",\"expires_at\":\"\(end ?? "9999-12-31T23:59:59Z")\",\"size_vram\":0")
             if let loaded = model.loaded {
                 buffer.writeString(",\"context_length\":\(loaded.contextTokens)")
             }

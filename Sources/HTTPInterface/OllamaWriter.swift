@@ -9,6 +9,7 @@ internal import NIOCore
 /// Writes one answer of `/api/chat` (a message) or `/api/generate` (a response).
 struct OllamaWriter: AnswerForm {
     private let isChat: Bool
+    private let unloads: Bool
     /// `{"model":...,"created_at":...,`: the same in every object.
     private let prefix: ByteBuffer
     /// The call that is being told.
@@ -16,6 +17,7 @@ struct OllamaWriter: AnswerForm {
 
     init(options: AnswerOptions, head: AnswerHead) {
         isChat = options.kind == .chat
+        unloads = options.unloads
         var prefix = ByteBuffer(staticString: "{\"model\":")
         prefix.writeJSON(options.modelName ?? head.model)
         prefix.writeStaticString(",\"created_at\":\"")
@@ -71,7 +73,7 @@ struct OllamaWriter: AnswerForm {
         let calls = answer.calls.enumerated().compactMap { Self.written($1, index: $0) }
         write(answer, calls: calls, into: &buffer)
         // Without a prompt, the model is loaded and nothing else.
-        let name = answer.tokens == nil ? Self.name(reason) : "load"
+        let name = unloads ? "unload" : answer.tokens == nil ? Self.name(reason) : "load"
         Self.writeEnd(name, statistics, into: &buffer)
         return buffer
     }

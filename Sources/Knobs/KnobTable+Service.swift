@@ -33,6 +33,14 @@ extension KnobTable {
                 is up to four where that costs little memory; `sluice show` says how many.
                 """),
         Knob(
+            "service.keep_alive_seconds", \.service.keepAliveSeconds,
+            Form.integer(0...(1 << 30)).orOff, unit: "seconds",
+            effect: """
+                How long a model stays in memory that nobody uses; then the memory is given back.
+                "off": until another model needs it. Several stay at once where they do not get in
+                each other's way. A request may say its own: Ollama's keep_alive.
+                """),
+        Knob(
             "service.models_directory", \.service.modelsDirectory,
             Form.text("a path", placeholder: "dir"),
             effect: """

@@ -99,6 +99,8 @@ package struct Profile: Sendable, Equatable {
         package var queueMax = 64
         /// Texts that are worked on at once, at most; nil is as many as cost little.
         package var sessionsMax: Int?
+        /// Seconds that a model stays that nobody uses; nil is until its memory is needed.
+        package var keepAliveSeconds: Int?
         /// nil is the place that the environment implies.
         package var modelsDirectory: String?
         /// For requests that name no model; nil is the only model of the library.

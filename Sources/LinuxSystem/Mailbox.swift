@@ -14,7 +14,11 @@ package final class Mailbox<Message: Sendable>: @unchecked Sendable {
     package init(capacity: Int) {
         self.capacity = capacity
         unsafe pthread_mutex_init(mutex, nil)
-        unsafe pthread_cond_init(arrival, nil)
+        var attributes = pthread_condattr_t()
+        unsafe pthread_condattr_init(&attributes)
+        unsafe pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        unsafe pthread_cond_init(arrival, &attributes)
+        unsafe pthread_condattr_destroy(&attributes)
     }
 
     deinit {
@@ -56,12 +60,31 @@ package final class Mailbox<Message: Sendable>: @unchecked Sendable {
     }
 
     /// Everything posted since the last call, in order; with `waiting`, at least one message.
-    package func take(waiting: Bool) -> [Message] {
+    ///
+    /// - Parameter nanoseconds: after which waiting ends without any; nil never.
+    package func take(waiting: Bool, within nanoseconds: UInt64? = nil) -> [Message] {
         unsafe pthread_mutex_lock(mutex)
         defer { unsafe pthread_mutex_unlock(mutex) }
-        while waiting && messages.isEmpty { unsafe pthread_cond_wait(arrival, mutex) }
+        if waiting, let nanoseconds {
+            wait(until: MonotonicClock.nanoseconds &+ min(nanoseconds, Self.longestWait))
+        } else {
+            while waiting && messages.isEmpty { unsafe pthread_cond_wait(arrival, mutex) }
+        }
         let taken = messages
         messages.removeAll(keepingCapacity: true)
         return taken
+    }
+
+    /// Three years.
+    private static var longestWait: UInt64 { 100_000_000 * 1_000_000_000 }
+
+    /// With the mutex: until there is a message, or the monotonic clock says so.
+    private func wait(until end: UInt64) {
+        var time = timespec(
+            tv_sec: Int(end / 1_000_000_000), tv_nsec: Int(end % 1_000_000_000))
+        while messages.isEmpty {
+            let status = unsafe pthread_cond_timedwait(arrival, mutex, &time)
+            if status == ETIMEDOUT { return }
+        }
     }
 }

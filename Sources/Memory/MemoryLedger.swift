@@ -71,6 +71,13 @@ package final class MemoryLedger: Sendable {
         }
     }
 
+    /// What a model may divide that is the only one.
+    package var wholeShare: MemoryPlan {
+        var whole = share
+        whole.limitBytes = limitBytes
+        return whole
+    }
+
     /// What one more model may divide: the limit without what others hold, and, counted once, the
     /// process and its clients.
     package var share: MemoryPlan {

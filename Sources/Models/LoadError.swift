@@ -46,6 +46,16 @@ package enum LoadError: Error, Sendable, CustomStringConvertible {
     }
 }
 
+extension LoadError {
+    /// Whether it would be another with more memory.
+    package var isOfMemory: Bool {
+        switch self {
+        case .budget, .memory: true
+        default: false
+        }
+    }
+}
+
 extension LoadError: EndingError {
     package var exitStatus: ExitStatus {
         switch self {

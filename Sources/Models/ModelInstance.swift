@@ -32,14 +32,19 @@ package final class ModelInstance {
     /// Opens the packed file at `path`.
     ///
     /// - Throws: `LoadError`; `.budget` names every term when the least does not fit.
-    package init(path: String, options: ModelOptions) throws(LoadError) {
-        let identity = ModelIdentity(path: path)
-        let (parsed, division, options) = try Self.divide(path, options)
-        self.path = path
-        self.options = options
-        self.identity = identity
-        self.parsed = parsed
-        self.division = division
+    package convenience init(path: String, options: ModelOptions) throws(LoadError) {
+        try self.init(try ModelProposal(path: path, options: options))
+    }
+
+    /// Opens a model as it was proposed.
+    ///
+    /// - Throws: `LoadError`, also where its file is another one by now.
+    package init(_ proposal: ModelProposal) throws(LoadError) {
+        path = proposal.path
+        options = proposal.options
+        identity = proposal.identity
+        parsed = proposal.parsed
+        division = proposal.division
         Self.tell(division, options.onNotice)
         // How much of the program starting has mapped is the kernel's to decide, and varies by
         // megabytes; how much decoding needs does not.
@@ -154,22 +159,7 @@ extension ModelInstance {
     package static func division(
         path: String, options: ModelOptions
     ) throws(LoadError) -> Division {
-        try divide(path, options).division
-    }
-
-    /// Reads the file's directory, learns what there is to know of it and its drive, and divides
-    /// the memory: once. What is wished for is what the model can do from here on.
-    private static func divide(
-        _ path: String, _ options: ModelOptions
-    ) throws(LoadError) -> (parsed: ParsedModel, division: Division, options: ModelOptions) {
-        let parsed = try parse(path, progress: options.flash.progress)
-        try check(parsed, options)
-        let options = options.adapted(to: parsed.model.manifest.shape)
-        let share = options.share()
-        let knowledge = Knowledge(of: parsed, path: path, share: share, options)
-        let division = try Division.divide(
-            parsed, share: share, knowledge: knowledge, wishes: options)
-        return (parsed, division, options)
+        try ModelProposal(path: path, options: options).division
     }
 
     private static func tell(_ division: Division, _ onNotice: (String) -> Void) {

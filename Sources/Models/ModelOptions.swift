@@ -16,6 +16,9 @@ package struct ModelOptions: Sendable {
 
     /// Bytes for everything; nil is what the machine and the cgroups allow.
     package var memoryBytesMax: Int?
+    /// Of those, what the model itself may have, beside the process, its clients and other models;
+    /// nil is all that these leave.
+    package var shareBytesMax: Int?
     /// Everything in memory, and no limit.
     package var isResident = false
     /// Positions of the KV cache, neither more nor less.
@@ -113,6 +116,16 @@ extension ModelOptions {
         whenFull == .slide ? Self.slidingPromptContexts * contextTokens : contextTokens
     }
 
+    /// The same where nobody else has memory, whoever has.
+    package var asIfAlone: ModelOptions {
+        var options = self
+        options.ledger = nil
+        return options
+    }
+
+    /// Memory for models, whoever has it.
+    package var wholeShareBytes: Int { ledger?.wholeShare.leftBytes ?? asIfAlone.share().leftBytes }
+
     /// What a model that is opened now may divide: the limit, and of it what the process and its
     /// clients have.
     func share() -> MemoryPlan {
@@ -121,11 +134,13 @@ extension ModelOptions {
             ? MemoryLedger.unlimitedBytes
             : min(
                 memoryBytesMax ?? MemoryLimits.availableBytes(), MemoryLimits.smallestBytes())
-        guard let ledger else {
-            return MemoryLedger(limitBytes: limit, connectionBytes: connectionBytes).share
-        }
+        let books = ledger ?? MemoryLedger(limitBytes: limit, connectionBytes: connectionBytes)
         // Where nobody set it, it is what there is now.
-        ledger.limitBytes = limit
-        return ledger.share
+        books.limitBytes = limit
+        var share = books.share
+        if let shareBytesMax {
+            share.limitBytes = min(share.limitBytes, share.sumBytes + shareBytesMax)
+        }
+        return share
     }
 }

@@ -283,7 +283,8 @@ package final class Daemon {
         var status = Status()
         status.doing =
             switch service.state {
-            case .ready(let model): "Ready; \(model ?? "no model") loaded"
+            case .ready(let models):
+                "Ready; \(models.isEmpty ? "no model" : models.joined(separator: ", ")) loaded"
             case .loading(let model): "Loading \(model)"
             case .draining: "Draining"
             }

@@ -1,6 +1,7 @@
 // The real service: the engine over a library of models, as the configuration describes it.
 
 internal import FlashStorage
+internal import GenerationAPI
 internal import Knobs
 internal import Library
 package import LinuxSystem
@@ -22,6 +23,8 @@ package func makeEngine(
     options.model.keepMemoryForClients()
     options.model.keepsPopularity = true
     options.model.sequencesMax = profile.service.sessionsMax
+    options.keepAlive =
+        profile.service.keepAliveSeconds.map { .seconds(Double($0)) } ?? .untilNeeded
     options.stepTokens = profile.generation.stepTokens
     options.model.keepPrefixes(as: profile.keyValues)
     let ledger = options.model.openLedger()

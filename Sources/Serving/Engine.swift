@@ -17,6 +17,8 @@ package struct EngineOptions: Sendable {
     /// Tokens of prompts that a step computes beside answers; nil is as many as do not hold these
     /// up, as is measured.
     package var stepTokens: Int?
+    /// How long a model stays that nobody uses, where orders do not say.
+    package var keepAlive = KeepAlive.untilNeeded
     /// Told what happens to models, on the engine's thread.
     package var onEvent: @Sendable (EngineEvent) -> Void = { _ in }
 
@@ -38,6 +40,8 @@ package final class Engine: GenerationService {
         let mailbox = Mailbox<EngineMessage>(capacity: options.queueMax * 4 + 16)
         let shared = EngineStatus(queueMax: options.queueMax)
         var options = options
+        // Several models may be open: each takes what others leave.
+        if options.model.ledger == nil { _ = options.model.openLedger() }
         options.model.flash.progress = shared.progress
         options.model.flash.isCancelled = { shared.isStopping.load(ordering: .acquiring) }
         // A full mailbox takes no word, and needs no waking.
@@ -63,12 +67,12 @@ package final class Engine: GenerationService {
 
     package func models() throws(GenerationError) -> [ModelSummary] {
         var models = try catalog.models()
-        if case .ready(let loaded?) = state {
-            for index in models.indices where models[index].name == loaded {
-                models[index].isLoaded = true
-                models[index].architecture = shared.architecture.withLock { $0 }
-                models[index].loaded = shared.loaded.withLock { $0 }
-            }
+        let open = shared.open.withLock { $0 }
+        for index in models.indices {
+            guard let report = open[models[index].name] else { continue }
+            models[index].isLoaded = true
+            models[index].architecture = report.architecture
+            models[index].loaded = report.loaded
         }
         return models
     }
@@ -148,11 +152,16 @@ enum EngineMessage: Sendable {
 
 /// What the engine thread and its callers share.
 final class EngineStatus: Sendable {
-    let state = Mutex<ServiceState>(.ready(model: nil))
-    /// The loaded model's.
-    let architecture = Mutex<String?>(nil)
-    /// How the loaded model runs.
-    let loaded = Mutex<LoadedModel?>(nil)
+    /// What is told of a model that is open.
+    struct Open {
+        var architecture: String
+        /// How it runs.
+        var loaded: LoadedModel
+    }
+
+    let state = Mutex<ServiceState>(.ready(models: []))
+    /// Models that are open, by name.
+    let open = Mutex<[String: Open]>([:])
     let load = Mutex(EngineLoad())
     let nextID = Atomic<Int>(0)
     let isStopping = Atomic<Bool>(false)

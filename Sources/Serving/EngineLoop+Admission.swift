@@ -11,10 +11,7 @@ internal import Tokenization
 
 extension EngineLoop {
     /// Whether an order may be taken up whose turn it is.
-    var mayAdmit: Bool {
-        queue.count > 0
-            && (models.contains(where: \.hasPlace) || models.allSatisfy(\.isIdle))
-    }
+    var mayAdmit: Bool { queue.count > 0 && !isHeldUp }
 
     /// Takes up waiting orders while there is room: their prompts go to the desk. Orders for
     /// another model wait until those before them are done with, and others behind them.
@@ -33,6 +30,7 @@ extension EngineLoop {
     }
 
     private func prepare(_ waiting: WaitingOrder, _ open: OpenModel) {
+        open.keepAlive = waiting.order.keepAlive ?? options.keepAlive
         let builder = PromptBuilder(open.model, progress: status.progress)
         let order = waiting.order
         let job = PromptJob(id: waiting.id) { isCancelled in
@@ -51,6 +49,7 @@ extension EngineLoop {
             guard let preparation = preparing.removeValue(forKey: job.id) else { continue }
             let (waiting, open) = (preparation.waiting, preparation.open)
             open.preparingCount -= 1
+            noteLess(of: open)
             if job.isCancelled { continue }
             do throws(GenerationError) {
                 let prompt = try outcome.get()

@@ -79,6 +79,7 @@ extension EngineLoop {
                 open.scheduler.start(session)
             } catch {
                 open.ready.removeFirst()
+                noteLess(of: open)
                 order.waiting.onEvent(.failed(error))
             }
         }

@@ -43,15 +43,15 @@ final class EngineLoop {
     func run() {
         while !isStopped {
             // Without either, there is nothing to do until somebody says something.
-            let hasWork = models.contains(where: \.hasWork) || mayAdmit && !isHeldUp
+            let hasWork = models.contains(where: \.hasWork) || mayAdmit
             let isIdle = !hasWork && preparing.isEmpty
             if isIdle { saveWhatWasLearnt(isLast: false) }
             reportLoad()
             status.progress.note()
             status.isWorking.store(!isIdle, ordering: .releasing)
-            takeMessages(waiting: !hasWork)
+            takeMessages(waiting: !hasWork, within: isIdle ? nanosecondsToNextLeave : nil)
             status.isWorking.store(true, ordering: .releasing)
-            isHeldUp = false
+            letGoOfUnused()
             startPrepared()
             admit()
             for open in models {
@@ -77,6 +77,12 @@ final class EngineLoop {
         }
         while let order = takeWaiting() { order.onEvent(.failed(Engine.goingDown)) }
         saveWhatWasLearnt(isLast: true)
+    }
+
+    /// Somebody is done with a model.
+    func noteLess(of open: OpenModel) {
+        isHeldUp = false
+        noteUse(of: open)
     }
 
     private func reportLoad() {
@@ -109,8 +115,8 @@ final class EngineLoop {
         }
     }
 
-    private func takeMessages(waiting: Bool) {
-        mailbox.take(waiting: waiting).forEach(handle)
+    private func takeMessages(waiting: Bool, within nanoseconds: UInt64?) {
+        mailbox.take(waiting: waiting, within: nanoseconds).forEach(handle)
         // An order is posted before it can be cancelled: whoever is cancelled by now is either here
         // or in the mailbox.
         let cancelled = status.takeCancelled()
@@ -121,11 +127,15 @@ final class EngineLoop {
     }
 
     private func handle(_ message: EngineMessage) {
-        if case .generate(let order) = message { queue.append(order) }
+        guard case .generate(let waiting) = message else { return }
+        guard waiting.order.wanted == .unloading else { return queue.append(waiting) }
+        status.releaseQueuePlace()
+        stop(waiting)
     }
 
     private func cancel(_ id: Int) {
         let error = GenerationError(.cancelled, "the request was cancelled")
+        isHeldUp = false
         if let waiting = queue.remove(id: id) {
             status.releaseQueuePlace()
             waiting.onEvent(.failed(error))
@@ -147,7 +157,7 @@ final class EngineLoop {
 
     func retireFinished(of open: OpenModel) {
         let before = open.textCount
-        defer { if open.textCount < before { isHeldUp = false } }
+        defer { if open.textCount < before { noteLess(of: open) } }
         open.suspended.removeAll(where: \.isFinished)
         let cache = open.model.cache
         for session in open.scheduler.removeFinished() {

@@ -28,6 +28,12 @@ final class OpenModel {
     var isDoubtful = false
     /// The most sequences that shared a step.
     var sharedMost = 0
+    /// How long it stays when nobody uses it.
+    var keepAlive = KeepAlive.untilNeeded
+    /// When it was used last.
+    var idleSince = MonotonicClock.nanoseconds
+    /// Whether it has less memory than it would have alone, for others that were open with it.
+    var isDivided = false
     /// Orders that it took.
     var ordersServed = 0
 
@@ -47,6 +53,12 @@ final class OpenModel {
     }
 
     var hasPlace: Bool { textCount < model.division.sequencesMax }
+
+    /// When it is to go, by the monotonic clock; nil where it stays, or somebody uses it.
+    var leavesAt: UInt64? {
+        guard isIdle, case .seconds(let seconds) = keepAlive else { return nil }
+        return idleSince &+ UInt64(min(max(0, seconds), 1e9) * 1e9)
+    }
 
     /// Whether it may be let go of.
     var isIdle: Bool { textCount == 0 }

@@ -16,9 +16,9 @@ internal import Packing
         version: SluiceVersion.current,
         subcommands: [
             ImportCommand.self, PullCommand.self, ListCommand.self, ShowCommand.self,
-            RemoveCommand.self, RunCommand.self, RunningCommand.self, EvalCommand.self,
-            BenchCommand.self, CalibrateCommand.self, TokenizeCommand.self, TemplateCommand.self,
-            TuneCommand.self
+            RemoveCommand.self, RunCommand.self, RunningCommand.self, StopCommand.self,
+            EvalCommand.self, BenchCommand.self, CalibrateCommand.self, TokenizeCommand.self,
+            TemplateCommand.self, TuneCommand.self
         ])
 
     /// Parses, runs, and exits with the status that fits (docs: sysexits).

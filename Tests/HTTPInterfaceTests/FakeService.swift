@@ -14,7 +14,7 @@ final class FakeService: GenerationService {
     private struct Shared {
         var orders: [GenerationOrder] = []
         var cancelled = 0
-        var state = ServiceState.ready(model: nil)
+        var state = ServiceState.ready(models: [])
     }
 
     private let shared = Mutex(Shared())

@@ -172,6 +172,29 @@ import Testing
     }
 
     @Test(arguments: [
+        (#""10m""#, KeepAlive.seconds(600)), (#""1h30m""#, .seconds(5400)), ("7", .seconds(7)),
+        (#""-1s""#, .always), ("-1", .always), ("0", .seconds(0)), (#""0""#, .seconds(0)),
+        (#""1.5s""#, .seconds(1.5))
+    ])
+    func readsHowLongAModelStays(_ value: String, _ meant: KeepAlive) throws {
+        try withServer { server in
+            let reply = try chat(server, "hello", #","keep_alive":"# + value)
+            #expect(reply.status == 200)
+            #expect(server.service.orders.last?.keepAlive == meant)
+        }
+    }
+
+    /// Without a prompt, no time at all is the end of it.
+    @Test func unloadsOnDemand() throws {
+        try withServer { server in
+            let body = #"{"model":"echo","prompt":"","keep_alive":"0s"}"#
+            let reply = try server.request("POST", "/api/generate", body)
+            #expect(reply.status == 200 && reply.json["done_reason"]?.string == "unload")
+            #expect(server.service.orders.last?.wanted == .unloading)
+        }
+    }
+
+    @Test(arguments: [
         (#""format":"json""#, "format"), (#""format":{"type":"object"}"#, "format"),
         (#""images":["aGk="]"#, "images"), (#""template":"x""#, "template"),
         (#""suffix":"x""#, "suffix"), (#""context":[1]"#, "context"),
@@ -183,8 +206,7 @@ import Testing
         (#""keep_alive":"soon""#, "keep_alive"), (#""keep_alive":"5""#, "keep_alive"),
         (#""keep_alive":[]"#, "keep_alive"), (#""think":"much""#, "think"),
         (#""system":"s","raw":true"#, "system"), (#""raw":1"#, "raw"),
-        (#""prompt":"","keep_alive":0"#, "keep_alive"),
-        (#""prompt":"","keep_alive":"0s""#, "keep_alive"), (#""sluice":{"x":1}"#, "sluice.x")
+        (#""sluice":{"x":1}"#, "sluice.x")
     ])
     func refusesByName(_ field: String, _ name: String) throws {
         try withServer { server in

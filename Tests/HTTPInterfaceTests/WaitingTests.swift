@@ -26,7 +26,7 @@ import Testing
             server.service.state = .loading(model: "m")
             let loading = try server.complete("queued", Self.stream).read(until: ": loading\n\n")
             #expect(loading.contains(": loading\n\n"))
-            server.service.state = .ready(model: nil)
+            server.service.state = .ready(models: [])
             let prefill = try server.complete("prefill", Self.stream).read(until: ": prefill\n\n")
             #expect(prefill.contains(": prefill\n\n"))
         }

@@ -75,7 +75,7 @@ import Testing
         let start = ContinuousClock.now
         daemon.engineLog?.receive(.loading(model: "big"))
         #expect(daemon.manager.receive().hasPrefix("STATUS=Loading big;"))
-        daemon.service.state = .ready(model: "big")
+        daemon.service.state = .ready(models: ["big"])
         daemon.engineLog?.receive(.loaded(report))
         #expect(daemon.manager.receive().hasPrefix("STATUS=Ready; big loaded;"))
         daemon.engineLog?.receive(.unloaded(model: "big", orders: 3))
@@ -185,7 +185,7 @@ import Testing
         let daemon = try RunningDaemon()
         _ = daemon.manager.receive()
         let client = try DaemonClient.find(["/nonexistent/socket", daemon.socket])
-        #expect(client.state == .ready(model: nil))
+        #expect(client.state == .ready(models: []))
         #expect(try client.models().map(\.name) == ["echo"])
         #expect(try client.models().first?.isLoaded == true)
         let answer = events(client, .chat([ChatMessage(role: "user", content: "h\u{e9}llo\n\"")]))

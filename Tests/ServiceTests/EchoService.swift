@@ -15,7 +15,7 @@ final class EchoService: StoppableService {
     private let queue = DispatchQueue(label: "echo engine")
     private let recorded = Mutex<(orders: [GenerationOrder], cancelled: Int, stopped: Bool)>(
         ([], 0, false))
-    private let reportedState = Mutex(ServiceState.ready(model: "echo"))
+    private let reportedState = Mutex(ServiceState.ready(models: ["echo"]))
 
     var orders: [GenerationOrder] { recorded.withLock { $0.orders } }
     var cancelledCount: Int { recorded.withLock { $0.cancelled } }

@@ -62,6 +62,7 @@ import Testing
         "generation.presence_penalty": "0.5", "generation.frequency_penalty": "-0.5",
         "generation.penalty_window": "-1", "service.socket": "\"/s\"",
         "service.socket_mode": "\"0600\"", "service.queue_max": "3", "service.sessions_max": "6",
+        "service.keep_alive_seconds": "300",
         "service.models_directory": "\"/m\"", "service.default_model": "\"m\"",
         "service.drain_seconds": "1", "service.log_level": "\"debug\""
     ]

@@ -22,7 +22,7 @@ import Testing
             let statistics = try #require(answer.statistics)
             #expect(answer.reason == .length && statistics.generatedTokens == 12)
             #expect(statistics.flashBytes > 0 && statistics.keyValueBytes > 0)
-            #expect(engine.state == .ready(model: "qwen3moe"))
+            #expect(engine.state == .ready(models: ["qwen3moe"]))
             #expect(try engine.models().filter(\.isLoaded).map(\.name) == ["qwen3moe"])
         }
     }
