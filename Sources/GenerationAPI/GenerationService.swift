@@ -170,6 +170,8 @@ package struct GenerationStatistics: Sendable, Equatable {
     package var cachedTokens = 0
     package var cachedFrom: PrefixSource?
     package var generatedTokens = 0
+    /// The stop string that ended the answer, if one did.
+    package var stopString: String?
     package var queueSeconds = 0.0
     package var promptSeconds = 0.0
     package var generateSeconds = 0.0

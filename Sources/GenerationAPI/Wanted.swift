@@ -9,7 +9,7 @@ extension GenerationOrder {
         case answer
         /// The text of a chat's prompt.
         case prompt
-        /// The tokens of a text.
+        /// The tokens of a text, or of a chat's prompt.
         case tokens(TokenizingRules)
         /// The text of tokens, with those that are not shown in answers.
         case text
@@ -20,7 +20,7 @@ extension GenerationOrder {
     /// The request's field that the prompt came from.
     package var parameter: String {
         switch wanted {
-        case .tokens: "content"
+        case .tokens: if case .chat = prompt { prompt.parameter } else { "content" }
         case .text: "tokens"
         case .answer, .prompt, .unloading: prompt.parameter
         }

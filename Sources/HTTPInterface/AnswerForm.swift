@@ -3,20 +3,16 @@
 internal import GenerationAPI
 internal import JSON
 internal import NIOCore
-internal import NIOHTTP1
-
-/// How clients speak: the shapes of their requests, of answers and of errors.
-package enum Dialect: Sendable, Equatable { case openAI, ollama }
 
 /// Writes one answer, in pieces or whole. A piece of nil says nothing.
 protocol AnswerForm {
     /// The piece that opens a stream.
-    func opening() -> ByteBuffer?
+    mutating func opening() -> ByteBuffer?
     mutating func delta(_ text: String, probabilities: [ReportedProbability]) -> ByteBuffer?
-    func reasoning(_ text: String) -> ByteBuffer?
+    mutating func reasoning(_ text: String) -> ByteBuffer?
     mutating func toolCall(_ event: ToolCallEvent) -> ByteBuffer?
     /// All that ends a stream.
-    func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer
+    mutating func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer
     /// The whole answer as one object.
     mutating func whole(
         _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,
@@ -36,14 +32,16 @@ struct AnswerHead {
     /// Seconds since 1970.
     let created: Int64
     let model: String
+    let promptTokens: Int
 }
 
 extension AnswerOptions {
     /// What writes the answer.
     func form(_ head: AnswerHead) -> any AnswerForm {
         switch (kind, dialect) {
-        case (.template, _), (.tokens, _), (.content, _): PromptWriter(kind: kind)
+        case (.template, _), (.tokens, _), (.content, _), (.count, _): PromptWriter(kind: kind)
         case (_, .ollama): OllamaWriter(options: self, head: head)
+        case (_, .anthropic): AnthropicWriter(options: self, head: head)
         case (_, .openAI):
             AnswerWriter(
                 options: self, identifier: head.identifier, created: head.created,
@@ -52,38 +50,13 @@ extension AnswerOptions {
     }
 }
 
-extension Dialect {
-    /// The media type of a stream.
-    var streamType: String {
-        self == .openAI ? "text/event-stream; charset=utf-8" : "application/x-ndjson"
-    }
-
-    /// A comment that keeps a silent stream alive and tells what it waits for; nil where a stream
-    /// has none.
-    func comment(_ text: StaticString) -> ByteBuffer? {
-        self == .openAI ? AnswerWriter.comment(text) : nil
-    }
-
-    /// The piece that ends a stream with an error.
-    func streamed(_ failure: HTTPFailure) -> ByteBuffer {
-        guard self == .ollama else { return AnswerWriter.failure(failure) }
-        var line = body(of: failure)
-        line.writeStaticString("\n")
-        return line
-    }
-
-    /// An error's object.
-    func body(of failure: HTTPFailure) -> ByteBuffer {
-        guard self == .ollama else { return failure.body }
-        var buffer = ByteBuffer(staticString: "{\"error\":")
-        buffer.writeJSON(failure.message)
-        buffer.writeStaticString("}")
-        return buffer
-    }
-
-    /// An error's status.
-    func status(of failure: HTTPFailure) -> HTTPResponseStatus {
-        self == .ollama && failure.status == .tooManyRequests
-            ? .serviceUnavailable : failure.status
+extension ToolCall {
+    /// The arguments as a JSON object on one line, as the model wrote it; nil where they are none,
+    /// as of a call that was cut off.
+    var argumentsObject: [UInt8]? {
+        let text = Array(arguments.utf8)
+        guard case .object? = try? JSONParser.parse(text) else { return nil }
+        // Within strings there are no line ends.
+        return text.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 }
     }
 }

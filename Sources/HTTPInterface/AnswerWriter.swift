@@ -26,7 +26,8 @@ package struct AnswerWriter: AnswerForm {
             switch (options.kind, options.streams) {
             case (.chat, true): "chat.completion.chunk"
             case (.chat, false): "chat.completion"
-            case (.text, _), (.template, _), (.tokens, _), (.content, _): "text_completion"
+            case (.text, _), (.template, _), (.tokens, _), (.content, _), (.count, _):
+                "text_completion"
             }
         var prefix = ByteBuffer()
         prefix.writeStaticString("{\"id\":")
@@ -176,42 +177,8 @@ extension AnswerWriter {
     private func writeAccounts(
         _ statistics: GenerationStatistics, into buffer: inout ByteBuffer
     ) {
-        buffer.writeStaticString(",\"timings\":{")
-        Self.writeTiming(
-            "prompt", statistics.promptTokens - statistics.cachedTokens,
-            statistics.promptSeconds, into: &buffer)
-        buffer.writeStaticString(",")
-        Self.writeTiming(
-            "predicted", statistics.generatedTokens, statistics.generateSeconds, into: &buffer)
-        if statistics.draftedTokens > 0 {
-            buffer.writeString(",\"draft_n\":\(statistics.draftedTokens),")
-            buffer.writeString("\"draft_n_accepted\":\(statistics.acceptedTokens)")
-        }
-        buffer.writeString(",\"cache_n\":\(statistics.cachedTokens)}")
-        guard options.includesStatistics else { return }
-        buffer.writeString(",\"sluice\":{\"flash_bytes\":\(statistics.flashBytes),")
-        buffer.writeString("\"bundle_hits\":\(statistics.bundleHits),")
-        buffer.writeString("\"bundle_misses\":\(statistics.bundleMisses),\"bundle_hit_rate\":")
-        buffer.writeJSON(milli: statistics.bundleHitRate)
-        buffer.writeString(",\"context_tokens\":\(statistics.contextTokens)")
-        buffer.writeString(",\"kv_bytes\":\(statistics.keyValueBytes),\"queue_ms\":")
-        buffer.writeJSON(milli: statistics.queueSeconds * 1000)
-        buffer.writeStaticString(",\"time_to_first_token_ms\":")
-        buffer.writeJSON(milli: statistics.timeToFirstTokenSeconds * 1000)
-        buffer.writeString(",\"cached_tokens\":\(statistics.cachedTokens)")
-        if let source = statistics.cachedFrom {
-            buffer.writeString(",\"cached_from\":\"\(source.rawValue)\"")
-        }
-        buffer.writeStaticString("}")
-    }
-
-    private static func writeTiming(
-        _ name: StaticString, _ tokens: Int, _ seconds: Double, into buffer: inout ByteBuffer
-    ) {
-        buffer.writeString("\"\(name)_n\":\(tokens),\"\(name)_ms\":")
-        buffer.writeJSON(milli: seconds * 1000)
-        buffer.writeString(",\"\(name)_per_second\":")
-        buffer.writeJSON(milli: seconds > 0 ? Double(tokens) / seconds : 0)
+        AnswerAccounts.write(
+            statistics, includesStatistics: options.includesStatistics, into: &buffer)
     }
 }
 
@@ -222,7 +189,8 @@ extension AnswerWriter {
     private mutating func logProbabilities(_ probabilities: [ReportedProbability]?) -> ByteBuffer {
         guard let probabilities else { return ByteBuffer(staticString: "null") }
         switch options.kind {
-        case .chat, .template, .tokens, .content: return Self.chatLogProbabilities(probabilities)
+        case .chat, .template, .tokens, .content, .count:
+            return Self.chatLogProbabilities(probabilities)
         case .text: return textLogProbabilities(probabilities)
         }
     }

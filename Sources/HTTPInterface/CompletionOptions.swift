@@ -16,6 +16,8 @@ package enum CompletionKind: Sendable, Equatable {
     case tokens
     /// The text of tokens.
     case content
+    /// How many tokens a chat's prompt has.
+    case count
 }
 
 /// How the answer is to be sent.
@@ -72,6 +74,10 @@ package struct CompletionRequest: Sendable {
             self = try OllamaFields.read(
                 body, kind: kind, client: client, defaults: defaults, texts: texts)
             return
+        case (_, .anthropic):
+            self = try AnthropicFields.read(
+                body, kind: kind, client: client, defaults: defaults, texts: texts)
+            return
         case (_, .openAI): break
         }
         let fields = try RequestFields(body)
@@ -79,7 +85,7 @@ package struct CompletionRequest: Sendable {
         try UnsupportedFields.refuseResponseFormat(in: fields)
         answer = AnswerOptions(kind: kind)
         switch kind {
-        case .chat, .template, .tokens, .content:
+        case .chat, .template, .tokens, .content, .count:
             try UnsupportedFields.refuse(UnsupportedFields.chat, in: fields)
             order = GenerationOrder(prompt: .chat(try ChatMessages.read(fields)), client: client)
             order.templateArguments = try TemplateFields.arguments(fields, texts)
@@ -195,26 +201,28 @@ package struct CompletionRequest: Sendable {
         return wanted.flatMap { $0 < 0 ? nil : $0 }
     }
 
-    static func stopStrings(_ fields: RequestFields) throws(GenerationError) -> [String] {
-        guard let value = fields["stop"] else { return [] }
+    static func stopStrings(
+        _ fields: RequestFields, name: String = "stop"
+    ) throws(GenerationError) -> [String] {
+        guard let value = fields[name] else { return [] }
         var elements: [JSONValue]
         switch value {
         case .string: elements = [value]
         case .array(let array): elements = array
-        default: throw fields.error("stop", "expected a string or a list, found \(value.kind)")
+        default: throw fields.error(name, "expected a string or a list, found \(value.kind)")
         }
         // An empty text would end every answer before it begins: nobody asks for that.
         elements.removeAll { $0 == .string("") || $0 == .null }
         guard elements.count <= stopStringsMax else {
-            throw fields.error("stop", "\(elements.count) stop strings, at most \(stopStringsMax)")
+            throw fields.error(name, "\(elements.count) stop strings, at most \(stopStringsMax)")
         }
         var texts: [String] = []
         for element in elements {
             guard let text = element.string else {
-                throw fields.error("stop", "expected strings, found \(element.kind)")
+                throw fields.error(name, "expected strings, found \(element.kind)")
             }
             guard text.utf8.count <= stopStringBytesMax else {
-                throw fields.error("stop", "a stop string has at most \(stopStringBytesMax) bytes")
+                throw fields.error(name, "a stop string has at most \(stopStringBytesMax) bytes")
             }
             texts.append(text)
         }

@@ -101,7 +101,8 @@ extension ConnectionHandler {
             request = try CompletionRequest(
                 json, kind: kind, dialect: dialect, client: client,
                 defaults: state.configuration.defaults,
-                texts: RequestTexts(json, in: body.readableBytesUInt8Span))
+                texts: RequestTexts(
+                    json, in: body.readableBytesUInt8Span, dialect: dialect))
         } catch {
             throw HTTPFailure(error)
         }

@@ -51,7 +51,8 @@ struct GenerationExchange {
     /// What follows from an event. Events after the last one, or out of order, are dropped.
     mutating func receive(_ event: GenerationEvent) -> [ExchangeAction] {
         switch (state, event) {
-        case (.waiting, .started(let model, _)): return start(model: model)
+        case (.waiting, .started(let model, let promptTokens)):
+            return start(model, promptTokens: promptTokens)
         case (.waiting, .failed(let error)):
             end(error.reason.code)
             return [.refuse(HTTPFailure(error))]
@@ -85,12 +86,15 @@ struct GenerationExchange {
         state = .ended
     }
 
-    private mutating func start(model: String) -> [ExchangeAction] {
-        let writer = answer.form(
-            AnswerHead(identifier: identifier, created: created, model: model))
+    private mutating func start(_ model: String, promptTokens: Int) -> [ExchangeAction] {
+        var writer = answer.form(
+            AnswerHead(
+                identifier: identifier, created: created, model: model,
+                promptTokens: promptTokens))
+        let opening = answer.streams ? writer.opening() : nil
         state = .started(writer)
         guard answer.streams else { return [] }
-        return [.beginStream] + (writer.opening().map { [.send($0)] } ?? [])
+        return [.beginStream] + (opening.map { [.send($0)] } ?? [])
     }
 
     private mutating func text(
@@ -108,6 +112,7 @@ struct GenerationExchange {
         }
         var writer = writer
         let chunk = writer.delta(piece, probabilities: reported)
+        heldBytes = writer.keptBytes
         state = .started(writer)
         return chunk.map { [.send($0)] } ?? []
     }
@@ -116,10 +121,16 @@ struct GenerationExchange {
         _ piece: String, _ writer: any AnswerForm
     ) -> [ExchangeAction] {
         hasSpoken = true
-        guard !answer.streams else { return writer.reasoning(piece).map { [.send($0)] } ?? [] }
-        whole.reasoning += piece
-        heldBytes += piece.utf8.count
-        return []
+        guard answer.streams else {
+            whole.reasoning += piece
+            heldBytes += piece.utf8.count
+            return []
+        }
+        var writer = writer
+        let chunk = writer.reasoning(piece)
+        heldBytes = writer.keptBytes
+        state = .started(writer)
+        return chunk.map { [.send($0)] } ?? []
     }
 
     private mutating func toolCall(

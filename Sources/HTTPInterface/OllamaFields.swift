@@ -32,7 +32,7 @@ enum OllamaFields {
         answer.streams = try fields.boolean("stream") ?? true
         let keepAlive = try KeepAliveField.read(fields)
         var order: GenerationOrder
-        if let prompt = try prompt(fields, kind) {
+        if let prompt = try prompt(fields, kind, texts) {
             order = GenerationOrder(prompt: prompt, client: client)
         } else {
             // Nothing but loading, for which nobody's prompt becomes no tokens, or unloading.
@@ -67,10 +67,10 @@ enum OllamaFields {
 
     /// What to answer; nil where that is nothing.
     private static func prompt(
-        _ fields: RequestFields, _ kind: CompletionKind
+        _ fields: RequestFields, _ kind: CompletionKind, _ texts: RequestTexts
     ) throws(GenerationError) -> GenerationOrder.Prompt? {
         if kind == .chat {
-            let messages = try OllamaMessages.read(fields)
+            let messages = try OllamaMessages.read(fields, texts)
             return messages.isEmpty ? nil : .chat(messages)
         }
         let text = try fields.string("prompt") ?? ""
@@ -97,15 +97,13 @@ enum OllamaFields {
         _ = try options.clampedInteger("num_ctx", in: 1...Int.max)
     }
 
-    /// The field `think`, in the variables' names that templates have for it.
+    /// The field `think`.
     private static func thinking(_ fields: RequestFields) throws(GenerationError) -> String? {
         switch fields["think"] {
         case nil: return nil
-        case .boolean(let thinks):
-            return "{\"enable_thinking\":\(thinks),\"thinking\":\(thinks)}"
-        case .string(let effort) where ["low", "medium", "high"].contains(effort):
-            return "{\"enable_thinking\":true,\"thinking\":true,"
-                + "\"reasoning_effort\":\"\(effort)\"}"
+        case .boolean(let thinks): return TemplateFields.thinking(thinks)
+        case .string(let effort) where TemplateFields.efforts.contains(effort):
+            return TemplateFields.thinking(true, effort: effort)
         case .some:
             throw fields.error(
                 "think", "expected true, false, \"low\", \"medium\" or \"high\"")

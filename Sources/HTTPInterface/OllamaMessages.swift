@@ -6,7 +6,9 @@ internal import JSON
 enum OllamaMessages {
     /// Reads every message; none where there is no field. Throws `invalidRequest` naming the
     /// message, for instance `messages[2].content`.
-    static func read(_ fields: RequestFields) throws(GenerationError) -> [ChatMessage] {
+    static func read(
+        _ fields: RequestFields, _ texts: RequestTexts
+    ) throws(GenerationError) -> [ChatMessage] {
         guard let value = fields["messages"] else { return [] }
         guard let elements = value.array else {
             throw fields.error("messages", "expected a list, found \(value.kind)")
@@ -15,7 +17,14 @@ enum OllamaMessages {
         var messages: [ChatMessage] = []
         for (index, element) in elements.enumerated() {
             let message = try RequestFields(element, prefix: "messages[\(index)].")
-            messages.append(try read(message: message, &calls))
+            var read = try read(message: message, &calls)
+            if read.role == "assistant" {
+                read.toolCalls = try ToolFields.calls(message) {
+                    function, place throws(GenerationError) in
+                    try arguments(function, texts, message: index, place)
+                }.map { calls.opened($0) }
+            }
+            messages.append(read)
         }
         return messages
     }
@@ -35,7 +44,6 @@ enum OllamaMessages {
         switch role {
         case "assistant":
             read.reasoning = try message.string("thinking").flatMap { $0.isEmpty ? nil : $0 }
-            read.toolCalls = try ToolFields.calls(message, .ollama).map { calls.opened($0) }
         case "tool":
             read.name = try ToolFields.id(message, "tool_name")
             read.toolCallID = calls.close(
@@ -43,6 +51,17 @@ enum OllamaMessages {
         default: break
         }
         return read
+    }
+
+    /// A call's arguments: an object.
+    private static func arguments(
+        _ function: RequestFields, _ texts: RequestTexts, message: Int, _ place: Int
+    ) throws(GenerationError) -> String {
+        guard let value = function["arguments"] else { return "{}" }
+        guard case .object = value else {
+            throw function.error("arguments", "expected an object, found \(value.kind)")
+        }
+        return texts.arguments(value, message: message, index: place)
     }
 
     /// Calls that no message has answered yet. Those without an id get one, in nine letters and

@@ -110,15 +110,13 @@ extension OllamaWriter {
 
     /// A call; nil where its arguments are no object, as of one that was cut off.
     private static func written(_ call: ToolCall, index: Int) -> ByteBuffer? {
-        let arguments = Array(call.arguments.utf8)
-        guard case .object? = try? JSONParser.parse(arguments) else { return nil }
+        guard let arguments = call.argumentsObject else { return nil }
         var buffer = ByteBuffer(staticString: "{\"id\":")
         buffer.writeJSON(call.id)
         buffer.writeString(",\"function\":{\"index\":\(index),\"name\":")
         buffer.writeJSON(call.name)
         buffer.writeStaticString(",\"arguments\":")
-        // As the model wrote them, on one line: within strings there are no line ends.
-        buffer.writeBytes(arguments.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 })
+        buffer.writeBytes(arguments)
         buffer.writeStaticString("}}")
         return buffer
     }

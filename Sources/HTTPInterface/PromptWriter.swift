@@ -1,5 +1,5 @@
 // The wire form of what is told of prompts: llama-server's answers of `/apply-template`,
-// `/tokenize` and `/detokenize`.
+// `/tokenize` and `/detokenize`, and Anthropic's of how many tokens a prompt has.
 
 internal import GenerationAPI
 internal import JSON
@@ -26,6 +26,9 @@ struct PromptWriter: AnswerForm {
         _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,
         _ statistics: GenerationStatistics
     ) -> ByteBuffer {
+        if kind == .count {
+            return ByteBuffer(string: "{\"input_tokens\":\(answer.tokens?.tokens.count ?? 0)}")
+        }
         if kind == .tokens { return Self.tokens(answer.tokens ?? TokenizedText([])) }
         var buffer = ByteBuffer(
             staticString: kind == .content ? "{\"content\":" : "{\"prompt\":")

@@ -21,6 +21,8 @@ enum Route: Equatable {
         ("/health", .health), ("/tokenize", .completion(.tokens)),
         ("/detokenize", .completion(.content)), ("/props", .properties),
         ("/api/chat", .completion(.chat, .ollama)), ("/api/generate", .completion(.text, .ollama)),
+        ("/v1/messages", .completion(.chat, .anthropic)),
+        ("/v1/messages/count_tokens", .completion(.count, .anthropic)),
         ("/api/tags", .ollama(.tags)), ("/api/ps", .ollama(.running)),
         ("/api/show", .ollama(.show)), ("/api/version", .ollama(.version))
     ]
@@ -58,6 +60,11 @@ enum Route: Equatable {
     /// How the client speaks that asks for `target`.
     static func dialect(of target: String) -> Dialect {
         let path = path(of: target)
+        if path == "/v1/messages" || path.hasPrefix("/v1/messages/")
+            || path == "/messages" || path.hasPrefix("/messages/")
+        {
+            return .anthropic
+        }
         // `/api/v1` is somebody's who looks for OpenAI's.
         return path.hasPrefix("/api/") && !path.hasPrefix("/api/v1/") ? .ollama : .openAI
     }
@@ -79,6 +86,8 @@ enum Route: Equatable {
         case .completion(.text, .openAI): "/v1/completions"
         case .completion(.chat, .ollama): "/api/chat"
         case .completion(.text, .ollama): "/api/generate"
+        case .completion(.chat, .anthropic): "/v1/messages"
+        case .completion(.text, .anthropic), .completion(.count, _): "/v1/messages/count_tokens"
         case .completion(.template, _): "/apply-template"
         case .completion(.tokens, _): "/tokenize"
         case .completion(.content, _): "/detokenize"

@@ -2,26 +2,8 @@
 // given besides messages and tools.
 
 internal import GenerationAPI
-package import JSON
+internal import JSON
 internal import ModelFormat
-
-/// Texts of a body's fields as they were written: templates print objects with their keys in that
-/// order, which values do not keep.
-package struct RequestTexts: Sendable {
-    package var tools: [UInt8]?
-    package var templateArguments: [UInt8]?
-
-    package init() {}
-
-    /// - Parameter body: the value that `bytes` are.
-    package init(_ body: JSONValue, in bytes: Span<UInt8>) {
-        if body["tools"] != nil { tools = JSONParser.text(ofMember: "tools", in: bytes) }
-        if body[TemplateFields.argumentsName] != nil {
-            templateArguments = JSONParser.text(
-                ofMember: TemplateFields.argumentsName, in: bytes)
-        }
-    }
-}
 
 enum TemplateFields {
     /// llama-server's and vLLM's.
@@ -59,6 +41,17 @@ enum TemplateFields {
             }
         }
         return String(decoding: text, as: UTF8.self)
+    }
+
+    /// How much there is to think, as templates know it.
+    static let efforts = ["low", "medium", "high"]
+
+    /// Whether to think and how much, in the variables' names that templates have for it; nil where
+    /// nothing is said.
+    static func thinking(_ thinks: Bool?, effort: String? = nil) -> String? {
+        var members = thinks.map { ["\"enable_thinking\":\($0)", "\"thinking\":\($0)"] } ?? []
+        if let effort { members.append("\"\(effortName)\":\"\(effort)\"") }
+        return members.isEmpty ? nil : "{" + members.joined(separator: ",") + "}"
     }
 
     /// The name of one of the model's own templates. vLLM also takes a template's text there, which

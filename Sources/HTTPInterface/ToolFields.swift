@@ -18,7 +18,24 @@ enum ToolFields {
     ) throws(GenerationError) {
         let mayCall = try choice(fields)
         order.allowsParallelCalls = try fields.boolean("parallel_tool_calls") ?? true
-        guard let tools = fields["tools"], tools != .array([]) else { return }
+        guard
+            let tools = try list(
+                fields,
+                name: { tool throws(GenerationError) in
+                    try check(tool)
+                })
+        else { return }
+        // With the keys in the order in which they were written: models see them so.
+        try offer(text ?? JSONValue.array(tools).text(), mayCall: mayCall, fields, to: &order)
+    }
+
+    /// The tools, each of another name; nil where there are none.
+    ///
+    /// - Parameter name: the name of a tool that is one; nil leaves it out.
+    static func list(
+        _ fields: RequestFields, name: (RequestFields) throws(GenerationError) -> String?
+    ) throws(GenerationError) -> [JSONValue]? {
+        guard let tools = fields["tools"], tools != .array([]) else { return nil }
         guard let list = tools.array else {
             throw fields.error("tools", "expected a list, found \(tools.kind)")
         }
@@ -27,17 +44,23 @@ enum ToolFields {
         }
         var names: Set<String> = []
         for (index, tool) in list.enumerated() {
-            let name = try check(try RequestFields(tool, prefix: "tools[\(index)]."))
+            guard let name = try name(try fields.element(tool, of: "tools", at: index)) else {
+                continue
+            }
             guard names.insert(name).inserted else {
                 throw fields.error("tools", "two are called '\(name)'")
             }
         }
-        // With the keys in the order in which they were written: models see them so.
-        let text = text ?? tools.text()
+        return list
+    }
+
+    /// Gives an order its tools, as OpenAI writes them. Who may not call is not told of them.
+    static func offer(
+        _ text: [UInt8], mayCall: Bool, _ fields: RequestFields, to order: inout GenerationOrder
+    ) throws(GenerationError) {
         guard text.count <= toolBytesMax else {
             throw fields.error("tools", "at most \(toolBytesMax) bytes")
         }
-        // Who may not call is not told of them either.
         if mayCall { order.tools = String(decoding: text, as: UTF8.self) }
     }
 
@@ -78,7 +101,9 @@ enum ToolFields {
     }
 
     /// A function's name.
-    private static func name(_ function: RequestFields) throws(GenerationError) -> String {
+    static func name(
+        _ function: RequestFields, bytesMax: Int = nameBytesMax
+    ) throws(GenerationError) -> String {
         guard let name = try function.string("name") else {
             throw function.error("name", "missing")
         }
@@ -86,16 +111,22 @@ enum ToolFields {
             $0.isASCII && ($0.properties.isAlphabetic || ("0"..."9").contains($0))
                 || "_-.:/".unicodeScalars.contains($0)
         }
-        guard isSound, (1...nameBytesMax).contains(name.utf8.count) else {
+        guard isSound, (1...bytesMax).contains(name.utf8.count) else {
             throw function.error(
-                "name", "expected 1 to \(nameBytesMax) letters, digits, and characters of _-.:/")
+                "name", "expected 1 to \(bytesMax) letters, digits, and characters of _-.:/")
         }
         return name
     }
 
     /// The calls that an assistant's message made.
+    ///
+    /// - Parameter arguments: those of a call, by its place: OpenAI writes a text.
     static func calls(
-        _ message: RequestFields, _ dialect: Dialect = .openAI
+        _ message: RequestFields,
+        arguments: (RequestFields, Int) throws(GenerationError) -> String = {
+            function, _ throws(GenerationError) in
+            try function.string("arguments") ?? "{}"
+        }
     ) throws(GenerationError) -> [ToolCall] {
         guard let value = message["tool_calls"], value != .array([]) else { return [] }
         guard let list = value.array else {
@@ -116,22 +147,9 @@ enum ToolFields {
             calls.append(
                 ToolCall(
                     id: try id(call, "id") ?? "", name: try name(function),
-                    arguments: try arguments(function, dialect)))
+                    arguments: try arguments(function, index)))
         }
         return calls
-    }
-
-    /// A call's arguments: OpenAI writes a text, Ollama an object.
-    private static func arguments(
-        _ function: RequestFields, _ dialect: Dialect
-    ) throws(GenerationError) -> String {
-        guard dialect == .ollama, let value = function["arguments"] else {
-            return try function.string("arguments") ?? "{}"
-        }
-        guard case .object = value else {
-            throw function.error("arguments", "expected an object, found \(value.kind)")
-        }
-        return String(decoding: value.text(), as: UTF8.self)
     }
 
     /// A call's id.

@@ -6,8 +6,30 @@ extension JSONParser {
     ///
     /// - Parameter bytes: JSON that was read without an error.
     package static func text(ofMember name: String, in bytes: Span<UInt8>) -> [UInt8]? {
-        var scanner = MemberScanner()
-        guard let range = scanner.range(of: Array(name.utf8), in: bytes) else { return nil }
+        range(ofMember: name, at: 0, in: bytes).map { text($0, in: bytes) }
+    }
+
+    /// Where the value of the member `name` is, of the object that begins at `start`; nil where
+    /// there is none.
+    ///
+    /// - Parameter bytes: JSON that was read without an error.
+    package static func range(
+        ofMember name: String, at start: Int, in bytes: Span<UInt8>
+    ) -> Range<Int>? {
+        var scanner = MemberScanner(position: start)
+        return scanner.range(of: Array(name.utf8), in: bytes)
+    }
+
+    /// Where the elements of the list that begins at `start` are.
+    ///
+    /// - Parameter bytes: JSON that was read without an error.
+    package static func elements(at start: Int, in bytes: Span<UInt8>) -> [Range<Int>] {
+        var scanner = MemberScanner(position: start)
+        return scanner.elements(in: bytes)
+    }
+
+    /// The bytes of a range.
+    package static func text(_ range: Range<Int>, in bytes: Span<UInt8>) -> [UInt8] {
         var text: [UInt8] = []
         text.reserveCapacity(range.count)
         for index in range { text.append(bytes[index]) }
@@ -17,7 +39,9 @@ extension JSONParser {
 
 /// Goes through valid JSON. Anything else ends it, without a result that means anything.
 private struct MemberScanner {
-    private var position = 0
+    private var position: Int
+
+    init(position: Int) { self.position = position }
 
     /// Where the value of the member is.
     mutating func range(of name: [UInt8], in bytes: Span<UInt8>) -> Range<Int>? {
@@ -43,9 +67,32 @@ private struct MemberScanner {
         return nil
     }
 
-    private mutating func skipSpace(_ bytes: Span<UInt8>) {
-        while position < bytes.count, [0x20, 0x09, 0x0A, 0x0D].contains(bytes[position]) {
+    /// Where the elements of the list are.
+    mutating func elements(in bytes: Span<UInt8>) -> [Range<Int>] {
+        skipSpace(bytes)
+        guard position < bytes.count, bytes[position] == UInt8(ascii: "[") else { return [] }
+        position += 1
+        var ranges: [Range<Int>] = []
+        while true {
+            skipSpace(bytes)
+            let start = position
+            guard start < bytes.count, bytes[start] != UInt8(ascii: "]") else { return ranges }
+            skipValue(bytes)
+            ranges.append(start..<position)
+            skipSpace(bytes)
+            guard position < bytes.count, bytes[position] == UInt8(ascii: ",") else {
+                return ranges
+            }
             position += 1
+        }
+    }
+
+    private mutating func skipSpace(_ bytes: Span<UInt8>) {
+        while position < bytes.count {
+            switch bytes[position] {
+            case 0x20, 0x09, 0x0A, 0x0D: position += 1
+            default: return
+            }
         }
     }
 

@@ -96,7 +96,12 @@ package struct PromptBuilder: Sendable {
                 try append(
                     text.bytes[run.range], isTemplate: !run.isOutside, to: &encoding, isCancelled)
             }
-            prepared.tokens = try encoding.finish()
+            let tokens = try encoding.finish()
+            if case .tokens = order.wanted {
+                prepared.tokenized = TokenizedText(tokens)
+                return prepared
+            }
+            prepared.tokens = tokens
         }
         try check(&prepared.tokens, parameter)
         return prepared

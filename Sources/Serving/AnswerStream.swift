@@ -55,6 +55,9 @@ package struct AnswerStream {
         return noted(parser?.append(text) ?? [])
     }
 
+    /// The stop string that ended it.
+    package var stopString: String? { stops.matched }
+
     /// What is left when nothing follows.
     ///
     /// - Parameter flushes: whether text that might have begun a stop string is text.

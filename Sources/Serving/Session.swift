@@ -344,6 +344,7 @@ package final class Session {
     package func finish(_ reason: FinishReason, flushes: Bool = true) {
         guard !isFinished else { return }
         answer.finish(flushes: flushes).forEach(tell)
+        statistics.stopString = answer.stopString
         let reason = reason == .stop && answer.hasCalled ? .toolCalls : reason
         let now = MonotonicClock.nanoseconds
         statistics.generateSeconds = Self.seconds(from: firstTokenNanoseconds ?? now, to: now)

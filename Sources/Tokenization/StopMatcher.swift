@@ -22,7 +22,8 @@ package struct StopMatcher: Sendable {
     private var state = 0
     /// The last bytes that were not given out: the text of `state`.
     private var held: [UInt8] = []
-    private var isStopped = false
+    /// The stop string that was found.
+    package private(set) var matched: String?
 
     /// Empty stop strings are ignored.
     package init(_ stops: [String]) {
@@ -55,14 +56,14 @@ package struct StopMatcher: Sendable {
 
     /// Takes the next text. After a stop nothing more is given out.
     package mutating func append(_ text: String) -> (emit: String, stopped: Bool) {
-        if isStopped { return ("", true) }
+        if matched != nil { return ("", true) }
         if nodes.count == 1 { return (text, false) }
         for byte in text.utf8 {
             state = next(state, byte)
             held.append(byte)
             let stopLength = nodes[state].stopLength
             if stopLength > 0 {
-                isStopped = true
+                matched = String(decoding: held.suffix(stopLength), as: UTF8.self)
                 let emit = String(decoding: held.dropLast(stopLength), as: UTF8.self)
                 held.removeAll()
                 return (emit, true)

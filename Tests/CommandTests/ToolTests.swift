@@ -107,6 +107,49 @@ import Testing
         #expect(daemon.stop() == 0)
     }
 
+    @Test func anthropicsClientsSeeTheSame() throws {
+        let daemon = try daemon()
+        let tools = #""tools":[{"name":"get_weather","input_schema":{"type":"object"}}]"#
+        func ask(_ messages: String, _ more: String, to route: String = "") throws -> String {
+            let body = #"{"model":"shell","messages":[\#(messages)],\#(tools),\#(more)}"#
+            return try daemon.post(body, to: "/v1/messages" + route)
+        }
+        let greedy = #""temperature":0,"max_tokens":99"#
+        let whole = try ask(Self.question, greedy)
+        for part in [
+            #""content":[{"type":"thinking","thinking":"Hm.","signature":""},"#,
+            #"{"type":"text","text":"I look."},{"type":"tool_use","id":"call_"#,
+            #""name":"get_weather","input":{"city": "Paris"}}],"stop_reason":"tool_use""#
+        ] {
+            #expect(whole.contains(part), "\(part): \(whole)")
+        }
+        let stream = try ask(Self.question, greedy + #","stream":true"#)
+        for part in [
+            #"{"type":"thinking_delta","thinking":"Hm."}"#, #"{"type":"text_delta","text":"I "#,
+            #"{"type":"input_json_delta","partial_json":" \"Paris\"}"}"#, "event: message_stop\n"
+        ] {
+            #expect(stream.contains(part), "\(part): \(stream)")
+        }
+        let stopped = try ask(Self.question, greedy + #","stop_sequences":["look"]"#)
+        #expect(stopped.contains(#""text":"I "}],"stop_reason":"stop_sequence","#), "\(stopped)")
+        #expect(stopped.contains(#""stop_sequence":"look""#), "\(stopped)")
+        let half = try ask(Self.question, #""temperature":0,"max_tokens":7"#)
+        #expect(half.contains(#""text":"I look."}],"stop_reason":"max_tokens""#), "\(half)")
+        let call =
+            #"{"role":"assistant","content":[{"type":"tool_use","id":"x","name":"get_weather","#
+            + #""input":{"city":"Paris"}}]}"#
+        let result =
+            #"{"role":"user","content":[{"type":"tool_result","tool_use_id":"x","#
+            + #""content":"21 degrees"}]}"#
+        let conversation = [Self.question, call, result].joined(separator: ",")
+        let answer = try ask(conversation, greedy)
+        #expect(answer.contains(#"[{"type":"text","text":"Sunny."}]"#), "\(answer)")
+        // <tools>, <said>, <called>, <said>, <done>.
+        let count = try ask(conversation, greedy, to: "/count_tokens")
+        #expect(count == "{\"input_tokens\":5}\n200", "\(count)")
+        #expect(daemon.stop() == 0)
+    }
+
     @Test func whatIsNoCallIsText() throws {
         let daemon = try daemon()
         let plain = try daemon.post(Self.body(Self.question, #""tools":[]"#))

@@ -8,8 +8,8 @@ import Synchronization
 
 /// Prompts: `endless` talks until cancelled, `queued` never starts, `prefill` starts and says
 /// nothing, `refuse:REASON` fails before it starts, `break:REASON` fails after a word, `big:N`
-/// sends N bytes at once and finishes, `call` thinks and calls twice, `probabilities` reports some;
-/// anything else is echoed in two pieces.
+/// sends N bytes at once and finishes, `call` thinks and calls twice, `probabilities` reports some,
+/// `stopped` ends at a stop string; anything else is echoed in two pieces.
 final class FakeService: GenerationService {
     private struct Shared {
         var orders: [GenerationOrder] = []
@@ -145,6 +145,8 @@ final class FakeService: GenerationService {
         let probabilities = text == "probabilities" ? [sampleProbability] : []
         onEvent(.text(String(text.prefix(3)), probabilities: probabilities))
         onEvent(.text(String(text.dropFirst(3)), probabilities: []))
+        var statistics = statistics
+        if text == "stopped" { statistics.stopString = "END" }
         onEvent(.finished(.stop, statistics))
     }
 

@@ -86,10 +86,11 @@ import Tokenization
         #expect(matcher.append(" Use") == (" ", false))
         #expect(matcher.append("r: more") == ("", true))
         #expect(matcher.append("text") == ("", true))
+        #expect(matcher.matched == "User:")
         #expect(matcher.finish() == "")
         var unfinished = StopMatcher(["abc"])
         #expect(unfinished.append("xab") == ("x", false))
-        #expect(unfinished.finish() == "ab")
+        #expect(unfinished.finish() == "ab" && unfinished.matched == nil)
         var none = StopMatcher([""])
         #expect(none.append("abc") == ("abc", false))
     }

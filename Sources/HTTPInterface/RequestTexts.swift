@@ -1,0 +1,89 @@
+// What a body has as it was written: templates print objects with their keys in that order, which
+// values do not keep, and a call that comes back in another order is another prompt.
+
+package import JSON
+
+/// Texts of a body's fields as they were written.
+package struct RequestTexts: Sendable {
+    /// Where an object is that a message has of a call's arguments.
+    struct CallPlace: Hashable {
+        let message: Int
+        /// Of its call or block.
+        let index: Int
+    }
+
+    /// The field `tools`.
+    package var tools: [UInt8]?
+    package var templateArguments: [UInt8]?
+    /// Arguments of earlier calls, in dialects that write them as objects.
+    private var arguments: [CallPlace: [UInt8]] = [:]
+
+    package init() {}
+
+    /// - Parameter body: the value that `bytes` are.
+    package init(_ body: JSONValue, in bytes: Span<UInt8>, dialect: Dialect = .openAI) {
+        if body["tools"] != nil { tools = JSONParser.text(ofMember: "tools", in: bytes) }
+        if body[TemplateFields.argumentsName] != nil {
+            templateArguments = JSONParser.text(
+                ofMember: TemplateFields.argumentsName, in: bytes)
+        }
+        switch dialect {
+        case .openAI: break
+        case .ollama:
+            readCalls(body, in: bytes, list: "tool_calls", path: ["function", "arguments"])
+        case .anthropic: readCalls(body, in: bytes, list: "content", path: ["input"])
+        }
+    }
+
+    /// The arguments of a call; `value` where nobody knows how they were written.
+    func arguments(_ value: JSONValue, message: Int, index: Int) -> String {
+        String(
+            decoding: arguments[CallPlace(message: message, index: index)] ?? value.text(),
+            as: UTF8.self)
+    }
+
+    /// - Parameters:
+    ///   - list: the member of a message that has calls among its elements.
+    ///   - path: the members that lead from such an element to the arguments.
+    private mutating func readCalls(
+        _ body: JSONValue, in bytes: Span<UInt8>, list: String, path: [String]
+    ) {
+        guard let messages = body["messages"]?.array,
+            messages.contains(where: { Self.hasCalls($0, list, path) }),
+            let place = JSONParser.range(ofMember: "messages", at: 0, in: bytes)
+        else { return }
+        let places = JSONParser.elements(at: place.lowerBound, in: bytes)
+        for (index, message) in messages.enumerated()
+        where Self.hasCalls(message, list, path) && index < places.count {
+            let start = places[index].lowerBound
+            guard let content = JSONParser.range(ofMember: list, at: start, in: bytes) else {
+                continue
+            }
+            for (position, element) in JSONParser.elements(at: content.lowerBound, in: bytes)
+                .enumerated()
+            {
+                guard let found = Self.place(path, in: element, bytes) else { continue }
+                arguments[CallPlace(message: index, index: position)] = JSONParser.text(
+                    found, in: bytes)
+            }
+        }
+    }
+
+    /// Where the object is that `path` leads to.
+    private static func place(
+        _ path: [String], in element: Range<Int>, _ bytes: Span<UInt8>
+    ) -> Range<Int>? {
+        var place = element
+        for name in path {
+            guard let next = JSONParser.range(ofMember: name, at: place.lowerBound, in: bytes)
+            else { return nil }
+            place = next
+        }
+        return bytes[place.lowerBound] == UInt8(ascii: "{") ? place : nil
+    }
+
+    private static func hasCalls(_ message: JSONValue, _ list: String, _ path: [String]) -> Bool {
+        guard let elements = message[list]?.array else { return false }
+        return elements.contains { element in path.first.map { element[$0] != nil } ?? false }
+    }
+}
