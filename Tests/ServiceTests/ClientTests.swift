@@ -1,4 +1,4 @@
-// Programs that are not ours: Python clients of OpenAI and of Ollama, systemd's socket activation.
+// Programs that are not ours: Python clients of OpenAI, Ollama and Anthropic, systemd's socket activation.
 
 import Glibc
 import Service
@@ -34,14 +34,18 @@ import Testing
 
     @Test(
         .enabled(
-            if: variable("SLUICE_CLIENT_PYTHON").map { Shell.run("'\($0)' -c 'import ollama'") }
-                == 0,
-            "set SLUICE_CLIENT_PYTHON to a Python that has the package ollama"))
-    func ollamasClientIsServed() throws {
+            if: variable("SLUICE_CLIENT_PYTHON") != nil,
+            "set SLUICE_CLIENT_PYTHON to a Python that has the packages ollama and anthropic"),
+        arguments: ["ollama", "anthropic"])
+    func otherClientsAreServed(package: String) throws {
         let python = try #require(Self.variable("SLUICE_CLIENT_PYTHON"))
+        guard Shell.run("'\(python)' -c 'import \(package)' 2> /dev/null") == 0 else {
+            print("skipped: \(python) has no package \(package)")
+            return
+        }
         let daemon = try RunningDaemon()
         _ = daemon.manager.receive()
-        let script = Self.root + "/Tests/Clients/ollama_client.py"
+        let script = Self.root + "/Tests/Clients/\(package)_client.py"
         #expect(Shell.run("'\(python)' '\(script)' '\(daemon.socket)'") == 0)
         daemon.signals.send(.terminate)
         #expect(daemon.wait() == "")
