@@ -131,7 +131,7 @@ let package = Package(
         // The service and its client.
         layer(
             "HTTPInterface",
-            ["GenerationAPI", "JSON", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
+            ["GenerationAPI", "JSON", "LinuxSystem", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
         layer(
             "Client",
             ["GenerationAPI", "JSON", "LinuxSystem", "ModelFormat", nioCore, nioPosix, nioHTTP1]),
@@ -231,8 +231,8 @@ let package = Package(
         tests(
             "HTTPInterface",
             [
-                "HTTPInterface", "GenerationAPI", "Inference", "JSON", "ModelFormat", nioCore,
-                nioHTTP1, nioPosix
+                "HTTPInterface", "GenerationAPI", "Inference", "JSON", "LinuxSystem",
+                "ModelFormat", nioCore, nioHTTP1, nioPosix
             ]),
         tests(
             "Service",

@@ -13,6 +13,8 @@ protocol AnswerForm {
     mutating func toolCall(_ event: ToolCallEvent) -> ByteBuffer?
     /// All that ends a stream.
     mutating func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer
+    /// What ends a stream with an error; nil where the dialect says it for every answer.
+    mutating func failing(_ failure: HTTPFailure) -> ByteBuffer?
     /// The whole answer as one object.
     mutating func whole(
         _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,
@@ -24,6 +26,8 @@ protocol AnswerForm {
 
 extension AnswerForm {
     var keptBytes: Int { 0 }
+
+    func failing(_ failure: HTTPFailure) -> ByteBuffer? { nil }
 }
 
 /// What all answers of one generation have.
@@ -42,6 +46,7 @@ extension AnswerOptions {
         case (.template, _), (.tokens, _), (.content, _), (.count, _): PromptWriter(kind: kind)
         case (_, .ollama): OllamaWriter(options: self, head: head)
         case (_, .anthropic): AnthropicWriter(options: self, head: head)
+        case (_, .responses): ResponsesWriter(options: self, head: head)
         case (_, .openAI):
             AnswerWriter(
                 options: self, identifier: head.identifier, created: head.created,

@@ -9,11 +9,9 @@ struct AnthropicMessages {
     /// A line that one coding agent puts before its system prompt, another one with each request:
     /// no two prompts would begin alike, and nothing of them be found again.
     private static let billingHeader = "x-anthropic-billing-header:"
-    /// Between blocks of text, and between messages of one role, which are one.
-    private static let separator = "\n\n"
 
     private let texts: RequestTexts
-    private var messages: [ChatMessage] = []
+    private var conversation = ConversationMessages()
 
     /// Reads every message. Throws `invalidRequest` naming the block, for instance
     /// `messages[2].content[0].type`.
@@ -36,48 +34,31 @@ struct AnthropicMessages {
             case "assistant": try reader.readAssistant(message, index: index)
             case "system":
                 let text = try Self.text(message, "content", dropsHeaders: true)
-                reader.append(ChatMessage(role: "system", content: text))
+                reader.conversation.append(ChatMessage(role: "system", content: text))
             case nil: throw message.error("role", "missing")
             case .some: throw message.error("role", "expected user, assistant or system")
             }
         }
-        guard !isAnswered || reader.messages.last?.role != "assistant" else {
+        guard !isAnswered || reader.conversation.messages.last?.role != "assistant" else {
             throw fields.error(
                 "messages", "the last one is an assistant's: answers are not begun for a model here"
             )
         }
-        return reader.messages
+        return reader.conversation.messages
     }
 
     private init(texts: RequestTexts) { self.texts = texts }
 
-    private mutating func append(_ message: ChatMessage) {
-        guard let last = messages.last, last.role == message.role, last.role != "tool" else {
-            messages.append(message)
-            return
-        }
-        let place = messages.count - 1
-        messages[place].content = Self.joined([last.content, message.content])
-        if let more = message.reasoning {
-            messages[place].reasoning = Self.joined([last.reasoning ?? "", more])
-        }
-        messages[place].toolCalls += message.toolCalls
-    }
-
-    private static func joined(_ texts: [String]) -> String {
-        texts.filter { !$0.isEmpty }.joined(separator: separator)
-    }
-
     private mutating func readSystem(_ fields: RequestFields) throws(GenerationError) {
         guard fields["system"] != nil else { return }
         let text = try Self.text(fields, "system", dropsHeaders: true)
-        if !text.isEmpty { append(ChatMessage(role: "system", content: text)) }
+        if !text.isEmpty { conversation.append(ChatMessage(role: "system", content: text)) }
     }
 
     private mutating func readUser(_ message: RequestFields) throws(GenerationError) {
         guard let blocks = try Self.blocks(message, "content") else {
             let text = try message.string("content") ?? ""
-            append(ChatMessage(role: "user", content: text))
+            conversation.append(ChatMessage(role: "user", content: text))
             return
         }
         var pieces: [String] = []
@@ -86,7 +67,7 @@ struct AnthropicMessages {
             case "text": pieces.append(try Self.text(of: block))
             case "tool_result":
                 appendUser(&pieces)
-                append(try Self.result(block))
+                conversation.append(try Self.result(block))
             case let type: throw Self.unknown(type, of: block, "text and tool_result are")
             }
         }
@@ -95,7 +76,7 @@ struct AnthropicMessages {
 
     private mutating func appendUser(_ pieces: inout [String]) {
         guard !pieces.isEmpty else { return }
-        append(ChatMessage(role: "user", content: Self.joined(pieces)))
+        conversation.append(ChatMessage(role: "user", content: ConversationMessages.joined(pieces)))
         pieces = []
     }
 
@@ -116,7 +97,7 @@ struct AnthropicMessages {
     ) throws(GenerationError) {
         guard let blocks = try Self.blocks(message, "content") else {
             let text = try message.string("content") ?? ""
-            append(ChatMessage(role: "assistant", content: text))
+            conversation.append(ChatMessage(role: "assistant", content: text))
             return
         }
         var (pieces, thoughts): ([String], [String]) = ([], [])
@@ -135,11 +116,11 @@ struct AnthropicMessages {
             case let type: throw Self.unknown(type, of: block, "text, thinking and tool_use are")
             }
         }
-        var answer = ChatMessage(role: "assistant", content: Self.joined(pieces))
-        let reasoning = Self.joined(thoughts)
+        var answer = ChatMessage(role: "assistant", content: ConversationMessages.joined(pieces))
+        let reasoning = ConversationMessages.joined(thoughts)
         answer.reasoning = reasoning.isEmpty ? nil : reasoning
         answer.toolCalls = calls
-        append(answer)
+        conversation.append(answer)
     }
 
     private func call(
@@ -191,7 +172,7 @@ struct AnthropicMessages {
             pieces.append(try fields.string(name) ?? "")
         }
         if dropsHeaders { pieces = pieces.map(withoutHeader) }
-        return joined(pieces)
+        return ConversationMessages.joined(pieces)
     }
 
     private static func withoutHeader(_ text: String) -> String {

@@ -35,6 +35,8 @@ package struct AnswerOptions: Sendable, Equatable {
     package var modelName: String?
     /// The model is to go, and nothing else.
     package var unloads = false
+    /// Members of the answer's object that repeat what was asked for.
+    package var repeated = ""
 
     package init(kind: CompletionKind) { self.kind = kind }
 }
@@ -77,6 +79,10 @@ package struct CompletionRequest: Sendable {
         case (_, .anthropic):
             self = try AnthropicFields.read(
                 body, kind: kind, client: client, defaults: defaults, texts: texts)
+            return
+        case (_, .responses):
+            self = try ResponsesFields.read(
+                body, client: client, defaults: defaults, texts: texts)
             return
         case (_, .openAI): break
         }

@@ -211,11 +211,11 @@ extension ConnectionHandler {
 
     private func stream(_ bytes: ByteBuffer) {
         output.sentSinceComment = true
+        // What ends an answer may be long: what counts is what waited before it.
+        let isSlow = output.pendingBytes > limits.pendingBytesMax
         let fits = write(.body(.byteBuffer(bytes)), bytes: bytes.readableBytes)
         context?.flush()
-        if output.pendingBytes > limits.pendingBytesMax || !fits && output.pendingBytes > 0 {
-            close()
-        }
+        if isSlow || !fits && output.pendingBytes > 0 { close() }
     }
 
     private func scheduleComment(in time: TimeAmount) {
@@ -270,7 +270,7 @@ extension ConnectionHandler {
         }
         phase = .answering(answering)
         if answering.headIsSent {
-            stream(dialect.streamed(failure))
+            stream(answering.exchange?.streamed(failure) ?? dialect.streamed(failure))
             endAnswer()
         } else {
             send(failure, to: answering.request, keepsAlive: answering.keepsAlive)

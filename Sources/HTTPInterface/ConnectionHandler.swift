@@ -87,10 +87,14 @@ final class ConnectionHandler: ChannelInboundHandler {
         fileprivate(set) var body = ByteBuffer()
         /// The body that became a generation's order, until the engine has begun with that.
         fileprivate(set) var orderBytes = 0
-        /// The bytes of all three that are accounted for in the server's state.
+        /// What a body in a coding takes when that is undone, until it is the body.
+        fileprivate var decodingBytes = 0
+        /// The bytes of all of them that are accounted for in the server's state.
         fileprivate(set) var accountedBytes = 0
 
-        fileprivate var byteCount: Int { input.readableBytes + body.readableBytes + orderBytes }
+        fileprivate var byteCount: Int {
+            input.readableBytes + body.readableBytes + orderBytes + decodingBytes
+        }
     }
 
     private struct Timer {
@@ -287,7 +291,7 @@ final class ConnectionHandler: ChannelInboundHandler {
 
     /// All connections together hold too much of their requests.
     private func refuseInput() {
-        let problem = HTTPFailure(GenerationError(.overloaded, "too many large requests at once"))
+        let problem = Self.tooMuchInput
         switch phase {
         case .receiving(let receiving): leave(with: problem, to: Request(receiving.head))
         case .answering(var answering):
@@ -343,8 +347,31 @@ final class ConnectionHandler: ChannelInboundHandler {
         if case .waiting = phase, let refusal = place.refusal { leave(with: refusal) }
     }
 
+    /// Undoes the coding of the body that has arrived, if it has one.
+    private func decodeBody(_ head: HTTPRequestHead) throws(HTTPFailure) {
+        guard held.body.readableBytes > 0, try BodyCoding.check(head) else { return }
+        defer {
+            held.decodingBytes = 0
+            _ = account()
+        }
+        held.body = try BodyCoding.decode(held.body, limits: limits) {
+            room throws(HTTPFailure) in
+            held.decodingBytes = room
+            guard account() else { throw Self.tooMuchInput }
+        }
+    }
+
+    private static var tooMuchInput: HTTPFailure {
+        HTTPFailure(GenerationError(.overloaded, "too many large requests at once"))
+    }
+
     private func dispatch(_ receiving: Receiving) {
         disarm()
+        do throws(HTTPFailure) {
+            try decodeBody(receiving.head)
+        } catch {
+            return leave(with: error, to: Request(receiving.head))
+        }
         let body = held.body
         held.body = ByteBuffer()
         held.orderBytes = body.readableBytes

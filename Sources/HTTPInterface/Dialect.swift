@@ -6,13 +6,18 @@ internal import NIOCore
 internal import NIOHTTP1
 
 /// How clients speak: the shapes of their requests, of answers and of errors.
-package enum Dialect: Sendable, Equatable { case openAI, ollama, anthropic }
+package enum Dialect: Sendable, Equatable {
+    case openAI
+    /// OpenAI's newer one.
+    case responses
+    case ollama, anthropic
+}
 
 extension Dialect {
     /// The media type of a stream.
     var streamType: String {
         switch self {
-        case .openAI, .anthropic: "text/event-stream; charset=utf-8"
+        case .openAI, .responses, .anthropic: "text/event-stream; charset=utf-8"
         case .ollama: "application/x-ndjson"
         }
     }
@@ -22,7 +27,7 @@ extension Dialect {
     func comment(_ text: StaticString) -> ByteBuffer? {
         switch self {
         case .ollama: return nil
-        case .openAI: return AnswerWriter.comment(text)
+        case .openAI, .responses: return AnswerWriter.comment(text)
         case .anthropic:
             var buffer = ByteBuffer(staticString: ": ")
             buffer.writeStaticString(text)
@@ -36,6 +41,17 @@ extension Dialect {
     func streamed(_ failure: HTTPFailure) -> ByteBuffer {
         switch self {
         case .openAI: return AnswerWriter.failure(failure)
+        case .responses:
+            var buffer = ByteBuffer()
+            buffer.writeEvent("error") { buffer in
+                buffer.writeStaticString(",\"sequence_number\":0,")
+                failure.writeMembers(into: &buffer)
+                // Clients look for it as other routes have it.
+                buffer.writeStaticString(",\"error\":{")
+                failure.writeMembers(into: &buffer)
+                buffer.writeStaticString("}")
+            }
+            return buffer
         case .ollama:
             var line = body(of: failure)
             line.writeStaticString("\n")
@@ -50,7 +66,7 @@ extension Dialect {
     /// An error's object.
     func body(of failure: HTTPFailure) -> ByteBuffer {
         switch self {
-        case .openAI: return failure.body
+        case .openAI, .responses: return failure.body
         case .ollama:
             var buffer = ByteBuffer(staticString: "{\"error\":")
             buffer.writeJSON(failure.message)
@@ -68,7 +84,7 @@ extension Dialect {
     func status(of failure: HTTPFailure) -> HTTPResponseStatus {
         guard failure.status == .tooManyRequests else { return failure.status }
         switch self {
-        case .openAI: return .tooManyRequests
+        case .openAI, .responses: return .tooManyRequests
         case .ollama: return .serviceUnavailable
         case .anthropic: return AnthropicFailure.overloaded
         }

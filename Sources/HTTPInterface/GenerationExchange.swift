@@ -73,12 +73,20 @@ struct GenerationExchange {
             end(reason.rawValue)
             return finish(reason, writer)
         case (.started, .failed(let error)):
-            end(error.reason.code)
             let failure = HTTPFailure(error)
-            return answer.streams
-                ? [.send(answer.dialect.streamed(failure)), .endStream] : [.refuse(failure)]
+            let last = answer.streams ? streamed(failure) : nil
+            end(error.reason.code)
+            return last.map { [.send($0), .endStream] } ?? [.refuse(failure)]
         case (.started, .started), (.ended, _): return []
         }
+    }
+
+    /// The piece that ends a stream with an error.
+    func streamed(_ failure: HTTPFailure) -> ByteBuffer {
+        guard case .started(var writer) = state, let last = writer.failing(failure) else {
+            return answer.dialect.streamed(failure)
+        }
+        return last
     }
 
     private mutating func end(_ outcome: String) {

@@ -66,12 +66,23 @@ extension HTTPFailure {
         buffer.writeJSON(message)
         buffer.writeStaticString(",\"type\":")
         buffer.writeJSON(type)
+        writeDetails(into: &buffer)
+        buffer.writeStaticString("}}")
+        return buffer
+    }
+
+    /// Message, parameter and code, as members of an event.
+    func writeMembers(into buffer: inout ByteBuffer) {
+        buffer.writeStaticString("\"message\":")
+        buffer.writeJSON(message)
+        writeDetails(into: &buffer)
+    }
+
+    private func writeDetails(into buffer: inout ByteBuffer) {
         buffer.writeStaticString(",\"param\":")
         buffer.writeJSON(parameter)
         buffer.writeStaticString(",\"code\":")
         buffer.writeJSON(code)
-        buffer.writeStaticString("}}")
-        return buffer
     }
 
     /// The headers that go with the body.

@@ -13,16 +13,7 @@ enum RequestHeadRules {
             throw .badRequest("CONNECT is not supported", status: .notImplemented)
         }
         guard framing.length ?? 0 <= limits.bodyBytesMax else { throw bodyTooLong(limits) }
-        let codings = head.headers.tokens("content-encoding").filter {
-            !$0.isEmpty && $0 != "identity"
-        }
-        guard codings.isEmpty || !framing.hasBody else {
-            var failure = HTTPFailure.badRequest(
-                "the body's coding '\(codings.joined(separator: ", "))' is not supported",
-                status: .unsupportedMediaType)
-            failure.acceptedCodings = "identity"
-            throw failure
-        }
+        if framing.hasBody { _ = try BodyCoding.check(head) }
         // HTTP/1.0 has no expectations (RFC 9110, section 10.1.1).
         let expectations = head.headers.tokens("expect")
         guard head.version == .http1_0 || expectations.allSatisfy({ $0 == "100-continue" }) else {

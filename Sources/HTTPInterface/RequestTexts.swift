@@ -28,7 +28,7 @@ package struct RequestTexts: Sendable {
                 ofMember: TemplateFields.argumentsName, in: bytes)
         }
         switch dialect {
-        case .openAI: break
+        case .openAI, .responses: break
         case .ollama:
             readCalls(body, in: bytes, list: "tool_calls", path: ["function", "arguments"])
         case .anthropic: readCalls(body, in: bytes, list: "content", path: ["input"])

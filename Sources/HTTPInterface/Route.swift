@@ -21,6 +21,7 @@ enum Route: Equatable {
         ("/health", .health), ("/tokenize", .completion(.tokens)),
         ("/detokenize", .completion(.content)), ("/props", .properties),
         ("/api/chat", .completion(.chat, .ollama)), ("/api/generate", .completion(.text, .ollama)),
+        ("/v1/responses", .completion(.chat, .responses)),
         ("/v1/messages", .completion(.chat, .anthropic)),
         ("/v1/messages/count_tokens", .completion(.count, .anthropic)),
         ("/api/tags", .ollama(.tags)), ("/api/ps", .ollama(.running)),
@@ -65,6 +66,7 @@ enum Route: Equatable {
         {
             return .anthropic
         }
+        if path == "/v1/responses" || path == "/responses" { return .responses }
         // `/api/v1` is somebody's who looks for OpenAI's.
         return path.hasPrefix("/api/") && !path.hasPrefix("/api/v1/") ? .ollama : .openAI
     }
@@ -86,6 +88,7 @@ enum Route: Equatable {
         case .completion(.text, .openAI): "/v1/completions"
         case .completion(.chat, .ollama): "/api/chat"
         case .completion(.text, .ollama): "/api/generate"
+        case .completion(.chat, .responses), .completion(.text, .responses): "/v1/responses"
         case .completion(.chat, .anthropic): "/v1/messages"
         case .completion(.text, .anthropic), .completion(.count, _): "/v1/messages/count_tokens"
         case .completion(.template, _): "/apply-template"

@@ -65,7 +65,7 @@ enum ToolFields {
     }
 
     /// Whether tools may be called.
-    private static func choice(_ fields: RequestFields) throws(GenerationError) -> Bool {
+    static func choice(_ fields: RequestFields) throws(GenerationError) -> Bool {
         switch fields["tool_choice"] {
         case nil, .string("auto"): return true
         case .string("none"): return false

@@ -152,6 +152,67 @@ def check_streamed_tools(client, ask, choice):
     check("tools stream: same thoughts", reasoning == thought, (reasoning, thought))
 
 
+def check_responses(client, model):
+    ask = dict(
+        model=model,
+        instructions="Answer briefly.",
+        input=[{"role": "user", "content": [{"type": "input_text", "text": "Name a colour."}]}],
+        temperature=0,
+    )
+    whole = client.responses.create(**ask, metadata={"a": "b"}, store=False, max_output_tokens=64)
+    check("responses: object", whole.object == "response" and whole.model == model, whole)
+    check("responses: status", whole.status in ("completed", "incomplete"), whole.status)
+    check("responses: metadata", whole.metadata == {"a": "b"}, whole.metadata)
+    usage = whole.usage
+    total = usage.input_tokens + usage.output_tokens
+    check("responses: usage adds up", usage.total_tokens == total > 0, usage)
+    events = list(client.responses.create(**ask, stream=True, max_output_tokens=64))
+    numbers = [event.sequence_number for event in events]
+    check("responses stream: numbers", numbers == list(range(len(events))), numbers)
+    text = "".join(e.delta for e in events if e.type == "response.output_text.delta")
+    check("responses stream: same text", text == whole.output_text, (text, whole.output_text))
+    with client.responses.stream(**ask, max_output_tokens=64) as stream:
+        kinds = [event.type for event in stream]
+        last = kinds[-1] == f"response.{whole.status}"
+        check("responses stream: ends", last and kinds[0] == "response.created", kinds)
+        if whole.status == "completed":
+            final = stream.get_final_response()
+            check("responses stream: whole", final.output_text == whole.output_text, final)
+    refusal(
+        "responses: refused", openai.BadRequestError, "previous_response_id",
+        lambda: client.responses.create(**ask, previous_response_id="resp_1"),
+    )
+    check_response_tools(client, model)
+
+
+def check_response_tools(client, model):
+    tools = [{
+        "type": "function", "name": "get_weather", "description": "The weather at a place.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        "strict": False,
+    }]
+    question = [{"role": "user", "content": "How is the weather in Paris?"}]
+    ask = dict(model=model, input=question, tools=tools, max_output_tokens=64, temperature=0)
+    try:
+        whole = client.responses.create(**ask)
+    except openai.BadRequestError as error:
+        check("responses tools: refused by name", error.param == "tools", repr(error))
+        return
+    calls = [item for item in whole.output if item.type == "function_call"]
+    with client.responses.stream(**ask) as stream:
+        done = [e.item for e in stream if e.type == "response.output_item.done"]
+    found = [(i.name, i.arguments) for i in done if i.type == "function_call"]
+    check("responses tools: same calls", found == [(c.name, c.arguments) for c in calls], found)
+    results = [
+        {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny."}
+        for call in calls
+    ]
+    more = client.responses.create(
+        **{**ask, "input": [*question, *[i.model_dump() for i in whole.output], *results]}
+    )
+    check("responses tools: results are taken", more.object == "response", more)
+
+
 def check_refusals(client, ask):
     create = client.chat.completions.create
     bad = openai.BadRequestError
@@ -194,6 +255,7 @@ def main():
     ask = check_chat(client, model)
     check_completion(client, model)
     check_tools(client, model)
+    check_responses(client, model)
     check_refusals(client, ask)
     # Leaving in the middle of a stream must not disturb the next request.
     stream = client.chat.completions.create(**ask, stream=True)

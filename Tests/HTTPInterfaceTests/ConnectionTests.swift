@@ -153,10 +153,13 @@ import Testing
 
     @Test func refusesBodiesInACoding() throws {
         try withServer { server in
-            for coding in ["gzip", "ZSTD", "identity, br", "gzip\r\nContent-Encoding: deflate"] {
+            for coding in [
+                "gzip", "zstd, gzip", "identity, br", "gzip\r\nContent-Encoding: deflate"
+            ] {
                 let reply = try server.raw(post("Content-Encoding: \(coding)\r\n"))
                 #expect(reply.status == 415, "\(coding)")
-                #expect(reply.headers["accept-encoding"] == "identity")
+                let accepted = reply.headers["accept-encoding"]
+                #expect(accepted == "identity" || accepted == "zstd, identity")
             }
             let plain = try server.raw(
                 post("Content-Encoding: Identity\r\nConnection: close\r\n"))

@@ -1,4 +1,4 @@
-// Programs that are not ours: Python clients of OpenAI, Ollama and Anthropic, systemd's socket activation.
+// Programs that are not ours: Python clients of OpenAI, Ollama and Anthropic; socket activation.
 
 import Glibc
 import Service
