@@ -119,6 +119,10 @@ package struct GenerationOrder: Sendable {
     /// Tokens that are computed of a longer prompt; 0 computes all, nil as many as the service
     /// does.
     package var gemTokens: Int?
+    /// What is added to logits before anything else, each token once.
+    package var biases: [TokenBias] = []
+    /// Whether the answer goes on where the model would end it.
+    package var ignoresEnd = false
     /// Likeliest alternatives to report with each token; nil reports no log-probabilities.
     package var alternativesReported: Int?
     package var client: ClientID
@@ -189,6 +193,25 @@ package struct GenerationStatistics: Sendable, Equatable {
     package var acceptedTokens = 0
 
     package init() {}
+
+    /// Adds what another generation of the same request took.
+    ///
+    /// - Parameter includesPrompt: whether its prompt was another one.
+    package mutating func add(_ more: GenerationStatistics, includesPrompt: Bool) {
+        if includesPrompt {
+            promptTokens += more.promptTokens
+            cachedTokens += more.cachedTokens
+        }
+        generatedTokens += more.generatedTokens
+        queueSeconds += more.queueSeconds
+        promptSeconds += more.promptSeconds
+        generateSeconds += more.generateSeconds
+        flashBytes += more.flashBytes
+        bundleHits += more.bundleHits
+        bundleMisses += more.bundleMisses
+        draftedTokens += more.draftedTokens
+        acceptedTokens += more.acceptedTokens
+    }
 
     /// Hits over all acquisitions of bundles; 1 when nothing was streamed.
     package var bundleHitRate: Double {

@@ -6,12 +6,18 @@ internal import NIOCore
 
 /// Writes one answer, in pieces or whole. A piece of nil says nothing.
 protocol AnswerForm {
-    /// The piece that opens a stream.
+    /// What follows is of this choice, of those that there are several of in some dialects.
+    mutating func begin(choice: Int)
+    /// The piece that opens a stream, or a choice in it.
     mutating func opening() -> ByteBuffer?
     mutating func delta(_ text: String, probabilities: [ReportedProbability]) -> ByteBuffer?
     mutating func reasoning(_ text: String) -> ByteBuffer?
     mutating func toolCall(_ event: ToolCallEvent) -> ByteBuffer?
-    /// All that ends a stream.
+    /// The piece that ends a choice which others follow.
+    mutating func closing(
+        _ reason: FinishReason, _ statistics: GenerationStatistics
+    ) -> ByteBuffer?
+    /// All that ends a stream, with its last choice.
     mutating func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer
     /// What ends a stream with an error; nil where the dialect says it for every answer.
     mutating func failing(_ failure: HTTPFailure) -> ByteBuffer?
@@ -20,6 +26,8 @@ protocol AnswerForm {
         _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,
         _ statistics: GenerationStatistics
     ) -> ByteBuffer
+    /// The same of several choices; there is at least one.
+    mutating func whole(_ choices: [AnswerChoice]) -> ByteBuffer
     /// Bytes that are kept until they can be written.
     var keptBytes: Int { get }
 }
@@ -27,7 +35,25 @@ protocol AnswerForm {
 extension AnswerForm {
     var keptBytes: Int { 0 }
 
+    func begin(choice: Int) {}
+
+    func closing(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer? { nil }
+
+    mutating func whole(_ choices: [AnswerChoice]) -> ByteBuffer {
+        let choice = choices.first ?? AnswerChoice()
+        return whole(
+            choice.answer, probabilities: choice.probabilities, choice.reason, choice.statistics)
+    }
+
     func failing(_ failure: HTTPFailure) -> ByteBuffer? { nil }
+}
+
+/// One of an answer's choices, which is sent as a whole.
+struct AnswerChoice {
+    var answer = AnswerText()
+    var probabilities: [ReportedProbability] = []
+    var reason = FinishReason.stop
+    var statistics = GenerationStatistics()
 }
 
 /// What all answers of one generation have.

@@ -16,6 +16,10 @@ package struct AnswerWriter: AnswerForm {
     private let options: AnswerOptions
     /// `{"id":...,"object":...,"created":...,"model":...,`: the same in every chunk.
     private let prefix: ByteBuffer
+    /// The choice that is being written.
+    private var choice = 0
+    /// What all choices so far took.
+    private var total: GenerationStatistics?
     /// Unicode scalars of the text before the next token (`text_offset` of plain completion).
     private var textOffset = 0
 
@@ -42,9 +46,22 @@ package struct AnswerWriter: AnswerForm {
         self.prefix = prefix
     }
 
-    /// The chunk that opens a chat's stream; plain completion has none.
+    mutating func begin(choice: Int) {
+        self.choice = choice
+        textOffset = 0
+    }
+
+    /// The text that this choice repeats before its own.
+    private var echo: String? {
+        let prompt = choice / options.samples
+        return options.echoes.indices.contains(prompt) ? options.echoes[prompt] : nil
+    }
+
+    /// The chunk that opens a chat's stream; that of plain completion repeats the prompt, if asked.
     package func opening() -> ByteBuffer? {
-        guard options.kind == .chat else { return nil }
+        guard options.kind == .chat else {
+            return echo.flatMap { $0.isEmpty ? nil : textChunk($0, ByteBuffer(string: "null")) }
+        }
         return chunk { buffer in
             buffer.writeStaticString("\"delta\":{\"role\":\"assistant\",\"content\":\"\"},")
             buffer.writeStaticString("\"logprobs\":null,\"finish_reason\":null")
@@ -57,7 +74,10 @@ package struct AnswerWriter: AnswerForm {
     ) -> ByteBuffer? {
         let reports = options.includesProbabilities && !probabilities.isEmpty
         guard !text.isEmpty || reports else { return nil }
-        let logProbabilities = self.logProbabilities(reports ? probabilities : nil)
+        return textChunk(text, logProbabilities(reports ? probabilities : nil))
+    }
+
+    private func textChunk(_ text: String, _ logProbabilities: ByteBuffer) -> ByteBuffer {
         let isChat = options.kind == .chat
         return chunk { buffer in
             buffer.writeStaticString(isChat ? "\"delta\":{\"content\":" : "\"text\":")
@@ -70,7 +90,23 @@ package struct AnswerWriter: AnswerForm {
     }
 
     /// The chunk that carries the finish reason and `timings`.
-    private func closing(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
+    mutating func closing(
+        _ reason: FinishReason, _ statistics: GenerationStatistics
+    ) -> ByteBuffer? {
+        count(statistics)
+        return end(reason, statistics)
+    }
+
+    /// Adds what a choice took. Choices of one prompt follow one another: it counts once.
+    private mutating func count(_ statistics: GenerationStatistics) {
+        if total == nil {
+            total = statistics
+        } else {
+            total?.add(statistics, includesPrompt: choice % options.samples == 0)
+        }
+    }
+
+    private func end(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
         let isChat = options.kind == .chat
         return chunk(after: { writeAccounts(statistics, into: &$0) }) { buffer in
             buffer.writeStaticString(isChat ? "\"delta\":{}" : "\"text\":\"\"")
@@ -81,20 +117,23 @@ package struct AnswerWriter: AnswerForm {
     }
 
     /// The chunk that carries `usage` and no choice, when it was asked for.
-    private func usage(_ statistics: GenerationStatistics) -> ByteBuffer? {
-        guard options.includesUsage else { return nil }
+    private var usage: ByteBuffer? {
+        guard options.includesUsage, let total else { return nil }
         var buffer = Self.event()
         buffer.writeImmutableBuffer(prefix)
         buffer.writeStaticString("\"choices\":[],")
-        Self.writeUsage(statistics, into: &buffer)
+        Self.writeUsage(total, into: &buffer)
         buffer.writeStaticString("}\n\n")
         return buffer
     }
 
     /// The chunks that end a stream.
-    func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
-        var tail = closing(reason, statistics)
-        if let usage = usage(statistics) { tail.writeImmutableBuffer(usage) }
+    mutating func ending(
+        _ reason: FinishReason, _ statistics: GenerationStatistics
+    ) -> ByteBuffer {
+        count(statistics)
+        var tail = end(reason, statistics)
+        if let usage { tail.writeImmutableBuffer(usage) }
         tail.writeStaticString("data: [DONE]\n\n")
         return tail
     }
@@ -120,25 +159,45 @@ package struct AnswerWriter: AnswerForm {
         _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,
         _ statistics: GenerationStatistics
     ) -> ByteBuffer {
-        let logProbabilities =
-            self.logProbabilities(options.includesProbabilities ? probabilities : nil)
+        whole([
+            AnswerChoice(
+                answer: answer, probabilities: probabilities, reason: reason,
+                statistics: statistics)
+        ])
+    }
+
+    mutating func whole(_ choices: [AnswerChoice]) -> ByteBuffer {
         var buffer = prefix
-        buffer.writeStaticString("\"choices\":[{\"index\":0,")
-        if options.kind == .chat {
-            Self.writeMessage(answer, into: &buffer)
-        } else {
-            buffer.writeStaticString("\"text\":")
-            buffer.writeJSON(answer.text)
+        buffer.writeStaticString("\"choices\":[")
+        for (index, choice) in choices.enumerated() {
+            begin(choice: index)
+            count(choice.statistics)
+            if index > 0 { buffer.writeStaticString(",") }
+            write(choice, into: &buffer)
         }
-        buffer.writeStaticString(",\"logprobs\":")
-        buffer.writeImmutableBuffer(logProbabilities)
-        buffer.writeStaticString(",\"finish_reason\":\"")
-        buffer.writeString(reason.rawValue)
-        buffer.writeStaticString("\"}],")
+        buffer.writeStaticString("],")
+        let statistics = total ?? GenerationStatistics()
         Self.writeUsage(statistics, into: &buffer)
         writeAccounts(statistics, into: &buffer)
         buffer.writeStaticString("}")
         return buffer
+    }
+
+    private mutating func write(_ choice: AnswerChoice, into buffer: inout ByteBuffer) {
+        let logProbabilities =
+            self.logProbabilities(options.includesProbabilities ? choice.probabilities : nil)
+        buffer.writeString("{\"index\":\(self.choice),")
+        if options.kind == .chat {
+            Self.writeMessage(choice.answer, into: &buffer)
+        } else {
+            buffer.writeStaticString("\"text\":")
+            buffer.writeJSON((echo ?? "") + choice.answer.text)
+        }
+        buffer.writeStaticString(",\"logprobs\":")
+        buffer.writeImmutableBuffer(logProbabilities)
+        buffer.writeStaticString(",\"finish_reason\":\"")
+        buffer.writeString(choice.reason.rawValue)
+        buffer.writeStaticString("\"}")
     }
 }
 
@@ -149,12 +208,12 @@ extension AnswerWriter {
 
     /// One chunk with one choice. With `includesUsage` every chunk but the last says `usage: null`.
     func chunk(
-        after: (inout ByteBuffer) -> Void = { _ in }, choice: (inout ByteBuffer) -> Void
+        after: (inout ByteBuffer) -> Void = { _ in }, write: (inout ByteBuffer) -> Void
     ) -> ByteBuffer {
         var buffer = Self.event()
         buffer.writeImmutableBuffer(prefix)
-        buffer.writeStaticString("\"choices\":[{\"index\":0,")
-        choice(&buffer)
+        buffer.writeString("\"choices\":[{\"index\":\(choice),")
+        write(&buffer)
         buffer.writeStaticString("}]")
         if options.includesUsage { buffer.writeStaticString(",\"usage\":null") }
         after(&buffer)

@@ -35,6 +35,10 @@ package struct AnswerOptions: Sendable, Equatable {
     package var modelName: String?
     /// The model is to go, and nothing else.
     package var unloads = false
+    /// Choices of each prompt, which follow one another.
+    package var samples = 1
+    /// The prompts' texts, where choices begin with them.
+    package var echoes: [String] = []
     /// Members of the answer's object that repeat what was asked for.
     package var repeated = ""
 
@@ -44,6 +48,8 @@ package struct AnswerOptions: Sendable, Equatable {
 /// A request understood: what to generate and how to send it.
 package struct CompletionRequest: Sendable {
     package var order: GenerationOrder
+    /// Those of further choices.
+    package var more: [GenerationOrder] = []
     package var answer: AnswerOptions
 
     /// Most stop strings of one request.
@@ -90,10 +96,12 @@ package struct CompletionRequest: Sendable {
         try UnsupportedFields.refuse(UnsupportedFields.common, in: fields)
         try UnsupportedFields.refuseResponseFormat(in: fields)
         answer = AnswerOptions(kind: kind)
+        let prompts: [GenerationOrder.Prompt]
         switch kind {
         case .chat, .template, .tokens, .content, .count:
             try UnsupportedFields.refuse(UnsupportedFields.chat, in: fields)
-            order = GenerationOrder(prompt: .chat(try ChatMessages.read(fields)), client: client)
+            prompts = [.chat(try ChatMessages.read(fields))]
+            order = GenerationOrder(prompt: prompts[0], client: client)
             order.templateArguments = try TemplateFields.arguments(fields, texts)
             order.templateName = try TemplateFields.name(fields)
             try ToolFields.read(fields, text: texts.tools, into: &order)
@@ -101,7 +109,8 @@ package struct CompletionRequest: Sendable {
             if kind == .template { order.wanted = .prompt }
         case .text:
             try UnsupportedFields.refuse(UnsupportedFields.completion, in: fields)
-            order = GenerationOrder(prompt: try TextPrompt.read(fields), client: client)
+            prompts = try TextPrompt.read(fields)
+            order = GenerationOrder(prompt: prompts[0], client: client)
             order.alternativesReported = try Self.textAlternatives(fields)
         }
         answer.includesProbabilities = order.alternativesReported != nil
@@ -109,8 +118,11 @@ package struct CompletionRequest: Sendable {
         order.sampling = try Self.sampling(fields, defaults: defaults)
         order.tokensMax = try Self.tokensMax(fields)
         order.stopStrings = try Self.stopStrings(fields)
+        order.biases = try BiasFields.read(fields)
+        order.ignoresEnd = try fields.boolean("ignore_eos") ?? false
         try readStreaming(fields)
         try readExtras(fields)
+        try readChoices(fields, prompts)
     }
 
     private mutating func readStreaming(_ fields: RequestFields) throws(GenerationError) {
@@ -176,14 +188,21 @@ package struct CompletionRequest: Sendable {
             guard (top ?? 0) == 0 else {
                 throw fields.error("top_logprobs", "only allowed when logprobs is true")
             }
-            return nil
+            return try otherAlternatives(fields)
         }
         return top ?? 0
     }
 
+    /// llama-server's name for as many.
+    private static func otherAlternatives(_ fields: RequestFields) throws(GenerationError) -> Int? {
+        try fields.integer("n_probs", in: 0...alternativesMax).flatMap { $0 == 0 ? nil : $0 }
+    }
+
     /// Here `logprobs` is a number; `false` is what clients send who know the chat's field.
     private static func textAlternatives(_ fields: RequestFields) throws(GenerationError) -> Int? {
-        if fields["logprobs"] == .boolean(false) { return nil }
+        guard let value = fields["logprobs"], value != .boolean(false) else {
+            return try otherAlternatives(fields)
+        }
         return try fields.integer("logprobs", in: 0...alternativesMax)
     }
 

@@ -117,21 +117,31 @@ extension ConnectionHandler {
     }
 
     private func start(_ request: CompletionRequest) {
-        guard case .answering(var answering) = phase, let context else { return }
+        guard case .answering(var answering) = phase else { return }
         answering.exchange = GenerationExchange(
             answer: request.answer, identifier: Self.randomIdentifier(),
-            created: state.configuration.now())
+            created: state.configuration.now(), choiceCount: request.more.count + 1)
+        answering.orders = [request.order] + request.more[...]
+        phase = .answering(answering)
+        generateNext()
+        if request.answer.streams { scheduleComment(in: limits.streamHeadTime) }
+    }
+
+    /// Gives the engine the next order of the request.
+    private func generateNext() {
+        guard case .answering(var answering) = phase, let context,
+            let order = answering.orders.popFirst()
+        else { return }
         let generation = answering.generation
         phase = .answering(answering)
         let eventLoop = context.eventLoop
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
         // Events come from the engine's thread, in order; the loop keeps that order.
-        let ticket = state.service.generate(request.order) { event in
+        let ticket = state.service.generate(order) { event in
             eventLoop.execute { bound.value.receive(event, generation: generation) }
         }
         answering.ticket = ticket
         phase = .answering(answering)
-        if request.answer.streams { scheduleComment(in: limits.streamHeadTime) }
     }
 
     private static func randomIdentifier() -> String {
@@ -148,8 +158,8 @@ extension ConnectionHandler {
             var exchange = answering.exchange
         else { return }
         if case .started(_, let promptTokens) = event {
-            answering.record.promptTokens = promptTokens
-            dropOrder()
+            answering.record.promptTokens += promptTokens
+            if answering.orders.isEmpty { dropOrder() }
         }
         let actions = exchange.receive(state.isDraining ? Self.whileDraining(event) : event)
         let more = exchange.heldBytes - answering.heldBytes
@@ -187,6 +197,7 @@ extension ConnectionHandler {
         case .answer(let bytes): answer(bytes)
         case .refuse(let failure): refuse(failure)
         case .endStream: endAnswer()
+        case .generateNext: generateNext()
         }
     }
 

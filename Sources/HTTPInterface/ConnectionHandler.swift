@@ -33,6 +33,8 @@ final class ConnectionHandler: ChannelInboundHandler {
         var keepsAlive: Bool
         var headIsSent = false
         var exchange: GenerationExchange?
+        /// Of further choices, which are generated one after the other.
+        var orders: ArraySlice<GenerationOrder> = []
         /// The part of the answer that is being put together, as accounted for in `state`.
         var heldBytes = 0
         var ticket: (any GenerationTicket)?

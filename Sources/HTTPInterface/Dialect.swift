@@ -37,6 +37,13 @@ extension Dialect {
         }
     }
 
+    /// An engine's error as clients see it, with the field's name in this dialect.
+    func failure(_ error: GenerationError) -> HTTPFailure {
+        var failure = HTTPFailure(error)
+        if self == .responses, failure.parameter == "messages" { failure.parameter = "input" }
+        return failure
+    }
+
     /// The piece that ends a stream with an error.
     func streamed(_ failure: HTTPFailure) -> ByteBuffer {
         switch self {

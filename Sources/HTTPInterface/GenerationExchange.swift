@@ -1,5 +1,6 @@
-// One generation seen from its connection: engine events in, pieces of an HTTP answer out. Knows
-// the order of things and no socket.
+// One request's generations seen from its connection: engine events in, pieces of an HTTP answer
+// out. Several choices are generated one after the other: what their prompts have in common is
+// computed once, and others get their turns between. Knows the order of things and no socket.
 
 internal import GenerationAPI
 internal import NIOCore
@@ -15,145 +16,125 @@ enum ExchangeAction {
     case refuse(HTTPFailure)
     /// The stream is complete.
     case endStream
+    /// Have the next choice generated.
+    case generateNext
 }
 
-/// The state of one generation's answer.
+/// The state of an answer.
 struct GenerationExchange {
     private enum State {
         case waiting
-        case started(any AnswerForm)
+        case started
         case ended
     }
 
     private let answer: AnswerOptions
     private let identifier: String
     private let created: Int64
+    private let choiceCount: Int
     private var state = State.waiting
-    private var whole = AnswerText()
-    private var probabilities: [ReportedProbability] = []
+    /// Known when the first generation has started.
+    private var writer: (any AnswerForm)?
+    /// Of the choice that is being generated.
+    private var choice = AnswerChoice()
+    /// The choices before it, of an answer that is sent as a whole.
+    private var choices: [AnswerChoice] = []
+    private var endedCount = 0
+    /// Texts that the answer repeats.
+    private let repeatedBytes: Int
+    /// What the choices take in memory.
+    private var choiceBytes = 0
+    /// Tokens of choices that have ended.
+    private var generatedBefore = 0
     private(set) var statistics = GenerationStatistics()
-    /// What an answer that is sent as a whole takes in memory until then.
-    private(set) var heldBytes = 0
     /// Whether there was any text yet.
     private(set) var hasSpoken = false
     /// A finish reason or an error's code, once ended.
     private(set) var outcome: String?
 
-    init(answer: AnswerOptions, identifier: String, created: Int64) {
+    init(answer: AnswerOptions, identifier: String, created: Int64, choiceCount: Int = 1) {
         self.answer = answer
         self.identifier = identifier
         self.created = created
+        self.choiceCount = choiceCount
+        repeatedBytes = answer.echoes.reduce(0) { $0 + $1.utf8.count }
     }
 
+    /// What is kept until it can be written, or once more, takes in memory until then.
+    var heldBytes: Int { repeatedBytes + choiceBytes + (writer?.keptBytes ?? 0) }
+
     /// Whether the engine has begun with it.
-    var hasStarted: Bool { if case .started = state { true } else { false } }
+    var hasStarted: Bool { writer != nil && state != .ended }
 
     /// What follows from an event. Events after the last one, or out of order, are dropped.
     mutating func receive(_ event: GenerationEvent) -> [ExchangeAction] {
         switch (state, event) {
         case (.waiting, .started(let model, let promptTokens)):
             return start(model, promptTokens: promptTokens)
-        case (.waiting, .failed(let error)):
-            end(error.reason.code)
-            return [.refuse(HTTPFailure(error))]
+        case (.waiting, .failed(let error)), (.started, .failed(let error)): return fail(error)
         case (.waiting, _):
-            end("internal_error")
-            let problem = GenerationError(.internalError, "the engine spoke out of order")
-            return [.refuse(HTTPFailure(problem))]
-        case (.started(let writer), .text(let piece, let reported)):
-            return text(piece, reported, writer)
-        case (.started(let writer), .reasoning(let piece)): return reasoning(piece, writer)
-        case (.started(let writer), .toolCall(let event)): return toolCall(event, writer)
+            return fail(GenerationError(.internalError, "the engine spoke out of order"))
+        case (.started, .text(let piece, let reported)): return text(piece, reported)
+        case (.started, .reasoning(let piece)): return reasoning(piece)
+        case (.started, .toolCall(let event)): return toolCall(event)
         case (.started, .tokens(let text)):
-            whole.tokens = text
-            heldBytes += PromptWriter.bytesMax(text)
+            choice.answer.tokens = text
+            choiceBytes += PromptWriter.bytesMax(text)
             return []
-        case (.started(let writer), .finished(let reason, let statistics)):
-            self.statistics = statistics
-            end(reason.rawValue)
-            return finish(reason, writer)
-        case (.started, .failed(let error)):
-            let failure = HTTPFailure(error)
-            let last = answer.streams ? streamed(failure) : nil
-            end(error.reason.code)
-            return last.map { [.send($0), .endStream] } ?? [.refuse(failure)]
+        case (.started, .finished(let reason, let statistics)):
+            return finish(reason, statistics)
         case (.started, .started), (.ended, _): return []
         }
     }
 
-    /// The piece that ends a stream with an error.
-    func streamed(_ failure: HTTPFailure) -> ByteBuffer {
-        guard case .started(var writer) = state, let last = writer.failing(failure) else {
-            return answer.dialect.streamed(failure)
-        }
-        return last
-    }
-
-    private mutating func end(_ outcome: String) {
-        self.outcome = outcome
-        state = .ended
-    }
-
     private mutating func start(_ model: String, promptTokens: Int) -> [ExchangeAction] {
-        var writer = answer.form(
-            AnswerHead(
-                identifier: identifier, created: created, model: model,
-                promptTokens: promptTokens))
-        let opening = answer.streams ? writer.opening() : nil
-        state = .started(writer)
+        state = .started
+        let isFirst = writer == nil
+        if isFirst {
+            writer = answer.form(
+                AnswerHead(
+                    identifier: identifier, created: created, model: model,
+                    promptTokens: promptTokens))
+        }
+        writer?.begin(choice: endedCount)
         guard answer.streams else { return [] }
-        return [.beginStream] + (opening.map { [.send($0)] } ?? [])
+        let opening = writer?.opening().map { [ExchangeAction.send($0)] } ?? []
+        return (isFirst ? [.beginStream] : []) + opening
     }
 
     private mutating func text(
-        _ piece: String, _ reported: [ReportedProbability], _ writer: any AnswerForm
+        _ piece: String, _ reported: [ReportedProbability]
     ) -> [ExchangeAction] {
         hasSpoken = true
-        guard answer.streams else {
-            whole.text += piece
-            heldBytes += piece.utf8.count
-            if answer.includesProbabilities {
-                probabilities += reported
-                heldBytes += reported.reduce(0) { $0 + Self.heldBytes($1) }
-            }
-            return []
+        guard !answer.streams else {
+            return sent(writer?.delta(piece, probabilities: reported))
         }
-        var writer = writer
-        let chunk = writer.delta(piece, probabilities: reported)
-        heldBytes = writer.keptBytes
-        state = .started(writer)
-        return chunk.map { [.send($0)] } ?? []
+        choice.answer.text += piece
+        choiceBytes += piece.utf8.count
+        if answer.includesProbabilities {
+            choice.probabilities += reported
+            choiceBytes += reported.reduce(0) { $0 + Self.heldBytes($1) }
+        }
+        return []
     }
 
-    private mutating func reasoning(
-        _ piece: String, _ writer: any AnswerForm
-    ) -> [ExchangeAction] {
+    private mutating func reasoning(_ piece: String) -> [ExchangeAction] {
         hasSpoken = true
-        guard answer.streams else {
-            whole.reasoning += piece
-            heldBytes += piece.utf8.count
-            return []
-        }
-        var writer = writer
-        let chunk = writer.reasoning(piece)
-        heldBytes = writer.keptBytes
-        state = .started(writer)
-        return chunk.map { [.send($0)] } ?? []
+        guard !answer.streams else { return sent(writer?.reasoning(piece)) }
+        choice.answer.reasoning += piece
+        choiceBytes += piece.utf8.count
+        return []
     }
 
-    private mutating func toolCall(
-        _ event: ToolCallEvent, _ writer: any AnswerForm
-    ) -> [ExchangeAction] {
+    private mutating func toolCall(_ event: ToolCallEvent) -> [ExchangeAction] {
         hasSpoken = true
-        guard answer.streams else {
-            heldBytes += whole.add(event)
-            return []
-        }
-        var writer = writer
-        let chunk = writer.toolCall(event)
-        heldBytes = writer.keptBytes
-        state = .started(writer)
-        return chunk.map { [.send($0)] } ?? []
+        guard !answer.streams else { return sent(writer?.toolCall(event)) }
+        choiceBytes += choice.answer.add(event)
+        return []
+    }
+
+    private func sent(_ piece: ByteBuffer??) -> [ExchangeAction] {
+        piece.flatMap { $0 }.map { [.send($0)] } ?? []
     }
 
     /// What a token's probabilities take: each a structure and the array with the token's bytes.
@@ -161,13 +142,44 @@ struct GenerationExchange {
         (reported.alternatives.count + 1) * 96
     }
 
-    private func finish(_ reason: FinishReason, _ writer: any AnswerForm) -> [ExchangeAction] {
-        var writer = writer
-        guard answer.streams else {
-            return [
-                .answer(writer.whole(whole, probabilities: probabilities, reason, statistics))
-            ]
+    private mutating func finish(
+        _ reason: FinishReason, _ statistics: GenerationStatistics
+    ) -> [ExchangeAction] {
+        self.statistics = statistics
+        self.statistics.generatedTokens += generatedBefore
+        generatedBefore = self.statistics.generatedTokens
+        endedCount += 1
+        let isLast = endedCount == choiceCount
+        state = isLast ? .ended : .waiting
+        if isLast { outcome = reason.rawValue }
+        guard !answer.streams else {
+            if isLast { return sent(writer?.ending(reason, statistics)) + [.endStream] }
+            return sent(writer?.closing(reason, statistics)) + [.generateNext]
         }
-        return [.send(writer.ending(reason, statistics)), .endStream]
+        choice.reason = reason
+        choice.statistics = statistics
+        choices.append(choice)
+        choice = AnswerChoice()
+        guard isLast else { return [.generateNext] }
+        return writer.map { writer in
+            var writer = writer
+            return [.answer(writer.whole(choices))]
+        } ?? []
+    }
+
+    private mutating func fail(_ error: GenerationError) -> [ExchangeAction] {
+        let failure = answer.dialect.failure(error)
+        let last = answer.streams && writer != nil ? streamed(failure) : nil
+        outcome = error.reason.code
+        state = .ended
+        return last.map { [.send($0), .endStream] } ?? [.refuse(failure)]
+    }
+
+    /// The piece that ends a stream with an error.
+    func streamed(_ failure: HTTPFailure) -> ByteBuffer {
+        guard var writer, state != .ended, let last = writer.failing(failure) else {
+            return answer.dialect.streamed(failure)
+        }
+        return last
     }
 }

@@ -98,33 +98,33 @@ enum ChatMessages {
     }
 }
 
-/// The field `prompt`: one text, or one list of token numbers.
+/// The field `prompt`: a text, a list of token numbers, or a list of either.
 enum TextPrompt {
-    static func read(_ fields: RequestFields) throws(GenerationError) -> GenerationOrder.Prompt {
+    /// At least one.
+    static func read(_ fields: RequestFields) throws(GenerationError) -> [GenerationOrder.Prompt] {
         switch fields["prompt"] {
         case nil: throw fields.error("prompt", "missing")
-        case .string(let text): return .text(text)
+        case .string(let text): return [.text(text)]
         case .array(let elements):
             guard let first = elements.first else { throw fields.error("prompt", "empty") }
-            switch first {
-            case .string(let text):
-                try requireSingle(elements, fields)
-                return .text(text)
-            case .array(let tokens):
-                try requireSingle(elements, fields)
-                return .tokens(try read(promptTokens: tokens, fields))
-            default: return .tokens(try read(promptTokens: elements, fields))
+            guard first.string != nil || first.array != nil else {
+                return [.tokens(try read(promptTokens: elements, fields))]
             }
+            guard elements.count <= CompletionRequest.choicesMax else {
+                throw fields.error("prompt", "at most \(CompletionRequest.choicesMax)")
+            }
+            var prompts: [GenerationOrder.Prompt] = []
+            for element in elements {
+                switch element {
+                case .string(let text): prompts.append(.text(text))
+                case .array(let tokens):
+                    prompts.append(.tokens(try read(promptTokens: tokens, fields)))
+                default: throw fields.error("prompt", "expected strings or lists of tokens")
+                }
+            }
+            return prompts
         case .some(let other):
             throw fields.error("prompt", "expected a string or token numbers, found \(other.kind)")
-        }
-    }
-
-    private static func requireSingle(
-        _ elements: [JSONValue], _ fields: RequestFields
-    ) throws(GenerationError) {
-        guard elements.count == 1 else {
-            throw fields.error("prompt", "one prompt for each request")
         }
     }
 

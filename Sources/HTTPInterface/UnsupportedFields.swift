@@ -12,27 +12,21 @@ enum UnsupportedFields {
         case absentOnly
         /// Also an empty array, object or string.
         case empty
-        /// Also an empty list, or one that adds nothing but zeros to tokens.
-        case zeros
         /// Also one of these values.
         case values([JSONValue])
     }
 
     /// Of both completion routes (OpenAI's fields, then llama-server's).
     static let common: [(name: String, neutral: Neutral)] = [
-        ("n", .values([.integer(1)])),
-        ("logit_bias", .zeros),
         ("grammar", .empty),
         ("json_schema", .empty),
         ("lora", .empty),
         ("samplers", .absentOnly),
-        ("ignore_eos", .values([.boolean(false)])),
         ("mirostat", .values([.integer(0)])),
         ("typical_p", .values([.integer(1)])),
         ("dynatemp_range", .values([.integer(0)])),
         ("xtc_probability", .values([.integer(0)])),
-        ("dry_multiplier", .values([.integer(0)])),
-        ("n_probs", .values([.integer(0)]))
+        ("dry_multiplier", .values([.integer(0)]))
     ]
 
     static let chat: [(name: String, neutral: Neutral)] = [
@@ -44,8 +38,6 @@ enum UnsupportedFields {
     ]
 
     static let completion: [(name: String, neutral: Neutral)] = [
-        ("echo", .values([.boolean(false)])),
-        ("best_of", .values([.integer(1)])),
         ("suffix", .empty)
     ]
 
@@ -71,20 +63,9 @@ enum UnsupportedFields {
         switch neutral {
         case .absentOnly: false
         case .empty: value == .array([]) || value == .object([:]) || value == .string("")
-        case .zeros: addsNothing(value)
         case .values(let values):
             values.contains(value)
                 || values.contains { $0.double != nil && $0.double == value.double }
-        }
-    }
-
-    /// Whether a `logit_bias`, OpenAI's object or llama-server's list of pairs, changes no logit.
-    private static func addsNothing(_ bias: JSONValue) -> Bool {
-        switch bias {
-        case .object(let members): members.values.allSatisfy { $0.double == 0 }
-        case .array(let pairs):
-            pairs.allSatisfy { $0.array?.count == 2 && $0.array?.last?.double == 0 }
-        default: bias == .string("")
         }
     }
 }

@@ -110,14 +110,29 @@ extension EngineLoop {
     private func sampler(
         for order: GenerationOrder, _ model: ModelInstance
     ) throws(GenerationError) -> Sampler {
+        let biases = try biases(of: order, model)
         do {
             return try Sampler(
                 order.sampling, vocabularySize: model.tokenizer.tokenCount,
                 contextTokens: model.contextTokens,
-                suppressed: model.tokenizer.vocabularySpecial.suppressed)
+                suppressed: model.tokenizer.suppressed(includingEnds: order.ignoresEnd),
+                biases: biases)
         } catch {
             throw GenerationError(.invalidRequest, "\(error)", parameter: error.parameter.rawValue)
         }
+    }
+
+    /// What an order adds to logits.
+    private func biases(
+        of order: GenerationOrder, _ model: ModelInstance
+    ) throws(GenerationError) -> [TokenBias] {
+        let count = model.tokenizer.tokenCount
+        guard order.biases.allSatisfy({ $0.token < count }) else {
+            throw GenerationError(
+                .invalidRequest, "logit_bias: a token outside the vocabulary of \(count)",
+                parameter: "logit_bias")
+        }
+        return order.biases
     }
 
     /// Sees that the cache keeps keys and values as an order says.

@@ -116,6 +116,15 @@ package struct Tokenizer: Sendable {
         }
     }
 
+    /// Tokens that are never chosen, ascending.
+    ///
+    /// - Parameter includingEnds: whether those that end an answer are among them.
+    package func suppressed(includingEnds: Bool) -> [TokenID] {
+        let silent = vocabularySpecial.suppressed
+        return includingEnds
+            ? endings.union(silent).sorted { $0.rawValue < $1.rawValue } : silent
+    }
+
     /// Whether generation ends at this token.
     package func isEndOfGeneration(_ token: TokenID) -> Bool { endings.contains(token) }
 

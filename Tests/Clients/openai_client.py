@@ -89,6 +89,18 @@ def check_completion(client, model):
     chunks = list(client.completions.create(**ask, stream=True))
     text = "".join(c.text for chunk in chunks for c in chunk.choices)
     check("completion stream: same text", text == whole.choices[0].text, text)
+    many = client.completions.create(
+        **{**ask, "prompt": ["One, two, three,", "A, b, c,"]}, n=2, echo=True, seed=1
+    )
+    check("completion: choices", [c.index for c in many.choices] == [0, 1, 2, 3], many)
+    check("completion: echo", many.choices[3].text.startswith("A, b, c,"), many.choices[3])
+    same = many.choices[0].text == ask["prompt"] + whole.choices[0].text
+    check("completion: a prompt of a list is as alone", same, many.choices[0])
+    chunks = list(client.completions.create(**ask, n=2, stream=True))
+    indices = [c.index for chunk in chunks for c in chunk.choices]
+    check("completion stream: indices", indices == sorted(indices) and 1 in indices, indices)
+    banned = client.completions.create(**ask, logit_bias={"5": -100})
+    check("completion: logit_bias", banned.choices[0].finish_reason is not None, banned)
     logged = client.completions.create(**ask, logprobs=1)
     logprobs = logged.choices[0].logprobs
     lengths = {len(logprobs.tokens), len(logprobs.token_logprobs), len(logprobs.text_offset)}
@@ -216,7 +228,7 @@ def check_response_tools(client, model):
 def check_refusals(client, ask):
     create = client.chat.completions.create
     bad = openai.BadRequestError
-    refusal("refused: n", bad, "n", lambda: create(**ask, n=2))
+    refusal("refused: n", bad, "n", lambda: create(**ask, n=1000))
     refusal(
         "refused: tools", bad, "tools[0].function.name",
         lambda: create(**ask, tools=[{"type": "function", "function": {"name": "f f"}}]),

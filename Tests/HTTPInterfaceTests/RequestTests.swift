@@ -141,11 +141,12 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""n":2"#, "n"), (#""n":"1""#, "n"), (#""tools":[{}]"#, "tools[0].function"),
+        (#""n":0"#, "n"), (#""n":129"#, "n"), (#""n":"1""#, "n"),
+        (#""tools":[{}]"#, "tools[0].function"),
         (#""functions":[{}]"#, "functions"), (#""tool_choice":"required""#, "tool_choice"),
         (#""response_format":{"type":"json_object"}"#, "response_format"),
         (#""response_format":"text""#, "response_format"),
-        (#""logit_bias":{"5":1}"#, "logit_bias"), (#""grammar":"root""#, "grammar"),
+        (#""logit_bias":{"-5":1}"#, "logit_bias"), (#""grammar":"root""#, "grammar"),
         (#""modalities":["audio"]"#, "modalities"), (#""audio":{}"#, "audio"),
         (#""temperature":-1"#, "temperature"), (#""temperature":1e308"#, "temperature"),
         (#""temperature":"hot""#, "temperature"), (#""top_p":1.5"#, "top_p"),
@@ -153,7 +154,8 @@ import Testing
         (#""presence_penalty":101"#, "presence_penalty"),
         (#""frequency_penalty":-101"#, "frequency_penalty"),
         (#""repeat_last_n":-2"#, "repeat_last_n"), (#""repeat_last_n":0.5"#, "repeat_last_n"),
-        (#""logit_bias":{"5":0,"6":1}"#, "logit_bias"), (#""logit_bias":[[5,1]]"#, "logit_bias"),
+        (#""logit_bias":{"5":true}"#, "logit_bias"), (#""logit_bias":[["a",1]]"#, "logit_bias"),
+        (#""logit_bias":[[5]]"#, "logit_bias"), (#""logit_bias":{"5":1e9}"#, "logit_bias"),
         (#""logit_bias":{"5":"x"}"#, "logit_bias"),
         (#""logprobs":false,"top_logprobs":1"#, "top_logprobs"),
         (#""seed":-9223372036854775809"#, "seed"), (#""seed":9223372036854775808.0"#, "seed"),
@@ -181,12 +183,14 @@ import Testing
     }
 
     @Test(arguments: [
-        (#"{}"#, "prompt"), (#"{"prompt":[]}"#, "prompt"), (#"{"prompt":["a","b"]}"#, "prompt"),
-        (#"{"prompt":[[1],[2]]}"#, "prompt"), (#"{"prompt":[[]]}"#, "prompt"),
+        (#"{}"#, "prompt"), (#"{"prompt":[]}"#, "prompt"), (#"{"prompt":["a",1]}"#, "prompt"),
+        (#"{"prompt":[[1],2]}"#, "prompt"), (#"{"prompt":[[]]}"#, "prompt"),
         (#"{"prompt":[-1]}"#, "prompt"), (#"{"prompt":[1.5]}"#, "prompt"),
         (#"{"prompt":[2147483648]}"#, "prompt"), (#"{"prompt":[18446744073709551615]}"#, "prompt"),
         (#"{"prompt":"a","logprobs":true}"#, "logprobs"), (#"{"prompt":5}"#, "prompt"),
-        (#"{"prompt":"a","echo":true}"#, "echo"), (#"{"prompt":"a","best_of":2}"#, "best_of"),
+        (#"{"prompt":[1],"echo":true}"#, "echo"), (#"{"prompt":"a","best_of":2}"#, "best_of"),
+        (#"{"prompt":"a","echo":true,"logprobs":0}"#, "echo"),
+        (#"{"prompt":["a","b"],"n":65}"#, "n"), (#"{"prompt":"a","n_probs":21}"#, "n_probs"),
         (#"{"prompt":"a","suffix":"b"}"#, "suffix"), (#"{"prompt":"a","logprobs":21}"#, "logprobs")
     ])
     func namesTheFieldOfPlainCompletion(_ text: String, _ parameter: String) {
@@ -248,7 +252,7 @@ import Testing
         let plain = try request("{\(hello)}").order
         let order = try request("{\(hello),\(field)}").order
         #expect(order.stopStrings == [] && order.alternativesReported == nil)
-        #expect(order.tokensMax == nil && order.sampling.seed == nil)
+        #expect(order.tokensMax == nil && order.sampling.seed == nil && order.biases.isEmpty)
         #expect(order.prompt == plain.prompt)
     }
 

@@ -45,6 +45,26 @@ private func naivelyKept(_ parameters: SamplingParameters, _ logits: [Float]) ->
 }
 
 @Suite struct SamplerTests {
+    @Test func biasesAreAddedBeforeAnythingElse() throws {
+        let logits: [Float] = [3, 2, 1, .nan, -.infinity, 0]
+        func greedy(_ biases: [TokenBias], suppressed: [TokenID] = []) throws -> Int {
+            var sampler = try Sampler(
+                .greedy, vocabularySize: logits.count, contextTokens: 16, suppressed: suppressed,
+                biases: biases)
+            return sampler.sample(logits.span).index
+        }
+        #expect(try greedy([TokenBias(token: 2, value: 2.5)]) == 2)
+        #expect(try greedy([TokenBias(token: 0, value: -.infinity)]) == 1)
+        let both = [TokenBias(token: 1, value: 100), TokenBias(token: 0, value: 50)]
+        #expect(try greedy(both) == 1)
+        // What is suppressed stays so, and does not hide the biases after it.
+        let more = both + [TokenBias(token: 5, value: 10)]
+        #expect(try greedy(more, suppressed: [TokenID(0), TokenID(1)]) == 5)
+        // Strange logits stay out, tokens beyond the vocabulary do nothing.
+        let strange = [TokenBias(token: 3, value: 99), TokenBias(token: 4, value: 99)]
+        #expect(try greedy(strange + [TokenBias(token: 99, value: 9)]) == 0)
+    }
+
     @Test(arguments: 0..<40)
     func keepsWhatANaiveImplementationKeeps(seed: UInt64) throws {
         var random = SamplerRandom(seed: seed + 1000)

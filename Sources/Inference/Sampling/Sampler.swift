@@ -1,5 +1,5 @@
-// Choosing the next token from logits: penalties, top-k, top-p, min-p, temperature, draw, in this
-// order. Memory is taken once, at creation; no logit, however strange, is a trap.
+// Choosing the next token from logits: biases, penalties, top-k, top-p, min-p, temperature, draw,
+// in this order. Memory is taken once, at creation; no logit, however strange, is a trap.
 
 package import GenerationAPI
 package import ModelFormat
@@ -17,6 +17,8 @@ package struct Sampler: Sendable {
 
     /// Never chosen; ascending.
     private let suppressed: [TokenID]
+    /// Of other tokens; ascending.
+    private let biases: [TokenBias]
     private var random: SamplerRandom
     private var window: PenaltyWindow
     private var candidates: CandidateHeap
@@ -25,14 +27,19 @@ package struct Sampler: Sendable {
     ///   - contextTokens: the most tokens that are ever accepted; bounds the window of the
     ///     penalties.
     ///   - suppressed: tokens that are never chosen, ascending.
+    ///   - biases: what is added to logits, each token once.
     /// - Throws: ``SamplingError`` when a parameter is out of range.
     /// - Precondition: `vocabularySize` is positive and is the count of every span given later.
     package init(
         _ parameters: SamplingParameters, vocabularySize: Int, contextTokens: Int,
-        suppressed: [TokenID] = []
+        suppressed: [TokenID] = [], biases: [TokenBias] = []
     ) throws(SamplingError) {
         precondition(vocabularySize > 0, "a vocabulary has tokens")
         self.suppressed = suppressed
+        let silent = Set(suppressed.map(\.rawValue))
+        self.biases = biases.filter {
+            !silent.contains($0.token) && (0..<vocabularySize).contains(Int($0.token))
+        }.sorted { $0.token < $1.token }
         var parameters = try parameters.validated().bounded(contextTokens: contextTokens)
         let seed = parameters.seed ?? UInt64.random(in: 0...UInt64.max)
         parameters.seed = seed
@@ -65,6 +72,7 @@ package struct Sampler: Sendable {
         parameters.penaltyWindow = contextTokens
         parameters.presencePenalty = 1
         return bytes(parameters, vocabularySize: vocabularySize, contextTokens: contextTokens)
+            + TokenBias.countMax * MemoryLayout<TokenBias>.stride
     }
 
     private static func candidateCount(
@@ -99,12 +107,18 @@ package struct Sampler: Sendable {
         if window.capacity > 0 { window.count() }
         var rest = suppressed[...]
         var silent = rest.popFirst()?.index
+        var biases = biases[...]
+        var biased = biases.popFirst()
         for token in logits.indices {
             if token == silent {
                 silent = rest.popFirst()?.index
                 continue
             }
             var logit = logits[token]
+            if let bias = biased, token == Int(bias.token) {
+                logit += bias.value
+                biased = biases.popFirst()
+            }
             if window.capacity > 0 && window.contains(token) { logit = penalized(logit, token) }
             // False for NaN and minus infinity.
             guard logit > -.infinity else { continue }
