@@ -19,6 +19,8 @@ extension ConnectionHandler {
             switch route {
             case .health: try answerHealth()
             case .properties: answer(try properties())
+            case .slots: try answerSlots(head)
+            case .metrics: try answerMetrics()
             case .models: answer(ModelsWriter.list(try models()))
             case .model(let name): answer(ModelsWriter.single(try model(name)))
             case .completion(let kind, let dialect): try generate(kind, dialect, body: body)
@@ -40,6 +42,24 @@ extension ConnectionHandler {
                 .serviceUnavailable, "loading \(model)", type: "unavailable_error",
                 code: "loading", retrySeconds: 1)
         }
+    }
+
+    private func answerSlots(_ head: HTTPRequestHead) throws(HTTPFailure) {
+        let running = state.running
+        if Route.has("fail_on_no_slot", in: head.uri), !running.isEmpty {
+            throw HTTPFailure(
+                .serviceUnavailable, "no slot available", type: "unavailable_error",
+                retrySeconds: 1)
+        }
+        let loaded = try models().first(where: \.isLoaded)?.loaded
+        answer(SlotsWriter.slots(running, contextTokens: loaded?.contextTokens ?? 0))
+    }
+
+    private func answerMetrics() throws(HTTPFailure) {
+        guard let metrics = state.configuration.metrics else {
+            throw HTTPFailure.badRequest("nothing is counted here", status: .notFound)
+        }
+        answer(ByteBuffer(string: metrics(state.load)), as: "text/plain; version=0.0.4")
     }
 
     private func models() throws(HTTPFailure) -> [ModelSummary] {
@@ -122,6 +142,7 @@ extension ConnectionHandler {
             answer: request.answer, identifier: Self.randomIdentifier(),
             created: state.configuration.now(), choiceCount: request.more.count + 1)
         answering.orders = [request.order] + request.more[...]
+        answering.streams = request.answer.streams
         phase = .answering(answering)
         generateNext()
         if request.answer.streams { scheduleComment(in: limits.streamHeadTime) }
@@ -133,6 +154,7 @@ extension ConnectionHandler {
             let order = answering.orders.popFirst()
         else { return }
         let generation = answering.generation
+        answering.order = order.withoutPrompt
         phase = .answering(answering)
         let eventLoop = context.eventLoop
         let bound = NIOLoopBound(self, eventLoop: eventLoop)
@@ -160,13 +182,16 @@ extension ConnectionHandler {
         if case .started(_, let promptTokens) = event {
             answering.record.promptTokens += promptTokens
             if answering.orders.isEmpty { dropOrder() }
+            answering.pieceCount = 0
         }
+        if event.isPiece { note(pieceOf: &answering) }
         let actions = exchange.receive(state.isDraining ? Self.whileDraining(event) : event)
         let more = exchange.heldBytes - answering.heldBytes
         let fits = state.reserve(answerBytes: more)
         answering.heldBytes += more
         answering.exchange = exchange
         answering.record.outcome = exchange.outcome
+        answering.record.statistics = exchange.statistics
         answering.record.generatedTokens = exchange.statistics.generatedTokens
         phase = .answering(answering)
         guard fits || more <= 0 else {
@@ -181,6 +206,15 @@ extension ConnectionHandler {
             guard isAnswering else { return }
             perform(action)
         }
+    }
+
+    private func note(pieceOf answering: inout Answering) {
+        let now = NIODeadline.now()
+        let last = answering.lastPieceAt
+        let passed = now - (last ?? answering.startedAt)
+        state.configuration.onPiece(Double(passed.nanoseconds) / 1e9, last == nil)
+        answering.lastPieceAt = now
+        answering.pieceCount += 1
     }
 
     /// Who still waits when the service goes down has not cancelled anything.
@@ -222,11 +256,16 @@ extension ConnectionHandler {
 
     private func stream(_ bytes: ByteBuffer) {
         output.sentSinceComment = true
-        // What ends an answer may be long: what counts is what waited before it.
-        let isSlow = output.pendingBytes > limits.pendingBytesMax
         let fits = write(.body(.byteBuffer(bytes)), bytes: bytes.readableBytes)
         context?.flush()
-        if isSlow || !fits && output.pendingBytes > 0 { close() }
+        if output.pendingBytes > pendingBytesMax || !fits && output.pendingBytes > 0 { close() }
+    }
+
+    /// What a client may leave untaken. Some streams repeat what was kept of them, several times in
+    /// one piece: who is not slow may still have all of that before it.
+    private var pendingBytesMax: Int {
+        guard case .answering(let answering) = phase else { return limits.pendingBytesMax }
+        return limits.pendingBytesMax + 8 * answering.heldBytes
     }
 
     private func scheduleComment(in time: TimeAmount) {
@@ -378,5 +417,15 @@ extension ConnectionHandler {
     private func dropped(_ bytes: Int) {
         output.pendingBytes -= bytes
         state.release(answerBytes: bytes)
+    }
+}
+
+extension GenerationEvent {
+    /// Whether it tells more of an answer.
+    fileprivate var isPiece: Bool {
+        switch self {
+        case .text, .reasoning, .toolCall: true
+        case .started, .tokens, .finished, .failed: false
+        }
     }
 }

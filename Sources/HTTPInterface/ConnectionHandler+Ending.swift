@@ -39,6 +39,17 @@ extension ConnectionHandler {
         if case .answering(let answering) = phase { answering.exchange != nil } else { false }
     }
 
+    /// What the engine generates for it.
+    var running: RunningGeneration? {
+        guard case .answering(let answering) = phase, let order = answering.order,
+            answering.exchange?.hasStarted == true
+        else { return nil }
+        return RunningGeneration(
+            number: answering.generation, sampling: order.sampling, tokensMax: order.tokensMax,
+            streams: answering.streams, promptTokens: answering.record.promptTokens,
+            pieceCount: answering.pieceCount)
+    }
+
     /// Whether its place may go to another client: nobody sees half an answer for that.
     var canYield: Bool {
         switch phase {

@@ -33,8 +33,14 @@ final class ConnectionHandler: ChannelInboundHandler {
         var keepsAlive: Bool
         var headIsSent = false
         var exchange: GenerationExchange?
+        var streams = false
         /// Of further choices, which are generated one after the other.
         var orders: ArraySlice<GenerationOrder> = []
+        /// The order that is being generated, without its prompt.
+        var order: GenerationOrder?
+        /// When the last piece of the answer came, and how many there were.
+        var lastPieceAt: NIODeadline?
+        var pieceCount = 0
         /// The part of the answer that is being put together, as accounted for in `state`.
         var heldBytes = 0
         var ticket: (any GenerationTicket)?

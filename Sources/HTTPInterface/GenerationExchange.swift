@@ -44,8 +44,7 @@ struct GenerationExchange {
     private let repeatedBytes: Int
     /// What the choices take in memory.
     private var choiceBytes = 0
-    /// Tokens of choices that have ended.
-    private var generatedBefore = 0
+    /// Of all choices that have ended.
     private(set) var statistics = GenerationStatistics()
     /// Whether there was any text yet.
     private(set) var hasSpoken = false
@@ -145,9 +144,13 @@ struct GenerationExchange {
     private mutating func finish(
         _ reason: FinishReason, _ statistics: GenerationStatistics
     ) -> [ExchangeAction] {
-        self.statistics = statistics
-        self.statistics.generatedTokens += generatedBefore
-        generatedBefore = self.statistics.generatedTokens
+        if endedCount == 0 {
+            self.statistics = statistics
+        } else {
+            self.statistics.add(statistics, includesPrompt: true)
+        }
+        // A client wrote it, and records hold nothing of that.
+        self.statistics.stopString = nil
         endedCount += 1
         let isLast = endedCount == choiceCount
         state = isLast ? .ended : .waiting

@@ -67,14 +67,34 @@ package struct RequestRecord: Sendable, Equatable {
     package var seconds: Double
     package var promptTokens = 0
     package var generatedTokens = 0
+    /// What the answers took that came to their end.
+    package var statistics = GenerationStatistics()
     /// How the generation ended, when there was one: a finish reason, an error's code or
     /// `disconnected`.
     package var outcome: String?
+
+    package init(route: String, status: Int, seconds: Double, outcome: String? = nil) {
+        self.route = route
+        self.status = status
+        self.seconds = seconds
+        self.outcome = outcome
+    }
 
     /// Whether the client was told to come back later because there was too much to do.
     package var isRefusal: Bool {
         status == 429 || outcome == GenerationError.Reason.overloaded.code
     }
+}
+
+/// What the server is at.
+package struct ServerLoad: Sendable, Equatable {
+    package var connections = 0
+    /// Generations that the engine has begun with.
+    package var running = 0
+    /// Generations that wait for the engine.
+    package var waiting = 0
+
+    package init() {}
 }
 
 /// The server's surroundings, given by the daemon. The closures are called on the event loop.
@@ -88,6 +108,10 @@ package struct HTTPServerConfiguration: Sendable {
     package var identify: @Sendable (any Channel) -> EventLoopFuture<ClientID?>
     /// Told of each answered request.
     package var onRequest: @Sendable (RequestRecord) -> Void
+    /// Told of each piece of an answer, so many seconds after its request or the piece before it.
+    package var onPiece: @Sendable (_ seconds: Double, _ isFirst: Bool) -> Void = { _, _ in }
+    /// The answer of `/metrics`; nil where there is none.
+    package var metrics: (@Sendable (ServerLoad) -> String)?
     /// Told that a connection could not be accepted, by accept(2)'s error; it is tried again.
     package var onAcceptFailure: @Sendable (any Error) -> Void = { _ in }
     /// Asked to give freed memory back to the system when a crowd of clients is over.

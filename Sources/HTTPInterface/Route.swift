@@ -13,6 +13,8 @@ enum Route: Equatable {
     case model(String)
     case health
     case properties
+    case slots
+    case metrics
 
     /// The routes that take no name, by path.
     private static let fixed: [(path: String, route: Route)] = [
@@ -20,6 +22,7 @@ enum Route: Equatable {
         ("/apply-template", .completion(.template)), ("/v1/models", .models),
         ("/health", .health), ("/tokenize", .completion(.tokens)),
         ("/detokenize", .completion(.content)), ("/props", .properties),
+        ("/slots", .slots), ("/metrics", .metrics),
         ("/api/chat", .completion(.chat, .ollama)), ("/api/generate", .completion(.text, .ollama)),
         ("/v1/responses", .completion(.chat, .responses)),
         ("/v1/messages", .completion(.chat, .anthropic)),
@@ -71,6 +74,18 @@ enum Route: Equatable {
         return path.hasPrefix("/api/") && !path.hasPrefix("/api/v1/") ? .ollama : .openAI
     }
 
+    /// Whether a target's query has this field, with a value that is not 0 or false.
+    static func has(_ field: String, in target: String) -> Bool {
+        guard let start = target.firstIndex(of: "?") else { return false }
+        let fields = target[target.index(after: start)...].prefix { $0 != "#" }.split(
+            separator: "&")
+        return fields.contains { text in
+            let pair = text.split(separator: "=", maxSplits: 1)
+            return pair.first == field[...]
+                && !(pair.count == 2 && ["0", "false"].contains(pair[1]))
+        }
+    }
+
     /// The path of a target without scheme, authority and query, each slash once, none at its end.
     private static func path(of target: String) -> String {
         var rest = target.prefix { $0 != "?" && $0 != "#" }
@@ -100,6 +115,8 @@ enum Route: Equatable {
         case .ollama(.version): "/api/version"
         case .root: "/"
         case .properties: "/props"
+        case .slots: "/slots"
+        case .metrics: "/metrics"
         case .models: "/v1/models"
         case .model: "/v1/models/{id}"
         case .health: "/health"
@@ -110,7 +127,8 @@ enum Route: Equatable {
     private var methods: [HTTPMethod] {
         switch self {
         case .completion, .ollama(.show): [.POST]
-        case .models, .model, .health, .properties, .ollama, .root: [.GET, .HEAD]
+        case .models, .model, .health, .properties, .slots, .metrics, .ollama, .root:
+            [.GET, .HEAD]
         }
     }
 

@@ -41,6 +41,20 @@ final class ServerState {
 
     var connectionCount: Int { connections.count }
 
+    /// What the server is at.
+    var load: ServerLoad {
+        var load = ServerLoad()
+        load.connections = connections.count
+        load.running = running.count
+        load.waiting = connections.values.count { $0.isGenerating } - load.running
+        return load
+    }
+
+    /// The generations that the engine has begun with, the earliest first.
+    var running: [RunningGeneration] {
+        connections.values.compactMap(\.running).sorted { $0.number < $1.number }
+    }
+
     /// A number for a connection or a generation: later ones are greater.
     func takeNumber() -> UInt64 {
         nextNumber += 1

@@ -7,7 +7,7 @@ internal import HTTPInterface
 internal import Knobs
 internal import Library
 internal import LinuxSystem
-internal import Memory
+package import Memory
 internal import NIOCore
 internal import NIOPosix
 
@@ -18,6 +18,13 @@ package protocol StoppableService: GenerationService {
 
     /// What it got done so far.
     var progress: EngineProgress { get }
+
+    /// What is held of the memory budget; nil where nobody knows.
+    var heldMemory: MemoryPlan? { get }
+}
+
+extension StoppableService {
+    package var heldMemory: MemoryPlan? { nil }
 }
 
 /// Runs the daemon with the process's signals, service manager and standard error, and returns its
@@ -119,7 +126,7 @@ package final class Daemon {
         let service = try makeService(configuration, EngineLog(log: log) { signals.nudge() })
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let server = HTTPServer(
-            service: service, configuration: serverConfiguration(), eventLoop: group.next())
+            service: service, configuration: serverConfiguration(service), eventLoop: group.next())
         for descriptor in activatedSockets + (bound.map { [$0.descriptor] } ?? []) {
             try server.listen(descriptor: descriptor, group: group)
             // The framework has made it 128, which a burst of clients overruns.
@@ -159,7 +166,9 @@ package final class Daemon {
             makesDirectory: configuration.socketIsDefault)
     }
 
-    private func serverConfiguration() -> HTTPServerConfiguration {
+    private func serverConfiguration(
+        _ service: any GenerationService
+    ) -> HTTPServerConfiguration {
         let (log, metrics, signals) = (self.log, self.metrics, self.signals)
         let hasManager = manager.isPresent
         let refused = RepeatedNotice("requests refused: too many at once", log: log)
@@ -179,6 +188,13 @@ package final class Daemon {
                         "generated_tokens": "\(record.generatedTokens)"
                     ])
             })
+        server.onPiece = { metrics.addPiece(after: $0, isFirst: $1) }
+        server.metrics = { load in
+            MetricsText.write(
+                metrics.all, load: load,
+                loaded: (try? service.models())?.first(where: \.isLoaded),
+                memory: (service as? any StoppableService)?.heldMemory)
+        }
         server.onAcceptFailure = { unaccepted.report("\($0)") }
         server.releaseMemory = { ProcessMemory.release() }
         server.defaults = configuration.profile.generation.sampling

@@ -5,11 +5,14 @@ internal import GenerationAPI
 internal import Knobs
 internal import Library
 package import LinuxSystem
+package import Memory
 internal import Models
 package import Serving
 
 /// Orders go to the engine; the daemon's end gives its thread and its memory back.
-extension Engine: StoppableService {}
+extension Engine: StoppableService {
+    package var heldMemory: MemoryPlan? { ledger?.held }
+}
 
 /// The engine that a configuration describes; `log` gets what it tells.
 ///

@@ -6,6 +6,7 @@ internal import FlashStorage
 package import GenerationAPI
 internal import Knobs
 package import LinuxSystem
+package import Memory
 package import Models
 internal import Synchronization
 
@@ -30,6 +31,8 @@ package final class Engine: GenerationService {
     private let mailbox: Mailbox<EngineMessage>
     private let shared: EngineStatus
     private let catalog: any ModelCatalog
+    /// Where memory is accounted for; nil where each model has a budget of its own.
+    package let ledger: MemoryLedger?
     /// Nil once it was joined.
     private let thread: Mutex<Thread?>
 
@@ -60,6 +63,7 @@ package final class Engine: GenerationService {
         }
         self.mailbox = mailbox
         self.shared = shared
+        ledger = options.model.ledger
         self.catalog = catalog
     }
 
