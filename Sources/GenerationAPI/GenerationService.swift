@@ -123,6 +123,8 @@ package struct GenerationOrder: Sendable {
     package var biases: [TokenBias] = []
     /// Whether the answer goes on where the model would end it.
     package var ignoresEnd = false
+    /// Whether it is told how far the prompt is computed.
+    package var reportsProgress = false
     /// Likeliest alternatives to report with each token; nil reports no log-probabilities.
     package var alternativesReported: Int?
     package var client: ClientID
@@ -220,11 +222,29 @@ package struct GenerationStatistics: Sendable, Equatable {
     }
 }
 
-/// What a generation tells its caller, in order: `started`, any number of `text`, `reasoning` and
-/// `toolCall`, or, where tokens are wanted, these, then one of `finished` and `failed`.
+/// How much of a prompt is computed.
+package struct PromptProgress: Sendable, Equatable {
+    package var tokens: Int
+    /// Those that were found, and those that are computed or were found.
+    package var cachedTokens: Int
+    package var doneTokens: Int
+    package var seconds: Double
+
+    package init(tokens: Int, cachedTokens: Int, doneTokens: Int, seconds: Double) {
+        self.tokens = tokens
+        self.cachedTokens = cachedTokens
+        self.doneTokens = doneTokens
+        self.seconds = seconds
+    }
+}
+
+/// What a generation tells its caller, in order: `started`, `progress` where it is asked for, any
+/// number of `text`, `reasoning` and `toolCall`, or, where tokens are wanted, these, then one of
+/// `finished` and `failed`.
 package enum GenerationEvent: Sendable {
     /// The prompt was admitted, and has `promptTokens`.
     case started(model: String, promptTokens: Int)
+    case progress(PromptProgress)
     /// Whole UTF-8 characters that cannot be part of a stop string any more. May be empty when only
     /// tokens are reported.
     case text(String, probabilities: [(chosen: TokenProbability, alternatives: [TokenProbability])])

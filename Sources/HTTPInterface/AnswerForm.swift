@@ -10,6 +10,8 @@ protocol AnswerForm {
     mutating func begin(choice: Int)
     /// The piece that opens a stream, or a choice in it.
     mutating func opening() -> ByteBuffer?
+    /// How far a prompt is, in dialects that have a place for it.
+    func progress(_ progress: PromptProgress) -> ByteBuffer?
     mutating func delta(_ text: String, probabilities: [ReportedProbability]) -> ByteBuffer?
     mutating func reasoning(_ text: String) -> ByteBuffer?
     mutating func toolCall(_ event: ToolCallEvent) -> ByteBuffer?
@@ -36,6 +38,8 @@ extension AnswerForm {
     var keptBytes: Int { 0 }
 
     func begin(choice: Int) {}
+
+    func progress(_ progress: PromptProgress) -> ByteBuffer? { nil }
 
     func closing(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer? { nil }
 

@@ -68,6 +68,21 @@ package struct AnswerWriter: AnswerForm {
         }
     }
 
+    /// A chunk that carries nothing but how far the prompt is, as llama-server writes it.
+    func progress(_ progress: PromptProgress) -> ByteBuffer? {
+        let isChat = options.kind == .chat
+        return chunk(after: { buffer in
+            buffer.writeString(",\"prompt_progress\":{\"total\":\(progress.tokens),")
+            buffer.writeString("\"cache\":\(progress.cachedTokens),")
+            buffer.writeString("\"processed\":\(progress.doneTokens),\"time_ms\":")
+            buffer.writeJSON(milli: progress.seconds * 1000)
+            buffer.writeStaticString("}")
+        }) { buffer in
+            buffer.writeStaticString(isChat ? "\"delta\":{}" : "\"text\":\"\"")
+            buffer.writeStaticString(",\"logprobs\":null,\"finish_reason\":null")
+        }
+    }
+
     /// The chunk that carries `text`; nil when it would say nothing.
     package mutating func delta(
         _ text: String, probabilities: [ReportedProbability]

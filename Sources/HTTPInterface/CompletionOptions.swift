@@ -128,6 +128,7 @@ package struct CompletionRequest: Sendable {
     private mutating func readStreaming(_ fields: RequestFields) throws(GenerationError) {
         let streams = try fields.boolean("stream") ?? false
         answer.streams = streams && answer.kind != .template
+        order.reportsProgress = try fields.boolean("return_progress") ?? false && answer.streams
         // Clients that set these options once send them with every request.
         guard answer.streams, let options = try fields.object("stream_options") else { return }
         answer.includesUsage = try options.boolean("include_usage") ?? false

@@ -425,7 +425,7 @@ extension GenerationEvent {
     fileprivate var isPiece: Bool {
         switch self {
         case .text, .reasoning, .toolCall: true
-        case .started, .tokens, .finished, .failed: false
+        case .started, .progress, .tokens, .finished, .failed: false
         }
     }
 }

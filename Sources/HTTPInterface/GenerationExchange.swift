@@ -73,6 +73,8 @@ struct GenerationExchange {
         case (.waiting, .failed(let error)), (.started, .failed(let error)): return fail(error)
         case (.waiting, _):
             return fail(GenerationError(.internalError, "the engine spoke out of order"))
+        case (.started, .progress(let progress)):
+            return answer.streams ? sent(writer?.progress(progress)) : []
         case (.started, .text(let piece, let reported)): return text(piece, reported)
         case (.started, .reasoning(let piece)): return reasoning(piece)
         case (.started, .toolCall(let event)): return toolCall(event)

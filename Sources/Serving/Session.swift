@@ -270,7 +270,19 @@ package final class Session {
         let computed = chunk.tokens.count - drafts.count
         position += computed
         pending = pending.dropFirst(computed)
+        if order.reportsProgress, !isDecoding { tellProgress() }
         statistics.draftedTokens += drafts.count
+    }
+
+    private func tellProgress() {
+        let done = min(position, statistics.promptTokens)
+        onEvent(
+            .progress(
+                PromptProgress(
+                    tokens: statistics.promptTokens, cachedTokens: statistics.cachedTokens,
+                    doneTokens: done,
+                    seconds: Self.seconds(
+                        from: startedNanoseconds, to: MonotonicClock.nanoseconds))))
     }
 
     /// Chooses the next token from the logits after the last token computed, or after the last

@@ -98,7 +98,16 @@ final class FakeService: GenerationService {
             talk(ticket, onEvent)
         } else {
             let wanted = order.wanted
-            queue.async { Self.run(text, wanted, model: model, onEvent) }
+            let reports = order.reportsProgress
+            queue.async {
+                Self.run(text, wanted, model: model) { event in
+                    onEvent(event)
+                    guard reports, case .started = event else { return }
+                    let progress = PromptProgress(
+                        tokens: 3, cachedTokens: 1, doneTokens: 2, seconds: 0.5)
+                    onEvent(.progress(progress))
+                }
+            }
         }
         return ticket
     }

@@ -90,7 +90,7 @@ import Testing
                 {"model":"echo","stream":false,"think":"low","messages":[
                 {"role":"system","content":"s"},
                 {"role":"assistant","content":"","thinking":"t","images":[],"tool_calls":[
-                {"function":{"name":"f","arguments":{"x":1}}},
+                {"function":{"name":"f","arguments":{"z":1, "a":2}}},
                 {"id":"own","function":{"name":"g","arguments":{}}}]},
                 {"role":"tool","content":"2","tool_name":"g"},
                 {"role":"tool","content":"1"},{"role":"user","content":"hello"}]}
@@ -105,7 +105,7 @@ import Testing
             #expect(messages[1].reasoning == "t")
             #expect(
                 messages[1].toolCalls == [
-                    ToolCall(id: "call00000", name: "f", arguments: #"{"x":1}"#),
+                    ToolCall(id: "call00000", name: "f", arguments: #"{"z":1, "a":2}"#),
                     ToolCall(id: "own", name: "g", arguments: "{}")
                 ])
             #expect(messages[2].toolCallID == "own" && messages[2].name == "g")

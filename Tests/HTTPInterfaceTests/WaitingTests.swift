@@ -7,6 +7,18 @@ import NIOCore
 import Testing
 
 @Suite(.serialized) struct WaitingTests {
+    @Test func progressIsToldWhereItIsAskedFor() throws {
+        let server = try TestServer()
+        defer { server.stop() }
+        let told = #"],"prompt_progress":{"total":3,"cache":1,"processed":2,"time_ms":500.0}}"#
+        let reply = try server.chat("hello", #","stream":true,"return_progress":true"#)
+        #expect(reply.events.count == 6 && reply.events[1].hasSuffix(told), "\(reply.body)")
+        let whole = try server.chat("hello", #","return_progress":true"#)
+        #expect(whole.status == 200 && !whole.body.contains("prompt_progress"))
+        let none = try server.chat("hello", #","stream":true"#)
+        #expect(!none.body.contains("prompt_progress"))
+    }
+
     private func withServer(_ body: (TestServer) throws -> Void) throws {
         var limits = HTTPLimits()
         limits.streamHeadTime = .milliseconds(100)

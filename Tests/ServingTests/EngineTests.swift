@@ -49,7 +49,50 @@ import Testing
             let answer = engine.answer(stopped)
             #expect(answer.reason == .stop)
             #expect(answer.text == String(whole.prefix { $0 != middle }))
+            #expect(answer.statistics?.stopString == String(middle))
         }
+    }
+
+    @Test func biasesDecideWhatIsSaid() throws {
+        try withEngine { engine in
+            func first(_ biases: [TokenBias]) -> Answer {
+                var order = order("abc", tokensMax: 4)
+                order.biases = biases
+                order.alternativesReported = 0
+                return engine.answer(order)
+            }
+            func token(_ answer: Answer) -> Int32? {
+                for case .text(_, let probabilities) in answer.events {
+                    if let first = probabilities.first { return first.chosen.token.rawValue }
+                }
+                return nil
+            }
+            let plain = try #require(token(first([])))
+            let banned = TokenBias(token: plain, value: -.infinity)
+            let other = try #require(token(first([banned])))
+            #expect(other != plain)
+            #expect(token(first([TokenBias(token: other, value: 1000)])) == other)
+            #expect(first([TokenBias(token: 100_000, value: 1)]).failure == .invalidRequest)
+        }
+    }
+
+    @Test func progressOfAPromptIsToldWhereItIsAskedFor() throws {
+        try withEngine { engine in
+            var asked = order(String(repeating: "abc ", count: 20), tokensMax: 2)
+            #expect(progress(of: engine.answer(asked)).isEmpty)
+            asked.reportsProgress = true
+            asked.client = ClientID(rawValue: 99)
+            let answer = engine.answer(asked)
+            let told = progress(of: answer)
+            let last = try #require(told.last)
+            #expect(last.doneTokens == answer.statistics?.promptTokens)
+            #expect(last.tokens == last.doneTokens)
+            #expect(told.map(\.doneTokens) == told.map(\.doneTokens).sorted())
+        }
+    }
+
+    private func progress(of answer: Answer) -> [PromptProgress] {
+        answer.events.compactMap { if case .progress(let told) = $0 { told } else { nil } }
     }
 
     @Test func refusalsNameTheirReason() throws {

@@ -277,6 +277,7 @@ import Weights
         switch event {
         case .started(let model, let tokens): "started \(model) \(tokens)"
         case .text(let text, let probabilities): "text \(text) \(probabilities)"
+        case .progress(let progress): "progress \(progress.doneTokens)"
         case .reasoning(let text): "reasoning \(text)"
         case .toolCall(let event): "call \(event)"
         case .tokens(let text): "tokens \(text)"
