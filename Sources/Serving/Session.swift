@@ -270,7 +270,7 @@ package final class Session {
         let computed = chunk.tokens.count - drafts.count
         position += computed
         pending = pending.dropFirst(computed)
-        if order.reportsProgress, !isDecoding { tellProgress() }
+        if order.reportsProgress, firstTokenNanoseconds == nil { tellProgress() }
         statistics.draftedTokens += drafts.count
     }
 
