@@ -74,6 +74,7 @@ let package = Package(
         layer("Tokenization", ["LinuxSystem", "ModelFormat"]),
         layer("ChatTemplates", ["LinuxSystem"]),
         layer("AnswerParsing", ["JSON"]),
+        layer("Constraints", ["JSON", "ModelFormat", "Tokenization"]),
 
         // What all sides of the service agree on.
         layer("GenerationAPI", ["LinuxSystem", "ModelFormat"]),

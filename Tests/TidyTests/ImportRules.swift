@@ -9,7 +9,7 @@ enum ImportRules {
         ["LinuxSystem"],
         ["ModelFormat", "LineEditing", "AnswerParsing"],
         ["GenerationAPI", "ModelFamilies", "Tokenization", "Compute"],
-        ["Knobs", "ChatTemplates", "HTTPInterface"],
+        ["Knobs", "ChatTemplates", "HTTPInterface", "Constraints"],
         ["FlashStorage", "Client"],
         ["Weights", "Packing", "SequenceState"],
         ["Inference", "Fetching"],
