@@ -107,6 +107,9 @@ package struct Tokenizer: Sendable {
 
     package var tokenCount: Int { tokens.count }
 
+    /// Bytes of all tokens' texts: what they stand for has no more.
+    package var textBytes: Int { tokens.texts.bytes.count }
+
     /// Bytes that this tokenizer's tables keep in memory, the vocabulary's texts included.
     package var residentBytes: Int {
         let shared = tokens.residentBytes + specialTokens.residentBytes
