@@ -191,6 +191,9 @@ let package = Package(
         tests("AnswerParsing", ["AnswerParsing", "ChatTemplates", "JSON"]),
         tests(
             "Tokenization", ["Tokenization", "ChatTemplates", "LinuxSystem", "ModelFormat"]),
+        tests(
+            "Constraints",
+            ["Constraints", "JSON", "LinuxSystem", "ModelFormat", "Tokenization"]),
         tests("Compute", ["Compute", "CKernels", "COpenBLAS", "LinuxSystem", "ModelFormat"]),
         tests(
             "Weights",
