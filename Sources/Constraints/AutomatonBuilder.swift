@@ -2,6 +2,9 @@
 // it is known when it is built, so that ends are shared and nothing is copied.
 
 struct AutomatonBuilder {
+    /// Tokens that one grammar may name.
+    private static let tokensMax = 64
+
     private(set) var nodes: [AutomatonNode] = []
     private(set) var sets: [ByteSet] = []
     private(set) var tokens: [String] = []
@@ -61,7 +64,12 @@ struct AutomatonBuilder {
         case .scalar(let ranges): return try compile(ranges, next)
         case .token(let text):
             let place = tokens.firstIndex(of: text) ?? tokens.count
-            if place == tokens.count { tokens.append(text) }
+            if place == tokens.count {
+                guard place < Self.tokensMax else {
+                    throw .tooLarge("at most \(Self.tokensMax) different tokens by their texts")
+                }
+                tokens.append(text)
+            }
             return try add(.token, Int32(place), next)
         case .rule(let rule): return try add(.call, entries[rule.index], next)
         case .sequence(let parts):

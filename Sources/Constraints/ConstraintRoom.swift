@@ -13,9 +13,10 @@ package struct ConstraintRoom: Sendable, Equatable {
     /// Bytes of everything.
     package let byteCount: Int
 
-    /// A grammar takes this share of the limit, but no less and no more than so much.
+    /// All grammars take this share of the limit, and each half of it, but no less and no more than
+    /// so much.
     private static let shareDivisor = 64
-    private static let grammarBytesRange = 256 << 10...1 << 20
+    private static let grammarBytesRange = 192 << 10...1 << 20
     private static let grammarsMax = 8
     private static let masksRange = 4...16
 
@@ -23,7 +24,7 @@ package struct ConstraintRoom: Sendable, Equatable {
     package init(_ tokenizer: Tokenizer, limitBytes: Int) {
         let share = limitBytes / Self.shareDivisor
         let bytes = Self.grammarBytesRange
-        grammarBytes = min(max(share, bytes.lowerBound), bytes.upperBound)
+        grammarBytes = min(max(share / 2, bytes.lowerBound), bytes.upperBound)
         let maskBytes = TokenMask.byteCount(tokenCount: tokenizer.tokenCount)
         let affordable = share / 4 / maskBytes
         masks = min(max(affordable, Self.masksRange.lowerBound), Self.masksRange.upperBound)

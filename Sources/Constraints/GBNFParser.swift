@@ -9,6 +9,8 @@ struct GBNFParser {
     static let depthMax = 64
     /// Most repetitions that can be written.
     static let repetitionsMax = 10_000
+    /// Repetitions of one part, such as `a*?`.
+    private static let repeatedMax = 3
     private static let rootName = "root"
 
     private let text: [Unicode.Scalar]
@@ -133,7 +135,7 @@ struct GBNFParser {
             }
             if sign != "{" { position += 1 }
             depth += 1
-            guard depth <= Self.depthMax else { throw error("too many repetitions in a row") }
+            guard depth <= Self.repeatedMax else { throw error("too many repetitions in a row") }
             part = .repetition(part, least: least, most: most)
         }
         return part

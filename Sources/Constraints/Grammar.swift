@@ -4,8 +4,9 @@
 // not depend on what is around the rule. Here nothing is computed beforehand. The automaton is
 // determined as texts go through it, so that a byte costs a look-up. Where few tokens may come,
 // they are found by one walk over the sorted vocabulary, which leaves out whole branches, and kept
-// by the whole state, stacks included; where many may, as within strings, those alone are tried that a
-// sampler would take, which are few hundred of any vocabulary. docs/STRUCTURED.md has the costs.
+// by the whole state, stacks included; where many may, as within strings, those alone are tried
+// that a sampler would take, which are few hundred of any vocabulary. docs/STRUCTURED.md has the
+// costs.
 
 internal import ModelFormat
 internal import Synchronization
@@ -189,6 +190,7 @@ package final class Grammar: Sendable {
         books.withLock { books in
             guard let state = books.places[cursor.id] else { return .each }
             books.uses += 1
+            books.table.beginToken()
             if let kept = books.kept[state] {
                 books.kept[state]?.lastUse = books.uses
                 return kept.selection

@@ -207,6 +207,8 @@ struct SchemaReader {
         let isAlone = Keywords.meaningful(in: base).isEmpty
         var whole: [OrderedJSON] = []
         for (index, branch) in list.enumerated() {
+            let members = base.members?.count ?? 0
+            try spend(1 + members + (base["properties"]?.members?.count ?? 0))
             whole.append(
                 isAlone
                     ? branch

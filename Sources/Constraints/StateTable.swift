@@ -11,12 +11,14 @@ struct StateTable {
     enum Problem: Error {
         /// Nothing more can be kept: forget, and try again.
         case full
-        /// Too many ways at once.
+        /// Too many ways at once, or too much work for one token.
         case ambiguous
     }
 
     /// Ways that a text may be understood in at once, at most.
     static let stacksMax = 2048
+    /// Stacks that may be looked at for one token: some tenths of a second.
+    private static let workMax = 2_000_000
 
     /// A node that is returned to, and what is below; also a stack, whose node is next.
     private struct Frame: Hashable {
@@ -46,6 +48,8 @@ struct StateTable {
     /// For each state and symbol what follows.
     private var rows: [Int32] = []
     private(set) var usedBytes = 0
+    /// Stacks that were looked at since the last token.
+    private var work = 0
 
     init(_ automaton: Automaton, bytesMax: Int) {
         self.automaton = automaton
@@ -54,6 +58,9 @@ struct StateTable {
     }
 
     // MARK: asking
+
+    /// What follows is for another token.
+    mutating func beginToken() { work = 0 }
 
     /// Where every text begins.
     mutating func start() throws(Problem) -> StateID {
@@ -100,6 +107,7 @@ struct StateTable {
     private mutating func follow(_ state: StateID, _ symbol: Int) throws(Problem) -> Int32 {
         var search = Search()
         let byteClasses = automaton.representatives.count
+        try spend(states[Int(state.index)].count)
         for stack in states[Int(state.index)] where stack != Self.ended {
             let frame = frames[Int(stack)]
             let node = automaton.nodes[Int(frame.node)]
@@ -123,6 +131,7 @@ struct StateTable {
         while let frame = search.waiting.popLast() {
             guard search.seen.insert(frame).inserted else { continue }
             guard search.seen.count <= Self.stacksMax * 8 else { throw .ambiguous }
+            try spend(1)
             let node = automaton.nodes[Int(frame.node)]
             switch node.kind {
             case .byte, .token:
@@ -150,6 +159,11 @@ struct StateTable {
         }
         guard !search.found.isEmpty else { return nil }
         return try intern(search.found.sorted())
+    }
+
+    private mutating func spend(_ count: Int) throws(Problem) {
+        work += count
+        guard work <= Self.workMax else { throw .ambiguous }
     }
 
     private mutating func intern(_ frame: Frame) throws(Problem) -> Int32 {

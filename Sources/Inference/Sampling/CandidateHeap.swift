@@ -27,6 +27,12 @@ struct CandidateHeap: Sendable {
 
     mutating func removeAll() { storage.removeAll(keepingCapacity: true) }
 
+    /// Whether a candidate would be kept.
+    func takes(_ logit: Float, _ token: Int) -> Bool {
+        guard storage.count == capacity, capacity > 0 else { return storage.count < capacity }
+        return Candidate(logit: logit, token: Int32(token)).isLikelier(than: storage[0])
+    }
+
     /// Keeps a candidate if it is among the `capacity` likeliest so far.
     mutating func offer(_ candidate: Candidate) {
         if storage.count < capacity {

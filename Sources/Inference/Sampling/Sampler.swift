@@ -90,41 +90,85 @@ package struct Sampler: Sendable {
         window.append(token)
     }
 
+    /// Tokens that a choice is made from, at most.
+    package var candidatesMax: Int { candidates.capacity }
+
     /// Chooses the next token. It is not yet accepted.
     ///
     /// - Parameter logits: one for each token of the vocabulary; not changed.
     package mutating func sample(_ logits: Span<Float>) -> TokenID {
+        gather(logits) { _ in true }
+        return choose() ?? TokenID(0)
+    }
+
+    /// Chooses the next token among those that `isAllowed`, as if the others had no probability:
+    /// they are left out before anything else is, so that the choice is that of logits in which
+    /// theirs are minus infinity. It is asked of those alone that would be candidates.
+    ///
+    /// - Returns: nil where none is allowed that has any probability.
+    package mutating func sample(
+        _ logits: Span<Float>, where isAllowed: (TokenID) -> Bool
+    ) -> TokenID? {
+        gather(logits, where: isAllowed)
+        return choose()
+    }
+
+    /// The same for the tokens of a list, ascending.
+    package mutating func sample(_ logits: Span<Float>, among tokens: [Int32]) -> TokenID? {
         precondition(logits.count == vocabularySize, "one logit for each token")
-        gather(logits)
-        guard candidates.count > 0 else { return TokenID(0) }
+        beginGathering()
+        var silent = suppressed[...]
+        var biased = biases[...]
+        for token in tokens {
+            while let first = silent.first, first.rawValue < token { silent.removeFirst() }
+            if silent.first?.rawValue == token { continue }
+            guard let logit = logit(Int(token), logits, &biased) else { continue }
+            candidates.offer(CandidateHeap.Candidate(logit: logit, token: token))
+        }
+        return choose()
+    }
+
+    /// One of the candidates; nil where there is none.
+    private mutating func choose() -> TokenID? {
+        guard candidates.count > 0 else { return nil }
         if parameters.temperature == 0 { return TokenID(rawValue: candidates[0].token) }
         return draw(from: truncate())
     }
 
-    /// Fills the candidates with the `topK` largest logits after penalties.
-    private mutating func gather(_ logits: Span<Float>) {
+    private mutating func beginGathering() {
         candidates.removeAll()
         if window.capacity > 0 { window.count() }
+    }
+
+    /// A token's logit after biases and penalties; nil for NaN and minus infinity.
+    ///
+    /// - Parameter biased: those of it and the tokens after it.
+    private func logit(
+        _ token: Int, _ logits: Span<Float>, _ biased: inout ArraySlice<TokenBias>
+    ) -> Float? {
+        var logit = logits[token]
+        while let first = biased.first, Int(first.token) < token { biased.removeFirst() }
+        if let first = biased.first, Int(first.token) == token { logit += first.value }
+        if window.capacity > 0 && window.contains(token) { logit = penalized(logit, token) }
+        return logit > -.infinity ? min(logit, .greatestFiniteMagnitude) : nil
+    }
+
+    /// Fills the candidates with the `topK` largest logits after penalties.
+    private mutating func gather(_ logits: Span<Float>, where isAllowed: (TokenID) -> Bool) {
+        precondition(logits.count == vocabularySize, "one logit for each token")
+        beginGathering()
         var rest = suppressed[...]
         var silent = rest.popFirst()?.index
-        var biases = biases[...]
-        var biased = biases.popFirst()
+        var biased = biases[...]
         for token in logits.indices {
             if token == silent {
                 silent = rest.popFirst()?.index
                 continue
             }
-            var logit = logits[token]
-            if let bias = biased, token == Int(bias.token) {
-                logit += bias.value
-                biased = biases.popFirst()
-            }
-            if window.capacity > 0 && window.contains(token) { logit = penalized(logit, token) }
-            // False for NaN and minus infinity.
-            guard logit > -.infinity else { continue }
-            candidates.offer(
-                CandidateHeap.Candidate(
-                    logit: min(logit, .greatestFiniteMagnitude), token: Int32(token)))
+            guard let logit = logit(token, logits, &biased), candidates.takes(logit, token),
+                isAllowed(TokenID(rawValue: Int32(token)))
+            else { continue }
+            candidates.offer(CandidateHeap.Candidate(logit: logit, token: Int32(token)))
         }
     }
 
