@@ -105,16 +105,16 @@ let package = Package(
         layer(
             "Models",
             [
-                "AnswerParsing", "ChatTemplates", "Compute", "FlashStorage", "GenerationAPI",
-                "Inference", "JSON", "Knobs", "LinuxSystem", "Memory", "ModelFormat",
-                "SequenceState", "Tokenization", "Weights"
+                "AnswerParsing", "ChatTemplates", "Compute", "Constraints", "FlashStorage",
+                "GenerationAPI", "Inference", "JSON", "Knobs", "LinuxSystem", "Memory",
+                "ModelFormat", "SequenceState", "Tokenization", "Weights"
             ]),
         layer(
             "Serving",
             [
-                "AnswerParsing", "FlashStorage", "GenerationAPI", "Inference", "Knobs",
-                "LinuxSystem", "Memory", "ModelFormat", "Models", "SequenceState", "Tokenization",
-                "Weights"
+                "AnswerParsing", "Constraints", "FlashStorage", "GenerationAPI", "Inference",
+                "Knobs", "LinuxSystem", "Memory", "ModelFormat", "Models", "SequenceState",
+                "Tokenization", "Weights"
             ]),
         layer(
             "Measurement",
@@ -220,10 +220,9 @@ let package = Package(
         tests(
             "Serving",
             [
-                "AnswerParsing", "Serving", "Measurement", "Models", "Inference", "Compute",
-                "Weights", "FlashStorage", "Memory", "Knobs", "GenerationAPI", "Packing",
-                "Tokenization",
-                "LinuxSystem", "ModelFormat", "SequenceState"
+                "AnswerParsing", "Constraints", "Serving", "Measurement", "Models", "Inference",
+                "Compute", "Weights", "FlashStorage", "Memory", "Knobs", "GenerationAPI",
+                "Packing", "Tokenization", "LinuxSystem", "ModelFormat", "SequenceState"
             ]),
         tests(
             "Calibration",

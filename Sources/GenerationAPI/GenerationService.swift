@@ -99,6 +99,10 @@ package struct GenerationOrder: Sendable {
     package var tools: String?
     /// Whether an answer may have more than one call.
     package var allowsParallelCalls = true
+    /// Which of the tools the answer has to call.
+    package var toolUse = ToolUse.free
+    /// What the answer has to be; nil is anything.
+    package var output: OutputFormat?
     package var wanted = Wanted.answer
     /// How long the model stays after this; nil is as the service has it.
     package var keepAlive: KeepAlive?
@@ -143,6 +147,7 @@ package struct GenerationOrder: Sendable {
         case .tokens: order.prompt = .tokens([])
         }
         order.tools = nil
+        order.output?.kind = .object
         return order
     }
 }

@@ -17,6 +17,8 @@ package enum MemoryTerm: String, Sendable, CaseIterable {
     case sampler
     /// What may still become a call, or thoughts, of an answer on its way out.
     case answers
+    /// What answers are held to: a vocabulary's index, grammars, masks.
+    case grammars
     case keyValuePages = "KV pages"
     /// What layers without keys and values keep of texts.
     case states

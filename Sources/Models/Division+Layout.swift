@@ -2,6 +2,7 @@
 // what each needs.
 
 internal import AnswerParsing
+internal import Constraints
 internal import Inference
 internal import Knobs
 internal import Memory
@@ -36,7 +37,9 @@ extension Division {
         for keeping in PrefixPlan.choices(problem.wishes.prefixes) {
             let prefixes = PrefixPlan(
                 problem, choice, layout, poolBytes: cacheBytes, wished: keeping)
-            for step in Self.steps(problem, contextTokens) {
+            // Prompts have shorter steps before answers cannot be held to anything.
+            let room = ConstraintRoom(problem.model.tokenizer, limitBytes: limit)
+            for (room, step) in Self.steps(problem, contextTokens, room) {
                 let shape = ActivationShape(
                     problem.shape, bundlesNeurons: problem.manifest.neurons != nil,
                     tokensMax: step.tokens, passTokensMax: step.passTokens,
@@ -44,9 +47,11 @@ extension Division {
                     contextTokens: contextTokens,
                     hotTokensMax: layout.hotTokensMax(contextTokens, poolBytes: cacheBytes))
                 var fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
+                fixed.add(.grammars, room?.byteCount ?? 0)
                 prefixes.add(to: &fixed)
                 guard let plan = Self.weights(problem, choice, shape, fixed) else { continue }
                 self.plan = plan
+                self.constraints = room
                 self.prefixes = prefixes
                 budget = Self.adding(plan, to: fixed)
                 tokensPerStep = shape.passTokensMax
@@ -56,6 +61,14 @@ extension Division {
             }
         }
         throw Self.refusal(problem, choice, contextTokens)
+    }
+
+    /// Steps with room for grammars, then without.
+    private static func steps(
+        _ problem: DivisionProblem, _ contextTokens: Int, _ room: ConstraintRoom
+    ) -> [(ConstraintRoom?, (tokens: Int, passTokens: Int))] {
+        let steps = steps(problem, contextTokens)
+        return steps.map { (room, $0) } + steps.map { (nil, $0) }
     }
 
     /// Weights in what everything else leaves; nil where that is not enough, or where fewer tokens

@@ -2,6 +2,7 @@
 // works refused with its sum when it does not fit. Decided once, from what was learnt before; what
 // is loaded and what `sluice show` prints are the same value.
 
+package import Constraints
 package import FlashStorage
 package import Inference
 internal import LinuxSystem
@@ -35,6 +36,8 @@ package struct Division: Sendable {
     package let activations: ActivationShape
     package internal(set) var workingSetShortage: WorkingSetShortage?
     package let speculationRoom: SpeculationRoom
+    /// What there is for grammars; nil where nothing is left for them.
+    package let constraints: ConstraintRoom?
     /// Which neurons are read, and why.
     package internal(set) var sparse = SparseDecision()
     /// The ways of decoding that were compared; none where nothing is streamed.

@@ -3,6 +3,7 @@
 
 internal import AnswerParsing
 internal import Compute
+package import Constraints
 internal import FlashStorage
 package import GenerationAPI
 package import Inference
@@ -26,6 +27,8 @@ package final class ModelInstance {
     /// Uses of experts when popularity was saved last.
     var savedAtUses = 0
     let parsed: ParsedModel
+    /// What answers can be held to; nil where there is no memory for that.
+    package let constraints: ConstraintLibrary?
     /// All that is not in arenas: given back when the model is let go.
     private let memory: MemoryReservation
 
@@ -45,6 +48,9 @@ package final class ModelInstance {
         identity = proposal.identity
         parsed = proposal.parsed
         division = proposal.division
+        constraints = proposal.division.constraints.map {
+            ConstraintLibrary(proposal.parsed.tokenizer, room: $0)
+        }
         Self.tell(division, options.onNotice)
         // How much of the program starting has mapped is the kernel's to decide, and varies by
         // megabytes; how much decoding needs does not.

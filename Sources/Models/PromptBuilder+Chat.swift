@@ -15,7 +15,7 @@ extension PromptBuilder {
     func render(
         _ messages: [ChatMessage], _ order: GenerationOrder,
         _ isCancelled: @escaping () -> Bool
-    ) throws(GenerationError) -> (text: MarkedText, plan: AnswerPlan?) {
+    ) throws(GenerationError) -> RenderedChat {
         let parameter = order.prompt.parameter
         let source = try source(messages, order)
         let template: ChatTemplate
@@ -48,8 +48,9 @@ extension PromptBuilder {
                 return isCancelled()
             }
             let plan = style.flatMap { self.plan($0, order.tools, text) }
-            guard tokenizer.addedBeginning != nil else { return (text, plan) }
-            return (text.dropping(prefix: conversation.beginningToken), plan)
+            let own = tokenizer.addedBeginning == nil ? "" : conversation.beginningToken
+            return RenderedChat(
+                text: text.dropping(prefix: own), plan: plan, template: source ?? "")
         } catch {
             throw GenerationError(error, parameter, context)
         }
@@ -164,6 +165,14 @@ extension PromptBuilder {
             return way.value(of: message)
         }
     }
+}
+
+/// A chat as a template wrote it.
+struct RenderedChat {
+    let text: MarkedText
+    let plan: AnswerPlan?
+    /// The template's own text.
+    let template: String
 }
 
 /// How messages about tools are given to a template.

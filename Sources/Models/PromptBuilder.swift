@@ -3,6 +3,7 @@
 
 package import AnswerParsing
 internal import ChatTemplates
+package import Constraints
 package import GenerationAPI
 package import LinuxSystem
 package import ModelFormat
@@ -13,6 +14,8 @@ package struct PreparedPrompt: Sendable, Equatable {
     package var tokens: [TokenID] = []
     /// How the answer is taken apart; nil is not at all.
     package var plan: AnswerPlan?
+    /// What it is held to; nil is nothing.
+    package var constraint: AnswerConstraint?
     /// The text, where nothing but that is wanted.
     package var text: String?
     /// The tokens, where nothing but these are wanted.
@@ -27,6 +30,8 @@ package struct PromptBuilder: Sendable {
     let templates: ChatTemplateSources
     let context: Context
     let progress: ProgressCounter?
+    /// What answers can be held to; nil where there is no memory for that.
+    let constraints: ConstraintLibrary?
 
     /// What a prompt has to fit.
     struct Context {
@@ -39,6 +44,7 @@ package struct PromptBuilder: Sendable {
     package init(_ model: ModelInstance, progress: ProgressCounter? = nil) {
         tokenizer = model.tokenizer
         templates = model.templates
+        constraints = model.constraints
         let reason = model.contextReason
         context = Context(
             tokens: model.promptTokensMax,
@@ -48,8 +54,10 @@ package struct PromptBuilder: Sendable {
 
     /// For a model that is not there; its context has `contextTokens`.
     package init(
-        _ tokenizer: Tokenizer, templates: ChatTemplateSources, contextTokens: Int
+        _ tokenizer: Tokenizer, templates: ChatTemplateSources, contextTokens: Int,
+        constraints: ConstraintLibrary? = nil
     ) {
+        self.constraints = constraints
         self.tokenizer = tokenizer
         self.templates = templates
         context = Context(tokens: contextTokens, reason: "asked for")
@@ -69,6 +77,7 @@ package struct PromptBuilder: Sendable {
         var prepared = PreparedPrompt(tokens: [])
         switch order.prompt {
         case .text(let text):
+            prepared.constraint = try constraint(order, plan: nil, template: "")
             if case .tokens(let rules) = order.wanted {
                 prepared.tokenized = try tokenize(text, rules, isCancelled)
                 return prepared
@@ -81,12 +90,15 @@ package struct PromptBuilder: Sendable {
                 prepared.text = try text(of: given, isCancelled)
                 return prepared
             }
+            prepared.constraint = try constraint(order, plan: nil, template: "")
             prepared.tokens = given
         case .chat(let messages):
             // Each turn is marked by a token or more: their list is no longer than the context.
             try context.check(tokensMin: messages.count, parameter)
-            let (text, plan) = try render(messages, order, isCancelled)
-            prepared.plan = plan
+            let chat = try render(messages, order, isCancelled)
+            let text = chat.text
+            prepared.plan = chat.plan
+            prepared.constraint = try constraint(order, plan: chat.plan, template: chat.template)
             if order.wanted == .prompt {
                 prepared.text = text.string
                 return prepared

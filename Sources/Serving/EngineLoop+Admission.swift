@@ -75,6 +75,7 @@ extension EngineLoop {
         guard try keepsKeysAndValues(as: order, open) else { return nil }
         let room = try room(for: prompt, order, in: open)
         let sampler = try sampler(for: order, model)
+        let constraint = try ready.prompt.matcher(for: order)
         let tokensMax = min(order.tokensMax ?? room.tokensMax, room.tokensMax)
         guard tokensMax > 0 else {
             throw GenerationError(
@@ -95,7 +96,8 @@ extension EngineLoop {
             throw noPages(model, tokens: prompt.count + tokensMax, summarizes: coldPagesMax != nil)
         }
         let admission = Admission(
-            order: order, prompt: prompt, plan: ready.prompt.plan, sequence: sequence,
+            order: order, prompt: prompt, plan: ready.prompt.plan, constraint: constraint,
+            sequence: sequence,
             placesMax: placesMax, grows: grows, found: found, sampler: sampler,
             tokensMax: tokensMax, contextTokens: model.contextTokensNow,
             slidingTokens: room.slidingTokens, keptTokens: room.keptTokens,

@@ -2,6 +2,7 @@
 // text, and when it ends. Touches no weights.
 
 package import AnswerParsing
+package import Constraints
 package import GenerationAPI
 package import Inference
 internal import LinuxSystem
@@ -15,6 +16,8 @@ package struct Admission {
     let prompt: [TokenID]
     /// How the answer is taken apart; nil is not at all.
     let plan: AnswerPlan?
+    /// What the answer is held to.
+    let constraint: ConstraintMatcher?
     let sequence: SequenceID
     /// Places in its page tables that it has at most.
     let placesMax: Int
@@ -48,7 +51,8 @@ package struct Admission {
     ///   - coldPagesMax: of its pages on flash, those that a token of the answer reads in a layer.
     ///   - draftWindowTokens: of the text that drafts are looked for in; nil drafts nothing.
     package init(
-        order: GenerationOrder, prompt: [TokenID], plan: AnswerPlan? = nil, sequence: SequenceID,
+        order: GenerationOrder, prompt: [TokenID], plan: AnswerPlan? = nil,
+        constraint: ConstraintMatcher? = nil, sequence: SequenceID,
         placesMax: Int = .max, grows: Bool = false,
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
@@ -58,6 +62,7 @@ package struct Admission {
         self.order = order
         self.prompt = prompt
         self.plan = plan
+        self.constraint = constraint
         self.sequence = sequence
         self.placesMax = placesMax
         self.grows = grows
@@ -89,6 +94,8 @@ package final class Session {
     private let startedNanoseconds: UInt64
     private var firstTokenNanoseconds: UInt64?
     private var sampler: Sampler
+    /// What the answer is held to; nil where it is free.
+    private let constraint: ConstraintMatcher?
     private var answer: AnswerStream
     /// Tokens not yet computed: the rest of the prompt, or the last token sampled.
     private var pending: ArraySlice<TokenID>
@@ -124,6 +131,7 @@ package final class Session {
         grows = admission.grows
         order = admission.order
         sampler = admission.sampler
+        constraint = admission.constraint
         tokensMax = admission.tokensMax
         slidingTokens = admission.slidingTokens
         coldPagesMax = admission.coldPagesMax
@@ -230,7 +238,9 @@ package final class Session {
         guard let drafting, room > 0 else { return chunk }
         let (tokens, probabilities) = drafting.drafts(count: room)
         // Nothing follows an end: its logits would not be looked at.
-        let useful = tokens.prefix { !tokenizer.isEndOfGeneration($0) }
+        var useful = tokens.prefix { !tokenizer.isEndOfGeneration($0) }
+        // Nor does a token that will not be chosen.
+        if let constraint { useful = useful.prefix(constraint.allowedCount(useful)) }
         let count = control.draftCount(Array(probabilities.prefix(useful.count)))
         guard count > 0 else { return chunk }
         drafts = useful.prefix(count)
@@ -291,7 +301,7 @@ package final class Session {
     /// - Returns: whether that token was drafted, and the next row holds the logits after it.
     package func sample(_ logits: Span<Float>) -> Bool {
         noteFirstToken()
-        let token = sampler.sample(logits)
+        guard let token = choose(logits) else { return false }
         if tokenizer.isEndOfGeneration(token) {
             finish(.stop)
             return false
@@ -309,6 +319,33 @@ package final class Session {
         }
         position += 1
         return true
+    }
+
+    /// The next token, one that the answer's constraint allows; nil, and the session has failed,
+    /// where there is none.
+    private func choose(_ logits: Span<Float>) -> TokenID? {
+        guard let constraint else { return sampler.sample(logits) }
+        let chosen =
+            switch constraint.selection(candidatesMax: sampler.candidatesMax) {
+            case .few(let tokens): sampler.sample(logits, among: tokens)
+            case .mask(let mask): sampler.sample(logits) { mask.contains($0.index) }
+            case .each: constraint.withChecks { sampler.sample(logits, where: $0) }
+            }
+        do throws(ConstraintError) {
+            guard let chosen else {
+                throw .tooLarge("no token of the model's goes on as the answer has to")
+            }
+            if tokenizer.isEndOfGeneration(chosen) { return chosen }
+            guard try constraint.accept(chosen) else {
+                throw .tooLarge("there is no room for how the answer goes on")
+            }
+            return chosen
+        } catch {
+            fail(
+                GenerationError(
+                    .invalidRequest, "\(error)", parameter: order.formatParameter))
+            return nil
+        }
     }
 
     private func noteFirstToken() {
@@ -337,6 +374,8 @@ package final class Session {
         }
         if !report.isEmpty { onEvent(.text("", probabilities: report)) }
         if isStopped || answer.isComplete { return finish(.stop, flushes: false) }
+        // Nothing could follow but the end.
+        if let constraint, constraint.isComplete { finish(.stop) }
         if statistics.generatedTokens >= tokensMax { finish(.length) }
     }
 

@@ -1,0 +1,102 @@
+// What an answer is held to: a grammar of its order's own, or of the tools that it has to call.
+
+internal import AnswerParsing
+package import Constraints
+package import GenerationAPI
+internal import LinuxSystem
+internal import Tokenization
+
+extension PromptBuilder {
+    /// - Parameters:
+    ///   - plan: how the answer is taken apart.
+    ///   - template: the chat template's text.
+    /// - Throws: `GenerationError` where the order asks for what cannot be kept here.
+    func constraint(
+        _ order: GenerationOrder, plan: AnswerPlan?, template: String
+    ) throws(GenerationError) -> AnswerConstraint? {
+        guard order.wanted == .answer, let parameter = order.formatParameter else { return nil }
+        func refuse(_ problem: String) -> GenerationError {
+            GenerationError(.invalidRequest, "\(parameter): \(problem)", parameter: parameter)
+        }
+        if order.output != nil, order.tools != nil {
+            throw refuse("not together with tools that may be called (tool_choice \"none\")")
+        }
+        if plan?.style.isMessages == true {
+            throw refuse(
+                "not supported for this model: it writes its answers as messages to recipients")
+        }
+        guard let constraints else {
+            throw GenerationError(
+                .budgetExceeded,
+                "\(parameter): the memory limit leaves nothing for grammars; a larger one, or a "
+                    + "shorter context, would", parameter: parameter)
+        }
+        let source: ConstraintSource
+        switch order.output?.kind {
+        case .object: source = .object
+        case .schema(let text): source = .schema(text)
+        case .grammar(let text): source = .grammar(text)
+        case nil:
+            guard let tools = order.tools, let writing = plan?.style.callWriting(template) else {
+                throw refuse(
+                    "not supported for this model: how it writes calls is not one of the ways "
+                        + "that are kept to here")
+            }
+            var name: String?
+            if case .named(let one) = order.toolUse { name = one }
+            source = .calls(
+                CallRequest(
+                    CallWriting(writing), tools: tools, name: name,
+                    allowsParallel: order.allowsParallelCalls && name == nil))
+        }
+        return AnswerConstraint(
+            try grammar(source, of: constraints, parameter),
+            thoughts: plan?.style.thoughts.map { ThoughtMarkers(begin: $0.begin, end: $0.end) },
+            isThinking: plan?.beginsInReasoning ?? false, token: tokenizer.token)
+    }
+
+    private func grammar(
+        _ source: ConstraintSource, of constraints: ConstraintLibrary, _ parameter: String
+    ) throws(GenerationError) -> Grammar {
+        progress?.note()
+        do {
+            return try constraints.grammar(source)
+        } catch {
+            switch error {
+            case .wrong(let problem):
+                throw GenerationError(
+                    .invalidRequest, "\(parameter): \(problem)", parameter: parameter)
+            case .busy(let grammars):
+                throw GenerationError(
+                    .overloaded,
+                    "\(parameter): there is memory for \(grammars) different grammars at a time, "
+                        + "and all are in use; try again later", parameter: parameter)
+            }
+        }
+    }
+}
+
+extension PreparedPrompt {
+    /// The place of an answer to an order.
+    package func matcher(
+        for order: GenerationOrder
+    ) throws(GenerationError) -> ConstraintMatcher? {
+        guard let constraint else { return nil }
+        do {
+            return try ConstraintMatcher(constraint)
+        } catch {
+            throw GenerationError(.overloaded, "\(error)", parameter: order.formatParameter)
+        }
+    }
+}
+
+extension CallWriting {
+    fileprivate init(_ writing: AnswerStyle.CallWriting) {
+        switch writing {
+        case .objects(let begin, let arguments, let end):
+            self = .objects(begin: begin, arguments: arguments, end: end)
+        case .list(let begin, let arguments): self = .list(begin: begin, arguments: arguments)
+        case .named(let begin, let separator): self = .named(begin: begin, separator: separator)
+        }
+    }
+}
