@@ -94,7 +94,6 @@ package struct CompletionRequest: Sendable {
         }
         let fields = try RequestFields(body)
         try UnsupportedFields.refuse(UnsupportedFields.common, in: fields)
-        try UnsupportedFields.refuseResponseFormat(in: fields)
         answer = AnswerOptions(kind: kind)
         let prompts: [GenerationOrder.Prompt]
         switch kind {
@@ -115,6 +114,7 @@ package struct CompletionRequest: Sendable {
         }
         answer.includesProbabilities = order.alternativesReported != nil
         order.model = try fields.model()
+        order.output = try OutputFields.read(fields, texts)
         order.sampling = try Self.sampling(fields, defaults: defaults)
         order.tokensMax = try Self.tokensMax(fields)
         order.stopStrings = try Self.stopStrings(fields)

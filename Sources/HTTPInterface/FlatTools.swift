@@ -47,7 +47,7 @@ struct FlatTools {
         }
         guard !written.isEmpty else { return }
         written.append(UInt8(ascii: "]"))
-        try ToolFields.offer(written, mayCall: mayCall, fields, to: &order)
+        try ToolFields.offer(written, mayCall ? .free : nil, fields, to: &order)
     }
 
     /// The name of a function that is one.

@@ -8,7 +8,7 @@ internal import JSON
 enum OllamaFields {
     /// What would change an answer and is not served. A template's text could make control tokens.
     private static let unsupported: [(name: String, neutral: UnsupportedFields.Neutral)] = [
-        ("format", .empty), ("suffix", .empty), ("images", .empty), ("template", .empty),
+        ("suffix", .empty), ("images", .empty), ("template", .empty),
         ("context", .empty), ("logprobs", .values([.boolean(false)])),
         ("top_logprobs", .values([.integer(0)]))
     ]
@@ -45,6 +45,7 @@ enum OllamaFields {
         order.keepAlive = keepAlive
         if kind == .chat { try ToolFields.read(fields, text: texts.tools, into: &order) }
         if case .chat = order.prompt { order.templateArguments = try thinking(fields) }
+        order.output = try OutputFields.readOllama(fields, texts)
         order.sampling = defaults
         if let options = try fields.object("options") {
             try read(options: options, defaults: defaults, into: &order)

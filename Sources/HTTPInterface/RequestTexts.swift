@@ -15,6 +15,9 @@ package struct RequestTexts: Sendable {
     /// The field `tools`.
     package var tools: [UInt8]?
     package var templateArguments: [UInt8]?
+    package var responseFormat: [UInt8]?
+    package var schema: [UInt8]?
+    package var format: [UInt8]?
     /// Arguments of earlier calls, in dialects that write them as objects.
     private var arguments: [CallPlace: [UInt8]] = [:]
 
@@ -22,11 +25,14 @@ package struct RequestTexts: Sendable {
 
     /// - Parameter body: the value that `bytes` are.
     package init(_ body: JSONValue, in bytes: Span<UInt8>, dialect: Dialect = .openAI) {
-        if body["tools"] != nil { tools = JSONParser.text(ofMember: "tools", in: bytes) }
-        if body[TemplateFields.argumentsName] != nil {
-            templateArguments = JSONParser.text(
-                ofMember: TemplateFields.argumentsName, in: bytes)
+        func text(_ name: String) -> [UInt8]? {
+            body[name] == nil ? nil : JSONParser.text(ofMember: name, in: bytes)
         }
+        tools = text("tools")
+        templateArguments = text(TemplateFields.argumentsName)
+        responseFormat = text(OutputFields.formatName)
+        schema = text(OutputFields.schemaName)
+        format = text(OutputFields.ollamaName)
         switch dialect {
         case .openAI, .responses: break
         case .ollama:

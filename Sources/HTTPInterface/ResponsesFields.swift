@@ -36,7 +36,7 @@ enum ResponsesFields {
         order.templateArguments =
             effort == "none"
             ? TemplateFields.thinking(false) : TemplateFields.thinking(nil, effort: effort)
-        let mayCall = try ToolFields.choice(fields)
+        let mayCall = try ToolFields.mayCall(fields)
         order.allowsParallelCalls = try fields.boolean("parallel_tool_calls") ?? true
         let tools = FlatTools(schema: "parameters") { tool throws(GenerationError) in
             let type = try tool.string("type")

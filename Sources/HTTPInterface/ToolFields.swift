@@ -16,17 +16,25 @@ enum ToolFields {
     static func read(
         _ fields: RequestFields, text: [UInt8]?, into order: inout GenerationOrder
     ) throws(GenerationError) {
-        let mayCall = try choice(fields)
+        let use = try choice(fields)
         order.allowsParallelCalls = try fields.boolean("parallel_tool_calls") ?? true
-        guard
-            let tools = try list(
-                fields,
-                name: { tool throws(GenerationError) in
-                    try check(tool)
-                })
-        else { return }
+        var names: Set<String> = []
+        let tools = try list(fields) { tool throws(GenerationError) in
+            let name = try check(tool)
+            names.insert(name)
+            return name
+        }
+        guard let tools else {
+            guard use == nil || use == .free else {
+                throw fields.error("tool_choice", "there are no tools")
+            }
+            return
+        }
+        if case .named(let name)? = use, !names.contains(name) {
+            throw fields.error("tool_choice", "there is no tool '\(name)'")
+        }
         // With the keys in the order in which they were written: models see them so.
-        try offer(text ?? JSONValue.array(tools).text(), mayCall: mayCall, fields, to: &order)
+        try offer(text ?? JSONValue.array(tools).text(), use, fields, to: &order)
     }
 
     /// The tools, each of another name; nil where there are none.
@@ -56,27 +64,44 @@ enum ToolFields {
 
     /// Gives an order its tools, as OpenAI writes them. Who may not call is not told of them.
     static func offer(
-        _ text: [UInt8], mayCall: Bool, _ fields: RequestFields, to order: inout GenerationOrder
+        _ text: [UInt8], _ use: ToolUse?, _ fields: RequestFields, to order: inout GenerationOrder
     ) throws(GenerationError) {
         guard text.count <= toolBytesMax else {
             throw fields.error("tools", "at most \(toolBytesMax) bytes")
         }
-        if mayCall { order.tools = String(decoding: text, as: UTF8.self) }
+        guard let use else { return }
+        order.tools = String(decoding: text, as: UTF8.self)
+        order.toolUse = use
     }
 
-    /// Whether tools may be called.
-    static func choice(_ fields: RequestFields) throws(GenerationError) -> Bool {
+    /// Whether tools may be called, where nothing else can be asked for.
+    static func mayCall(_ fields: RequestFields) throws(GenerationError) -> Bool {
         switch fields["tool_choice"] {
         case nil, .string("auto"): return true
         case .string("none"): return false
-        case .string("required"):
-            throw fields.error(
-                "tool_choice", "\"required\" is not supported here: \"auto\" and \"none\" are")
+        case .some:
+            throw fields.error("tool_choice", "only \"auto\" and \"none\" are supported here")
+        }
+    }
+
+    /// Which tools are to be called; nil where none may be.
+    private static func choice(_ fields: RequestFields) throws(GenerationError) -> ToolUse? {
+        switch fields["tool_choice"] {
+        case nil, .string("auto"): return .free
+        case .string("none"): return nil
+        case .string("required"): return .required
         case .object:
+            guard let choice = try fields.object("tool_choice") else { return .free }
+            guard try choice.string("type") ?? "function" == "function" else {
+                throw choice.error("type", "only \"function\" is supported here")
+            }
+            guard let function = try choice.object("function") else {
+                throw choice.error("function", "missing")
+            }
+            return .named(try name(function))
+        case .some:
             throw fields.error(
-                "tool_choice",
-                "a named function is not supported here: \"auto\" and \"none\" are")
-        case .some: throw fields.error("tool_choice", "expected \"auto\" or \"none\"")
+                "tool_choice", "expected \"auto\", \"none\", \"required\" or a function")
         }
     }
 

@@ -18,8 +18,6 @@ enum UnsupportedFields {
 
     /// Of both completion routes (OpenAI's fields, then llama-server's).
     static let common: [(name: String, neutral: Neutral)] = [
-        ("grammar", .empty),
-        ("json_schema", .empty),
         ("lora", .empty),
         ("samplers", .absentOnly),
         ("mirostat", .values([.integer(0)])),
@@ -48,14 +46,6 @@ enum UnsupportedFields {
         for (name, neutral) in list {
             guard let value = fields[name], !isNeutral(value, neutral) else { continue }
             throw fields.error(name, "not supported here")
-        }
-    }
-
-    /// `response_format` may only ask for text.
-    static func refuseResponseFormat(in fields: RequestFields) throws(GenerationError) {
-        guard let format = fields["response_format"] else { return }
-        guard format["type"] == .string("text") || format == .object([:]) else {
-            throw fields.error("response_format", "only {\"type\": \"text\"} is supported here")
         }
     }
 

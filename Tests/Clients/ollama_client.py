@@ -7,6 +7,7 @@ Needs the package ollama. Prints a line for each check; the exit status is 1 whe
 is the library's first when it is not given. Any model will do: what is checked is the wire.
 """
 
+import json
 import sys
 
 import httpx
@@ -72,8 +73,26 @@ def check_generate(client, model):
     check("generate: a stream has the same text", text == raw.response, text)
 
 
+def check_format(client, ask):
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer"}},
+        "required": ["colour", "count"],
+    }
+    ask = {**ask, "options": {"num_predict": 64, "temperature": 1.5, "seed": 3}}
+    answer = client.chat(**ask, format=schema)
+    value = json.loads(answer.message.content)
+    check("format: a schema", value["colour"] in ("red", "blue"), answer)
+    pieces = client.chat(**ask, format=schema, stream=True)
+    text = "".join(piece.message.content or "" for piece in pieces)
+    check("format: a stream has the same text", text == answer.message.content, text)
+    begun = client.chat(**ask, format="json").message.content
+    check("format: json", begun.startswith("{"), begun)
+
+
 def check_refusals(client, ask):
-    refusal("refused: format", 400, "format", lambda: client.chat(**ask, format="json"))
+    schema = {"type": "array", "uniqueItems": True}
+    refusal("refused: format", 400, "uniqueItems", lambda: client.chat(**ask, format=schema))
     refusal(
         "refused: images", 400, "messages[0].images",
         lambda: client.chat(
@@ -98,6 +117,7 @@ def main():
     ask = check_chat(client, model)
     check("ps: the model", [m.model for m in client.ps().models] != [], client.ps())
     check_generate(client, model)
+    check_format(client, ask)
     check_refusals(client, ask)
     # Leaving in the middle of a stream must not disturb the next request.
     stream = client.chat(**ask, stream=True)

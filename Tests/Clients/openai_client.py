@@ -7,6 +7,7 @@ Needs the package openai. Prints a line for each check; the exit status is 1 whe
 is the library's first when it is not given. Any model will do: what is checked is the wire.
 """
 
+import json
 import sys
 
 import openai
@@ -139,9 +140,10 @@ def check_tools(client, model):
         **{**ask, "messages": [*messages, choice.message.model_dump(exclude_none=True), *results]}
     )
     check("tools: results are taken", more.object == "chat.completion", more)
+    named = {"type": "function", "function": {"name": "get_rain"}}
     refusal(
         "refused: tool_choice", openai.BadRequestError, "tool_choice",
-        lambda: client.chat.completions.create(**ask, tool_choice="required"),
+        lambda: client.chat.completions.create(**ask, tool_choice=named),
     )
 
 
@@ -223,6 +225,30 @@ def check_response_tools(client, model):
         **{**ask, "input": [*question, *[i.model_dump() for i in whole.output], *results]}
     )
     check("responses tools: results are taken", more.object == "response", more)
+def structured(schema):
+    return {"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": True}}
+
+
+def check_structured(client, ask):
+    create = client.chat.completions.create
+    ask = {**ask, "temperature": 1.5, "max_tokens": 64, "seed": 5}
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer"}},
+        "required": ["colour", "count"],
+        "additionalProperties": False,
+    }
+    choice = create(**ask, response_format=structured(schema)).choices[0]
+    value = json.loads(choice.message.content)
+    right = value["colour"] in ("red", "blue") and isinstance(value["count"], int)
+    check("structured: a schema", right and choice.finish_reason == "stop", choice)
+    chunks = create(**ask, response_format=structured(schema), stream=True)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    check("structured: a stream has the same text", text == choice.message.content, text)
+    begun = create(**ask, response_format={"type": "json_object"}).choices[0].message.content
+    check("structured: an object", begun.startswith("{"), begun)
+    grammar = create(**ask, extra_body={"grammar": 'root ::= "yes" | "no"'}).choices[0]
+    check("structured: a grammar", grammar.message.content in ("yes", "no"), grammar)
 
 
 def check_refusals(client, ask):
@@ -235,7 +261,7 @@ def check_refusals(client, ask):
     )
     refusal(
         "refused: response_format", bad, "response_format",
-        lambda: create(**ask, response_format={"type": "json_object"}),
+        lambda: create(**ask, response_format=structured({"type": "array", "uniqueItems": True})),
     )
     refusal("refused: no messages", bad, "messages", lambda: create(**{**ask, "messages": []}))
     refusal(
@@ -268,6 +294,7 @@ def main():
     check_completion(client, model)
     check_tools(client, model)
     check_responses(client, model)
+    check_structured(client, ask)
     check_refusals(client, ask)
     # Leaving in the middle of a stream must not disturb the next request.
     stream = client.chat.completions.create(**ask, stream=True)

@@ -195,7 +195,7 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""format":"json""#, "format"), (#""format":{"type":"object"}"#, "format"),
+        (#""format":"xml""#, "format"), (#""format":1"#, "format"),
         (#""images":["aGk="]"#, "images"), (#""template":"x""#, "template"),
         (#""suffix":"x""#, "suffix"), (#""context":[1]"#, "context"),
         (#""logprobs":true"#, "logprobs"), (#""stream":1"#, "stream"),

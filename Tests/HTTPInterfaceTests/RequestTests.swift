@@ -144,9 +144,20 @@ import Testing
         (#""n":0"#, "n"), (#""n":129"#, "n"), (#""n":"1""#, "n"),
         (#""tools":[{}]"#, "tools[0].function"),
         (#""functions":[{}]"#, "functions"), (#""tool_choice":"required""#, "tool_choice"),
-        (#""response_format":{"type":"json_object"}"#, "response_format"),
         (#""response_format":"text""#, "response_format"),
-        (#""logit_bias":{"-5":1}"#, "logit_bias"), (#""grammar":"root""#, "grammar"),
+        (#""logit_bias":{"-5":1}"#, "logit_bias"),
+        (#""response_format":{"type":"xml"}"#, "response_format.type"),
+        (#""response_format":{"type":"json_schema"}"#, "response_format.schema"),
+        (
+            #""response_format":{"type":"json_schema","json_schema":{}}"#,
+            "response_format.json_schema.schema"
+        ),
+        (
+            #""response_format":{"type":"json_schema","json_schema":{"schema":[]}}"#,
+            "response_format.json_schema.schema"
+        ),
+        (#""grammar":1"#, "grammar"), (#""json_schema":"x""#, "json_schema"),
+        (#""grammar":"root ::= .","json_schema":{}"#, "grammar"),
         (#""modalities":["audio"]"#, "modalities"), (#""audio":{}"#, "audio"),
         (#""temperature":-1"#, "temperature"), (#""temperature":1e308"#, "temperature"),
         (#""temperature":"hot""#, "temperature"), (#""top_p":1.5"#, "top_p"),

@@ -54,6 +54,19 @@ import Testing
         #expect(try order("{\(Self.hello),\(more)\"none\"}").tools == nil)
         let auto = try order("{\(Self.hello),\(more)\"auto\",\"parallel_tool_calls\":false}")
         #expect(auto.tools != nil && !auto.allowsParallelCalls)
+        #expect(auto.toolUse == .free)
+    }
+
+    @Test func toolsMayHaveToBeCalled() throws {
+        let more = "\"tools\":[\(Self.tool)],\"tool_choice\":"
+        #expect(try order("{\(Self.hello),\(more)\"required\"}").toolUse == .required)
+        let choice = #"{"type":"function","function":{"name":"get"}}"#
+        #expect(try order("{\(Self.hello),\(more)\(choice)}").toolUse == .named("get"))
+        let other = #"{"type":"function","function":{"name":"other"}}"#
+        let error = #expect(throws: GenerationError.self) {
+            try order("{\(Self.hello),\(more)\(other)}")
+        }
+        #expect(error?.parameter == "tool_choice")
     }
 
     @Test(arguments: [
