@@ -107,25 +107,26 @@ package struct VocabularyIndex: Sendable {
         from start: State, step: (State, UInt8) throws(Failure) -> State?, visit: (Int) -> Void
     ) throws(Failure) {
         // What comes after each byte of the token before, as far as it may come.
-        var path = [start]
+        var path = [State](repeating: start, count: Self.tokenBytesMax + 1)
         for first in 0..<256 {
             let tokens = Int(firsts[first])..<Int(firsts[first + 1])
             guard !tokens.isEmpty, let begun = try step(start, UInt8(first)) else { continue }
-            path.removeLast(path.count - 1)
-            path.append(begun)
+            path[1] = begun
+            var depth = 1
             for place in tokens {
-                let own = range(Int(order[place]))
                 let shared = place == tokens.lowerBound ? 1 : Int(common[place])
                 // What ended the one before ends this one, too.
-                guard shared < path.count else { continue }
-                path.removeLast(path.count - 1 - shared)
-                var index = own.lowerBound + shared
-                while index < own.upperBound {
-                    guard let next = try step(path[path.count - 1], bytes[index]) else { break }
-                    path.append(next)
-                    index += 1
+                guard shared <= depth else { continue }
+                let own = range(Int(order[place]))
+                depth = shared
+                var state = path[depth]
+                while depth < own.count {
+                    guard let next = try step(state, bytes[own.lowerBound + depth]) else { break }
+                    depth += 1
+                    path[depth] = next
+                    state = next
                 }
-                if index == own.upperBound { visit(Int(order[place])) }
+                if depth == own.count { visit(Int(order[place])) }
             }
         }
     }

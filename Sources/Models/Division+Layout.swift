@@ -38,7 +38,9 @@ extension Division {
             let prefixes = PrefixPlan(
                 problem, choice, layout, poolBytes: cacheBytes, wished: keeping)
             // Prompts have shorter steps before answers cannot be held to anything.
-            let room = ConstraintRoom(problem.model.tokenizer, limitBytes: limit)
+            let room =
+                problem.wishes.holdsAnswers
+                ? ConstraintRoom(problem.model.tokenizer, limitBytes: limit) : nil
             for (room, step) in Self.steps(problem, contextTokens, room) {
                 let shape = ActivationShape(
                     problem.shape, bundlesNeurons: problem.manifest.neurons != nil,
@@ -47,7 +49,7 @@ extension Division {
                     contextTokens: contextTokens,
                     hotTokensMax: layout.hotTokensMax(contextTokens, poolBytes: cacheBytes))
                 var fixed = Self.fixedTerms(problem, choice, cacheBytes, contextTokens, shape)
-                fixed.add(.grammars, room?.byteCount ?? 0)
+                if let room { fixed.add(.grammars, room.byteCount) }
                 prefixes.add(to: &fixed)
                 guard let plan = Self.weights(problem, choice, shape, fixed) else { continue }
                 self.plan = plan
@@ -65,10 +67,11 @@ extension Division {
 
     /// Steps with room for grammars, then without.
     private static func steps(
-        _ problem: DivisionProblem, _ contextTokens: Int, _ room: ConstraintRoom
+        _ problem: DivisionProblem, _ contextTokens: Int, _ room: ConstraintRoom?
     ) -> [(ConstraintRoom?, (tokens: Int, passTokens: Int))] {
         let steps = steps(problem, contextTokens)
-        return steps.map { (room, $0) } + steps.map { (nil, $0) }
+        let without = steps.map { (ConstraintRoom?.none, $0) }
+        return room == nil ? without : steps.map { (room, $0) } + without
     }
 
     /// Weights in what everything else leaves; nil where that is not enough, or where fewer tokens

@@ -52,6 +52,7 @@ extension ModelOptions {
             memoryBytes: memoryBytesMax.map { UInt64($0) },
             limitBytes: MemoryLimits.smallestBytes())
         connectionBytes = budget.byteCount
+        holdsAnswers = true
     }
 
     /// Opens the ledger of this process, from which the models opened with these options take

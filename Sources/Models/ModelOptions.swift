@@ -64,6 +64,8 @@ package struct ModelOptions: Sendable {
     package var activationSparsity: Float?
     /// Bytes for connections and their buffers, where ``ledger`` does not know.
     package var connectionBytes = 0
+    /// Memory for what answers may be held to, where there is any.
+    package var holdsAnswers = false
 
     // MARK: Measuring
 
