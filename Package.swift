@@ -178,6 +178,13 @@ let package = Package(
             name: "read-benchmark",
             dependencies: ["FlashStorage", "Knobs", "LinuxSystem", "Memory", arguments],
             path: "Benchmarks/ReadBenchmark", swiftSettings: strict),
+        .executableTarget(
+            name: "constraint-benchmark",
+            dependencies: [
+                "Constraints", "GenerationAPI", "Inference", "LinuxSystem", "ModelFormat",
+                "Tokenization", arguments
+            ],
+            path: "Benchmarks/ConstraintBenchmark", swiftSettings: strict),
 
         .target(
             name: "TestSupport", dependencies: ["LinuxSystem", "Memory", "ModelFormat"],

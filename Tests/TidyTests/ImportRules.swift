@@ -17,7 +17,10 @@ enum ImportRules {
         ["Serving", "Measurement"],
         ["Calibration", "Library"],
         ["Service"],
-        ["sluiced", "sluice", "kernel-benchmark", "cache-simulator", "read-benchmark"]
+        [
+            "sluiced", "sluice", "kernel-benchmark", "cache-simulator", "read-benchmark",
+            "constraint-benchmark"
+        ]
     ]
 
     /// Modules that only some targets may import.
