@@ -276,7 +276,9 @@ enum TestSocket {
 
     /// A socket file at `path`, listening or left behind.
     static func make(_ path: String, isLive: Bool) throws -> CInt? {
-        let descriptor = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        // No program that another test starts may keep it open.
+        let kind = CInt(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(AF_UNIX, kind, 0)
         guard bind(descriptor, path), listen(descriptor, 16) == 0 else { throw Failure() }
         if isLive { return descriptor }
         close(descriptor)

@@ -53,6 +53,7 @@ import Testing
             prompt: .tokens(Self.tokens), client: ClientID(rawValue: 1, user: 7))
         order.model = "gemma4-shared"
         order.tokensMax = 4
+        order.ignoresEnd = true
         order.keyValueFormat = KVFormat(.two)
         guard case .failed(let refusal) = engine.answer(order).events.last else {
             Issue.record("it was done")
