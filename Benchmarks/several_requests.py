@@ -88,7 +88,8 @@ class Daemon:
         command = shlex.split(options.cap) + [
             options.programs + "/sluiced", "--profile", profile, "--socket", self.path,
             "--library", options.library]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
         while not os.path.exists(self.path):
             time.sleep(0.05)
 

@@ -152,13 +152,15 @@ package final class DaemonClient: GenerationService {
         let contextTokens = number("context_tokens")
         // What an older daemon does not say, it does not have.
         let hotTokens = model["context_tokens_in_memory"]?.integer.map { Int(clamping: $0) }
-        return LoadedModel(
+        var told = LoadedModel(
             reads: reads, readsReason: model["reads_because"]?.string,
             contextTokens: contextTokens,
             contextReason: model["context_because"]?.string ?? "",
             hotTokens: hotTokens ?? contextTokens,
             keyValueFormat: format ?? KVFormat(.half),
             memoryBytesMax: number("memory_limit_bytes"))
+        told.sequencesMax = max(1, number("sessions_max"))
+        return told
     }
 
     package func generate(

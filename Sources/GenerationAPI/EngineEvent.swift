@@ -7,8 +7,8 @@ package enum EngineEvent: Sendable {
     case loaded(LoadReport)
     /// `problem` is what the client that asked was told, but for the file's place.
     case loadFailed(model: String, problem: GenerationError)
-    /// `orders` is how many it served.
-    case unloaded(model: String, orders: Int)
+    /// `orders` is how many it served; whether another is to have its memory.
+    case unloaded(model: String, orders: Int, forAnother: Bool)
     /// Weights could not be read, or were not those that were packed.
     case readFailed(model: String, problem: String)
 }

@@ -9,8 +9,6 @@ package struct EngineLoad: Sendable, Equatable {
     package var suspended = 0
     /// The most that shared a step, since the start.
     package var sequencesMost = 0
-    /// Texts that may be worked on at once.
-    package var sequencesMax = 0
     /// Orders in the queue.
     package var waiting = 0
     /// KV pages of the models that are open, and those of them that sequences may count on.

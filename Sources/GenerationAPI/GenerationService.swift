@@ -218,6 +218,7 @@ package struct GenerationStatistics: Sendable, Equatable {
         bundleMisses += more.bundleMisses
         draftedTokens += more.draftedTokens
         acceptedTokens += more.acceptedTokens
+        suspensionCount += more.suspensionCount
     }
 
     /// Hits over all acquisitions of bundles; 1 when nothing was streamed.
@@ -345,6 +346,9 @@ package protocol GenerationTicket: Sendable {
 package protocol GenerationService: Sendable {
     var state: ServiceState { get }
 
+    /// How busy it is.
+    var load: EngineLoad { get }
+
     /// The library's models, sorted by name.
     func models() throws(GenerationError) -> [ModelSummary]
 
@@ -352,6 +356,11 @@ package protocol GenerationService: Sendable {
     func generate(
         _ order: GenerationOrder, onEvent: @escaping @Sendable (GenerationEvent) -> Void
     ) -> any GenerationTicket
+}
+
+extension GenerationService {
+    /// Nothing is known where nothing is told.
+    package var load: EngineLoad { EngineLoad() }
 }
 
 extension GenerationError: EndingError {

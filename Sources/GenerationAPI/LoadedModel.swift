@@ -31,6 +31,8 @@ package struct LoadedModel: Sendable, Equatable {
     package var keyValueFormat: KVFormat
     /// The limit for everything.
     package var memoryBytesMax: Int
+    /// Requests that may be worked on at once.
+    package var sequencesMax = 1
     package var capabilities: Set<Capability> = []
     /// When it goes if nobody uses it until then, in seconds since 1970; nil stays.
     package var leavesAt: Int64?

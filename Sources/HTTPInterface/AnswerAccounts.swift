@@ -31,6 +31,7 @@ enum AnswerAccounts {
         buffer.writeJSON(milli: statistics.queueSeconds * 1000)
         buffer.writeStaticString(",\"time_to_first_token_ms\":")
         buffer.writeJSON(milli: statistics.timeToFirstTokenSeconds * 1000)
+        buffer.writeString(",\"suspensions\":\(statistics.suspensionCount)")
         buffer.writeString(",\"cached_tokens\":\(statistics.cachedTokens)")
         if let source = statistics.cachedFrom {
             buffer.writeString(",\"cached_from\":\"\(source.rawValue)\"")

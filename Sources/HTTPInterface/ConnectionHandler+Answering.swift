@@ -46,13 +46,16 @@ extension ConnectionHandler {
 
     private func answerSlots(_ head: HTTPRequestHead) throws(HTTPFailure) {
         let running = state.running
-        if Route.has("fail_on_no_slot", in: head.uri), !running.isEmpty {
+        let loaded = try models().compactMap(\.loaded)
+        let slotCount = max(1, loaded.reduce(0) { $0 + $1.sequencesMax })
+        if Route.has("fail_on_no_slot", in: head.uri), running.count >= slotCount {
             throw HTTPFailure(
                 .serviceUnavailable, "no slot available", type: "unavailable_error",
                 retrySeconds: 1)
         }
-        let loaded = try models().first(where: \.isLoaded)?.loaded
-        answer(SlotsWriter.slots(running, contextTokens: loaded?.contextTokens ?? 0))
+        answer(
+            SlotsWriter.slots(
+                running, slotCount: slotCount, contextTokens: loaded.first?.contextTokens ?? 0))
     }
 
     private func answerMetrics() throws(HTTPFailure) {

@@ -50,6 +50,7 @@ enum ModelsWriter {
         buffer.writeString(
             ",\"context_tokens_in_memory\":\(loaded.hotTokens),"
                 + "\"kv_bits\":\(loaded.keyValueFormat.json),"
+                + "\"sessions_max\":\(loaded.sequencesMax),"
                 + "\"memory_limit_bytes\":\(loaded.memoryBytesMax)")
     }
 }

@@ -22,7 +22,8 @@ enum PropertiesWriter {
         buffer.writeString("\"top_k\":\(defaults.topK),")
         buffer.writeString("\"repeat_last_n\":\(defaults.penaltyWindow),\"seed\":")
         buffer.writeString(defaults.seed.map { "\($0)" } ?? "-1")
-        buffer.writeStaticString("}},\"total_slots\":1,\"model_alias\":")
+        let slots = loaded?.loaded?.sequencesMax ?? 1
+        buffer.writeString("}},\"total_slots\":\(slots),\"model_alias\":")
         buffer.writeJSON(loaded?.name)
         buffer.writeStaticString(",\"modalities\":{\"vision\":false,\"audio\":false}")
         buffer.writeString(",\"build_info\":\"sluice \(SluiceVersion.current)\"}")

@@ -18,10 +18,14 @@ struct RunningGeneration {
 }
 
 enum SlotsWriter {
-    /// - Parameter contextTokens: those of the loaded model; 0 without one.
-    static func slots(_ running: [RunningGeneration], contextTokens: Int) -> ByteBuffer {
+    /// - Parameters:
+    ///   - slotCount: generations that may run at once.
+    ///   - contextTokens: those of the loaded model; 0 without one.
+    static func slots(
+        _ running: [RunningGeneration], slotCount: Int, contextTokens: Int
+    ) -> ByteBuffer {
         var buffer = ByteBuffer(staticString: "[")
-        for index in 0..<max(1, running.count) {
+        for index in 0..<max(slotCount, running.count) {
             if index > 0 { buffer.writeStaticString(",") }
             buffer.writeString("{\"id\":\(index),\"n_ctx\":\(contextTokens),\"is_processing\":")
             if running.indices.contains(index) {

@@ -36,7 +36,7 @@ extension KnobTable {
                 Prompt tokens that a step computes beside answers that are under way.
                 Few let answers go on smoothly, many make the prompt faster; each step reads the
                 weights again where they are streamed. "auto" follows what steps take: one with
-                prompt tokens takes at most two and a half times as long as one without.
+                prompt tokens takes at most twice as long as one without.
                 """),
         Knob(
             "generation.speculate", \.generation.speculation, Form.speculation, unit: "tokens",

@@ -25,6 +25,7 @@ extension ModelInstance {
             contextTokens: contextTokens, contextReason: contextReason,
             hotTokens: division.hotTokens, keyValueFormat: cache.layout.format,
             memoryBytesMax: budget.limitBytes)
+        loaded.sequencesMax = division.sequencesMax
         let styles = templates.all.compactMap { AnswerStyle(template: $0) }
         if styles.contains(where: \.hasCalls) { loaded.capabilities.insert(.tools) }
         if styles.contains(where: \.dividesEveryAnswer) { loaded.capabilities.insert(.thinking) }
@@ -47,6 +48,7 @@ extension ModelInstance {
     private var settings: [LoadReport.Field] {
         let own = [
             ("threads", "\(transformer.executor.team.memberCount)"),
+            ("sessions_max", "\(division.sequencesMax)"),
             ("prefill_chunk_tokens", "\(transformer.shape.tokensMax)"),
             ("speculate", "\(speculationRoom.draftsMax)"),
             ("kv_bits", "\(cache.layout.format)"),

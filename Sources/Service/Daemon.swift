@@ -191,8 +191,8 @@ package final class Daemon {
         server.onPiece = { metrics.addPiece(after: $0, isFirst: $1) }
         server.metrics = { load in
             MetricsText.write(
-                metrics.all, load: load,
-                loaded: (try? service.models())?.first(where: \.isLoaded),
+                metrics.all, load: load, engine: service.load,
+                loaded: ((try? service.models()) ?? []).filter(\.isLoaded),
                 memory: (service as? any StoppableService)?.heldMemory)
         }
         server.onAcceptFailure = { unaccepted.report("\($0)") }

@@ -29,9 +29,9 @@ package final class EngineLog: Sendable {
             log.log(.info, "set", fields: [("model", report.model)] + settings)
         case .loadFailed(let model, let problem):
             log.log(.error, "not loaded", ["model": model, "problem": "\(problem)"])
-        case .unloaded(let model, let orders):
+        case .unloaded(let model, let orders, let forAnother):
             log.log(.info, "unloaded", ["model": model, "requests": "\(orders)"])
-            noteSwap(model, orders)
+            if forAnother { noteSwap(model, orders) }
         case .readFailed(let model, let problem):
             log.log(.error, "weights cannot be read", ["model": model, "problem": problem])
         }

@@ -10,15 +10,19 @@ package struct MetricsText {
     private var text = ""
 
     /// - Parameters:
-    ///   - loaded: the model that is loaded, if any.
+    ///   - load: what the server is at.
+    ///   - engine: what the engine is at.
+    ///   - loaded: the models that are loaded.
     ///   - memory: what is held of the budget, where that is known.
     package static func write(
-        _ books: Metrics.Books, load: ServerLoad, loaded: ModelSummary?, memory: MemoryPlan?
+        _ books: Metrics.Books, load: ServerLoad, engine: EngineLoad, loaded: [ModelSummary],
+        memory: MemoryPlan?
     ) -> String {
         var writer = MetricsText()
         writer.writeRequests(books, load)
         writer.writeTokens(books)
-        writer.writeModel(loaded, memory)
+        writer.writeEngine(engine)
+        writer.writeModels(loaded, memory)
         writer.writeAliases(books, load)
         return writer.text
     }
@@ -71,20 +75,37 @@ package struct MetricsText {
             ("generate_seconds", "Time spent on answers.", Self.number(took.generateSeconds)),
             ("flash_bytes", "Bytes of weights read.", "\(took.flashBytes)"),
             ("bundle_hits", "Experts and neurons that were in memory.", "\(took.bundleHits)"),
-            ("bundle_misses", "Those that had to be read.", "\(took.bundleMisses)")
+            ("bundle_misses", "Those that had to be read.", "\(took.bundleMisses)"),
+            (
+                "suspensions", "Times that a generation gave up its KV pages for others.",
+                "\(took.suspensionCount)"
+            )
         ]
         for counter in counters {
             single("sluiced_\(counter.name)_total", "counter", counter.help, counter.value)
         }
     }
 
-    private mutating func writeModel(_ loaded: ModelSummary?, _ memory: MemoryPlan?) {
-        if let loaded {
-            head("sluiced_model_loaded", "gauge", "The model that is loaded.")
-            line("sluiced_model_loaded", labels: [("model", loaded.name)], "1")
-            if let tokens = loaded.loaded?.contextTokens {
-                single("sluiced_context_tokens", "gauge", "Its context.", "\(tokens)")
-            }
+    private mutating func writeEngine(_ engine: EngineLoad) {
+        single(
+            "sluiced_generations_suspended", "gauge",
+            "Generations that gave up their KV pages and wait for others.",
+            "\(engine.suspended)")
+        single("sluiced_kv_pages", "gauge", "KV pages of loaded models.", "\(engine.pages)")
+        single(
+            "sluiced_kv_pages_promised", "gauge", "Those of them that generations may count on.",
+            "\(engine.pagesPromised)")
+    }
+
+    private mutating func writeModels(_ loaded: [ModelSummary], _ memory: MemoryPlan?) {
+        let known = loaded.filter { $0.loaded != nil }
+        if !loaded.isEmpty { head("sluiced_model_loaded", "gauge", "Models that are loaded.") }
+        for model in loaded { line("sluiced_model_loaded", labels: [("model", model.name)], "1") }
+        if !known.isEmpty { head("sluiced_context_tokens", "gauge", "Their contexts.") }
+        for model in known {
+            line(
+                "sluiced_context_tokens", labels: [("model", model.name)],
+                "\(model.loaded?.contextTokens ?? 0)")
         }
         guard let memory else { return }
         single(

@@ -132,7 +132,7 @@ package final class Engine: GenerationService {
     }
 
     /// Prompts at the desk: no more than texts that are worked on at once, of any model.
-    private static let jobsMax = Profile.Service.sessionsRange.upperBound
+    static let jobsMax = Profile.Service.sessionsRange.upperBound
 
     /// How busy it was when it last looked.
     package var load: EngineLoad { shared.load.withLock { $0 } }

@@ -11,7 +11,7 @@ internal import Tokenization
 
 extension EngineLoop {
     /// Whether an order may be taken up whose turn it is.
-    var mayAdmit: Bool { queue.count > 0 && !isHeldUp }
+    var mayAdmit: Bool { queue.count > 0 && !isHeldUp && preparing.count < Engine.jobsMax }
 
     /// Takes up waiting orders while there is room: their prompts go to the desk. Orders for
     /// another model wait until those before them are done with, and others behind them.
@@ -52,6 +52,7 @@ extension EngineLoop {
             noteLess(of: open)
             if job.isCancelled { continue }
             do throws(GenerationError) {
+                if let problem = open.problem { throw problem }
                 let prompt = try outcome.get()
                 if let told = prompt.told {
                     waiting.onEvent(.started(model: open.name, promptTokens: 0))

@@ -20,7 +20,7 @@ extension EngineLoop {
             let mayGrow = open.isDivided && models.count == 1 && open.isIdle
             if open.isCurrent(at: path), !mayGrow { return open }
             guard open.isIdle else { return nil }
-            try unload(open)
+            try unload(open, forAnother: true)
         }
         return try makeRoom(for: name, path)
     }
@@ -38,7 +38,7 @@ extension EngineLoop {
             }
             let mayGo = models.filter { $0.isIdle && $0.keepAlive != .always }
             if let leaving = mayGo.min(by: { $0.idleSince < $1.idleSince }) {
-                try unload(leaving)
+                try unload(leaving, forAnother: true)
                 continue
             }
             guard models.allSatisfy(\.isIdle) else { return nil }
@@ -71,7 +71,7 @@ extension EngineLoop {
                 _ = try ModelProposal(path: path, options: wishes.asIfAlone)
             }
             let own = wishes.removeLast()
-            while let open = models.first { try give(open) }
+            while let open = models.first { try give(open, forAnother: true) }
             for (model, wishes) in zip(kept, wishes) {
                 let again = try load(
                     model.name, try ModelProposal(path: model.path, options: wishes))
@@ -132,16 +132,18 @@ extension EngineLoop {
     }
 
     /// Gives a model's memory back, once no read can write to it.
-    func unload(_ open: OpenModel) throws(GenerationError) {
+    ///
+    /// - Parameter forAnother: whether another is to have it.
+    func unload(_ open: OpenModel, forAnother: Bool) throws(GenerationError) {
         do throws(LoadError) {
-            try give(open)
+            try give(open, forAnother: forAnother)
         } catch {
             throw GenerationError(.readFailed, "\(error)")
                 .naming(open.name, insteadOf: open.model.path)
         }
     }
 
-    private func give(_ open: OpenModel) throws(LoadError) {
+    private func give(_ open: OpenModel, forAnother: Bool) throws(LoadError) {
         let model = open.model
         model.savePopularity(isLast: true)
         model.cache.prefixes?.finishSaving()
@@ -155,7 +157,8 @@ extension EngineLoop {
         models.removeAll { $0 === open }
         status.open.withLock { $0[open.name] = nil }
         reportModels()
-        options.onEvent(.unloaded(model: open.name, orders: open.ordersServed))
+        options.onEvent(
+            .unloaded(model: open.name, orders: open.ordersServed, forAnother: forAnother))
     }
 
     private func reportModels() {
@@ -178,7 +181,7 @@ extension EngineLoop {
         for open in models {
             guard let end = open.leavesAt, end <= now else { continue }
             // A drive that does not answer keeps it until its memory is needed.
-            if (try? unload(open)) == nil { open.keepAlive = .untilNeeded }
+            if (try? unload(open, forAnother: false)) == nil { open.keepAlive = .untilNeeded }
         }
     }
 
@@ -199,7 +202,7 @@ extension EngineLoop {
             waiting.onEvent(.started(model: name, promptTokens: 0))
             if let open = models.first(where: { $0.name == name }) {
                 open.keepAlive = .seconds(0)
-                if open.isIdle { try unload(open) }
+                if open.isIdle { try unload(open, forAnother: false) }
             }
             waiting.onEvent(.finished(.stop, GenerationStatistics()))
         } catch {

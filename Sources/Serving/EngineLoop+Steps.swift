@@ -73,7 +73,7 @@ extension EngineLoop {
             .naming(open.name, insteadOf: open.model.path)
         for session in sessions { session.fail(told) }
         guard !error.isDelay else { return }
-        open.isDoubtful = true
+        open.problem = told
         open.fail(told)
     }
 

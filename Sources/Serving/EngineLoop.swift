@@ -92,7 +92,6 @@ final class EngineLoop {
             let cache = open.model.cache
             load.sequences += open.textCount
             load.suspended += open.suspended.count
-            load.sequencesMax += open.model.division.sequencesMax
             load.sequencesMost = max(load.sequencesMost, open.sharedMost)
             load.pages += cache.pool.pageCount
             load.pagesPromised += cache.pool.pageCount - cache.pagesFree
@@ -161,7 +160,7 @@ final class EngineLoop {
         open.suspended.removeAll(where: \.isFinished)
         let cache = open.model.cache
         for session in open.scheduler.removeFinished() {
-            if !open.isDoubtful, let owner = session.owner {
+            if open.problem == nil, let owner = session.owner {
                 cache.finish(session.sequence, tokens: session.computedTokens, owner: owner)
             } else {
                 cache.close(session.sequence)

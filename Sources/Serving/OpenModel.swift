@@ -24,8 +24,9 @@ final class OpenModel {
     var ready: [ReadyOrder] = []
     /// Those that gave up their pages, the first that began first. They go on before others begin.
     var suspended: [Session] = []
-    /// A read failed or brought damaged bytes: what is in memory may be half of two files.
-    var isDoubtful = false
+    /// Set when a read failed or brought damaged bytes: what is in memory may be half of two files,
+    /// and nothing begins with it any more.
+    var problem: GenerationError?
     /// The most sequences that shared a step.
     var sharedMost = 0
     /// How long it stays when nobody uses it.
@@ -68,7 +69,7 @@ final class OpenModel {
 
     /// Whether the file that has its name is still the one that it was opened from.
     func isCurrent(at path: String) -> Bool {
-        model.path == path && model.isCurrent && !isDoubtful
+        model.path == path && model.isCurrent && problem == nil
     }
 
     /// Ends one of them with an error, if it is here.

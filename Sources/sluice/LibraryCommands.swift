@@ -79,6 +79,7 @@ struct ListCommand: ParsableCommand {
                 text += ",\"context_tokens\":\(loaded.contextTokens)".utf8
                 text += ",\"context_tokens_in_memory\":\(loaded.hotTokens)".utf8
                 text += ",\"kv_bits\":\(loaded.keyValueFormat.json)".utf8
+                text += ",\"sessions_max\":\(loaded.sequencesMax)".utf8
                 if let reason = loaded.readsReason {
                     text += ",\"reads_because\":".utf8
                     text.writeJSON(reason)
@@ -134,14 +135,10 @@ struct RunningCommand: ParsableCommand {
         let models = try daemon.connect().models().filter(\.isLoaded)
         if json { return Terminal.line(ListCommand.json(models)) }
         let cells = models.map { model in
-            [
-                model.name, model.architecture ?? "", ByteSize.format(model.fileBytes),
-                model.loaded?.reads.rawValue ?? "",
-                model.loaded.map { "\($0.contextTokens)" } ?? "",
-                model.loaded.map { "\($0.keyValueFormat) bits" } ?? ""
-            ]
+            [model.name, model.architecture ?? "", ByteSize.format(model.fileBytes)]
+                + Self.cells(model.loaded)
         }
-        let heads = ["NAME", "ARCHITECTURE", "SIZE", "READS", "CONTEXT", "KV"]
+        let heads = ["NAME", "ARCHITECTURE", "SIZE", "READS", "CONTEXT", "KV", "AT ONCE"]
         Terminal.write(Terminal.table([heads] + cells))
         for loaded in models.compactMap(\.loaded) {
             if loaded.hotTokens < loaded.contextTokens {
@@ -150,5 +147,14 @@ struct RunningCommand: ParsableCommand {
             if let reason = loaded.readsReason { Terminal.line("neurons: \(reason)") }
             Terminal.line("context: \(loaded.contextReason)")
         }
+    }
+
+    /// How a model runs; empty cells where that is not told.
+    private static func cells(_ loaded: LoadedModel?) -> [String] {
+        guard let loaded else { return ["", "", "", ""] }
+        return [
+            loaded.reads.rawValue, "\(loaded.contextTokens)", "\(loaded.keyValueFormat) bits",
+            "\(loaded.sequencesMax)"
+        ]
     }
 }

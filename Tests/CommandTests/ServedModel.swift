@@ -88,8 +88,17 @@ final class ServedModel {
 
     /// The whole answer to a request with a JSON object of `fields`.
     func answer(_ fields: String, to route: String) throws -> String {
+        try answer(to: Self.post(fields, to: route))
+    }
+
+    /// What is there to read at a route.
+    func read(_ route: String) throws -> String {
+        try answer(to: "GET \(route) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    }
+
+    private func answer(to request: String) throws -> String {
         let client = try RawClient(socket)
-        try client.send(Self.post(fields, to: route))
+        try client.send(request)
         return client.read(until: nil)
     }
 

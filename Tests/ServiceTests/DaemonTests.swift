@@ -78,7 +78,7 @@ import Testing
         daemon.service.state = .ready(models: ["big"])
         daemon.engineLog?.receive(.loaded(report))
         #expect(daemon.manager.receive().hasPrefix("STATUS=Ready; big loaded;"))
-        daemon.engineLog?.receive(.unloaded(model: "big", orders: 3))
+        daemon.engineLog?.receive(.unloaded(model: "big", orders: 3, forAnother: true))
         daemon.engineLog?.receive(.readFailed(model: "big", problem: "at byte 5"))
         // The sign of life comes every ten seconds.
         #expect(ContinuousClock.now - start < .seconds(8))

@@ -35,7 +35,10 @@ import Testing
         plan.add(.keyValuePages, 7)
         let model = ModelSummary(
             name: "a \"b\"\\", fileBytes: 1, modified: 0, isLoaded: true)
-        let text = MetricsText.write(metrics.all, load: load, loaded: model, memory: plan)
+        var engine = EngineLoad()
+        (engine.pages, engine.pagesPromised, engine.suspended) = (64, 12, 1)
+        let text = MetricsText.write(
+            metrics.all, load: load, engine: engine, loaded: [model], memory: plan)
         for line in [
             "sluiced_requests_total{route=\"/v1/completions\",status=\"200\"} 2",
             "sluiced_requests_total{route=\"/v1/completions\",status=\"429\"} 1",
@@ -50,6 +53,8 @@ import Testing
             "sluiced_inter_token_seconds_bucket{le=\"0.0025\"} 0",
             "sluiced_inter_token_seconds_bucket{le=\"10.0\"} 1",
             "sluiced_inter_token_seconds_bucket{le=\"+Inf\"} 2",
+            "sluiced_kv_pages 64", "sluiced_kv_pages_promised 12",
+            "sluiced_generations_suspended 1", "sluiced_suspensions_total 0",
             "llamacpp:prompt_tokens_total 18", "llamacpp:tokens_predicted_total 15",
             "llamacpp:prompt_tokens_seconds 3.0", "llamacpp:requests_deferred 2"
         ] {

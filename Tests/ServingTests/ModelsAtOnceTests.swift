@@ -111,6 +111,29 @@ import Testing
         #expect(Set(outcomes).count == 2 && outcomes.last == true, "\(outcomes)")
     }
 
+    /// More prompts for several models than the desk has places: they wait.
+    @Test func promptsOfAllModelsShareTheDesk() throws {
+        var options = EngineOptions()
+        options.model.memoryBytesMax = 256 << 20
+        options.model.threads = 1
+        options.model.sequencesMax = 256
+        options.queueMax = 1000
+        let engine = try Engine(
+            catalog: try TinyCatalog(["llama", "qwen3moe"]), options: options)
+        defer { engine.stop() }
+        for model in ["llama", "qwen3moe"] { _ = engine.answer(order(model)) }
+        let answers = (0..<600).map { index in
+            let answer = Answer()
+            var order = order(index % 2 == 0 ? "llama" : "qwen3moe")
+            (order.wanted, order.prompt) = (.prompt, .chat([]))
+            if index % 3 > 0 { (order.wanted, order.prompt) = (.answer, .text("abc")) }
+            order.tokensMax = 1
+            _ = engine.generate(order) { answer.add($0) }
+            return answer
+        }
+        for answer in answers { #expect(answer.wait().finalCount == 1) }
+    }
+
     // MARK: what they share
 
     private func order(_ model: String) -> GenerationOrder {
