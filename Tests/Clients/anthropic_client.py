@@ -11,18 +11,7 @@ import sys
 
 import anthropic
 
-try:
-    import httpx2 as httpx  # What newer versions of the client are built on.
-except ImportError:
-    import httpx
-
-failures = 0
-
-
-def check(name, passed, detail=""):
-    global failures
-    failures += not passed
-    print(f"{'ok  ' if passed else 'FAIL'} {name}{'' if passed else f': {detail}'}")
+from client_checks import check, ending, httpx
 
 
 def refusal(name, expected, said, call):
@@ -161,8 +150,7 @@ def main():
     stream.close()
     again = client.messages.create(**ask)
     check("after a broken stream: next answer", again.type == "message")
-    print(f"{failures} failed")
-    return 1 if failures else 0
+    return ending()
 
 
 sys.exit(main())

@@ -13,13 +13,7 @@ import sys
 import httpx
 import ollama
 
-failures = 0
-
-
-def check(name, passed, detail=""):
-    global failures
-    failures += not passed
-    print(f"{'ok  ' if passed else 'FAIL'} {name}{'' if passed else f': {detail}'}")
+from client_checks import check, ending
 
 
 def refusal(name, status, said, call):
@@ -124,8 +118,7 @@ def main():
     next(iter(stream))
     stream.close()
     check("after a broken stream: next answer", client.chat(**ask).done)
-    print(f"{failures} failed")
-    return 1 if failures else 0
+    return ending()
 
 
 sys.exit(main())

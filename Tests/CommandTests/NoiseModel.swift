@@ -30,17 +30,8 @@ struct NoiseModel {
         tokens += Self.special
         while tokens.count < Self.tokens { tokens.append("<unused\(tokens.count)>") }
         var file = GGUFBuilder()
-        file.add("general.architecture", "llama")
-        file.add("general.name", "noise")
-        let numbers = [
-            "block_count": 1, "context_length": 2048, "embedding_length": Self.width,
-            "feed_forward_length": Self.width, "attention.head_count": 2,
-            "attention.head_count_kv": 2
-        ]
-        for (key, value) in numbers { file.add("llama." + key, UInt32(value)) }
-        file.add("llama.attention.layer_norm_rms_epsilon", Float(1e-5))
-        file.add("tokenizer.ggml.model", "gpt2")
-        file.add("tokenizer.ggml.pre", "default")
+        file.addSmallLlama(
+            name: "noise", contextLength: 2048, width: Self.width, keyValueHeads: 2)
         file.add("tokenizer.ggml.tokens", tokens)
         let kinds: [Int32] = tokens.map { $0.count > 2 && $0.hasPrefix("<") ? 3 : 1 }
         file.add("tokenizer.ggml.token_type", kinds)

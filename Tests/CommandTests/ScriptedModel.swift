@@ -22,17 +22,8 @@ struct ScriptedModel {
         }
         while tokens.count < Self.width { tokens.append("unused\(tokens.count)") }
         var file = GGUFBuilder()
-        file.add("general.architecture", "llama")
-        file.add("general.name", "scripted")
-        let numbers = [
-            "block_count": 1, "context_length": 256, "embedding_length": Self.width,
-            "feed_forward_length": Self.width, "attention.head_count": 2,
-            "attention.head_count_kv": 1
-        ]
-        for (key, value) in numbers { file.add("llama." + key, UInt32(value)) }
-        file.add("llama.attention.layer_norm_rms_epsilon", Float(1e-5))
-        file.add("tokenizer.ggml.model", "gpt2")
-        file.add("tokenizer.ggml.pre", "default")
+        file.addSmallLlama(
+            name: "scripted", contextLength: 256, width: Self.width, keyValueHeads: 1)
         file.add("tokenizer.ggml.tokens", tokens)
         let kinds: [Int32] = tokens.map { text in
             text.hasPrefix("<") ? 3 : text.count < 3 ? 1 : 4
