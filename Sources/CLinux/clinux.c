@@ -77,8 +77,7 @@ static int release_code(struct dl_phdr_info *object, size_t size, void *context)
     for (int i = 0; i < object->dlpi_phnum; i++) {
         const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
         // What can be written has contents of its own.
-        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X) || (segment->p_flags & PF_W))
-            continue;
+        if (segment->p_type != PT_LOAD || (segment->p_flags & PF_W)) continue;
         uintptr_t start = (object->dlpi_addr + segment->p_vaddr) / page * page;
         uintptr_t end = object->dlpi_addr + segment->p_vaddr + segment->p_filesz;
         madvise((void *)start, (end - start + page - 1) / page * page, MADV_DONTNEED);

@@ -22,8 +22,9 @@ package struct ProcessMemory: Sendable, Equatable {
     /// Gives memory that was freed back to the system (malloc_trim(3)). Takes milliseconds.
     package static func release() { clinux_release_memory() }
 
-    /// Gives back the code that ran until now: pages of the program's file, of which starting takes
-    /// much that is never run again. What is run again is mapped again, at the price of a fault.
+    /// Gives back the code that ran until now, and its constants: pages of the program's file, of
+    /// which starting takes much that is never run again. What is used again is mapped again, at
+    /// the price of a fault.
     package static func releaseCode() { clinux_release_code() }
 
     private static func kibibytes(_ key: String, in status: String) -> Int {

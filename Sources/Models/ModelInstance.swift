@@ -109,6 +109,8 @@ package final class ModelInstance {
             do { try store.experts.warm() } catch { throw .read(error) }
         }
         warmPopularExperts()
+        // Nor does decoding need what opening ran.
+        ProcessMemory.releaseCode()
     }
 
     /// Gives the calling thread, which computes from now on, a processor of its own.

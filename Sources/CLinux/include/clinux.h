@@ -46,8 +46,8 @@ void clinux_name_thread(const char *name);
 /// Joins a thread that ends within this time (pthread_clockjoin_np(3)). Returns 0, or ETIMEDOUT.
 int clinux_join_within(unsigned long thread, uint64_t nanoseconds);
 
-/// Unmaps what was touched of the program's and its libraries' code (madvise(2), MADV_DONTNEED): it
-/// is mapped again as it is run.
+/// Unmaps what was touched of what nothing writes of the program and its libraries, code and
+/// constants (madvise(2), MADV_DONTNEED): it is mapped again as it is used.
 void clinux_release_code(void);
 
 /// Pages of a range of a file that are in the page cache (cachestat(2)); -1 where the kernel does
