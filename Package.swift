@@ -81,7 +81,7 @@ let package = Package(
         layer("Knobs", ["GenerationAPI", "LinuxSystem", "Memory", "ModelFormat"]),
 
         // Reading, computing.
-        layer("Compute", ["CKernels", "LinuxSystem", "ModelFormat"]),
+        layer("Compute", ["CKernels", "LinuxSystem", "Memory", "ModelFormat"]),
         layer("FlashStorage", ["JSON", "Knobs", "LinuxSystem", "Memory", "ModelFormat"]),
         layer(
             "SequenceState", ["Compute", "FlashStorage", "LinuxSystem", "Memory", "ModelFormat"]),
@@ -152,7 +152,7 @@ let package = Package(
         .executableTarget(
             name: "sluice",
             dependencies: [
-                "Calibration", "ChatTemplates", "Client", "Fetching", "FlashStorage",
+                "Calibration", "ChatTemplates", "Client", "Compute", "Fetching", "FlashStorage",
                 "GenerationAPI", "JSON", "Knobs", "Library", "LineEditing", "LinuxSystem",
                 "Measurement", "Memory", "ModelFormat", "Models", "Packing", "Serving",
                 "Tokenization", "Weights", arguments

@@ -15,6 +15,7 @@ package final class DriveTuner: FlashTuner {
     private struct State {
         /// Drives measured by this process, also those that could not be kept.
         var measured: [BlockDevice: DriveProfile] = [:]
+        var products: Measurements.Products?
         /// Complaints that were made.
         var complaints: Set<String> = []
     }
@@ -66,11 +67,26 @@ package final class DriveTuner: FlashTuner {
 
     package func speeds(forFile path: String) -> MachineSpeeds {
         let drive = (try? BlockDevice.holding(path)).flatMap(known)
-        let memory = (try? file.read())?.memory
+        let kept = try? file.read()
+        let products = state.withLock { $0.products } ?? kept?.products
         let gap = fixed.gapBytesMax.map { Int(clamping: $0) }
         return MachineSpeeds(
-            drive: drive, memoryBytesPerSecond: memory?.bytesPerSecond,
+            drive: drive, memoryBytesPerSecond: kept?.memory?.bytesPerSecond,
+            multiplyAddsPerSecond: products?.multiplyAddsPerSecond,
             gapBytesMax: gap ?? drive?.gapBytes)
+    }
+
+    package func learnProducts(threads: Int, _ measure: () -> Double?) {
+        guard measures else { return }
+        let known = state.withLock { $0.products } ?? (try? file.read())?.products
+        guard known?.threads != threads, let speed = measure() else { return }
+        let products = Measurements.Products(multiplyAddsPerSecond: speed, threads: threads)
+        state.withLock { $0.products = products }
+        do {
+            try file.keep(products)
+        } catch {
+            complain("measurements are not kept: \(error)")
+        }
     }
 
     /// A drive that was measured in little memory is measured again when there is much more.
@@ -144,6 +160,15 @@ extension MeasurementsFile {
         measurements.add(
             Measurements.Drive(device: device, measured: SystemCalls.now(), profile: profile))
         if let memory { measurements.memory = memory }
+        try write(measurements)
+    }
+
+    /// Adds the speed of products to what is kept.
+    ///
+    /// - Throws: `SystemError` where it cannot be written.
+    package func keep(_ products: Measurements.Products) throws {
+        var measurements = (try? read()) ?? Measurements()
+        measurements.products = products
         try write(measurements)
     }
 }

@@ -48,8 +48,16 @@ package protocol FlashTuner: Sendable {
     /// Called on the thread that will read. May take `memoryBytes` of memory until it returns.
     func tuned(_ options: FlashOptions, path: String, memoryBytes: Int) -> FlashOptions
 
-    /// What is known of the drive that holds `path`, and of memory. Measures nothing.
+    /// What is known of the drive that holds `path`, of memory and the processor. Measures nothing.
     func speeds(forFile path: String) -> MachineSpeeds
+
+    /// Gets to know how fast products are, where nobody knows and they may be measured: with
+    /// `measure`, on so many threads, which takes milliseconds.
+    func learnProducts(threads: Int, _ measure: () -> Double?)
+}
+
+extension FlashTuner {
+    package func learnProducts(threads: Int, _ measure: () -> Double?) {}
 }
 
 /// Files opened for streaming.

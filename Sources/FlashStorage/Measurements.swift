@@ -30,11 +30,23 @@ package struct Measurements: Sendable, Equatable {
         }
     }
 
+    /// How fast matrix products of many tokens are.
+    package struct Products: Sendable, Equatable {
+        package let multiplyAddsPerSecond: Double
+        package let threads: Int
+
+        package init(multiplyAddsPerSecond: Double, threads: Int) {
+            self.multiplyAddsPerSecond = multiplyAddsPerSecond
+            self.threads = threads
+        }
+    }
+
     /// Drives that are remembered; the one measured longest ago is forgotten first.
     static let drivesMax = 16
 
     package private(set) var drives: [Drive] = []
     package var memory: Memory?
+    package var products: Products?
 
     package init() {}
 
@@ -138,8 +150,14 @@ private struct StoredMeasurements: Codable {
         var threads: Int
     }
 
+    struct Products: Codable {
+        var multiplyAddsPerSecond: Double
+        var threads: Int
+    }
+
     var drives: [Drive]
     var memory: Memory?
+    var products: Products?
 
     init(_ measurements: Measurements) {
         drives = measurements.drives.map { drive in
@@ -159,6 +177,9 @@ private struct StoredMeasurements: Codable {
         memory = measurements.memory.map {
             Memory(bytesPerSecond: $0.bytesPerSecond, threads: $0.threads)
         }
+        products = measurements.products.map {
+            Products(multiplyAddsPerSecond: $0.multiplyAddsPerSecond, threads: $0.threads)
+        }
     }
 
     /// What makes no sense; nil when all is well.
@@ -169,12 +190,15 @@ private struct StoredMeasurements: Codable {
                 return "an impossible speed of memory"
             }
         }
+        if let products {
+            guard Self.isSpeed(products.multiplyAddsPerSecond),
+                (1...1024).contains(products.threads)
+            else { return "an impossible speed of products" }
+        }
         return drives.contains { !Self.isPossible($0) } ? "an impossible drive" : nil
     }
 
-    private static func isSpeed(_ bytesPerSecond: Double) -> Bool {
-        bytesPerSecond > 0 && bytesPerSecond < 1e15
-    }
+    private static func isSpeed(_ perSecond: Double) -> Bool { perSecond > 0 && perSecond < 1e15 }
 
     private static func isPossible(_ drive: Drive) -> Bool {
         (1...1000).contains(drive.speeds.count) && isSpeed(drive.sustainedBytesPerSecond)
@@ -211,6 +235,10 @@ private struct StoredMeasurements: Codable {
         }
         measurements.memory = memory.map {
             Measurements.Memory(bytesPerSecond: $0.bytesPerSecond, threads: $0.threads)
+        }
+        measurements.products = products.map {
+            Measurements.Products(
+                multiplyAddsPerSecond: $0.multiplyAddsPerSecond, threads: $0.threads)
         }
         return measurements
     }

@@ -248,8 +248,9 @@ package struct PromptProgress: Sendable, Equatable {
 /// number of `text`, `reasoning` and `toolCall`, or, where tokens are wanted, these, then one of
 /// `finished` and `failed`.
 package enum GenerationEvent: Sendable {
-    /// The prompt was admitted, and has `promptTokens`.
-    case started(model: String, promptTokens: Int)
+    /// The prompt was admitted, and has `promptTokens`; `expected` is how fast the answer should
+    /// come, where anything is known of that.
+    case started(model: String, promptTokens: Int, expected: ExpectedSpeed? = nil)
     case progress(PromptProgress)
     /// Whole UTF-8 characters that cannot be part of a stop string any more. May be empty when only
     /// tokens are reported.

@@ -4,10 +4,35 @@ internal import GenerationAPI
 internal import NIOCore
 
 enum AnswerAccounts {
-    /// The members `timings`, and `sluice` where it is asked for, each after a comma.
+    /// The member `sluice` with how fast an answer should come, after a comma; nothing where
+    /// nothing is known.
+    static func write(_ expected: ExpectedSpeed?, into buffer: inout ByteBuffer) {
+        guard let expected else { return }
+        buffer.writeStaticString(",\"sluice\":{")
+        writeExpected(expected, into: &buffer)
+        buffer.writeStaticString("}")
+    }
+
+    private static func writeExpected(_ expected: ExpectedSpeed, into buffer: inout ByteBuffer) {
+        func write(_ value: Double?) {
+            if let value {
+                buffer.writeJSON(milli: value)
+            } else {
+                buffer.writeStaticString("null")
+            }
+        }
+        buffer.writeStaticString("\"expected\":{\"time_to_first_token_ms\":")
+        write(expected.firstTokenSeconds.map { $0 * 1000 })
+        buffer.writeStaticString(",\"tokens_per_second\":")
+        write(expected.tokensPerSecond)
+        buffer.writeStaticString("}")
+    }
+
+    /// The members `timings`, and `sluice` where it is asked for or has something to say of what
+    /// was expected, each after a comma.
     static func write(
         _ statistics: GenerationStatistics, includesStatistics: Bool,
-        into buffer: inout ByteBuffer
+        expected: ExpectedSpeed? = nil, into buffer: inout ByteBuffer
     ) {
         buffer.writeStaticString(",\"timings\":{")
         writeTiming(
@@ -21,8 +46,13 @@ enum AnswerAccounts {
             buffer.writeString("\"draft_n_accepted\":\(statistics.acceptedTokens)")
         }
         buffer.writeString(",\"cache_n\":\(statistics.cachedTokens)}")
-        guard includesStatistics else { return }
-        buffer.writeString(",\"sluice\":{\"flash_bytes\":\(statistics.flashBytes),")
+        guard includesStatistics else { return write(expected, into: &buffer) }
+        buffer.writeStaticString(",\"sluice\":{")
+        if let expected {
+            writeExpected(expected, into: &buffer)
+            buffer.writeStaticString(",")
+        }
+        buffer.writeString("\"flash_bytes\":\(statistics.flashBytes),")
         buffer.writeString("\"bundle_hits\":\(statistics.bundleHits),")
         buffer.writeString("\"bundle_misses\":\(statistics.bundleMisses),\"bundle_hit_rate\":")
         buffer.writeJSON(milli: statistics.bundleHitRate)

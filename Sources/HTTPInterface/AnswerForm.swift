@@ -67,6 +67,8 @@ struct AnswerHead {
     let created: Int64
     let model: String
     let promptTokens: Int
+    /// How fast it should come.
+    let expected: ExpectedSpeed?
 }
 
 extension AnswerOptions {
@@ -80,7 +82,7 @@ extension AnswerOptions {
         case (_, .openAI):
             AnswerWriter(
                 options: self, identifier: head.identifier, created: head.created,
-                model: head.model)
+                model: head.model, expected: head.expected)
         }
     }
 }

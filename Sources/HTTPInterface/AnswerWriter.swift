@@ -18,14 +18,20 @@ package struct AnswerWriter: AnswerForm {
     private let prefix: ByteBuffer
     /// The choice that is being written.
     private var choice = 0
+    /// How fast it should come: told once.
+    private let expected: ExpectedSpeed?
     /// What all choices so far took.
     private var total: GenerationStatistics?
     /// Unicode scalars of the text before the next token (`text_offset` of plain completion).
     private var textOffset = 0
 
     /// `created` is in seconds since 1970.
-    package init(options: AnswerOptions, identifier: String, created: Int64, model: String) {
+    package init(
+        options: AnswerOptions, identifier: String, created: Int64, model: String,
+        expected: ExpectedSpeed? = nil
+    ) {
         self.options = options
+        self.expected = expected
         let object =
             switch (options.kind, options.streams) {
             case (.chat, true): "chat.completion.chunk"
@@ -58,11 +64,15 @@ package struct AnswerWriter: AnswerForm {
     }
 
     /// The chunk that opens a chat's stream; that of plain completion repeats the prompt, if asked.
+    /// The first of all says how fast the answer should come.
     package func opening() -> ByteBuffer? {
+        let told = choice == 0 ? expected : nil
         guard options.kind == .chat else {
-            return echo.flatMap { $0.isEmpty ? nil : textChunk($0, ByteBuffer(string: "null")) }
+            let text = echo ?? ""
+            guard told != nil || !text.isEmpty else { return nil }
+            return textChunk(text, ByteBuffer(string: "null"), told)
         }
-        return chunk { buffer in
+        return chunk(after: { AnswerAccounts.write(told, into: &$0) }) { buffer in
             buffer.writeStaticString("\"delta\":{\"role\":\"assistant\",\"content\":\"\"},")
             buffer.writeStaticString("\"logprobs\":null,\"finish_reason\":null")
         }
@@ -92,9 +102,11 @@ package struct AnswerWriter: AnswerForm {
         return textChunk(text, logProbabilities(reports ? probabilities : nil))
     }
 
-    private func textChunk(_ text: String, _ logProbabilities: ByteBuffer) -> ByteBuffer {
+    private func textChunk(
+        _ text: String, _ logProbabilities: ByteBuffer, _ told: ExpectedSpeed? = nil
+    ) -> ByteBuffer {
         let isChat = options.kind == .chat
-        return chunk { buffer in
+        return chunk(after: { AnswerAccounts.write(told, into: &$0) }) { buffer in
             buffer.writeStaticString(isChat ? "\"delta\":{\"content\":" : "\"text\":")
             buffer.writeJSON(text)
             if isChat { buffer.writeStaticString("}") }
@@ -252,7 +264,8 @@ extension AnswerWriter {
         _ statistics: GenerationStatistics, into buffer: inout ByteBuffer
     ) {
         AnswerAccounts.write(
-            statistics, includesStatistics: options.includesStatistics, into: &buffer)
+            statistics, includesStatistics: options.includesStatistics,
+            expected: options.streams ? nil : expected, into: &buffer)
     }
 }
 

@@ -32,6 +32,7 @@ struct AnthropicWriter: AnswerForm {
             buffer.writeStaticString(
                 ",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,")
             Self.writeUsage(statistics, into: &buffer)
+            AnswerAccounts.write(head.expected, into: &buffer)
             buffer.writeStaticString("}")
         }
         return buffer
@@ -226,6 +227,7 @@ extension AnthropicWriter {
         _ statistics: GenerationStatistics, into buffer: inout ByteBuffer
     ) {
         AnswerAccounts.write(
-            statistics, includesStatistics: options.includesStatistics, into: &buffer)
+            statistics, includesStatistics: options.includesStatistics,
+            expected: options.streams ? nil : head.expected, into: &buffer)
     }
 }

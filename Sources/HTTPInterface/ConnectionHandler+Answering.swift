@@ -182,7 +182,7 @@ extension ConnectionHandler {
         guard case .answering(var answering) = phase, answering.generation == generation,
             var exchange = answering.exchange
         else { return }
-        if case .started(_, let promptTokens) = event {
+        if case .started(_, let promptTokens, _) = event {
             answering.record.promptTokens += promptTokens
             if answering.orders.isEmpty { dropOrder() }
             answering.pieceCount = 0

@@ -68,8 +68,8 @@ struct GenerationExchange {
     /// What follows from an event. Events after the last one, or out of order, are dropped.
     mutating func receive(_ event: GenerationEvent) -> [ExchangeAction] {
         switch (state, event) {
-        case (.waiting, .started(let model, let promptTokens)):
-            return start(model, promptTokens: promptTokens)
+        case (.waiting, .started(let model, let promptTokens, let expected)):
+            return start(model, promptTokens: promptTokens, expected)
         case (.waiting, .failed(let error)), (.started, .failed(let error)): return fail(error)
         case (.waiting, _):
             return fail(GenerationError(.internalError, "the engine spoke out of order"))
@@ -88,14 +88,16 @@ struct GenerationExchange {
         }
     }
 
-    private mutating func start(_ model: String, promptTokens: Int) -> [ExchangeAction] {
+    private mutating func start(
+        _ model: String, promptTokens: Int, _ expected: ExpectedSpeed?
+    ) -> [ExchangeAction] {
         state = .started
         let isFirst = writer == nil
         if isFirst {
             writer = answer.form(
                 AnswerHead(
                     identifier: identifier, created: created, model: model,
-                    promptTokens: promptTokens))
+                    promptTokens: promptTokens, expected: expected))
         }
         writer?.begin(choice: endedCount)
         guard answer.streams else { return [] }

@@ -14,6 +14,8 @@ struct OllamaWriter: AnswerForm {
     private let prefix: ByteBuffer
     /// The call that is being told.
     private var call: ToolCall?
+    /// How fast it should come, until the first object has told it.
+    private var untold: ExpectedSpeed?
 
     init(options: AnswerOptions, head: AnswerHead) {
         isChat = options.kind == .chat
@@ -24,17 +26,18 @@ struct OllamaWriter: AnswerForm {
         prefix.writeString(Timestamp.text(secondsSince1970: head.created))
         prefix.writeStaticString("\",")
         self.prefix = prefix
+        untold = head.expected
     }
 
     var keptBytes: Int { call?.arguments.utf8.count ?? 0 }
 
     func opening() -> ByteBuffer? { nil }
 
-    func delta(_ text: String, probabilities: [ReportedProbability]) -> ByteBuffer? {
+    mutating func delta(_ text: String, probabilities: [ReportedProbability]) -> ByteBuffer? {
         text.isEmpty ? nil : line(AnswerText(text: text))
     }
 
-    func reasoning(_ text: String) -> ByteBuffer? {
+    mutating func reasoning(_ text: String) -> ByteBuffer? {
         guard !text.isEmpty else { return nil }
         var answer = AnswerText()
         answer.reasoning = text
@@ -57,21 +60,25 @@ struct OllamaWriter: AnswerForm {
         }
     }
 
-    func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
+    mutating func ending(
+        _ reason: FinishReason, _ statistics: GenerationStatistics
+    ) -> ByteBuffer {
         var buffer = prefix
         write(AnswerText(), into: &buffer)
+        tell(into: &buffer)
         Self.writeEnd(Self.name(reason), statistics, into: &buffer)
         buffer.writeStaticString("\n")
         return buffer
     }
 
-    func whole(
+    mutating func whole(
         _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,
         _ statistics: GenerationStatistics
     ) -> ByteBuffer {
         var buffer = prefix
         let calls = answer.calls.enumerated().compactMap { Self.written($1, index: $0) }
         write(answer, calls: calls, into: &buffer)
+        tell(into: &buffer)
         // Without a prompt, the model is loaded and nothing else.
         let name = unloads ? "unload" : answer.tokens == nil ? Self.name(reason) : "load"
         Self.writeEnd(name, statistics, into: &buffer)
@@ -82,11 +89,18 @@ struct OllamaWriter: AnswerForm {
 // MARK: pieces
 
 extension OllamaWriter {
-    private func line(_ answer: AnswerText, calls: [ByteBuffer] = []) -> ByteBuffer {
+    private mutating func line(_ answer: AnswerText, calls: [ByteBuffer] = []) -> ByteBuffer {
         var buffer = prefix
         write(answer, calls: calls, into: &buffer)
+        tell(into: &buffer)
         buffer.writeStaticString(",\"done\":false}\n")
         return buffer
+    }
+
+    /// The member `sluice`, once.
+    private mutating func tell(into buffer: inout ByteBuffer) {
+        AnswerAccounts.write(untold, into: &buffer)
+        untold = nil
     }
 
     /// The member `message`, or `response` and what goes with it.

@@ -251,11 +251,15 @@ extension ResponsesWriter {
         buffer.writeStaticString("],")
         buffer.writeString(options.repeated)
         guard case .ended(_, let statistics) = state else {
-            return buffer.writeMembersEnd(",\"usage\":null")
+            buffer.writeStaticString(",\"usage\":null")
+            AnswerAccounts.write(head.expected, into: &buffer)
+            buffer.writeStaticString("}")
+            return
         }
         Self.writeUsage(statistics, into: &buffer)
         AnswerAccounts.write(
-            statistics, includesStatistics: options.includesStatistics, into: &buffer)
+            statistics, includesStatistics: options.includesStatistics, expected: head.expected,
+            into: &buffer)
         buffer.writeStaticString("}")
     }
 
@@ -269,13 +273,5 @@ extension ResponsesWriter {
         buffer.writeString("\"cache_write_tokens\":0},\"output_tokens\":\(generated),")
         buffer.writeString("\"output_tokens_details\":{\"reasoning_tokens\":0},")
         buffer.writeString("\"total_tokens\":\(prompt + generated)}")
-    }
-}
-
-extension ByteBuffer {
-    /// Appends an object's last members and its end.
-    fileprivate mutating func writeMembersEnd(_ members: StaticString) {
-        writeStaticString(members)
-        writeStaticString("}")
     }
 }

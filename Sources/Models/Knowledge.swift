@@ -1,6 +1,7 @@
 // All that a division follows from beside the model, its wishes and its share: learnt before
 // anything is decided, and not asked again.
 
+internal import Compute
 package import FlashStorage
 internal import LinuxSystem
 internal import Memory
@@ -32,6 +33,11 @@ extension Knowledge {
             _ = tuner.tuned(
                 options.flash, path: path,
                 memoryBytes: max(0, min(left, Int(clamping: model.model.fileByteCount))))
+            tuner.learnProducts(threads: options.threads) {
+                try? ProductProbe.multiplyAddsPerSecond(
+                    team: ComputeTeam(memberCount: options.threads),
+                    in: MemoryLedger(limitBytes: MemoryLedger.processBytes + max(0, left)))
+            }
             speeds = tuner.speeds(forFile: path)
         }
         let manifest = model.model.manifest

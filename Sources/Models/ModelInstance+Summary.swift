@@ -34,6 +34,17 @@ extension ModelInstance {
 }
 
 extension ModelInstance {
+    /// How fast an answer should come; nil where nothing is known of that.
+    package func expectedSpeed(promptTokens: Int, cachedTokens: Int) -> ExpectedSpeed? {
+        let speeds = division.speeds
+        let expected = ExpectedSpeed(
+            firstTokenSeconds: prediction.promptSeconds(
+                tokens: promptTokens - cachedTokens, after: cachedTokens, speeds),
+            tokensPerSecond: prediction.tokenSeconds(speeds, isResident: options.isResident)
+                .map { 1 / max($0, 1e-9) })
+        return expected == ExpectedSpeed() ? nil : expected
+    }
+
     /// How this model is used under the name `name`, whose opening took so long.
     package func report(name: String, seconds: Double) -> LoadReport {
         var report = LoadReport(

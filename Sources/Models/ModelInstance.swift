@@ -29,6 +29,8 @@ package final class ModelInstance {
     let parsed: ParsedModel
     /// What answers can be held to; nil where there is no memory for that.
     package let constraints: ConstraintLibrary?
+    /// How fast it should be.
+    let prediction: SpeedPrediction
     /// All that is not in arenas: given back when the model is let go.
     private let memory: MemoryReservation
 
@@ -51,6 +53,7 @@ package final class ModelInstance {
         constraints = proposal.division.constraints.map {
             ConstraintLibrary(proposal.parsed.tokenizer, room: $0)
         }
+        prediction = SpeedPrediction(proposal.division, proposal.parsed.model.manifest)
         Self.tell(division, options.onNotice)
         // How much of the program starting has mapped is the kernel's to decide, and varies by
         // megabytes; how much decoding needs does not.

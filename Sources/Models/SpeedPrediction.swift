@@ -16,12 +16,14 @@ package struct SpeedPrediction: Sendable, Equatable {
     package let expertHitRate: Double?
     /// Whether more than a row of the embeddings comes from flash.
     package let readsWeights: Bool
+    private let prompts: PromptCost
 
     package var flashBytesPerToken: Double { way.bytes }
     package var weightBytesPerToken: Double { way.touchedBytes + way.neuronBytes }
 
     package init(_ division: Division, _ manifest: PackedManifest) {
         let plan = division.plan
+        prompts = PromptCost(division, manifest)
         let used = manifest.shape.experts?.usedCount ?? 0
         let experts = manifest.experts.reduce(0) { $0 + $1.count }
         let hits = experts > 0 ? Double(plan.expertSlotCount) / Double(experts) : nil
@@ -38,8 +40,20 @@ package struct SpeedPrediction: Sendable, Equatable {
             touched: Double(manifest.experts.reduce(0) { $0 + used * $1.bundleBytes }))
     }
 
-    /// Nil where what it takes to know is not known.
-    package func tokensPerSecond(_ machine: MachineSpeeds) -> Double? {
-        machine.seconds(way).map { 1 / max($0, 1e-9) }
+    /// Whether what decides is known: the drive where weights are read, else memory.
+    package func isKnown(_ machine: MachineSpeeds, isResident: Bool) -> Bool {
+        readsWeights && !isResident
+            ? machine.drive != nil : machine.memoryBytesPerSecond != nil
     }
+
+    /// How long each token of an answer takes; nil where what it takes to know is not known.
+    package func tokenSeconds(_ machine: MachineSpeeds, isResident: Bool) -> Double? {
+        isKnown(machine, isResident: isResident) ? machine.seconds(way) : nil
+    }
+
+    /// How long `tokens` of a prompt take that come after `cachedTokens`, up to the first token of
+    /// the answer; nil where what it takes to know is not known.
+    package func promptSeconds(
+        tokens: Int, after cachedTokens: Int = 0, _ machine: MachineSpeeds
+    ) -> Double? { prompts.seconds(tokens: tokens, after: cachedTokens, machine) }
 }

@@ -74,7 +74,9 @@ extension EngineLoop {
                 guard let session = try begin(order, in: open) else { return }
                 open.ready.removeFirst()
                 order.waiting.onEvent(
-                    .started(model: open.name, promptTokens: session.statistics.promptTokens))
+                    .started(
+                        model: open.name, promptTokens: session.statistics.promptTokens,
+                        expected: open.expectedSpeed(of: session.statistics)))
                 open.ordersServed += 1
                 open.scheduler.start(session)
             } catch {

@@ -48,6 +48,12 @@ final class OpenModel {
             speculation: model.speculation, allowance: PromptAllowance(fixedTokens: stepTokens))
     }
 
+    /// How fast an answer should come whose prompt was admitted.
+    func expectedSpeed(of statistics: GenerationStatistics) -> ExpectedSpeed? {
+        model.expectedSpeed(
+            promptTokens: statistics.promptTokens, cachedTokens: statistics.cachedTokens)
+    }
+
     /// Texts that are worked on, or will be before any other.
     var textCount: Int {
         scheduler.running.count + suspended.count + ready.count + preparingCount

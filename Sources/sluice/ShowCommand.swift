@@ -23,7 +23,9 @@ struct ShowCommand: ParsableCommand {
     func run() throws {
         let path = try model.packedPath()
         var options = try model.engine.options()
-        try service.apply(to: &options, model.engine.readProfile())
+        let profile = try model.engine.readProfile()
+        try service.apply(to: &options, profile)
+        if service.service { options.keepPrefixes(as: profile.keyValues) }
         let source = try FileByteSource(path: path, name: path)
         let packed = try PackedModel(source: source)
         describe(packed, try packed.vocabulary(from: source).templates.names)
@@ -244,11 +246,10 @@ struct ShowCommand: ParsableCommand {
 
     /// A prediction from what `sluice tune` or the daemon measured; it measures nothing itself.
     private func describeSpeed(_ prediction: SpeedPrediction, _ speeds: MachineSpeeds) {
-        let isStreamed = !model.engine.resident && prediction.readsWeights
+        let isResident = model.engine.resident
+        let isStreamed = !isResident && prediction.readsWeights
         let (drive, memory) = (speeds.drive, speeds.memoryBytesPerSecond)
-        guard isStreamed ? drive != nil : memory != nil,
-            let seconds = speeds.seconds(prediction.way)
-        else {
+        guard let seconds = prediction.tokenSeconds(speeds, isResident: isResident) else {
             Terminal.line(Self.row("expected", "unknown: run sluice tune"))
             return
         }
@@ -275,7 +276,21 @@ struct ShowCommand: ParsableCommand {
             Terminal.line(
                 Self.row("", "\(percent) % of experts found in memory, if all are as likely"))
         }
+        describePrompts(prediction, speeds)
     }
+
+    /// A prediction, too.
+    private func describePrompts(_ prediction: SpeedPrediction, _ speeds: MachineSpeeds) {
+        let tokens = Self.promptTokensShown
+        guard let seconds = prediction.promptSeconds(tokens: tokens, speeds) else { return }
+        let rate = Int((Double(tokens) / seconds).rounded())
+        Terminal.line(
+            Self.row(
+                "", "\(rate) tokens/s of prompts, \(Self.milliseconds(seconds)) for \(tokens)"))
+    }
+
+    /// A question with a page of text.
+    private static let promptTokensShown = 512
 
     private static func milliseconds(_ seconds: Double) -> String {
         "\((seconds * 10_000).rounded() / 10) ms"

@@ -2,6 +2,7 @@
 // it.
 
 internal import ArgumentParser
+internal import Compute
 internal import FlashStorage
 internal import Knobs
 internal import Library
@@ -61,13 +62,13 @@ struct TuneCommand: ParsableCommand {
         if !json { Terminal.line("measuring \(device.name) with \(path)") }
         let paths = [path] + library.value.neighbours(of: path)
         let measured = try Progress.during("measuring") { _ in
-            (profile: try measure(paths), speed: self.memorySpeed())
+            (profile: try measure(paths), speed: memorySpeed(), products: productSpeed())
         }
-        let speed = measured.speed
+        let (speed, products) = (measured.speed, measured.products)
         guard let profile = measured.profile else { throw MeasurementError.tooSmall(file: path) }
         let report = TuneReport(
-            device: device, profile: profile, memory: speed,
-            keptIn: keep(profile, of: device, speed))
+            device: device, profile: profile, memory: speed, multiplyAddsPerSecond: products,
+            keptIn: keep(profile, of: device, speed, products))
         Terminal.line(json ? try report.json() : report.text())
         guard let out else { return }
         try FileSystem.replace(out, with: Array(report.profileText.utf8))
@@ -101,9 +102,16 @@ struct TuneCommand: ParsableCommand {
             team: ComputeTeam(memberCount: Self.threads), in: ledger)
     }
 
+    /// Nil where there is no memory to measure with.
+    private func productSpeed() -> Double? {
+        try? ProductProbe.multiplyAddsPerSecond(
+            team: ComputeTeam(memberCount: Self.threads), in: ledger)
+    }
+
     /// The file that keeps what was measured; nil, with a complaint, when none does.
     private func keep(
-        _ profile: DriveProfile, of device: BlockDevice, _ speed: MemorySpeed?
+        _ profile: DriveProfile, of device: BlockDevice, _ speed: MemorySpeed?,
+        _ products: Double?
     ) -> String? {
         let trusted = speed.flatMap { $0.isTrusted ? $0.bytesPerSecond : nil }
         let memory = trusted.map {
@@ -112,6 +120,11 @@ struct TuneCommand: ParsableCommand {
         let file = MeasurementsFile(path: Places().measurements)
         do {
             try file.keep(profile, of: device, memory: memory)
+            if let products {
+                try file.keep(
+                    Measurements.Products(
+                        multiplyAddsPerSecond: products, threads: Self.threads))
+            }
             return file.path
         } catch {
             Terminal.complain("measurements are not kept: \(error)")

@@ -11,6 +11,8 @@ struct TuneReport {
     let profile: DriveProfile
     /// Nil where it could not be measured.
     let memory: MemorySpeed?
+    /// In products of many tokens; nil where it could not be measured.
+    let multiplyAddsPerSecond: Double?
     /// Nil where nothing could be kept.
     let keptIn: String?
 
@@ -29,6 +31,7 @@ struct TuneReport {
                 + (profile.isPaced ? ": something holds the drive to that rate" : ""),
             "fastest     \(rate(profile.bytesPerSecondMax))/s",
             "memory      " + memoryText,
+            "products    " + productsText,
             "chosen      reads of \(ByteSize.format(UInt64(choice.readBytes))), "
                 + "\(choice.depth) at a time"
         ]
@@ -40,6 +43,12 @@ struct TuneReport {
         guard let memory else { return "not measured" }
         let doubt = memory.doubt.map { ", or less: \($0); not kept" } ?? ""
         return rate(memory.bytesPerSecond) + "/s" + doubt
+    }
+
+    private var productsText: String {
+        guard let multiplyAddsPerSecond else { return "not measured" }
+        let tenths = Int((multiplyAddsPerSecond / 1e8).rounded())
+        return "\(tenths / 10).\(tenths % 10) billion multiply-adds/s, of many tokens"
     }
 
     private func rate(_ bytesPerSecond: Double) -> String {
@@ -116,6 +125,7 @@ private struct TuneFigures: Encodable {
     let bytesPerSecondMax: Double
     let memoryBytesPerSecond: Nullable<Double>
     let memoryDoubt: Nullable<String>
+    let multiplyAddsPerSecond: Nullable<Double>
     let chosen: Choice
     let speeds: [Speed]
     let keptIn: Nullable<String>
@@ -131,6 +141,7 @@ private struct TuneFigures: Encodable {
         bytesPerSecondMax = profile.bytesPerSecondMax
         memoryBytesPerSecond = Nullable(report.memory?.bytesPerSecond)
         memoryDoubt = Nullable(report.memory?.doubt)
+        multiplyAddsPerSecond = Nullable(report.multiplyAddsPerSecond)
         chosen = Choice(readBytes: profile.choice.readBytes, queueDepth: profile.choice.depth)
         speeds = profile.speeds.map { speed in
             Speed(

@@ -146,6 +146,24 @@ import Testing
             ], in: scratch)
         #expect(answer.status == 0, "\(answer.errors)")
         #expect(FileSystem.exists(kept))
+        let measured = TextFile.read(kept) ?? ""
+        #expect(measured.contains("multiplyAddsPerSecond"), "\(measured)")
+        // What an answer says before it comes is what show says.
+        let shown = try Program.sluice.run(
+            ["show", "shell-moe-q4_0", "--library", library, "--memory", "25M", "--service"],
+            in: scratch, stateFolder: scratch.path("state"))
+        let lines = shown.output.split(separator: "\n").map { $0.split(separator: " ") }
+        let line = lines.first { $0.first == "expected" && $0.count > 1 } ?? []
+        let client = try RawClient(socket)
+        try client.send(ServedModel.request)
+        let reply = client.read(until: nil)
+        let said = reply.split(separator: "\"expected\":").last?.prefix { $0 != "}" } ?? ""
+        let figures = said.split(separator: ":").map { $0.prefix { $0 != "," } }.compactMap {
+            Double($0)
+        }
+        #expect(figures.count == 2 && figures.allSatisfy { $0 > 0 }, "\(reply)")
+        let speed = ((figures.last ?? 0) * 10).rounded() / 10
+        #expect("\(speed)" == line.dropFirst().first ?? "", "\(shown.output) \(said)")
         let status = TextFile.read("/proc/\(daemon.process)/status") ?? ""
         let peak = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") } ?? ""
         let kibibytes = Int(peak.filter(\.isNumber)) ?? .max

@@ -133,7 +133,12 @@ final class FakeService: GenerationService {
             return onEvent(.failed(GenerationError(reason, "no: \(reason)", parameter: "model")))
         }
         if text == "queued" { return }
-        onEvent(.started(model: model, promptTokens: 3))
+        let expected = ExpectedSpeed(
+            firstTokenSeconds: text.hasPrefix("half") ? nil : 1.5, tokensPerSecond: 7.25)
+        onEvent(
+            .started(
+                model: model, promptTokens: 3,
+                expected: text.hasSuffix("expected") ? expected : nil))
         if text == "prefill" { return }
         if case .tokens(let rules) = wanted {
             onEvent(.tokens(tokens(text, rules)))

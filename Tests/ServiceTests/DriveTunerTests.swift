@@ -65,6 +65,34 @@ import Testing
 
     private static let untouched = [FlashOptions().pieceBytesMax, FlashOptions().queueDepth]
 
+    /// Products are measured once for a number of threads, kept, and not by who may not.
+    @Test func productsAreMeasuredOnceAndFoundAgain() throws {
+        try withBench { bench in
+            var asked = 0
+            func learn(_ tuner: DriveTuner, threads: Int, _ found: Double? = 5e9) -> Double? {
+                tuner.learnProducts(threads: threads) {
+                    asked += 1
+                    return found
+                }
+                return tuner.speeds(forFile: bench.model).multiplyAddsPerSecond
+            }
+            #expect(learn(bench.tuner(measures: false), threads: 2) == nil && asked == 0)
+            #expect(learn(bench.tuner(), threads: 2, nil) == nil && asked == 1)
+            #expect(learn(bench.tuner(), threads: 2) == 5e9 && asked == 2)
+            let next = bench.tuner()
+            #expect(learn(next, threads: 2) == 5e9 && asked == 2)
+            #expect(learn(next, threads: 3, 7e9) == 7e9 && asked == 3)
+            // A drive that is measured afterwards leaves it alone.
+            _ = bench.tuned(next)
+            let kept = try bench.kept.read()
+            #expect(kept.products?.threads == 3 && kept.drives.count == 1)
+            // Where it cannot be kept it is known all the same.
+            let nowhere = bench.tuner(MeasurementsFile(path: "/proc/none/measurements"))
+            #expect(learn(nowhere, threads: 1, 9e9) == 9e9)
+            #expect(bench.taken().contains { $0.hasPrefix("measurements are not kept") })
+        }
+    }
+
     @Test func aDriveIsMeasuredOnceAndFoundAgain() throws {
         try withBench { bench in
             let chosen = bench.tuned(bench.tuner())

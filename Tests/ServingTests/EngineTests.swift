@@ -14,7 +14,7 @@ import Testing
     @Test func oneOrderFromBeginningToEnd() throws {
         try withEngine { engine in
             let answer = engine.answer(order("abc", tokensMax: 12))
-            guard case .started(let model, let promptTokens) = answer.events.first else {
+            guard case .started(let model, let promptTokens, _) = answer.events.first else {
                 Issue.record("no start: \(answer.events)")
                 return
             }

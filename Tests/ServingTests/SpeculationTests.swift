@@ -275,7 +275,7 @@ import Weights
     /// All that an event says but for times, and what was read and drafted.
     private static func description(_ event: GenerationEvent) -> String {
         switch event {
-        case .started(let model, let tokens): "started \(model) \(tokens)"
+        case .started(let model, let tokens, _): "started \(model) \(tokens)"
         case .text(let text, let probabilities): "text \(text) \(probabilities)"
         case .progress(let progress): "progress \(progress.doneTokens)"
         case .reasoning(let text): "reasoning \(text)"
