@@ -3,6 +3,7 @@
 
     several_requests.py PROGRAMS LIBRARY MODEL [--memory SIZE] [--rounds N] [--generate N]
                         [--long TOKENS] [--clients N] [--step-tokens N] [--cap COMMAND]
+                        [--text]
 
 PROGRAMS is the folder with sluiced and sluice, LIBRARY one with MODEL, imported. In each round a
 fresh daemon, after one answer that loads the model:
@@ -12,9 +13,11 @@ fresh daemon, after one answer that loads the model:
              their middle, and gets an answer of 8 tokens. The longest gap between two tokens of an
              answer over the median gap of the same answers while nobody else was there.
   mixed      the time of those three at once over their times one after the other
---cap is put before the daemon's command, such as "capped.sh 1G --". Prints each round and medians.
-Prompts differ, are pseudo-random token numbers, and are not remembered from round to round. Needs
-Python's standard library.
+--cap is put before the daemon's command, such as "capped.sh 1G --". Prints each round and medians,
+and what each token read from flash and how many experts and neurons it had to read.
+Prompts differ, are pseudo-random token numbers, and are not remembered from round to round; with
+--text they are beginnings of English sentences, and answers are sampled at temperature 0.8: that is
+what the router of a trained mixture is made for. Needs the standard library of Python.
 """
 import argparse
 import http.client
@@ -29,6 +32,12 @@ import subprocess
 import tempfile
 import threading
 import time
+
+
+TEXTS = [
+    "The kernel of an operating system", "In a database, an index", "When the shell starts, it",
+    "A regular expression is a pattern that", "To list all files in a directory, use",
+    "The network interface was configured", "Memory that a program allocates", "A compiler turns"]
 
 
 class Connection(http.client.HTTPConnection):
@@ -47,10 +56,13 @@ class Answer(threading.Thread):
 
     def __init__(self, path, model, prompt, tokens):
         super().__init__()
-        self.path, self.times, self.error = path, [], None
+        self.path, self.times, self.error, self.took = path, [], None, {}
         self.order = {
             "model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 10, "seed": 5,
-            "top_k": 0, "top_p": 1, "min_p": 0, "logprobs": 0, "stream": True}
+            "top_k": 0, "top_p": 1, "min_p": 0, "logprobs": 0, "stream": True,
+            "sluice": {"statistics": True}}
+        if isinstance(prompt, str):
+            self.order |= {"temperature": 0.8, "ignore_eos": True}
 
     def run(self):
         self.began = time.monotonic()
@@ -65,6 +77,10 @@ class Answer(threading.Thread):
             event = json.loads(line[6:])
             if "error" in event:
                 self.error = event["error"]
+            elif "flash_bytes" in event.get("sluice", {}):
+                self.took = event["sluice"]
+            elif "sluice" in event:
+                pass  # what is expected, before the first token
             elif event["choices"] and event["choices"][0].get("finish_reason") is None:
                 self.times.append(time.monotonic())
         self.ended = time.monotonic()
@@ -77,7 +93,7 @@ class Answer(threading.Thread):
 
 class Daemon:
     def __init__(self, options, folder):
-        self.options = options
+        self.options, self.asked, self.told = options, 0, []
         self.path, profile = folder + "/s.sock", folder + "/profile.toml"
         step = options.step_tokens or '"auto"'
         with open(profile, "w") as file:
@@ -102,11 +118,14 @@ class Daemon:
         self.process.wait()
 
     def answers(self, sizes):
+        def prompt(number, count):
+            if self.options.text:
+                return TEXTS[number % len(TEXTS)]
+            return [random.randrange(100, 900) for _ in range(count)]
+
         return [
-            Answer(
-                self.path, self.options.model,
-                [random.randrange(100, 900) for _ in range(prompt)], tokens)
-            for prompt, tokens in sizes]
+            Answer(self.path, self.options.model, prompt(number, count), tokens)
+            for number, (count, tokens) in enumerate(sizes, self.asked)]
 
     def finish(self, answers):
         for answer in answers:
@@ -120,11 +139,24 @@ class Daemon:
         answers = self.answers(sizes)
         for answer in answers:
             answer.start()
-        self.finish(answers)
+        self.told += self.finish(answers)
         return time.monotonic() - start
 
     def apart(self, sizes):
-        return sum(self.together([size]) for size in sizes)
+        seconds = 0
+        for number, size in enumerate(sizes):
+            self.asked = number
+            seconds += self.together([size])
+        self.asked = 0
+        return seconds
+
+    def moved(self):
+        """MiB from flash, and experts or neurons read, for each token since it was last asked."""
+        told, self.told = self.told, []
+        tokens = sum(answer.order["max_tokens"] for answer in told)
+        flash = sum(answer.took.get("flash_bytes", 0) for answer in told)
+        misses = sum(answer.took.get("bundle_misses", 0) for answer in told)
+        return flash / tokens / 2**20, misses / tokens
 
 
 def round_of(options):
@@ -132,8 +164,10 @@ def round_of(options):
     row = {}
     with tempfile.TemporaryDirectory() as folder, Daemon(options, folder) as daemon:
         sizes = [(16, tokens)] * count
-        row["alone"] = count * tokens / daemon.apart(sizes)
-        row["together"] = count * tokens / daemon.together(sizes)
+        daemon.moved()
+        for name, run in (("alone", daemon.apart), ("together", daemon.together)):
+            row[name] = count * tokens / run(sizes)
+            row[f"MiB {name}"], row[f"misses {name}"] = daemon.moved()
         if options.long:
             pair = daemon.answers([(16, 4 * tokens)] * 2)
             for answer in pair:
@@ -166,6 +200,7 @@ def main():
     parser.add_argument("--context", type=int, default=4096)
     parser.add_argument("--step-tokens", type=int)
     parser.add_argument("--cap", default="")
+    parser.add_argument("--text", action="store_true")
     options = parser.parse_args()
     rows = []
     for number in range(options.rounds):
