@@ -24,6 +24,17 @@ extension AnswerStyle {
         }
     }
 
+    /// How calls are written among what else is said, where their beginning tells them apart; nil
+    /// where it does not, or where there is another way beside.
+    ///
+    /// - Parameter template: the chat template's text.
+    package func freeCallWriting(_ template: String) -> CallWriting? {
+        guard otherCalls == nil, let writing = callWriting(template), !writing.begin.isEmpty else {
+            return nil
+        }
+        return writing
+    }
+
     /// How calls are to be written; nil where the style does not say it in one way.
     ///
     /// - Parameter template: the chat template's text.
@@ -40,6 +51,15 @@ extension AnswerStyle {
                 ? .named(begin: begin, separator: "[ARGS]")
                 : .list(begin: begin, arguments: "arguments")
         default: return nil
+        }
+    }
+}
+
+extension AnswerStyle.CallWriting {
+    /// What a call begins with.
+    package var begin: String {
+        switch self {
+        case .objects(let begin, _, _), .list(let begin, _), .named(let begin, _): begin
         }
     }
 }

@@ -19,15 +19,25 @@ package struct CallRequest: Sendable, Equatable {
     /// The one that is called; nil is any.
     package let name: String?
     package let allowsParallel: Bool
+    /// Where calls are the model's own choice, the tools whose arguments are held to their schemas;
+    /// those of others are objects. Texts are then single calls, without what they begin with.
+    package let strict: Set<String>?
 
-    package init(_ writing: CallWriting, tools: String, name: String?, allowsParallel: Bool) {
+    package init(
+        _ writing: CallWriting, tools: String, name: String?, allowsParallel: Bool,
+        strict: Set<String>? = nil
+    ) {
+        self.strict = strict
         self.writing = writing
         self.tools = tools
         self.name = name
         self.allowsParallel = allowsParallel
     }
 
-    var key: String { "\(writing)|\(name ?? "")|\(allowsParallel)|\(tools)" }
+    var key: String {
+        let strict = strict.map { $0.sorted().joined(separator: ",") } ?? "|"
+        return "\(writing)|\(name ?? "")|\(allowsParallel)|\(strict)|\(tools)"
+    }
 }
 
 enum CallGrammar {
@@ -62,6 +72,19 @@ enum CallGrammar {
         }
         let body = Expression.rule(try rules.add("call", .choice(bodies)))
         let more = request.allowsParallel ? callsMax - 1 : 0
+        let list = Expression.sequence([
+            .optional(.text(" ")), .text("["), space, body,
+            .repetition(.sequence([.text(","), space, body]), least: 0, most: more), space,
+            .text("]")
+        ])
+        if request.strict != nil {
+            switch request.writing {
+            case .objects(_, _, let end): rules[root] = .sequence([space, body, space, marker(end)])
+            case .list: rules[root] = list
+            case .named: rules[root] = body
+            }
+            return rules
+        }
         switch request.writing {
         case .objects(let begin, _, let end) where begin.isEmpty && end.isEmpty:
             rules[root] = body
@@ -74,11 +97,7 @@ enum CallGrammar {
                 own, .repetition(.sequence([space, own]), least: 0, most: more)
             ])
         case .list(let begin, _):
-            rules[root] = .sequence([
-                marker(begin), .optional(.text(" ")), .text("["), space, body,
-                .repetition(.sequence([.text(","), space, body]), least: 0, most: more), space,
-                .text("]")
-            ])
+            rules[root] = .sequence([marker(begin), list])
         case .named(let begin, _):
             let own = Expression.sequence([marker(begin), body])
             rules[root] = .sequence([own, .repetition(own, least: 0, most: more)])
@@ -96,6 +115,10 @@ enum CallGrammar {
             guard let function = tool["function"], let name = function["name"]?.string,
                 request.name == nil || request.name == name
             else { continue }
+            if let strict = request.strict, !strict.contains(name) {
+                found.append((name, try json.object(&rules)))
+                continue
+            }
             var schema = function["parameters"] ?? .object([])
             if schema["type"] == nil, case .object(let members) = schema {
                 let type = OrderedJSON.Member(name: "type", value: .string("object"))

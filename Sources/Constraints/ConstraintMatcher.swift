@@ -21,14 +21,20 @@ package struct AnswerConstraint: Sendable, Equatable {
     /// Special tokens that are the markers.
     let beginToken: Int?
     let endToken: Int?
+    /// What a call begins with, where the answer is free but for its calls, which are texts of the
+    /// grammar; and the special token that this is.
+    let callBegin: [UInt8]?
+    let callToken: Int?
 
     /// - Parameters:
     ///   - thoughts: what may be thought before; nil where the answer begins at once.
     ///   - isThinking: whether the prompt ends within thoughts.
+    ///   - callBegin: what each text of the grammar comes after, in an answer that is free but for
+    ///     these; empty where the whole answer is one such text.
     ///   - token: the token with a text.
     package init(
         _ grammar: Grammar, thoughts: ThoughtMarkers? = nil, isThinking: Bool = false,
-        token: (String) -> TokenID? = { _ in nil }
+        callBegin: String = "", token: (String) -> TokenID? = { _ in nil }
     ) {
         self.grammar = grammar
         self.thoughts = thoughts
@@ -38,13 +44,15 @@ package struct AnswerConstraint: Sendable, Equatable {
                 grammar.vocabulary.range($0).isEmpty ? $0 : nil
             }
         }
+        self.callBegin = callBegin.isEmpty ? nil : Array(callBegin.utf8)
+        callToken = special(self.callBegin)
         beginToken = special(thoughts?.begin)
         endToken = special(thoughts?.end)
     }
 
     package static func == (left: AnswerConstraint, right: AnswerConstraint) -> Bool {
         left.grammar === right.grammar && left.thoughts == right.thoughts
-            && left.isThinking == right.isThinking
+            && left.isThinking == right.isThinking && left.callBegin == right.callBegin
     }
 }
 
@@ -59,6 +67,9 @@ package final class ConstraintMatcher {
         case thinking(Int)
         /// White space, so many bytes of it, before the answer.
         case between(Int)
+        /// What is said is free until a call begins: so many bytes of the marker before it were
+        /// written, and so many of the one that begins thoughts; nil where these cannot follow.
+        case speaking(Int, opening: Int?)
         case answering
     }
 
@@ -75,8 +86,12 @@ package final class ConstraintMatcher {
     package init(_ constraint: AnswerConstraint) throws(ConstraintError) {
         self.constraint = constraint
         phase =
-            constraint.thoughts == nil
-            ? .answering : constraint.isThinking ? .thinking(0) : .undecided
+            switch (constraint.thoughts, constraint.callBegin) {
+            case (.some, _) where constraint.isThinking: .thinking(0)
+            case (nil, nil): .answering
+            case (.some, nil): .undecided
+            case (let thoughts, .some): .speaking(0, opening: thoughts == nil ? nil : 0)
+            }
         cursor = try constraint.grammar.begin()
     }
 
@@ -115,38 +130,45 @@ package final class ConstraintMatcher {
     /// - Returns: false where it may not have.
     /// - Throws: `ConstraintError.tooLarge` where there is no room for what follows.
     package func accept(_ token: TokenID) throws(ConstraintError) -> Bool {
-        if phase == .answering { return try grammar.accept(token.index, at: cursor) }
-        guard let (next, rest) = step(token.index) else { return false }
-        phase = next
-        guard let rest else { return true }
-        return try grammar.accept(token.index, from: rest, at: cursor)
+        var rest: Int?
+        if phase != .answering {
+            guard let (next, following) = step(token.index) else { return false }
+            phase = next
+            guard let following else { return true }
+            rest = following
+        }
+        guard try grammar.accept(token.index, from: rest, at: cursor) else { return false }
+        if constraint.callBegin != nil, grammar.isComplete(cursor) {
+            try grammar.restart(cursor)
+            phase = .speaking(0, opening: nil)
+        }
+        return true
     }
 
     /// How many of these tokens may come next, one after the other.
     package func allowedCount(_ tokens: some Collection<TokenID>) -> Int {
         guard phase == .answering else {
-            // Thoughts are free, but where they end is not looked for in guesses.
-            guard case .thinking(0) = phase else { return 0 }
-            let free = tokens.prefix { token in
-                guard let next = step(token.index) else { return false }
-                return next.0 == .thinking(0)
-            }
-            return free.count
+            // What is free is so, but where it ends is not looked for in guesses.
+            guard phase == .thinking(0) || phase == .speaking(0, opening: nil) else { return 0 }
+            return tokens.prefix { step($0.index)?.0 == phase }.count
         }
         return grammar.allowedCount(tokens.map(\.index), at: cursor)
     }
 
-    // MARK: thoughts
+    // MARK: thoughts, and what is free
 
     /// What follows a token before the answer: the next phase, and from where on its bytes are the
     /// answer's; nil where it may not come.
     private func step(_ token: Int) -> (Phase, Int?)? {
+        let range = grammar.vocabulary.range(token)
+        if case .speaking(let count, let opening) = phase {
+            return speak(range, count, opening, token)
+        }
         guard let thoughts = constraint.thoughts, !grammar.vocabulary.endings.contains(token) else {
             return nil
         }
-        let range = grammar.vocabulary.range(token)
         switch phase {
-        case .answering: return nil
+        case .answering, .speaking: return nil
         case .undecided:
             if grammar.allows(token, at: cursor) { return (.answering, range.lowerBound) }
             if token == constraint.beginToken { return (.thinking(0), nil) }
@@ -154,7 +176,9 @@ package final class ConstraintMatcher {
         case .opening(let count):
             return range.isEmpty ? nil : open(range, count, thoughts)
         case .thinking(let count):
-            if token == constraint.endToken { return (.between(0), nil) }
+            if token == constraint.endToken {
+                return (constraint.callBegin == nil ? .between(0) : .speaking(0, opening: nil), nil)
+            }
             return think(range, count, thoughts, token)
         case .between(let count):
             return range.isEmpty ? nil : separate(range, count, token)
@@ -181,7 +205,9 @@ package final class ConstraintMatcher {
         for place in range {
             count = Self.matched(thoughts.end, count, grammar.vocabulary[byteAt: place])
             if count == thoughts.end.count {
-                return separate(place + 1..<range.upperBound, 0, token)
+                let rest = place + 1..<range.upperBound
+                return constraint.callBegin == nil
+                    ? separate(rest, 0, token) : speak(rest, 0, nil, token)
             }
         }
         return (.thinking(count), nil)
@@ -196,6 +222,39 @@ package final class ConstraintMatcher {
         guard spaces <= Self.spaceMax else { return nil }
         if place == range.upperBound { return (.between(spaces), nil) }
         return grammar.allows(token, from: place, at: cursor) ? (.answering, place) : nil
+    }
+
+    /// What follows a token, or the bytes of one, where all may be said.
+    private func speak(
+        _ range: Range<Int>, _ count: Int, _ opening: Int?, _ token: Int
+    ) -> (Phase, Int?)? {
+        if range.isEmpty {
+            if token == constraint.callToken { return (.answering, nil) }
+            if opening != nil, token == constraint.beginToken { return (.thinking(0), nil) }
+            return (.speaking(count, opening: opening), nil)
+        }
+        let marker = constraint.callBegin ?? []
+        var (count, opening) = (count, opening)
+        for place in range {
+            let byte = grammar.vocabulary[byteAt: place]
+            if let thoughts = constraint.thoughts, let begun = opening {
+                if thoughts.begin[begun] == byte {
+                    opening = begun + 1
+                    if begun + 1 == thoughts.begin.count {
+                        return think(place + 1..<range.upperBound, 0, thoughts, token)
+                    }
+                } else if begun > 0 || !Self.isSpace(byte) {
+                    opening = nil
+                }
+            }
+            count = Self.matched(marker, count, byte)
+            if count == marker.count {
+                let rest = place + 1
+                if rest == range.upperBound { return (.answering, nil) }
+                return grammar.allows(token, from: rest, at: cursor) ? (.answering, rest) : nil
+            }
+        }
+        return (.speaking(count, opening: opening), nil)
     }
 
     private static func isSpace(_ byte: UInt8) -> Bool {

@@ -92,6 +92,17 @@ package final class Grammar: Sendable {
         }
     }
 
+    /// Another text begins where one was.
+    ///
+    /// - Throws: `ConstraintError.tooLarge` where there is no room for it.
+    func restart(_ cursor: Cursor) throws(ConstraintError) {
+        try books.withLock { books throws(ConstraintError) in
+            books.places[cursor.id] = try Self.retrying(&books) {
+                books throws(StateTable.Problem) in try books.table.start()
+            }
+        }
+    }
+
     func end(_ cursor: Cursor) { books.withLock { _ = $0.places.removeValue(forKey: cursor.id) } }
 
     /// Whether a text may end here.

@@ -101,6 +101,8 @@ package struct GenerationOrder: Sendable {
     package var allowsParallelCalls = true
     /// Which of the tools the answer has to call.
     package var toolUse = ToolUse.free
+    /// Those whose arguments are valid by their schemas wherever they are called.
+    package var strictTools: Set<String> = []
     /// What the answer has to be; nil is anything.
     package var output: OutputFormat?
     package var wanted = Wanted.answer

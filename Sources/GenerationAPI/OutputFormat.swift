@@ -34,6 +34,8 @@ package enum ToolUse: Sendable, Equatable {
 extension GenerationOrder {
     /// The request's field that says what the answer has to be.
     package var formatParameter: String? {
-        output?.parameter ?? (toolUse == .free ? nil : "tool_choice")
+        if let output { return output.parameter }
+        if toolUse != .free { return "tool_choice" }
+        return strictTools.isEmpty ? nil : "tools"
     }
 }

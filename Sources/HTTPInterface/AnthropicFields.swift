@@ -29,6 +29,11 @@ enum AnthropicFields {
         var order = GenerationOrder(prompt: .chat(messages), client: client)
         order.model = answer.modelName
         order.templateArguments = try thinking(fields)
+        if let output = try fields.object("output_config"), let format = try output.object("format")
+        {
+            order.output = try OutputFields.readFlat(
+                format, texts.nestedFormat, parameter: "output_config.format")
+        }
         try readTools(fields, texts, into: &order)
         if kind == .count {
             order.wanted = .tokens(TokenizingRules())
@@ -46,7 +51,7 @@ enum AnthropicFields {
     private static func readTools(
         _ fields: RequestFields, _ texts: RequestTexts, into order: inout GenerationOrder
     ) throws(GenerationError) {
-        let mayCall = try choice(fields, &order)
+        let use = try choice(fields, &order)
         let tools = FlatTools(schema: "input_schema", nameBytesMax: nameBytesMax) {
             tool throws(GenerationError) in
             let type = try tool.string("type") ?? "custom"
@@ -55,21 +60,21 @@ enum AnthropicFields {
             }
             return true
         }
-        try tools.read(fields, text: texts.tools, mayCall: mayCall, into: &order)
+        try tools.read(fields, text: texts.tools, use: use, into: &order)
     }
 
-    /// Whether tools may be called.
+    /// Which tools are to be called; nil where none may be.
     private static func choice(
         _ fields: RequestFields, _ order: inout GenerationOrder
-    ) throws(GenerationError) -> Bool {
-        guard let choice = try fields.object("tool_choice") else { return true }
+    ) throws(GenerationError) -> ToolUse? {
+        guard let choice = try fields.object("tool_choice") else { return .free }
         order.allowsParallelCalls = try choice.boolean("disable_parallel_tool_use") != true
         switch try choice.string("type") {
-        case "auto": return true
-        case "none": return false
-        case "any", "tool":
-            throw choice.error("type", "not supported here: \"auto\" and \"none\" are")
-        default: throw choice.error("type", "expected \"auto\" or \"none\"")
+        case "auto": return .free
+        case "none": return nil
+        case "any": return .required
+        case "tool": return .named(try ToolFields.name(choice, bytesMax: nameBytesMax))
+        default: throw choice.error("type", "expected \"auto\", \"any\", \"tool\" or \"none\"")
         }
     }
 
@@ -77,7 +82,6 @@ enum AnthropicFields {
     private static func thinking(_ fields: RequestFields) throws(GenerationError) -> String? {
         var effort: String?
         if let output = try fields.object("output_config") {
-            try UnsupportedFields.refuse([("format", .empty)], in: output)
             effort = try output.string("effort")
             switch effort {
             case nil: break

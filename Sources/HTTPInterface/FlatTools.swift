@@ -14,13 +14,22 @@ struct FlatTools {
 
     /// What the field `tools` says of an order.
     ///
-    /// - Parameter text: the field as it was written.
+    /// - Parameters:
+    ///   - text: the field as it was written.
+    ///   - use: which tools are to be called; nil where none may be.
     func read(
-        _ fields: RequestFields, text: [UInt8]?, mayCall: Bool, into order: inout GenerationOrder
+        _ fields: RequestFields, text: [UInt8]?, use: ToolUse?, into order: inout GenerationOrder
     ) throws(GenerationError) {
+        var names: Set<String> = []
         let tools = try ToolFields.list(fields) { tool throws(GenerationError) in
-            try isFunction(tool) ? try check(tool) : nil
+            guard try isFunction(tool) else { return nil }
+            let name = try check(tool)
+            names.insert(name)
+            let isStrict = try tool.boolean("strict") ?? false
+            if isStrict, use != nil { order.strictTools.insert(name) }
+            return name
         }
+        try ToolFields.check(use, names, fields)
         guard let tools else { return }
         let text = text ?? JSONValue.array(tools).text()
         var written: [UInt8] = []
@@ -47,13 +56,12 @@ struct FlatTools {
         }
         guard !written.isEmpty else { return }
         written.append(UInt8(ascii: "]"))
-        try ToolFields.offer(written, mayCall ? .free : nil, fields, to: &order)
+        try ToolFields.offer(written, use, fields, to: &order)
     }
 
     /// The name of a function that is one.
     private func check(_ tool: RequestFields) throws(GenerationError) -> String {
         _ = try tool.string("description")
-        if try tool.boolean("strict") == true { throw tool.error("strict", "not supported here") }
         if let parameters = tool[schema] {
             guard case .object = parameters else {
                 throw tool.error(schema, "expected an object, found \(parameters.kind)")

@@ -51,6 +51,28 @@ enum OutputFields {
             try schema(format, texts.format, fields, ollamaName), parameter: ollamaName)
     }
 
+    /// What a format with everything side by side asks for, as newer APIs write it.
+    ///
+    /// - Parameters:
+    ///   - text: the format as it was written.
+    ///   - parameter: the request's field that it is.
+    static func readFlat(
+        _ format: RequestFields, _ text: [UInt8]?, parameter: String
+    ) throws(GenerationError) -> OutputFormat? {
+        switch try format.string("type") {
+        case "text": return nil
+        case "json_object": return OutputFormat(.object, parameter: parameter)
+        case "json_schema":
+            _ = try format.boolean("strict")
+            guard let schema = format["schema"] else { throw format.error("schema", "missing") }
+            let text = text.flatMap { JSONParser.text(ofMember: "schema", in: $0.span) }
+            return OutputFormat(
+                try self.schema(schema, text, format, "schema"), parameter: parameter)
+        default:
+            throw format.error("type", "expected \"text\", \"json_object\" or \"json_schema\"")
+        }
+    }
+
     private static func responseFormat(
         _ fields: RequestFields, _ text: [UInt8]?
     ) throws(GenerationError) -> OutputFormat? {

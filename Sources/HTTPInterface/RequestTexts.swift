@@ -18,6 +18,8 @@ package struct RequestTexts: Sendable {
     package var responseFormat: [UInt8]?
     package var schema: [UInt8]?
     package var format: [UInt8]?
+    /// What the formats of OpenAI's and Anthropic's newer APIs are.
+    private(set) var nestedFormat: [UInt8]?
     /// Arguments of earlier calls, in dialects that write them as objects.
     private var arguments: [CallPlace: [UInt8]] = [:]
 
@@ -34,10 +36,16 @@ package struct RequestTexts: Sendable {
         schema = text(OutputFields.schemaName)
         format = text(OutputFields.ollamaName)
         switch dialect {
-        case .openAI, .responses: break
+        case .openAI: break
+        case .responses:
+            nestedFormat = text("text").flatMap { JSONParser.text(ofMember: "format", in: $0.span) }
         case .ollama:
             readCalls(body, in: bytes, list: "tool_calls", path: ["function", "arguments"])
-        case .anthropic: readCalls(body, in: bytes, list: "content", path: ["input"])
+        case .anthropic:
+            readCalls(body, in: bytes, list: "content", path: ["input"])
+            nestedFormat = text("output_config").flatMap {
+                JSONParser.text(ofMember: "format", in: $0.span)
+            }
         }
     }
 

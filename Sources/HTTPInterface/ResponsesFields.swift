@@ -25,7 +25,6 @@ enum ResponsesFields {
     ) throws(GenerationError) -> CompletionRequest {
         let fields = try RequestFields(body)
         try UnsupportedFields.refuse(unsupported, in: fields)
-        try checkFormat(fields)
         if fields["include"]?.array?.contains(.string(includedProbabilities)) == true {
             throw fields.error("include", "'\(includedProbabilities)' is not supported here")
         }
@@ -36,7 +35,11 @@ enum ResponsesFields {
         order.templateArguments =
             effort == "none"
             ? TemplateFields.thinking(false) : TemplateFields.thinking(nil, effort: effort)
-        let mayCall = try ToolFields.mayCall(fields)
+        if let format = try format(fields) {
+            order.output = try OutputFields.readFlat(
+                format, texts.nestedFormat, parameter: "text.format")
+        }
+        let use = try ToolFields.choice(fields) { $0 }
         order.allowsParallelCalls = try fields.boolean("parallel_tool_calls") ?? true
         let tools = FlatTools(schema: "parameters") { tool throws(GenerationError) in
             let type = try tool.string("type")
@@ -48,26 +51,21 @@ enum ResponsesFields {
             }
             return true
         }
-        try tools.read(fields, text: texts.tools, mayCall: mayCall, into: &order)
+        try tools.read(fields, text: texts.tools, use: use, into: &order)
         order.sampling = try CompletionRequest.sampling(fields, defaults: defaults)
         order.tokensMax = try CompletionRequest.tokensMax(fields, names: ["max_output_tokens"])
         var answer = AnswerOptions(kind: .chat)
         answer.dialect = .responses
         answer.modelName = order.model
         answer.streams = try fields.boolean("stream") ?? false
-        answer.repeated = try repeated(fields, order, effort: effort, mayCall: mayCall)
+        answer.repeated = try repeated(fields, order, effort: effort, use: use)
         var request = CompletionRequest(order: order, answer: answer)
         try request.readExtras(fields)
         return request
     }
 
-    private static func checkFormat(_ fields: RequestFields) throws(GenerationError) {
-        guard let text = try fields.object("text"), let format = try text.object("format") else {
-            return
-        }
-        guard try format.string("type") == "text" else {
-            throw format.error("type", "only \"text\" is supported here")
-        }
+    private static func format(_ fields: RequestFields) throws(GenerationError) -> RequestFields? {
+        try fields.object("text")?.object("format")
     }
 
     /// How much there is to think, as templates know it; `none` is not at all.
@@ -93,7 +91,7 @@ enum ResponsesFields {
 
     /// The members of a response that say what was asked for.
     private static func repeated(
-        _ fields: RequestFields, _ order: GenerationOrder, effort: String?, mayCall: Bool
+        _ fields: RequestFields, _ order: GenerationOrder, effort: String?, use: ToolUse?
     ) throws(GenerationError) -> String {
         let metadata = try metadata(fields)
         let members: [(name: String, value: JSONValue)] = [
@@ -106,13 +104,39 @@ enum ResponsesFields {
                 .object(["effort": effort.map { .string($0) } ?? .null, "summary": .null])
             ), ("store", .boolean(false)),
             ("temperature", number(order.sampling.temperature)),
-            ("text", .object(["format": .object(["type": .string("text")])])),
-            ("tool_choice", .string(mayCall ? "auto" : "none")), ("tools", .array([])),
+            ("text", .object(["format": .object(try repeatedFormat(fields))])),
+            ("tool_choice", repeated(use)), ("tools", .array([])),
             ("top_p", number(order.sampling.topP)), ("truncation", .string("disabled"))
         ]
         return members.map { member in
             "\"\(member.name)\":" + String(decoding: member.value.text(), as: UTF8.self)
         }.joined(separator: ",")
+    }
+
+    /// A format without its schema.
+    private static func repeatedFormat(
+        _ fields: RequestFields
+    ) throws(GenerationError) -> [String: JSONValue] {
+        guard let format = try format(fields) else { return ["type": .string("text")] }
+        var members: [String: JSONValue] = [:]
+        for name in ["type", "name"] {
+            guard let text = try format.string(name) else { continue }
+            guard text.utf8.count <= metadataNameBytesMax else {
+                throw format.error(name, "at most \(metadataNameBytesMax) bytes")
+            }
+            members[name] = .string(text)
+        }
+        return members
+    }
+
+    private static func repeated(_ use: ToolUse?) -> JSONValue {
+        switch use {
+        case nil: .string("none")
+        case .free: .string("auto")
+        case .required: .string("required")
+        case .named(let name):
+            .object(["type": .string("function"), "name": .string(name)])
+        }
     }
 
     private static func integer(_ value: Int?) -> JSONValue {

@@ -16,23 +16,22 @@ enum ToolFields {
     static func read(
         _ fields: RequestFields, text: [UInt8]?, into order: inout GenerationOrder
     ) throws(GenerationError) {
-        let use = try choice(fields)
+        let use = try choice(fields) { choice throws(GenerationError) in
+            guard let function = try choice.object("function") else {
+                throw choice.error("function", "missing")
+            }
+            return function
+        }
         order.allowsParallelCalls = try fields.boolean("parallel_tool_calls") ?? true
         var names: Set<String> = []
         let tools = try list(fields) { tool throws(GenerationError) in
-            let name = try check(tool)
+            let (name, isStrict) = try check(tool)
             names.insert(name)
+            if isStrict, use != nil { order.strictTools.insert(name) }
             return name
         }
-        guard let tools else {
-            guard use == nil || use == .free else {
-                throw fields.error("tool_choice", "there are no tools")
-            }
-            return
-        }
-        if case .named(let name)? = use, !names.contains(name) {
-            throw fields.error("tool_choice", "there is no tool '\(name)'")
-        }
+        try check(use, names, fields)
+        guard let tools else { return }
         // With the keys in the order in which they were written: models see them so.
         try offer(text ?? JSONValue.array(tools).text(), use, fields, to: &order)
     }
@@ -74,18 +73,24 @@ enum ToolFields {
         order.toolUse = use
     }
 
-    /// Whether tools may be called, where nothing else can be asked for.
-    static func mayCall(_ fields: RequestFields) throws(GenerationError) -> Bool {
-        switch fields["tool_choice"] {
-        case nil, .string("auto"): return true
-        case .string("none"): return false
-        case .some:
-            throw fields.error("tool_choice", "only \"auto\" and \"none\" are supported here")
+    /// Refuses a choice of what is not there.
+    static func check(
+        _ use: ToolUse?, _ names: Set<String>, _ fields: RequestFields
+    ) throws(GenerationError) {
+        guard let use, use != .free else { return }
+        guard !names.isEmpty else { throw fields.error("tool_choice", "there are no tools") }
+        if case .named(let name) = use, !names.contains(name) {
+            throw fields.error("tool_choice", "there is no tool '\(name)'")
         }
     }
 
     /// Which tools are to be called; nil where none may be.
-    private static func choice(_ fields: RequestFields) throws(GenerationError) -> ToolUse? {
+    ///
+    /// - Parameter function: what of a choice has the function's name.
+    static func choice(
+        _ fields: RequestFields,
+        function: (RequestFields) throws(GenerationError) -> RequestFields
+    ) throws(GenerationError) -> ToolUse? {
         switch fields["tool_choice"] {
         case nil, .string("auto"): return .free
         case .string("none"): return nil
@@ -95,18 +100,17 @@ enum ToolFields {
             guard try choice.string("type") ?? "function" == "function" else {
                 throw choice.error("type", "only \"function\" is supported here")
             }
-            guard let function = try choice.object("function") else {
-                throw choice.error("function", "missing")
-            }
-            return .named(try name(function))
+            return .named(try name(try function(choice)))
         case .some:
             throw fields.error(
                 "tool_choice", "expected \"auto\", \"none\", \"required\" or a function")
         }
     }
 
-    /// The name of a tool that is one.
-    private static func check(_ tool: RequestFields) throws(GenerationError) -> String {
+    /// The name of a tool that is one, and whether it is strict.
+    private static func check(
+        _ tool: RequestFields
+    ) throws(GenerationError) -> (name: String, isStrict: Bool) {
         guard try tool.string("type") ?? "function" == "function" else {
             throw tool.error("type", "only \"function\" is supported here")
         }
@@ -114,15 +118,12 @@ enum ToolFields {
             throw tool.error("function", "missing")
         }
         _ = try function.string("description")
-        if try function.boolean("strict") == true {
-            throw function.error("strict", "not supported here")
-        }
         if let parameters = function["parameters"] {
             guard case .object = parameters else {
                 throw function.error("parameters", "expected an object, found \(parameters.kind)")
             }
         }
-        return try name(function)
+        return (try name(function), try function.boolean("strict") ?? false)
     }
 
     /// A function's name.

@@ -21,9 +21,11 @@ extension PromptBuilder {
         if order.output != nil, order.tools != nil {
             throw refuse("not together with tools that may be called (tool_choice \"none\")")
         }
+        let isFree = order.output == nil && order.toolUse == .free
+        let what = isFree ? "strict: true is not supported" : "not supported"
         if plan?.style.isMessages == true {
             throw refuse(
-                "not supported for this model: it writes its answers as messages to recipients")
+                "\(what) for this model: it writes its answers as messages to recipients")
         }
         guard let constraints else {
             throw GenerationError(
@@ -32,27 +34,34 @@ extension PromptBuilder {
                     + "shorter context, would", parameter: parameter)
         }
         let source: ConstraintSource
+        var callBegin = ""
         switch order.output?.kind {
         case .object: source = .object
         case .schema(let text): source = .schema(text)
         case .grammar(let text): source = .grammar(text)
         case nil:
-            guard let tools = order.tools, let writing = plan?.style.callWriting(template) else {
+            let writing =
+                isFree
+                ? plan?.style.freeCallWriting(template) : plan?.style.callWriting(template)
+            guard let tools = order.tools, let writing else {
                 throw refuse(
-                    "not supported for this model: how it writes calls is not one of the ways "
+                    "\(what) for this model: how it writes calls is not one of the ways "
                         + "that are kept to here")
             }
+            if isFree { callBegin = writing.begin }
             var name: String?
             if case .named(let one) = order.toolUse { name = one }
             source = .calls(
                 CallRequest(
                     CallWriting(writing), tools: tools, name: name,
-                    allowsParallel: order.allowsParallelCalls && name == nil))
+                    allowsParallel: order.allowsParallelCalls && name == nil,
+                    strict: isFree ? order.strictTools : nil))
         }
         return AnswerConstraint(
             try grammar(source, of: constraints, parameter),
             thoughts: plan?.style.thoughts.map { ThoughtMarkers(begin: $0.begin, end: $0.end) },
-            isThinking: plan?.beginsInReasoning ?? false, token: tokenizer.token)
+            isThinking: plan?.beginsInReasoning ?? false, callBegin: callBegin,
+            token: tokenizer.token)
     }
 
     private func grammar(

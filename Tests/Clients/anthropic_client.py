@@ -99,7 +99,7 @@ def check_tools(client, model):
     check("tools: results are taken", more.type == "message", more)
     refusal(
         "refused: tool_choice", anthropic.BadRequestError, "tool_choice",
-        lambda: client.messages.create(**ask, tool_choice={"type": "any"}),
+        lambda: client.messages.create(**ask, tool_choice={"type": "tool", "name": "get_rain"}),
     )
 
 

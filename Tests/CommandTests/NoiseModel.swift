@@ -9,6 +9,9 @@ struct NoiseModel {
     private static let tokens = 320
     private static let special = ["<eos>", "<|im_start|>", "<tool_call>", "</tool_call>"]
 
+    /// The token that begins a call.
+    static var callToken: Int { vocabulary.firstIndex(of: "<tool_call>") ?? 0 }
+
     let template: String
 
     /// How byte-level vocabularies write bytes (GPT-2's `bytes_to_unicode`).
@@ -25,10 +28,15 @@ struct NoiseModel {
         }
     }
 
-    func bytes(seed: UInt64 = 1) -> [UInt8] {
-        var tokens = Self.alphabet + ["\u{120}\"", "{\"", "\":", "\",", "\"}", "tr", "ue", "00"]
-        tokens += Self.special
+    private static var vocabulary: [String] {
+        var tokens = alphabet + ["\u{120}\"", "{\"", "\":", "\",", "\"}", "tr", "ue", "00"]
+        tokens += special
         while tokens.count < Self.tokens { tokens.append("<unused\(tokens.count)>") }
+        return tokens
+    }
+
+    func bytes(seed: UInt64 = 1) -> [UInt8] {
+        let tokens = Self.vocabulary
         var file = GGUFBuilder()
         file.addSmallLlama(
             name: "noise", contextLength: 2048, width: Self.width, keyValueHeads: 2)

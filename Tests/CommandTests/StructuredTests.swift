@@ -12,21 +12,24 @@ import Testing
         {%- for m in messages %}{{ m.content }}{% endfor %}<|im_start|>
         """
 
-    /// A Python with the package jsonschema; nil where there is none.
-    private static func python(in scratch: Scratch) throws -> String? {
+    /// A Python with these packages; nil where there is none.
+    private static func python(with packages: String, in scratch: Scratch) throws -> String? {
         let named = unsafe getenv("SLUICE_CLIENT_PYTHON").map { unsafe String(cString: $0) }
         return try [named, "python3"].compactMap(\.self).first {
-            let arguments = [$0, "-c", "import jsonschema"]
+            let arguments = [$0, "-c", "import \(packages)"]
             return try Program(path: "/usr/bin/env").run(arguments, in: scratch).status == 0
         }
     }
 
-    private func check(_ daemon: Daemon, _ options: [String]) throws {
-        guard let python = try Self.python(in: daemon.scratch) else {
-            print("skipped: no Python with the jsonschema package")
+    private func check(
+        _ daemon: Daemon, _ options: [String], script: String = "structured_client.py",
+        packages: String = "jsonschema"
+    ) throws {
+        guard let python = try Self.python(with: packages, in: daemon.scratch) else {
+            print("skipped: no Python with \(packages)")
             return
         }
-        let script = "\(Repository.folder)/Tests/Clients/structured_client.py"
+        let script = "\(Repository.folder)/Tests/Clients/\(script)"
         let ending = try Program(path: "/usr/bin/env").run(
             [python, script, daemon.socket] + options, in: daemon.scratch)
         #expect(ending.status == 0, "\(ending.output) \(ending.errors)")
@@ -48,6 +51,13 @@ import Testing
 
     @Test func everyAnswerAndCallOfNoiseIsValid() throws {
         try check(try noise(), ["--generations", "10", "--tools"])
+    }
+
+    @Test func officialClientsGetWhatTheyAskFor() throws {
+        try check(
+            try noise(), ["shell", "--begin", "\(NoiseModel.callToken)"],
+            script: "structured_official_client.py",
+            packages: "openai, anthropic, pydantic, jsonschema")
     }
 
     @Test func whatIsNotKeptIsRefusedByName() throws {
@@ -72,18 +82,30 @@ import Testing
         let forced = try post(
             #""tools":[\#(tool)],"tool_choice":"required","parallel_tool_calls":false"#)
         #expect(forced.contains(#""finish_reason":"tool_calls""#), "\(forced)")
+        let strict = #"{"type":"function","function":{"name":"f","strict":true,\#(none)}}"#
+        let other = try post(#""tools":[\#(strict)],"response_format":{"type":"json_object"}"#)
+        #expect(other.contains("not together with tools"), "\(other)")
         #expect(daemon.stop() == 0)
     }
 
     @Test func channelsAreRefusedByName() throws {
         let daemon = try noise(
-            "{#- <|channel|><|message|> #}{% for m in messages %}{{ m.content }}{% endfor %}")
+            """
+            {#- <|channel|><|message|> #}{% if tools %}{{ tools | tojson }}{% endif %}
+            {%- for m in messages %}{{ m.content }}{% endfor %}
+            """)
         let refused = try daemon.post(
             #"{"model":"shell","messages":[{"role":"user","content":"u"}],"#
                 + #""response_format":{"type":"json_object"}}"#)
         #expect(
             refused.contains("writes its answers as messages to recipients")
                 && refused.hasSuffix("\n400"), "\(refused)")
+        let strict = try daemon.post(
+            #"{"model":"shell","messages":[{"role":"user","content":"u"}],"#
+                + #""tools":[{"type":"function","function":{"name":"f","strict":true}}]}"#)
+        #expect(
+            strict.contains("tools: strict: true is not supported for this model")
+                && strict.hasSuffix("\n400"), "\(strict)")
         #expect(daemon.stop() == 0)
     }
 

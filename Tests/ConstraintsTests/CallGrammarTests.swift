@@ -70,6 +70,71 @@ import Tokenization
             refuses: ["<call>sub<args>{}", "<call>add{\"a\": 1}"])
     }
 
+    /// What a model of its own accord says and calls, told to the matcher byte by byte.
+    private func follows(_ text: String, _ matcher: ConstraintMatcher) throws -> Bool {
+        for byte in text.utf8 {
+            let token = TestVocabulary.byte(byte)
+            let isAllowed = matcher.allows(token)
+            let isAccepted = try matcher.accept(token)
+            #expect(isAllowed == isAccepted)
+            guard isAccepted else { return false }
+        }
+        return true
+    }
+
+    private func free(_ writing: CallWriting, begin: String) throws -> ConstraintMatcher {
+        let request = CallRequest(
+            writing, tools: Self.tools, name: nil, allowsParallel: true, strict: ["add"])
+        return try ConstraintMatcher(
+            AnswerConstraint(
+                try TestVocabulary.library().grammar(.calls(request)),
+                thoughts: ThoughtMarkers(
+                    begin: Array("<think>".utf8), end: Array("</think>".utf8)), callBegin: begin,
+                token: TestVocabulary.tokenizer.token))
+    }
+
+    @Test func callsAmongFreeTextAreHeldToTheirSchemas() throws {
+        let writing = CallWriting.objects(begin: "<call>", arguments: "arguments", end: "</call>")
+        func call(_ name: String, _ arguments: String) -> String {
+            "<call>\n{\"name\": \"\(name)\", \"arguments\": \(arguments)}\n</call>"
+        }
+        let (add, now) = (call("add", "{\"a\": 3}"), call("now", "{\"x\": [{}]}"))
+        for text in [
+            "", "Well <cal", "<<call", "a" + add, add + now + "\nDone.",
+            "<think>\(now)</think>" + add, " <think><call></think>x",
+            "<thin<call>{\"name\": \"now\""
+        ] {
+            let matcher = try free(writing, begin: "<call>")
+            #expect(try follows(text, matcher), "\(text)")
+            #expect(!matcher.isComplete)
+        }
+        for text in [
+            "a" + call("add", "{}"), add + call("sub", "{}"), "<call>x", "<<call>x",
+            add + "<call> <", "<think>x</think><call>x", "x<think><call>x"
+        ] {
+            #expect(try !follows(text, free(writing, begin: "<call>")), "\(text)")
+        }
+        let matcher = try free(writing, begin: "<call>")
+        #expect(matcher.allows(TestVocabulary.end))
+        #expect(try follows("<call>", matcher) && !matcher.allows(TestVocabulary.end))
+        let tokens = "abc<call>".utf8.map { TestVocabulary.byte($0) }
+        let guesses = try free(writing, begin: "<call>")
+        #expect(try follows("a", guesses) && guesses.allowedCount(tokens) == 3)
+    }
+
+    @Test func specialTokensBeginFreeCalls() throws {
+        let list = CallWriting.list(begin: TestVocabulary.call, arguments: "arguments")
+        let marker = try #require(TestVocabulary.tokenizer.token(TestVocabulary.call))
+        let matcher = try free(list, begin: TestVocabulary.call)
+        #expect(try follows("x", matcher) && matcher.accept(marker))
+        #expect(try !follows("x", matcher))
+        let calls = #"[{"name": "now", "arguments": {}}, {"name": "add", "arguments": {"a": 1}}]"#
+        #expect(try follows(calls + "x", matcher) && matcher.allows(TestVocabulary.end))
+        let named = try free(.named(begin: "<c>", separator: "<a>"), begin: "<c>")
+        #expect(try follows(#"<c>add<a>{"a": 1}<c>now<a>{} yes"#, named))
+        #expect(try !follows(#"<c>add<a>{"b"#, named))
+    }
+
     @Test func schemasOfToolsAreRefusedWithTheirPlaces() {
         let tools = """
             [{"type": "function", "function": {"name": "f", "parameters": {"type": "object",

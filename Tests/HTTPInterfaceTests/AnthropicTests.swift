@@ -194,16 +194,18 @@ import Testing
     }
 
     @Test(arguments: [
-        (#""tool_choice":{"type":"any"}"#, "tool_choice.type"),
-        (#""tool_choice":{"type":"tool","name":"f"}"#, "tool_choice.type"),
+        (#""tool_choice":{"type":"any"}"#, "tool_choice"),
+        (#""tool_choice":{"type":"tool","name":"f"}"#, "tool_choice"),
+        (#""tool_choice":{"type":"tool"}"#, "tool_choice.name"),
+        (#""tool_choice":{"type":"some"}"#, "tool_choice.type"),
         (#""tool_choice":"auto""#, "tool_choice"),
         (#""tools":[{"type":"web_search_20250305","name":"web_search"}]"#, "tools[0].type"),
         (#""tools":[{"name":"f f"}]"#, "tools[0].name"),
         (#""tools":[{"name":"f"},{"name":"f"}]"#, "tools"),
         (#""tools":[{"name":"f","input_schema":[]}]"#, "tools[0].input_schema"),
-        (#""tools":[{"name":"f","strict":true}]"#, "tools[0].strict"),
+        (#""tools":[{"name":"f","strict":1}]"#, "tools[0].strict"),
         (#""thinking":{"type":"much"}"#, "thinking.type"), (#""thinking":true"#, "thinking"),
-        (#""output_config":{"format":{"type":"json_schema"}}"#, "output_config.format"),
+        (#""output_config":{"format":{"type":"json_schema"}}"#, "output_config.format.schema"),
         (#""output_config":{"effort":"some"}"#, "output_config.effort"),
         (#""mcp_servers":[{}]"#, "mcp_servers"), (#""system":5"#, "system"),
         (#""system":[{"type":"image"}]"#, "system[0].type"),

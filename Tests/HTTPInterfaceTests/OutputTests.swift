@@ -11,13 +11,21 @@ import Testing
     private func output(
         _ field: String, kind: CompletionKind = .chat, dialect: Dialect = .openAI
     ) throws -> OutputFormat? {
-        let text = #"{"messages":[{"role":"user","content":"u"}],"prompt":"p",\#(field)}"#
+        try order(field, kind: kind, dialect: dialect).output
+    }
+
+    private func order(
+        _ field: String, kind: CompletionKind = .chat, dialect: Dialect
+    ) throws -> GenerationOrder {
+        let prompt = dialect == .responses ? #""input":"i""# : #""prompt":"p""#
+        let text = #"{"messages":[{"role":"user","content":"u"}],\#(prompt),\#(field)}"#
         let bytes = Array(text.utf8)
         let body = try JSONParser.parse(bytes)
         return try CompletionRequest(
             body, kind: kind, dialect: dialect, client: ClientID(rawValue: 1),
-            defaults: SamplingParameters(), texts: RequestTexts(body, in: bytes.span)
-        ).order.output
+            defaults: SamplingParameters(),
+            texts: RequestTexts(body, in: bytes.span, dialect: dialect)
+        ).order
     }
 
     @Test(arguments: [
@@ -52,6 +60,36 @@ import Testing
             #expect(schema == OutputFormat(.schema(Self.schema), parameter: "format"))
             #expect(try output(#""format":"""#, kind: kind, dialect: .ollama) == nil)
         }
+    }
+
+    @Test func newerFormatsKeepTheirMembersOrder() throws {
+        let format = #"{"type":"json_schema","name":"n","strict":true,"schema":\#(Self.schema)}"#
+        let text = try output(#""text":{"format":\#(format)}"#, dialect: .responses)
+        #expect(text == OutputFormat(.schema(Self.schema), parameter: "text.format"))
+        let config = try output(#""output_config":{"format":\#(format)}"#, dialect: .anthropic)
+        #expect(config == OutputFormat(.schema(Self.schema), parameter: "output_config.format"))
+        let object = try output(
+            #""text":{"format":{"type":"json_object"}}"#, dialect: .responses)
+        #expect(object?.kind == .object)
+        #expect(try output(#""text":{"format":{"type":"text"}}"#, dialect: .responses) == nil)
+    }
+
+    @Test(arguments: [
+        (Dialect.responses, #""required""#, ToolUse.required),
+        (.responses, #"{"type":"function","name":"f"}"#, .named("f")),
+        (.responses, #""auto""#, .free), (.anthropic, #"{"type":"any"}"#, .required),
+        (.anthropic, #"{"type":"tool","name":"f"}"#, .named("f")),
+        (.anthropic, #"{"type":"auto","disable_parallel_tool_use":true}"#, .free)
+    ])
+    func callsMayBeRequired(_ dialect: Dialect, _ choice: String, _ use: ToolUse) throws {
+        let tools = #"[{"type":"T","name":"f","strict":true},{"type":"T","name":"g"}]"#
+            .replacing("T", with: dialect == .responses ? "function" : "custom")
+        let order = try order(
+            #""tools":\#(tools),"tool_choice":\#(choice)"#, dialect: dialect)
+        #expect(order.toolUse == use && order.strictTools == ["f"])
+        // Templates are not told: what a model reads is the same with it and without.
+        #expect(order.tools?.contains("strict") == false)
+        #expect(order.allowsParallelCalls == !choice.contains("disable_parallel"))
     }
 
     @Test func textsHaveLimits() throws {

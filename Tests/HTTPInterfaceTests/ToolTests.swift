@@ -69,13 +69,21 @@ import Testing
         #expect(error?.parameter == "tool_choice")
     }
 
+    @Test func strictToolsAreTheOrders() throws {
+        let tools = #""tools":[{"function":{"name":"a","strict":true}},{"function":{"name":"b"}}]"#
+        let order = try order("{\(Self.hello),\(tools)}")
+        #expect(order.strictTools == ["a"] && order.formatParameter == "tools")
+        let none = try self.order("{\(Self.hello),\(tools),\"tool_choice\":\"none\"}")
+        #expect(none.strictTools.isEmpty && none.formatParameter == nil)
+    }
+
     @Test(arguments: [
         (#""tools":"x""#, "tools"), (#""tools":[1]"#, "tools[0]"),
         (#""tools":[{"type":"retrieval"}]"#, "tools[0].type"),
         (#""tools":[{"type":"function","function":{}}]"#, "tools[0].function.name"),
         (#""tools":[{"function":{"name":"a b"}}]"#, "tools[0].function.name"),
         (#""tools":[{"function":{"name":""}}]"#, "tools[0].function.name"),
-        (#""tools":[{"function":{"name":"a","strict":true}}]"#, "tools[0].function.strict"),
+        (#""tools":[{"function":{"name":"a","strict":1}}]"#, "tools[0].function.strict"),
         (#""tools":[{"function":{"name":"a","parameters":[]}}]"#, "tools[0].function.parameters"),
         (#""tools":[{"function":{"name":"a"}},{"function":{"name":"a"}}]"#, "tools"),
         (#""tool_choice":"required""#, "tool_choice"),
