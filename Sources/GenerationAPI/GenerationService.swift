@@ -247,8 +247,8 @@ package struct PromptProgress: Sendable, Equatable {
 }
 
 /// What a generation tells its caller, in order: `started`, `progress` where it is asked for, any
-/// number of `text`, `reasoning` and `toolCall`, or, where tokens are wanted, these, then one of
-/// `finished` and `failed`.
+/// number of `text`, `reasoning` and `toolCall`, or, where tokens or a vector are
+/// wanted, these, then one of `finished` and `failed`.
 package enum GenerationEvent: Sendable {
     /// The prompt was admitted, and has `promptTokens`; `expected` is how fast the answer should
     /// come, where anything is known of that.
@@ -261,6 +261,8 @@ package enum GenerationEvent: Sendable {
     case reasoning(String)
     case toolCall(ToolCallEvent)
     case tokens(TokenizedText)
+    /// Of length 1.
+    case embedding([Float])
     case finished(FinishReason, GenerationStatistics)
     case failed(GenerationError)
 }

@@ -14,9 +14,10 @@ package struct LoadedModel: Sendable, Equatable {
         case predicted
     }
 
-    /// What a model can besides continuing a text, by its chat templates.
+    /// What a model can besides continuing a text, by its chat templates; and whether it was made
+    /// for embeddings.
     package enum Capability: String, Sendable, CaseIterable {
-        case tools, thinking
+        case tools, thinking, embedding
     }
 
     package var reads: Reads

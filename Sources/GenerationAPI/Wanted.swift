@@ -11,6 +11,8 @@ extension GenerationOrder {
         case prompt
         /// The tokens of a text, or of a chat's prompt.
         case tokens(TokenizingRules)
+        /// One vector for a text.
+        case embedding(EmbeddingRules)
         /// The text of tokens, with those that are not shown in answers.
         case text
         /// That the model goes when nobody uses it any more; nothing is loaded.
@@ -21,6 +23,7 @@ extension GenerationOrder {
     package var parameter: String {
         switch wanted {
         case .tokens: if case .chat = prompt { prompt.parameter } else { "content" }
+        case .embedding(let rules): rules.parameter
         case .text: "tokens"
         case .answer, .prompt, .unloading: prompt.parameter
         }
@@ -37,6 +40,21 @@ package struct TokenizingRules: Sendable, Equatable {
     package var includesPieces = false
 
     package init() {}
+}
+
+/// How a text becomes a vector where that is wanted.
+package struct EmbeddingRules: Sendable, Equatable {
+    /// Numbers of the longest vector that is asked for.
+    package static let dimensionsMax = 1 << 20
+
+    /// The request's field that the text came from.
+    package var parameter: String
+    /// Whether what of a text does not fit the context is left out; else it is refused.
+    package var truncates = false
+    /// Only so many of the vector's first numbers; nil is all.
+    package var dimensions: Int?
+
+    package init(parameter: String) { self.parameter = parameter }
 }
 
 /// The tokens of a text.

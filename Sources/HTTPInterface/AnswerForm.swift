@@ -52,6 +52,23 @@ extension AnswerForm {
     func failing(_ failure: HTTPFailure) -> ByteBuffer? { nil }
 }
 
+/// An answer that is never a stream.
+protocol WholeAnswerForm: AnswerForm {}
+
+extension WholeAnswerForm {
+    func opening() -> ByteBuffer? { nil }
+
+    func delta(_ text: String, probabilities: [ReportedProbability]) -> ByteBuffer? { nil }
+
+    func reasoning(_ text: String) -> ByteBuffer? { nil }
+
+    func toolCall(_ event: ToolCallEvent) -> ByteBuffer? { nil }
+
+    func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
+        ByteBuffer()
+    }
+}
+
 /// One of an answer's choices, which is sent as a whole.
 struct AnswerChoice {
     var answer = AnswerText()
@@ -76,6 +93,7 @@ extension AnswerOptions {
     func form(_ head: AnswerHead) -> any AnswerForm {
         switch (kind, dialect) {
         case (.template, _), (.tokens, _), (.content, _), (.count, _): PromptWriter(kind: kind)
+        case (.embeddings, _), (.embedding, _): EmbeddingWriter(options: self, head: head)
         case (_, .ollama): OllamaWriter(options: self, head: head)
         case (_, .anthropic): AnthropicWriter(options: self, head: head)
         case (_, .responses): ResponsesWriter(options: self, head: head)

@@ -12,6 +12,7 @@ package struct AnswerText: Sendable {
     package var calls: [ToolCall] = []
     /// What was wanted instead of an answer.
     package var tokens: TokenizedText?
+    package var embedding: [Float]?
 
     package init(text: String = "") { self.text = text }
 

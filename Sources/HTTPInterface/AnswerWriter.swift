@@ -36,7 +36,8 @@ package struct AnswerWriter: AnswerForm {
             switch (options.kind, options.streams) {
             case (.chat, true): "chat.completion.chunk"
             case (.chat, false): "chat.completion"
-            case (.text, _), (.template, _), (.tokens, _), (.content, _), (.count, _):
+            case (.text, _), (.template, _), (.tokens, _), (.content, _), (.count, _),
+                (.embeddings, _), (.embedding, _):
                 "text_completion"
             }
         var prefix = ByteBuffer()
@@ -276,7 +277,7 @@ extension AnswerWriter {
     private mutating func logProbabilities(_ probabilities: [ReportedProbability]?) -> ByteBuffer {
         guard let probabilities else { return ByteBuffer(staticString: "null") }
         switch options.kind {
-        case .chat, .template, .tokens, .content, .count:
+        case .chat, .template, .tokens, .content, .count, .embeddings, .embedding:
             return Self.chatLogProbabilities(probabilities)
         case .text: return textLogProbabilities(probabilities)
         }

@@ -18,6 +18,10 @@ package enum CompletionKind: Sendable, Equatable {
     case content
     /// How many tokens a chat's prompt has.
     case count
+    /// A vector for each of some texts.
+    case embeddings
+    /// That of one text, in Ollama's older shape.
+    case embedding
 }
 
 /// How the answer is to be sent.
@@ -39,6 +43,8 @@ package struct AnswerOptions: Sendable, Equatable {
     package var samples = 1
     /// The prompts' texts, where choices begin with them.
     package var echoes: [String] = []
+    /// Vectors are texts in base 64 in place of lists of numbers.
+    package var encodesBase64 = false
     /// Members of the answer's object that repeat what was asked for.
     package var repeated = ""
 
@@ -78,6 +84,9 @@ package struct CompletionRequest: Sendable {
         case (.content, _):
             self = try .detokenizing(body, client: client)
             return
+        case (.embeddings, _), (.embedding, _):
+            self = try EmbeddingFields.read(body, kind: kind, dialect: dialect, client: client)
+            return
         case (_, .ollama):
             self = try OllamaFields.read(
                 body, kind: kind, client: client, defaults: defaults, texts: texts)
@@ -97,7 +106,7 @@ package struct CompletionRequest: Sendable {
         answer = AnswerOptions(kind: kind)
         let prompts: [GenerationOrder.Prompt]
         switch kind {
-        case .chat, .template, .tokens, .content, .count:
+        case .chat, .template, .tokens, .content, .count, .embeddings, .embedding:
             try UnsupportedFields.refuse(UnsupportedFields.chat, in: fields)
             prompts = [.chat(try ChatMessages.read(fields))]
             order = GenerationOrder(prompt: prompts[0], client: client)

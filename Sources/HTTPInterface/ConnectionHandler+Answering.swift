@@ -428,7 +428,7 @@ extension GenerationEvent {
     fileprivate var isPiece: Bool {
         switch self {
         case .text, .reasoning, .toolCall: true
-        case .started, .progress, .tokens, .finished, .failed: false
+        case .started, .progress, .tokens, .embedding, .finished, .failed: false
         }
     }
 }

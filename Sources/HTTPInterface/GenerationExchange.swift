@@ -82,6 +82,10 @@ struct GenerationExchange {
             choice.answer.tokens = text
             choiceBytes += PromptWriter.bytesMax(text)
             return []
+        case (.started, .embedding(let vector)):
+            choice.answer.embedding = vector
+            choiceBytes += EmbeddingWriter.bytesMax(vector, isBase64: answer.encodesBase64)
+            return []
         case (.started, .finished(let reason, let statistics)):
             return finish(reason, statistics)
         case (.started, .started), (.ended, _): return []

@@ -156,7 +156,7 @@ extension OllamaWriter {
     }
 
     /// At most a year, so that sums are numbers, and never less than nothing.
-    private static func nanoseconds(_ seconds: Double) -> Int64 {
+    static func nanoseconds(_ seconds: Double) -> Int64 {
         seconds > 0 ? Int64(min(seconds, 86400 * 365) * 1e9) : 0
     }
 }

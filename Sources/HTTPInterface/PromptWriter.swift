@@ -7,20 +7,8 @@ internal import ModelFormat
 internal import NIOCore
 
 /// Writes one object; there are no streams of it.
-struct PromptWriter: AnswerForm {
+struct PromptWriter: WholeAnswerForm {
     let kind: CompletionKind
-
-    func opening() -> ByteBuffer? { nil }
-
-    func delta(_ text: String, probabilities: [ReportedProbability]) -> ByteBuffer? { nil }
-
-    func reasoning(_ text: String) -> ByteBuffer? { nil }
-
-    func toolCall(_ event: ToolCallEvent) -> ByteBuffer? { nil }
-
-    func ending(_ reason: FinishReason, _ statistics: GenerationStatistics) -> ByteBuffer {
-        ByteBuffer()
-    }
 
     func whole(
         _ answer: AnswerText, probabilities: [ReportedProbability], _ reason: FinishReason,

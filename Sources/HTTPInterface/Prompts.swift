@@ -101,38 +101,45 @@ enum ChatMessages {
 /// The field `prompt`: a text, a list of token numbers, or a list of either.
 enum TextPrompt {
     /// At least one.
-    static func read(_ fields: RequestFields) throws(GenerationError) -> [GenerationOrder.Prompt] {
-        switch fields["prompt"] {
-        case nil: throw fields.error("prompt", "missing")
+    ///
+    /// - Parameters:
+    ///   - name: the field's.
+    ///   - countMax: as many as there may be.
+    static func read(
+        _ fields: RequestFields, name: String = "prompt",
+        countMax: Int = CompletionRequest.choicesMax
+    ) throws(GenerationError) -> [GenerationOrder.Prompt] {
+        switch fields[name] {
+        case nil: throw fields.error(name, "missing")
         case .string(let text): return [.text(text)]
         case .array(let elements):
-            guard let first = elements.first else { throw fields.error("prompt", "empty") }
+            guard let first = elements.first else { throw fields.error(name, "empty") }
             guard first.string != nil || first.array != nil else {
-                return [.tokens(try read(promptTokens: elements, fields))]
+                return [.tokens(try read(promptTokens: elements, name, fields))]
             }
-            guard elements.count <= CompletionRequest.choicesMax else {
-                throw fields.error("prompt", "at most \(CompletionRequest.choicesMax)")
+            guard elements.count <= countMax else {
+                throw fields.error(name, "at most \(countMax)")
             }
             var prompts: [GenerationOrder.Prompt] = []
             for element in elements {
                 switch element {
                 case .string(let text): prompts.append(.text(text))
                 case .array(let tokens):
-                    prompts.append(.tokens(try read(promptTokens: tokens, fields)))
-                default: throw fields.error("prompt", "expected strings or lists of tokens")
+                    prompts.append(.tokens(try read(promptTokens: tokens, name, fields)))
+                default: throw fields.error(name, "expected strings or lists of tokens")
                 }
             }
             return prompts
         case .some(let other):
-            throw fields.error("prompt", "expected a string or token numbers, found \(other.kind)")
+            throw fields.error(name, "expected a string or token numbers, found \(other.kind)")
         }
     }
 
     private static func read(
-        promptTokens tokens: [JSONValue], _ fields: RequestFields
+        promptTokens tokens: [JSONValue], _ name: String, _ fields: RequestFields
     ) throws(GenerationError) -> [TokenID] {
-        guard !tokens.isEmpty else { throw fields.error("prompt", "empty") }
-        return try read(tokens: tokens, of: "prompt", fields)
+        guard !tokens.isEmpty else { throw fields.error(name, "empty") }
+        return try read(tokens: tokens, of: name, fields)
     }
 
     /// The token numbers of the field `name`.

@@ -24,6 +24,9 @@ enum Route: Equatable {
         ("/detokenize", .completion(.content)), ("/props", .properties),
         ("/slots", .slots), ("/metrics", .metrics),
         ("/api/chat", .completion(.chat, .ollama)), ("/api/generate", .completion(.text, .ollama)),
+        ("/v1/embeddings", .completion(.embeddings)),
+        ("/api/embed", .completion(.embeddings, .ollama)),
+        ("/api/embeddings", .completion(.embedding, .ollama)),
         ("/v1/responses", .completion(.chat, .responses)),
         ("/v1/messages", .completion(.chat, .anthropic)),
         ("/v1/messages/count_tokens", .completion(.count, .anthropic)),
@@ -101,6 +104,9 @@ enum Route: Equatable {
         switch self {
         case .completion(.chat, .openAI): "/v1/chat/completions"
         case .completion(.text, .openAI): "/v1/completions"
+        case .completion(.embeddings, .ollama): "/api/embed"
+        case .completion(.embeddings, _): "/v1/embeddings"
+        case .completion(.embedding, _): "/api/embeddings"
         case .completion(.chat, .ollama): "/api/chat"
         case .completion(.text, .ollama): "/api/generate"
         case .completion(.chat, .responses), .completion(.text, .responses): "/v1/responses"

@@ -81,6 +81,14 @@ extension Executor {
         for index in 0..<count { target[index] = source[index] }
     }
 
+    func copy(
+        row: Int, of source: borrowing Buffer<Float>, columns: Int, to target: inout Buffer<Float>
+    ) {
+        let source = source.span
+        var target = target.mutableSpan(in: 0..<columns)
+        for index in 0..<columns { target[index] = source[row * columns + index] }
+    }
+
     /// Parts × tokens × width becomes tokens × parts × width.
     func join(
         parts: Int, tokens: Int, width: Int, of buffer: inout Buffer<Float>,

@@ -126,6 +126,21 @@ struct ResidualStream: ~Copyable {
         executor.kernels.normalizeInPlace(&rows, rows: tokens, by: norm)
     }
 
+    /// Adds what is due to the rows of a pass that was one wave.
+    mutating func settle(tokens: Int) {
+        guard isProjectedDue else { return }
+        executor.add(projected, to: &hidden, rows: 0..<tokens, columns: width)
+        isProjectedDue = false
+    }
+
+    /// Calls `body` with a row of a pass after a norm. Nothing may be due.
+    mutating func withNormed(row: Int, by norm: Norm, _ body: (Span<Float>) -> Void) {
+        executor.copy(row: row, of: hidden, columns: width, to: &projected)
+        normalizeProjected(by: norm, tokens: 1)
+        func call(_ row: borrowing Buffer<Float>) { body(row.span.extracting(0..<width)) }
+        call(projected)
+    }
+
     /// Adds what is due now, because another wave comes in between.
     mutating func addProjected(_ wave: Wave) {
         guard isProjectedDue else { return }

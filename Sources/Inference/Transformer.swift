@@ -25,6 +25,8 @@ package final class Transformer {
     private let layers: [LayerBlocks]
     private let output: OutputHead
     private var residual: ResidualStream
+    /// Tokens of the last step.
+    private var tokenCount = 0
 
     /// - Parameter memory: what `shape` says.
     /// - Throws: `SystemError` when there is no memory.
@@ -72,6 +74,7 @@ package final class Transformer {
             plan.chunks.allSatisfy { $0.filter?.layer == lastLayer }
                 && !(needsLogits && lastLayer != nil), "layers that differ")
         residual.begin()
+        tokenCount = plan.tokenCount
         products.removeAll()
         blocks.mixture?.begin()
         angles.fill(plan, cache)
@@ -172,6 +175,16 @@ package final class Transformer {
         try store.forEachRow(
             of: .positionEmbeddings, positions, from: wave.rows.lowerBound
         ) { row, bytes in residual.addEmbedding(bytes, format: format, row: row) }
+    }
+
+    /// Calls `body` with each of the last step's tokens `rows` as it is after the last norm, in
+    /// order: what logits are made of.
+    ///
+    /// - Precondition: the step went through all layers, and none was computed since.
+    package func forEachHidden(_ rows: Range<Int>, _ body: (Span<Float>) -> Void) {
+        workspace.enter(.output)
+        residual.settle(tokens: tokenCount)
+        for row in rows { residual.withNormed(row: row, by: graph.outputNorm, body) }
     }
 
     /// Calls `body` with row `row` of the last step's logits: one per token of the vocabulary.

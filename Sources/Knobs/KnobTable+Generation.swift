@@ -2,6 +2,7 @@
 // not say.
 
 internal import GenerationAPI
+internal import ModelFormat
 
 extension KnobTable {
     static let generation = computing + sampling
@@ -45,7 +46,14 @@ extension KnobTable {
                 Answers are the same. "auto": where weights are streamed for every token and it
                 pays; a number: that many at most, everywhere, whatever it costs.
                 """
-        ).option("speculate")
+        ).option("speculate"),
+        Knob(
+            "generation.pooling", \.generation.pooling, Form.choice(Pooling.self).orAuto,
+            effect: """
+                Which of a text's tokens its embedding is made of.
+                "auto": what the model's file says, "last" where it says nothing, as of models that
+                were not made for embeddings. "mean" is all tokens, "cls" the first.
+                """)
     ]
 
     private static let sampling = [

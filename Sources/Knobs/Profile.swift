@@ -84,6 +84,8 @@ package struct Profile: Sendable, Equatable {
         /// Tokens of prompts in a step with answers; nil is as is measured.
         package var stepTokens: Int?
         package var speculation = SpeculationPolicy.automatic
+        /// How texts become vectors; nil is as the model's file says.
+        package var pooling: Pooling?
         /// For requests that do not say.
         package var sampling = SamplingParameters()
     }

@@ -57,8 +57,9 @@ extension GGUFFile {
     ///   sense, or something that is not computed, by name.
     package func shape() throws(FormatError) -> ModelShape {
         let family = try family()
-        let shape = try family.readShape(
-            ShapeReader(file: self, architecture: family.architecture))
+        let reader = ShapeReader(file: self, architecture: family.architecture)
+        var shape = try family.readShape(reader)
+        shape.pooling = try reader.pooling()
         if let what = shape.notComputed {
             throw FormatError(
                 file: metadata.source.name, expected: "a model that is computed", found: what)

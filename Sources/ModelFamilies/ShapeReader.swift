@@ -100,6 +100,17 @@ package struct ShapeReader {
         return value == 0 ? nil : value
     }
 
+    /// How texts become vectors, by llama.cpp's numbers; nil where nothing is said, or something
+    /// that is no embedding of a text (each token's own, a rank).
+    func pooling() throws(FormatError) -> Pooling? {
+        switch try uniform("pooling_type", -1...1_000) {
+        case 1: .mean
+        case 2: .cls
+        case 3: .last
+        default: nil
+        }
+    }
+
     func wrong(_ name: String, expected: String, found: String) -> FormatError {
         FormatError(
             file: metadata.source.name, offset: metadata.entry(key(name))?.payload.lowerBound,

@@ -212,11 +212,11 @@ extension Division {
             .promptText,
             PromptBuilder.workBytes(contextTokens: promptTokens)
                 + (problem.sequencesMax - 1) * tokensBytes(promptTokens))
-        budget.add(
-            .sampler,
-            problem.sequencesMax
-                * Sampler.bytesMax(
-                    vocabularySize: tokenizer.tokenCount, contextTokens: contextTokens))
+        // Who wants a vector has that in place of candidates.
+        let samplerBytes = Sampler.bytesMax(
+            vocabularySize: tokenizer.tokenCount, contextTokens: contextTokens)
+        let vectorBytes = 2 * manifest.shape.width * MemoryLayout<Float>.stride
+        budget.add(.sampler, problem.sequencesMax * max(samplerBytes, vectorBytes))
         if problem.model.dividesAnswers {
             budget.add(
                 .answers,

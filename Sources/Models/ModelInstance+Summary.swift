@@ -29,6 +29,7 @@ extension ModelInstance {
         let styles = templates.all.compactMap { AnswerStyle(template: $0) }
         if styles.contains(where: \.hasCalls) { loaded.capabilities.insert(.tools) }
         if styles.contains(where: \.dividesEveryAnswer) { loaded.capabilities.insert(.thinking) }
+        if manifest.shape.pooling != nil { loaded.capabilities.insert(.embedding) }
         return loaded
     }
 }

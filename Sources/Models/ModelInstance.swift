@@ -151,6 +151,8 @@ extension ModelInstance {
         let layer = min(windows.count - 1, Int(options.gemDepth * Float(windows.count)))
         return windows[...layer].lastIndex { $0 == nil } ?? windows.firstIndex { $0 == nil }
     }
+    /// How texts become vectors. The last token has seen all others, where nobody says.
+    package var pooling: Pooling { options.pooling ?? manifest.shape.pooling ?? .last }
     package var keepsSinks: Bool { options.measuring.keepsSinks }
     package var prefillChunkTokens: Int { division.tokensPerStep }
     package var isResident: Bool { options.isResident }

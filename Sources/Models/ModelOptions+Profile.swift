@@ -26,6 +26,7 @@ extension ModelOptions {
         verification = profile.flash.verify
         prefillChunkTokens = profile.generation.prefillChunkTokens
         speculation = profile.generation.speculation
+        pooling = profile.generation.pooling
         if let depth = profile.flash.queueDepth { flash.queueDepth = depth }
         if let bytes = profile.flash.readBytesMin { flash.readBytesMin = Int(clamping: bytes) }
         if let bytes = profile.flash.gapBytesMax { flash.gapBytesMax = Int(clamping: bytes) }

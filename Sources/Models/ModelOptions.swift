@@ -54,6 +54,8 @@ package struct ModelOptions: Sendable {
     /// Tokens of a step whose logits are wanted, at most.
     package var logitsRowsMax = 1
     package var speculation = SpeculationPolicy.off
+    /// How texts become vectors; nil is as the model's file says.
+    package var pooling: Pooling?
     /// Which neurons of a model whose neurons are bundled are read; nil is what promises to take
     /// least time, of what ``qualityLossMax`` allows.
     package var sparse: SparseMode?

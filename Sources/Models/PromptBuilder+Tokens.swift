@@ -26,6 +26,34 @@ extension PromptBuilder {
         return TokenizedText(tokens) { tokenizer.append($0, showsControl: true, to: &$1) }
     }
 
+    /// The tokens that a text begins with, as many as the context has; the vocabulary's own around
+    /// a text are among them. Of a longer text no more is read.
+    func firstTokens(
+        of text: String, _ parameter: String, _ isCancelled: () -> Bool
+    ) throws(GenerationError) -> [TokenID] {
+        var stream = TokenStream(
+            tokenizer, addSpecial: true,
+            unbrokenBytesMax: PromptEncoding.unbrokenBytesMax(contextTokens: context.tokens))
+        var rest = text.utf8[...]
+        while !rest.isEmpty, stream.tokens.count <= context.positions {
+            let piece = rest.prefix(PromptEncoding.pieceBytes)
+            rest = rest.dropFirst(piece.count)
+            do throws(UnbrokenTextError) {
+                try stream.append(piece, isTemplate: true)
+            } catch {
+                throw GenerationError(.contextExceeded, "\(error)", parameter: parameter)
+            }
+            progress?.note()
+            if isCancelled() {
+                throw GenerationError(.cancelled, "the request was cancelled")
+            }
+        }
+        stream.finish()
+        guard stream.tokens.count > context.positions else { return stream.tokens }
+        let end = tokenizer.addedEnd.map { [$0] } ?? []
+        return stream.tokens.prefix(context.positions - end.count) + end
+    }
+
     /// The text of tokens, control tokens and a space at the beginning included: each token's own
     /// one after the other. What is no UTF-8 becomes U+FFFD.
     func text(

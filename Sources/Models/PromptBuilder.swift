@@ -36,6 +36,8 @@ package struct PromptBuilder: Sendable {
     /// What a prompt has to fit.
     struct Context {
         let tokens: Int
+        /// Those of a text that does not slide.
+        var positions: Int
         /// Why so many.
         let reason: String
     }
@@ -47,7 +49,7 @@ package struct PromptBuilder: Sendable {
         constraints = model.constraints
         let reason = model.contextReason
         context = Context(
-            tokens: model.promptTokensMax,
+            tokens: model.promptTokensMax, positions: model.contextTokens,
             reason: model.whenFull == .slide ? "\(reason); four times that to slide in" : reason)
         self.progress = progress
     }
@@ -60,7 +62,7 @@ package struct PromptBuilder: Sendable {
         self.constraints = constraints
         self.tokenizer = tokenizer
         self.templates = templates
-        context = Context(tokens: contextTokens, reason: "asked for")
+        context = Context(tokens: contextTokens, positions: contextTokens, reason: "asked for")
         progress = nil
     }
 
@@ -82,6 +84,10 @@ package struct PromptBuilder: Sendable {
                 prepared.tokenized = try tokenize(text, rules, isCancelled)
                 return prepared
             }
+            if case .embedding(let rules) = order.wanted, rules.truncates {
+                prepared.tokens = try firstTokens(of: text, parameter, isCancelled)
+                break
+            }
             var encoding = try encoding(byteCount: text.utf8.count, parameter)
             try append(text.utf8, isTemplate: true, to: &encoding, isCancelled)
             prepared.tokens = try encoding.finish()
@@ -92,6 +98,9 @@ package struct PromptBuilder: Sendable {
             }
             prepared.constraint = try constraint(order, plan: nil, template: "")
             prepared.tokens = given
+            if case .embedding(let rules) = order.wanted, rules.truncates {
+                prepared.tokens = Array(given.prefix(context.positions))
+            }
         case .chat(let messages):
             // Each turn is marked by a token or more: their list is no longer than the context.
             try context.check(tokensMin: messages.count, parameter)

@@ -73,6 +73,9 @@ extension EngineLoop {
     /// - Throws: `GenerationError` where it never could.
     func begin(_ ready: ReadyOrder, in open: OpenModel) throws(GenerationError) -> Session? {
         let (model, order, prompt) = (open.model, ready.waiting.order, ready.prompt.tokens)
+        if case .embedding(let rules) = order.wanted {
+            return try beginEmbedding(ready, rules, in: open)
+        }
         guard try keepsKeysAndValues(as: order, open) else { return nil }
         let room = try room(for: prompt, order, in: open)
         let sampler = try sampler(for: order, model)
@@ -110,7 +113,7 @@ extension EngineLoop {
             onEvent: ready.waiting.onEvent)
     }
 
-    private func sampler(
+    func sampler(
         for order: GenerationOrder, _ model: ModelInstance
     ) throws(GenerationError) -> Sampler {
         let biases = try biases(of: order, model)
@@ -141,7 +144,7 @@ extension EngineLoop {
     /// Sees that the cache keeps keys and values as an order says.
     ///
     /// - Returns: false while others keep them otherwise: pages are of one kind at a time.
-    private func keepsKeysAndValues(
+    func keepsKeysAndValues(
         as order: GenerationOrder, _ open: OpenModel
     ) throws(GenerationError) -> Bool {
         let wished = try keyValueFormat(order, open.model)

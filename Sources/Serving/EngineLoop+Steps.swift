@@ -34,13 +34,14 @@ extension EngineLoop {
             flashBytes: spent.flashBytes + coldBytes, bundleHits: spent.bundleHits,
             bundleMisses: spent.bundleMisses)
         let shares = cost.shares(of: plan.chunks.map(\.tokens.count))
-        var row = 0
+        var (row, token) = (0, 0)
         for (index, session) in sessions.enumerated() {
             let chunk = plan.chunks[index]
             session.charge(
                 shares[index], keyValueBytes: model.cache.byteCount(session.sequence))
-            handOut(chunk, firstRow: row, to: session, model)
+            handOut(chunk, firstRow: row, firstToken: token, to: session, model)
             row += chunk.logitsRowCount
+            token += chunk.tokens.count
         }
     }
 
@@ -80,10 +81,14 @@ extension EngineLoop {
     /// What a session gets of a step: its tokens are computed, and those after its rows of logits
     /// are chosen.
     private func handOut(
-        _ chunk: SequenceChunk, firstRow: Int, to session: Session, _ model: ModelInstance
+        _ chunk: SequenceChunk, firstRow: Int, firstToken: Int, to session: Session,
+        _ model: ModelInstance
     ) {
         let wasDecoding = session.isDecoding
         session.advance(chunk)
+        if session.wantsEmbedding {
+            return pool(chunk, firstToken: firstToken, of: session, model)
+        }
         gatherUp(chunk, of: session, in: model.cache)
         beginAnew(chunk, of: session, model)
         for row in firstRow..<firstRow + chunk.logitsRowCount {

@@ -38,6 +38,8 @@ package struct Admission {
     let keptTokens: Int?
     /// What chooses those, before any other is computed; nil keeps them when all are computed.
     let filter: PromptFilter?
+    /// What a vector is made of; nil where an answer is wanted.
+    let embedding: EmbeddingSum?
     let submittedNanoseconds: UInt64
     /// Tokens of the text that drafts are looked for in; nil where nothing is drafted.
     let draftWindowTokens: Int?
@@ -57,7 +59,7 @@ package struct Admission {
         found: FoundPrefix = FoundPrefix(), sampler: Sampler,
         tokensMax: Int, contextTokens: Int, slidingTokens: Int? = nil,
         keptTokens: Int? = nil, coldPagesMax: Int? = nil, filter: PromptFilter? = nil,
-        submittedNanoseconds: UInt64, draftWindowTokens: Int?
+        embedding: EmbeddingSum? = nil, submittedNanoseconds: UInt64, draftWindowTokens: Int?
     ) {
         self.order = order
         self.prompt = prompt
@@ -74,6 +76,7 @@ package struct Admission {
         self.coldPagesMax = coldPagesMax
         self.keptTokens = keptTokens
         self.filter = filter
+        self.embedding = embedding
         self.submittedNanoseconds = submittedNanoseconds
         self.draftWindowTokens = draftWindowTokens
     }
@@ -118,6 +121,7 @@ package final class Session {
     private var drafting: Drafting?
     /// Drafts of the present pass that are still to be compared with what is sampled.
     private var drafts: ArraySlice<TokenID> = []
+    private var embedding: EmbeddingSum?
     /// The one event that ends a session was sent.
     package private(set) var isFinished = false
 
@@ -137,6 +141,7 @@ package final class Session {
         coldPagesMax = admission.coldPagesMax
         keptTokens = admission.keptTokens
         filter = admission.filter
+        embedding = admission.embedding
         gathersLater = admission.filter == nil
         isPrefix = admission.filter == nil
         position = admission.found.tokenCount
@@ -182,6 +187,7 @@ package final class Session {
         self.sequence = sequence
         position = found.tokenCount
         pending = tokens[position...]
+        embedding?.reset()
     }
 
     /// Whether tokens of the prompt are still to be chosen: steps of that are its own.
@@ -215,7 +221,8 @@ package final class Session {
         let isLast = count == pending.count
         var chunk = SequenceChunk(
             sequence: sequence, tokens: Array(pending.prefix(count)), firstPosition: position,
-            logits: isLast ? .last : .none, coldPagesMax: isDecoding ? coldPagesMax : nil)
+            logits: isLast && embedding == nil ? .last : .none,
+            coldPagesMax: isDecoding ? coldPagesMax : nil)
         if isGathered, isLast {
             chunk.keptTokens = keptTokens.map {
                 KVLayout.gatheredTokens(kept: $0, of: position + count)
@@ -251,7 +258,9 @@ package final class Session {
 
     /// Who may be given what was computed; nil where nobody knows, or where it is no prefix any
     /// more.
-    var owner: PrefixOwner? { isPrefix && !hasSlid ? order.client.prefixOwner : nil }
+    var owner: PrefixOwner? {
+        isPrefix && !hasSlid && embedding == nil ? order.client.prefixOwner : nil
+    }
 
     /// What the sequence has is no prefix any more.
     func forgetOwner() { isPrefix = false }
@@ -434,6 +443,33 @@ package final class Session {
 
     private static func seconds(from start: UInt64, to end: UInt64) -> Double {
         Double(end - start) / 1e9
+    }
+}
+
+// MARK: vectors
+
+extension Session {
+    /// Whether a vector is wanted, and no answer.
+    var wantsEmbedding: Bool { embedding != nil }
+
+    /// Tokens of a chunk that was computed, of which the vector is made.
+    func pooledRows(of chunk: SequenceChunk) -> Range<Int> {
+        embedding?.rows(of: chunk, isLast: pending.isEmpty) ?? 0..<0
+    }
+
+    /// Adds a token.
+    func pool(_ hidden: Span<Float>) { embedding?.add(hidden) }
+
+    /// Tells the vector, where all of the text is computed.
+    func finishEmbedding() {
+        guard let embedding, pending.isEmpty else { return }
+        noteFirstToken()
+        do throws(GenerationError) {
+            onEvent(.embedding(try embedding.vector))
+            finish(.stop)
+        } catch {
+            fail(error)
+        }
     }
 }
 

@@ -212,7 +212,7 @@ extension Tokenizer {
     }
 
     /// The token that the vocabulary puts after texts, if any.
-    var addedEnd: TokenID? {
+    package var addedEnd: TokenID? {
         vocabularySpecial.addsEnd == true ? vocabularySpecial.end : nil
     }
 

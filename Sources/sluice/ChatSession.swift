@@ -162,7 +162,7 @@ struct ChatSession {
         var thoughts = ThoughtsWriter(isShown: options.showsThoughts)
         while true {
             switch events.take() {
-            case .started, .progress, .toolCall, .tokens: break
+            case .started, .progress, .toolCall, .tokens, .embedding: break
             case .reasoning(let piece): thoughts.write(piece)
             case .text(let piece, _):
                 thoughts.end()

@@ -57,6 +57,22 @@ def check_chat(client, model):
     return ask
 
 
+def check_embeddings(client, model):
+    whole = client.embed(model=model, input=["a colour", "a number"])
+    check("embed: one for each", len(whole.embeddings) == 2, whole)
+    check("embed: counts", whole.prompt_eval_count > 0 and whole.total_duration > 0, whole)
+    one = client.embed(model=model, input="a colour", dimensions=8, keep_alive="5m")
+    check("embed: dimensions", len(one.embeddings[0]) == 8, one)
+    older = client.embeddings(model=model, prompt="a colour")
+    check("embeddings: the same", older.embedding == whole.embeddings[0], older)
+    long = "colour " * 20000
+    check("embed: cut", len(client.embed(model=model, input=long).embeddings) == 1)
+    refusal(
+        "embed: not cut", 400, "context",
+        lambda: client.embed(model=model, input=long, truncate=False),
+    )
+
+
 def check_generate(client, model):
     ask = dict(model=model, prompt="Name a colour.", options={"num_predict": 8, "temperature": 0})
     whole = client.generate(**ask, system="Answer briefly.")
@@ -111,6 +127,7 @@ def main():
     ask = check_chat(client, model)
     check("ps: the model", [m.model for m in client.ps().models] != [], client.ps())
     check_generate(client, model)
+    check_embeddings(client, model)
     check_format(client, ask)
     check_refusals(client, ask)
     # Leaving in the middle of a stream must not disturb the next request.

@@ -214,6 +214,8 @@ def check_response_tools(client, model):
         **{**ask, "input": [*question, *[i.model_dump() for i in whole.output], *results]}
     )
     check("responses tools: results are taken", more.object == "response", more)
+
+
 def structured(schema):
     return {"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": True}}
 
@@ -238,6 +240,26 @@ def check_structured(client, ask):
     check("structured: an object", begun.startswith("{"), begun)
     grammar = create(**ask, extra_body={"grammar": 'root ::= "yes" | "no"'}).choices[0]
     check("structured: a grammar", grammar.message.content in ("yes", "no"), grammar)
+
+
+def check_embeddings(client, model):
+    texts = ["a colour", "a number", "a colour"]
+    whole = client.embeddings.create(model=model, input=texts)
+    vectors = [entry.embedding for entry in whole.data]
+    check("embeddings: one for each", [e.index for e in whole.data] == [0, 1, 2], whole.usage)
+    check("embeddings: the same text", vectors[0] == vectors[2] != vectors[1])
+    check("embeddings: length", abs(sum(x * x for x in vectors[0]) - 1) < 1e-5)
+    check("embeddings: usage", whole.usage.total_tokens == whole.usage.prompt_tokens > 0)
+    # The client asks for base 64 by itself.
+    plain = client.embeddings.create(model=model, input=texts[0], encoding_format="float")
+    near = max(abs(a - b) for a, b in zip(plain.data[0].embedding, vectors[0]))
+    check("embeddings: numbers", near < 1e-6, near)
+    some = client.embeddings.create(model=model, input=[1, 2, 3], dimensions=4).data[0].embedding
+    check("embeddings: tokens, dimensions", len(some) == 4, some)
+    refusal(
+        "embeddings: refused", openai.BadRequestError, "dimensions",
+        lambda: client.embeddings.create(model=model, input="a", dimensions=1 << 19),
+    )
 
 
 def check_refusals(client, ask):
@@ -284,6 +306,7 @@ def main():
     check_tools(client, model)
     check_responses(client, model)
     check_structured(client, ask)
+    check_embeddings(client, model)
     check_refusals(client, ask)
     # Leaving in the middle of a stream must not disturb the next request.
     stream = client.chat.completions.create(**ask, stream=True)

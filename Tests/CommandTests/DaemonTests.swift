@@ -142,8 +142,9 @@ import Testing
         #expect([0, 69, 74, 75].contains(client.wait().status))
     }
 
-    /// OpenAI's own client and Ollama's, where a Python that has them is named.
-    @Test(arguments: ["openai", "ollama"]) func officialClient(_ package: String) throws {
+    /// OpenAI's own client, Ollama's and Anthropic's, where a Python that has them is named.
+    @Test(arguments: ["openai", "ollama", "anthropic"])
+    func officialClient(_ package: String) throws {
         let scratch = try Scratch()
         let named = unsafe getenv("SLUICE_CLIENT_PYTHON").map { unsafe String(cString: $0) }
         guard let python = named,

@@ -144,6 +144,10 @@ final class FakeService: GenerationService {
             onEvent(.tokens(tokens(text, rules)))
             return onEvent(.finished(.stop, GenerationStatistics()))
         }
+        if case .embedding = wanted {
+            onEvent(.embedding([0.6, -0.8, 1e-9]))
+            return onEvent(.finished(.stop, statistics))
+        }
         if parts.first == "break", let reason {
             onEvent(.text("half", probabilities: []))
             return onEvent(.failed(GenerationError(reason, "broken: \(reason)")))

@@ -63,7 +63,12 @@ import Testing
             "/v1/messages/count_tokens",
             #"{"messages":[{"role":"user","content":[{"type":"text","text":"a"}]}]}"#
         ), ("/tokenize", #"{"content":"a","with_pieces":true}"#),
-        ("/detokenize", #"{"tokens":[1,2]}"#)
+        ("/detokenize", #"{"tokens":[1,2]}"#),
+        (
+            "/v1/embeddings",
+            #"{"model":"echo","input":["a",[1,2]],"encoding_format":"base64","dimensions":2}"#
+        ), ("/api/embed", #"{"model":"echo","input":["a"],"truncate":true,"keep_alive":"5m"}"#),
+        ("/api/embeddings", #"{"model":"echo","prompt":"a","options":{}}"#)
     ]
 
     private static let odd: [JSONValue] = [

@@ -415,6 +415,15 @@ import Testing
         }
     }
 
+    @Test func filesSayHowTheyPool() throws {
+        let kinds: [(UInt32, Pooling?)] = [(0, nil), (1, .mean), (2, .cls), (3, .last), (4, nil)]
+        for (number, pooling) in kinds {
+            let builder = builder("qwen3") { $0.add("qwen3.pooling_type", number) }
+            let shape = try GGUFTestFiles.open(builder).shape()
+            #expect(shape.pooling == pooling)
+        }
+    }
+
     @Test func vocabularySizeComesFromTheEmbedding() throws {
         func size(rows: UInt64, columns: UInt64, tokens: Int?) throws -> Int {
             var builder = builder("llama", without: "vocab_size") {

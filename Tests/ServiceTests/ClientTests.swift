@@ -1,54 +1,13 @@
-// Programs that are not ours: Python clients of OpenAI, Ollama and Anthropic; socket activation.
+// Programs that are not ours: socket activation. Official clients are in CommandTests.
 
 import Glibc
 import Service
 import Testing
 
 @Suite(.serialized) struct ClientTests {
-    private static func variable(_ name: String) -> String? {
-        unsafe getenv(name).map { unsafe String(cString: $0) }
-    }
-
-    private static var root: String {
-        "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    }
-
     /// The folder of the built programs: this test's own.
     private static var products: String {
         CommandLine.arguments[0].split(separator: "/").dropLast().reduce("") { $0 + "/" + $1 }
-    }
-
-    @Test(
-        .enabled(
-            if: variable("SLUICE_CLIENT_PYTHON") != nil,
-            "set SLUICE_CLIENT_PYTHON to a Python that has the package openai"))
-    func theOfficialClientIsServed() throws {
-        let python = try #require(Self.variable("SLUICE_CLIENT_PYTHON"))
-        let daemon = try RunningDaemon()
-        _ = daemon.manager.receive()
-        let script = Self.root + "/Tests/Clients/openai_client.py"
-        #expect(Shell.run("'\(python)' '\(script)' '\(daemon.socket)'") == 0)
-        daemon.signals.send(.terminate)
-        #expect(daemon.wait() == "")
-    }
-
-    @Test(
-        .enabled(
-            if: variable("SLUICE_CLIENT_PYTHON") != nil,
-            "set SLUICE_CLIENT_PYTHON to a Python that has the packages ollama and anthropic"),
-        arguments: ["ollama", "anthropic"])
-    func otherClientsAreServed(package: String) throws {
-        let python = try #require(Self.variable("SLUICE_CLIENT_PYTHON"))
-        guard Shell.run("'\(python)' -c 'import \(package)' 2> /dev/null") == 0 else {
-            print("skipped: \(python) has no package \(package)")
-            return
-        }
-        let daemon = try RunningDaemon()
-        _ = daemon.manager.receive()
-        let script = Self.root + "/Tests/Clients/\(package)_client.py"
-        #expect(Shell.run("'\(python)' '\(script)' '\(daemon.socket)'") == 0)
-        daemon.signals.send(.terminate)
-        #expect(daemon.wait() == "")
     }
 
     @Test(

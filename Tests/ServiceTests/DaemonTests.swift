@@ -36,7 +36,7 @@ import Testing
             collected.withLock { $0.append(event) }
             switch event {
             case .finished, .failed: over.withLock { $0 = true }
-            case .started, .progress, .text, .reasoning, .toolCall, .tokens: break
+            case .started, .progress, .text, .reasoning, .toolCall, .tokens, .embedding: break
             }
         }
     }

@@ -56,7 +56,7 @@ import Testing
         "kv.cold_bytes_max": "\"1G\"", "compute.threads": "1",
         "generation.context_tokens": "128",
         "generation.prefill_chunk_tokens": "17", "generation.step_tokens": "40",
-        "generation.speculate": "5",
+        "generation.speculate": "5", "generation.pooling": "\"cls\"",
         "generation.temperature": "0.5", "generation.top_k": "7", "generation.top_p": "0.25",
         "generation.min_p": "0.5", "generation.repeat_penalty": "1.5",
         "generation.presence_penalty": "0.5", "generation.frequency_penalty": "-0.5",

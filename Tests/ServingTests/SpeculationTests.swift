@@ -281,6 +281,7 @@ import Weights
         case .reasoning(let text): "reasoning \(text)"
         case .toolCall(let event): "call \(event)"
         case .tokens(let text): "tokens \(text)"
+        case .embedding(let vector): "embedding \(vector)"
         case .finished(let reason, let statistics):
             "finished \(reason) \(statistics.promptTokens) \(statistics.generatedTokens)"
         case .failed(let error): "failed \(error)"

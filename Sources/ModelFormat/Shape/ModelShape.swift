@@ -24,6 +24,8 @@ package struct ModelShape: Sendable, Codable, Equatable {
     package var layerEmbeddingWidth: Int?
     /// Embeddings of positions, which are added to tokens'; nil where nothing is (OPT).
     package var learnedPositions: LearnedPositions?
+    /// How a text becomes one vector, where the model was made for that and its file says so.
+    package var pooling: Pooling?
     /// The activation's name where import was told to use another than the family's own.
     package var activationAsked: Activation?
 
