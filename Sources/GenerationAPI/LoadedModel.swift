@@ -35,6 +35,13 @@ package struct LoadedModel: Sendable, Equatable {
     /// Requests that may be worked on at once.
     package var sequencesMax = 1
     package var capabilities: Set<Capability> = []
+    /// How conversations become prompts, in Jinja: those without tools, and those with some where
+    /// that is another one.
+    package var chatTemplate: String?
+    package var toolTemplate: String?
+    /// The texts of the tokens with which texts begin and end; empty where there are none.
+    package var beginning = ""
+    package var end = ""
     /// When it goes if nobody uses it until then, in seconds since 1970; nil stays.
     package var leavesAt: Int64?
 

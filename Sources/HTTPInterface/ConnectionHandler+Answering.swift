@@ -84,7 +84,8 @@ extension ConnectionHandler {
 
     private func properties() throws(HTTPFailure) -> ByteBuffer {
         PropertiesWriter.properties(
-            loaded: try models().first(where: \.isLoaded), defaults: state.configuration.defaults)
+            loaded: try models().first(where: \.isLoaded), defaults: state.configuration.defaults,
+            hasMetrics: state.configuration.metrics != nil)
     }
 
     private func models(

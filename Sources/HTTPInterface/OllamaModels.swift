@@ -57,7 +57,9 @@ enum OllamaModels {
         where model.loaded?.capabilities.contains(capability) == true {
             buffer.writeString(",\"\(capability.rawValue)\"")
         }
-        buffer.writeStaticString("]}")
+        buffer.writeStaticString("],\"template\":")
+        buffer.writeJSON(model.loaded?.chatTemplate ?? "")
+        buffer.writeStaticString("}")
         return buffer
     }
 

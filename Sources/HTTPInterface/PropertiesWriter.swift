@@ -9,8 +9,9 @@ enum PropertiesWriter {
     /// - Parameters:
     ///   - loaded: the model that is loaded, if any.
     ///   - defaults: sampling for requests that do not say.
+    ///   - hasMetrics: whether anything is counted.
     static func properties(
-        loaded: ModelSummary?, defaults: SamplingParameters
+        loaded: ModelSummary?, defaults: SamplingParameters, hasMetrics: Bool
     ) -> ByteBuffer {
         var buffer = ByteBuffer(staticString: "{\"default_generation_settings\":{\"n_ctx\":")
         buffer.writeString("\(loaded?.loaded?.contextTokens ?? 0),\"params\":{")
@@ -25,7 +26,20 @@ enum PropertiesWriter {
         let slots = loaded?.loaded?.sequencesMax ?? 1
         buffer.writeString("}},\"total_slots\":\(slots),\"model_alias\":")
         buffer.writeJSON(loaded?.name)
+        let model = loaded?.loaded
+        buffer.writeStaticString(",\"chat_template\":")
+        buffer.writeJSON(model?.chatTemplate ?? "")
+        if let template = model?.toolTemplate {
+            buffer.writeStaticString(",\"chat_template_tool_use\":")
+            buffer.writeJSON(template)
+        }
+        buffer.writeStaticString(",\"bos_token\":")
+        buffer.writeJSON(model?.beginning ?? "")
+        buffer.writeStaticString(",\"eos_token\":")
+        buffer.writeJSON(model?.end ?? "")
         buffer.writeStaticString(",\"modalities\":{\"vision\":false,\"audio\":false}")
+        buffer.writeString(",\"endpoint_slots\":true,\"endpoint_props\":false")
+        buffer.writeString(",\"endpoint_metrics\":\(hasMetrics)")
         buffer.writeString(",\"build_info\":\"sluice \(SluiceVersion.current)\"}")
         return buffer
     }

@@ -9,6 +9,7 @@ internal import LinuxSystem
 internal import Memory
 internal import ModelFormat
 internal import SequenceState
+internal import Tokenization
 internal import Weights
 
 extension ModelInstance {
@@ -26,6 +27,9 @@ extension ModelInstance {
             hotTokens: division.hotTokens, keyValueFormat: cache.layout.format,
             memoryBytesMax: budget.limitBytes)
         loaded.sequencesMax = division.sequencesMax
+        (loaded.chatTemplate, loaded.toolTemplate) = (templates.plain, templates.tool)
+        loaded.beginning = tokenizer.text(tokenizer.vocabularySpecial.beginning)
+        loaded.end = tokenizer.text(tokenizer.vocabularySpecial.end)
         let styles = templates.all.compactMap { AnswerStyle(template: $0) }
         if styles.contains(where: \.hasCalls) { loaded.capabilities.insert(.tools) }
         if styles.contains(where: \.dividesEveryAnswer) { loaded.capabilities.insert(.thinking) }

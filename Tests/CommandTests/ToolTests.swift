@@ -103,7 +103,14 @@ import Testing
         #expect(answer.contains(#""content":"Sunny.""#), "\(answer)")
         let show = try daemon.post(#"{"model":"shell"}"#, to: "/api/show")
         #expect(
-            show.contains(#""capabilities":["completion","tools","thinking"]"#), "\(show)")
+            show.contains(#""capabilities":["completion","tools","thinking"],"template":"{#- <"#),
+            "\(show)")
+        let client = try RawClient(daemon.socket)
+        try client.send("GET /props HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        let properties = client.read(until: nil)
+        for part in [#""chat_template":"{#- <tool_call>"#, #""eos_token":"<"#, #""total_slots":"#] {
+            #expect(properties.contains(part), "\(part): \(properties)")
+        }
         #expect(daemon.stop() == 0)
     }
 

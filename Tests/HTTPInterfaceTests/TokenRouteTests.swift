@@ -82,6 +82,9 @@ import Testing
             #expect(settings?["params"]?["top_k"]?.integer == 40)
             #expect(reply.json["total_slots"]?.integer == 1)
             #expect(reply.json["model_alias"]?.string == "echo")
+            #expect(reply.json["chat_template"]?.string == "")
+            #expect(reply.json["bos_token"]?.string == "")
+            #expect(reply.json["endpoint_metrics"]?.boolean == false)
             #expect(reply.json["build_info"]?.string == "sluice \(SluiceVersion.current)")
             #expect(try server.request("POST", "/props", "{}").status == 405)
         }
