@@ -73,6 +73,14 @@ package struct Places: Sendable {
         return user + [Self.systemSocket]
     }
 
-    /// The profile that is read when none is named, if it exists.
+    /// The profile that is read when none is named and the user has none, if it exists.
     package static let systemProfile = "/etc/sluice/sluice.toml"
+
+    /// Where a profile is looked for when none is named, the first that exists. The service has the
+    /// system's alone.
+    package var profiles: [String] {
+        guard managed("STATE_DIRECTORY") == nil else { return [Self.systemProfile] }
+        let folder = environment("XDG_CONFIG_HOME") ?? environment("HOME").map { $0 + "/.config" }
+        return (folder.map { [$0 + "/sluice/sluice.toml"] } ?? []) + [Self.systemProfile]
+    }
 }

@@ -27,7 +27,7 @@ package struct DaemonConfiguration: Sendable {
         profilePath: String?, memoryBytes: UInt64?, socket: String?, library: String?,
         places: Places = Places()
     ) throws(ConfigurationError) {
-        let path = profilePath ?? Self.existing(Places.systemProfile)
+        let path = profilePath ?? places.profiles.first(where: Self.exists)
         self.profilePath = path
         (profile, notices) = try Self.read(path)
         self.memoryBytes = memoryBytes
@@ -70,9 +70,7 @@ package struct DaemonConfiguration: Sendable {
                 + "(sluice show MODEL --memory SIZE)")
     }
 
-    private static func existing(_ path: String) -> String? {
-        unsafe access(path, F_OK) == 0 ? path : nil
-    }
+    private static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 
     /// The profile read again, with what the command line had set.
     package func reloaded() throws(ConfigurationError) -> DaemonConfiguration {

@@ -291,6 +291,9 @@ import Testing
         #expect(user.daemonSocket == "/x/sluice.sock")
         #expect(try user.clientSockets() == ["/x/sluice.sock", "/run/sluice/sluice.sock"])
         #expect(places(["XDG_DATA_HOME": "/d"]).library == "/d/sluice/models")
+        #expect(service.profiles == ["/etc/sluice/sluice.toml"])
+        #expect(
+            user.profiles == ["/h/.config/sluice/sluice.toml", "/etc/sluice/sluice.toml"])
         #expect(places([:]).daemonSocket == nil)
         #expect(places([:], isRoot: true).daemonSocket == "/run/sluice/sluice.sock")
         #expect(try places(["SLUICE_HOST": "unix:///a/b"]).clientSockets() == ["/a/b"])
