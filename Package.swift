@@ -143,7 +143,8 @@ let package = Package(
             "Service",
             [
                 "FlashStorage", "GenerationAPI", "HTTPInterface", "Knobs", "Library",
-                "LinuxSystem", "Memory", "Models", "Serving", nioCore, nioPosix, nioHTTP1
+                "LinuxSystem", "Memory", "ModelFormat", "Models", "Serving", nioCore, nioPosix,
+                nioHTTP1
             ]),
         .executableTarget(
             name: "sluiced",

@@ -9,6 +9,7 @@ extension ConnectionHandler {
     // MARK: routes
 
     func answer(_ route: Route?, to head: HTTPRequestHead, body: ByteBuffer) {
+        if state.configuration.access.isPreflight(head) { return answerPreflight(head) }
         do throws(HTTPFailure) {
             guard let route else {
                 throw HTTPFailure.badRequest(
@@ -133,6 +134,7 @@ extension ConnectionHandler {
         guard !state.isDraining else {
             throw HTTPFailure(GenerationError(.draining, "shutting down"))
         }
+        try state.requireTurn(for: client)
         guard state.admitGeneration(for: client) else {
             throw HTTPFailure(
                 GenerationError(.overloaded, "too many requests wait for the model; try later"))
@@ -251,6 +253,7 @@ extension ConnectionHandler {
         var head = HTTPResponseHead(version: Self.version(answering.request), status: .ok)
         head.headers.add(name: "Content-Type", value: answering.request.dialect.streamType)
         head.headers.add(name: "Cache-Control", value: "no-cache")
+        addOrigin(to: &head)
         addConnection(answering.keepsAlive, to: &head)
         write(.head(head), bytes: 0)
         context?.flush()
@@ -338,13 +341,14 @@ extension ConnectionHandler {
             keepsAlive: keepsAlive)
     }
 
-    private func sendWhole(
+    func sendWhole(
         _ status: HTTPResponseStatus, _ headers: HTTPHeaders, _ body: ByteBuffer,
         to request: Request?, keepsAlive: Bool
     ) {
         var head = HTTPResponseHead(
             version: Self.version(request), status: status, headers: headers)
         head.headers.add(name: "Content-Length", value: String(body.readableBytes))
+        addOrigin(to: &head)
         addConnection(keepsAlive, to: &head)
         write(.head(head), bytes: 0)
         if request?.method != .HEAD {

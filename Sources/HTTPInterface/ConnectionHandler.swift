@@ -116,6 +116,9 @@ final class ConnectionHandler: ChannelInboundHandler {
     var phase = Phase.waiting
     var context: ChannelHandlerContext?
     var client: ClientID
+    var peer = ConnectionPeer()
+    /// Of the request at hand, when its page may read the answer.
+    var allowedOrigin: String?
     var place = Place()
     private(set) var idle = Idle()
     var output = Output()
@@ -273,6 +276,7 @@ final class ConnectionHandler: ChannelInboundHandler {
         do throws(HTTPFailure) {
             if let refusal = place.refusal { throw refusal }
             try RequestHeadRules.check(head, framing, limits)
+            try admit(head)
         } catch {
             return leave(with: error, to: request)
         }

@@ -93,7 +93,9 @@ extension Dialect {
         switch self {
         case .openAI, .responses: return .tooManyRequests
         case .ollama: return .serviceUnavailable
-        case .anthropic: return AnthropicFailure.overloaded
+        case .anthropic:
+            return failure.code == HTTPFailure.userLimitCode
+                ? .tooManyRequests : AnthropicFailure.overloaded
         }
     }
 }

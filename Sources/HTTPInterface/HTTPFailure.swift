@@ -18,6 +18,8 @@ package struct HTTPFailure: Error, Sendable, Equatable {
     package var allowedMethods: String?
     /// The content codings that are understood, sent as `Accept-Encoding` with 415.
     package var acceptedCodings: String?
+    /// What a client may show who it is by, sent as `WWW-Authenticate` with 401.
+    package var challenge: String?
 
     package init(
         _ status: HTTPResponseStatus, _ message: String, type: String, code: String? = nil,
@@ -95,6 +97,7 @@ extension HTTPFailure {
             headers.add(name: "X-Should-Retry", value: "false")
         }
         if let allowedMethods { headers.add(name: "Allow", value: allowedMethods) }
+        if let challenge { headers.add(name: "WWW-Authenticate", value: challenge) }
         if let acceptedCodings { headers.add(name: "Accept-Encoding", value: acceptedCodings) }
         return headers
     }

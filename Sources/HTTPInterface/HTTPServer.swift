@@ -64,7 +64,14 @@ package final class HTTPServer: Sendable {
         try pipeline.addHandler(handler)
         // Known at once with a socket of this machine.
         state.configuration.identify(channel).whenSuccess { client in
-            if let client { bound.value.client = client }
+            guard let client else { return }
+            bound.value.client = client
+            bound.value.peer.user = client.user
+        }
+        if state.configuration.access.groups != nil {
+            state.configuration.identifyGroups(channel).whenSuccess {
+                bound.value.peer.groups = $0
+            }
         }
         if !state.admit(handler) {
             handler.place.refusal = HTTPFailure(
@@ -76,6 +83,11 @@ package final class HTTPServer: Sendable {
     /// Requests from here on get these sampling defaults.
     package func update(defaults: SamplingParameters) {
         eventLoop.execute { self.state.value.configuration.defaults = defaults }
+    }
+
+    /// Requests from here on are let in by this.
+    package func update(access: AccessPolicy) {
+        eventLoop.execute { self.state.value.configuration.access = access }
     }
 
     /// Stops accepting, closes idle connections and refuses new requests. What runs goes on.

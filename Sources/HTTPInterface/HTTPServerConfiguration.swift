@@ -83,7 +83,11 @@ package struct RequestRecord: Sendable, Equatable {
     /// Whether the client was told to come back later because there was too much to do.
     package var isRefusal: Bool {
         status == 429 || outcome == GenerationError.Reason.overloaded.code
+            || outcome == HTTPFailure.userLimitCode
     }
+
+    /// Whether the client was told that it may not ask.
+    package var isDenied: Bool { status == 401 || status == 403 }
 }
 
 /// What the server is at.
@@ -106,6 +110,11 @@ package struct HTTPServerConfiguration: Sendable {
     package var now: @Sendable () -> Int64
     /// Who is at the other end; nil when unknown, and every such connection is a client of its own.
     package var identify: @Sendable (any Channel) -> EventLoopFuture<ClientID?>
+    /// The groups of whoever is at the other end; asked when the policy names groups.
+    package var identifyGroups: @Sendable (any Channel) -> EventLoopFuture<[UInt32]> = {
+        $0.eventLoop.makeSucceededFuture([])
+    }
+    package var access = AccessPolicy()
     /// Told of each answered request.
     package var onRequest: @Sendable (RequestRecord) -> Void
     /// Told of each piece of an answer, so many seconds after its request or the piece before it.

@@ -55,6 +55,9 @@ final class ServerState {
         connections.values.compactMap(\.running).sorted { $0.number < $1.number }
     }
 
+    /// The connections whose requests are generated or wait for it.
+    var generating: [ConnectionHandler] { connections.values.filter(\.isGenerating) }
+
     /// A number for a connection or a generation: later ones are greater.
     func takeNumber() -> UInt64 {
         nextNumber += 1
@@ -94,7 +97,7 @@ final class ServerState {
     /// Whether one more generation may start for `client`. One that waits may have to give way, so
     /// that a client with few of them is not shut out by one with many.
     func admitGeneration(for client: ClientID) -> Bool {
-        let generating = connections.values.filter(\.isGenerating)
+        let generating = self.generating
         guard generating.count >= limits.generationsMax else { return true }
         let counts = Self.count(generating)
         guard let yielding = greediest(generating, counts, than: client) else { return false }

@@ -14,7 +14,8 @@ package enum KnobTable {
         Section(name: "memory", knobs: memory), Section(name: "flash", knobs: flash),
         Section(name: "weights", knobs: weights), Section(name: "kv", knobs: keyValues),
         Section(name: "compute", knobs: compute),
-        Section(name: "generation", knobs: generation), Section(name: "service", knobs: service)
+        Section(name: "generation", knobs: generation), Section(name: "service", knobs: service),
+        Section(name: "access", knobs: access)
     ]
 
     package static let all = sections.flatMap(\.knobs)

@@ -111,6 +111,22 @@ package struct Profile: Sendable, Equatable {
         package var logLevel = LogLevel.info
     }
 
+    /// Lists are words with one space between.
+    package struct Access: Sendable, Equatable {
+        /// Empty, with `groups`, is whoever may open the socket.
+        package var users = ""
+        package var groups = ""
+        /// Nil is as many as the service has room for.
+        package var requestsPerUserMax: Int?
+        package var queuePerUserMax: Int?
+        /// Nil is systemd's credential, if there is one.
+        package var tokensFile: String?
+        package var tokensRequired = false
+        package var bridgeUsers = "sluice-bridge"
+        package var hosts = "localhost 127.0.0.1 [::1]"
+        package var origins = ""
+    }
+
     package var memory = Memory()
     package var flash = Flash()
     package var weights = Weights()
@@ -118,6 +134,7 @@ package struct Profile: Sendable, Equatable {
     package var compute = Compute()
     package var generation = Generation()
     package var service = Service()
+    package var access = Access()
 
     package init() {}
 

@@ -172,11 +172,15 @@ package final class Daemon {
         let (log, metrics, signals) = (self.log, self.metrics, self.signals)
         let hasManager = manager.isPresent
         let refused = RepeatedNotice("requests refused: too many at once", log: log)
+        let denied = RepeatedNotice("requests refused: who asks may not", log: log)
         let unaccepted = RepeatedNotice("connections wait: not accepted", log: log)
         var server = HTTPServerConfiguration(
             now: { SystemCalls.now() }, identify: { PeerIdentity.identify($0) },
             onRequest: { record in
                 metrics.add(record)
+                if record.isDenied {
+                    denied.report("\(record.outcome ?? "-") (\(record.status))")
+                }
                 if record.isRefusal { refused.report("\(record.status) for \(record.route)") }
                 if hasManager { signals.nudge() }
                 log.log(
@@ -188,6 +192,8 @@ package final class Daemon {
                         "generated_tokens": "\(record.generatedTokens)"
                     ])
             })
+        server.identifyGroups = { PeerIdentity.groups($0) }
+        server.access = configuration.access
         server.onPiece = { metrics.addPiece(after: $0, isFirst: $1) }
         server.metrics = { load in
             MetricsText.write(
@@ -322,6 +328,7 @@ package final class Daemon {
             let profile = configuration.profile
             log.set(level: profile.service.logLevel)
             server.update(defaults: profile.generation.sampling)
+            server.update(access: configuration.access)
             let waiting = profile.changesThatWait(since: startProfile)
             if waiting.isEmpty {
                 log.log(.info, "profile read again")

@@ -1,6 +1,7 @@
 // Everything that `sluiced` is told: command line over profile over environment.
 
 internal import Glibc
+internal import HTTPInterface
 package import Knobs
 package import Library
 internal import LinuxSystem
@@ -21,6 +22,8 @@ package struct DaemonConfiguration: Sendable {
     package private(set) var notices: [String] = []
     /// Where what was measured of this machine is kept.
     package let measurementsPath: String
+    /// Who may ask, as the profile says.
+    private(set) var access = AccessPolicy()
 
     /// Reads the profile. `memoryBytes`, `socket` and `library` come from the command line and win.
     package init(
@@ -39,6 +42,13 @@ package struct DaemonConfiguration: Sendable {
             directory: library ?? profile.service.modelsDirectory ?? places.library)
         try requireBudget()
         try requireSocketPath()
+        try readAccess()
+    }
+
+    private mutating func readAccess() throws(ConfigurationError) {
+        var reader = AccessReader(profile.access)
+        access = try reader.policy()
+        notices += reader.notices
     }
 
     /// What can be said of the socket without making it.
@@ -70,7 +80,7 @@ package struct DaemonConfiguration: Sendable {
                 + "(sluice show MODEL --memory SIZE)")
     }
 
-    private static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+    private static func exists(_ path: String) -> Bool { unsafe Glibc.access(path, F_OK) == 0 }
 
     /// The profile read again, with what the command line had set.
     package func reloaded() throws(ConfigurationError) -> DaemonConfiguration {
@@ -78,6 +88,7 @@ package struct DaemonConfiguration: Sendable {
         var changed = self
         (changed.profile, changed.notices) = try Self.read(profilePath)
         if let memoryBytes { changed.profile.memory.budgetBytes = memoryBytes }
+        try changed.readAccess()
         return changed
     }
 }

@@ -27,4 +27,22 @@ enum PeerIdentity {
                 ? ClientID(rawValue: UInt64(credentials.process), user: credentials.user) : nil
         }.recover { _ in nil }
     }
+
+    /// As many groups as are read; the kernel refuses when there are more.
+    private typealias Groups = InlineArray<1024, UInt32>
+
+    /// Its groups when it connected, the first of which is its own. None when the kernel does not
+    /// say. What follows the last is zeros, so that root's group, 0, is not told.
+    static func groups(_ channel: any Channel) -> EventLoopFuture<[UInt32]> {
+        guard let provider = channel as? any SocketOptionProvider else {
+            return channel.eventLoop.makeSucceededFuture([])
+        }
+        let credentials: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
+            level: .socket, name: .init(rawValue: SO_PEERCRED))
+        let others: EventLoopFuture<Groups> = provider.unsafeGetSocketOption(
+            level: .socket, name: .init(rawValue: SO_PEERGROUPS))
+        let list = others.map { groups in groups.indices.map { groups[$0] }.filter { $0 != 0 } }
+            .recover { _ in [] }
+        return credentials.and(list).map { [$0.group] + $1 }.recover { _ in [] }
+    }
 }

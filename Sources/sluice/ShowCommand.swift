@@ -40,6 +40,12 @@ struct ShowCommand: ParsableCommand {
         let speeds = division.speeds
         for way in division.neuronWays { describe(way, speeds) }
         describeSpeed(SpeedPrediction(division, packed.manifest), speeds)
+        if service.service { describeAccess(try model.engine.readProfile().access) }
+    }
+
+    /// Who may ask the service.
+    private func describeAccess(_ access: Profile.Access) {
+        for (name, value) in access.summary { Terminal.line(Self.row(name, value)) }
     }
 
     private func describe(_ packed: PackedModel, _ templates: [String]) {

@@ -34,7 +34,9 @@ struct Program {
 
     /// What programs are told by a test, never by the user's own environment: a model that the user
     /// has would be found instead of the one that is imported.
-    private static let ownVariables = ["XDG_STATE_HOME=", "XDG_DATA_HOME=", "SLUICE_LIBRARY="]
+    private static let ownVariables = [
+        "XDG_STATE_HOME=", "XDG_DATA_HOME=", "XDG_CONFIG_HOME=", "SLUICE_LIBRARY="
+    ]
 
     /// Starts the program with its output in files of `scratch`.
     func start(
@@ -54,7 +56,8 @@ struct Program {
         let words = unsafe ([path] + arguments).map { unsafe strdup($0) } + [nil]
         defer { for index in unsafe words.indices { unsafe free(words[index]) } }
         let own = [
-            "XDG_STATE_HOME=" + stateFolder, "XDG_DATA_HOME=" + scratch.path("data")
+            "XDG_STATE_HOME=" + stateFolder, "XDG_DATA_HOME=" + scratch.path("data"),
+            "XDG_CONFIG_HOME=" + scratch.path("config")
         ]
         var environment = unsafe own.map { unsafe strdup($0) }
         defer { for index in own.indices { unsafe free(environment[index]) } }

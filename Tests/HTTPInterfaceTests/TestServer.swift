@@ -21,7 +21,7 @@ final class TestServer: Sendable {
 
     var records: [RequestRecord] { recorder.all }
 
-    init(_ limits: HTTPLimits = HTTPLimits()) throws {
+    init(_ limits: HTTPLimits = HTTPLimits(), access: AccessPolicy = AccessPolicy()) throws {
         var template = Array("/tmp/sluice-http.XXXXXX".utf8CString)
         directory = unsafe String(cString: mkdtemp(&template))
         path = directory + "/s"
@@ -30,6 +30,8 @@ final class TestServer: Sendable {
         var configuration = HTTPServerConfiguration(
             now: { 1_700_000_000 }, onRequest: { record in recorder.add(record) })
         configuration.limits = limits
+        configuration.access = access
+        configuration.identifyGroups = { $0.eventLoop.makeSucceededFuture([1000, 7]) }
         let clients = ClientSource()
         self.clients = clients
         configuration.identify = { channel in
@@ -61,8 +63,8 @@ final class TestServer: Sendable {
     func connect() throws -> UnixSocket { try UnixSocket(path) }
 
     /// Who the connections that are accepted from here on are from.
-    func identify(as client: UInt64) {
-        clients.client.withLock { $0 = ClientID(rawValue: client) }
+    func identify(as client: UInt64, user: UInt32? = nil) {
+        clients.client.withLock { $0 = ClientID(rawValue: client, user: user) }
     }
 
     /// Starts a request of plain completion on a connection of its own.

@@ -64,7 +64,12 @@ import Testing
         "service.socket_mode": "\"0600\"", "service.queue_max": "3", "service.sessions_max": "6",
         "service.keep_alive_seconds": "300",
         "service.models_directory": "\"/m\"", "service.default_model": "\"m\"",
-        "service.drain_seconds": "1", "service.log_level": "\"debug\""
+        "service.drain_seconds": "1", "service.log_level": "\"debug\"",
+        "access.users": "\"alice 1001\"", "access.groups": "\"staff\"",
+        "access.requests_per_user_max": "4", "access.queue_per_user_max": "2",
+        "access.tokens_file": "\"/t\"", "access.tokens_required": "true",
+        "access.bridge_users": "\"www-data\"", "access.hosts": "\"box.lan [fe80::1]\"",
+        "access.origins": "\"http://localhost:3000\""
     ]
 
     private func profile(_ knob: Knob, _ value: String) throws -> Profile {
