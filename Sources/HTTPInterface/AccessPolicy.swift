@@ -61,12 +61,14 @@ package struct AccessPolicy: Sendable, Equatable {
     func check(
         _ head: HTTPRequestHead, from peer: ConnectionPeer
     ) throws(HTTPFailure) -> UInt32? {
-        if Self.isOpen(head) { return nil }
+        if Self.isOpen(head, .health) { return nil }
         let isBridged = peer.user.map(bridgeUsers.contains) ?? false
         if isBridged {
             try requireHost(head)
             try requireOrigin(head)
         }
+        // The page asks for a token itself; nothing is told here that the source does not say.
+        if Self.isOpen(head, .root) { return nil }
         // A browser asks first, without a token, whether it may ask.
         if isPreflight(head) { return nil }
         let token = tokens.isEmpty ? nil : tokenShown(head)
@@ -77,9 +79,9 @@ package struct AccessPolicy: Sendable, Equatable {
         return isBridged ? token?.user : nil
     }
 
-    /// What whoever looks after the service may ask: whether it is well.
-    private static func isOpen(_ head: HTTPRequestHead) -> Bool {
-        (head.method == .GET || head.method == .HEAD) && Route(target: head.uri) == .health
+    /// What anybody may read: whether the service is well, and its page.
+    private static func isOpen(_ head: HTTPRequestHead, _ route: Route) -> Bool {
+        (head.method == .GET || head.method == .HEAD) && Route(target: head.uri) == route
     }
 
     private func allows(_ peer: ConnectionPeer) -> Bool {

@@ -26,10 +26,19 @@ extension ConnectionHandler {
             case .model(let name): answer(ModelsWriter.single(try model(name)))
             case .completion(let kind, let dialect): try generate(kind, dialect, body: body)
             case .ollama(let route): answer(try models(route, body: body))
-            case .root: answer(ByteBuffer(staticString: "Ollama is running"), as: "text/plain")
+            case .root: answerRoot(head)
             }
         } catch {
             refuse(error)
+        }
+    }
+
+    private func answerRoot(_ head: HTTPRequestHead) {
+        if WebPage.isWanted(by: head) {
+            answer(WebPage.text, WebPage.headers)
+        } else {
+            let headers = HTTPHeaders([("Content-Type", "text/plain"), ("Vary", "Accept")])
+            answer(ByteBuffer(staticString: "Ollama is running"), headers)
         }
     }
 
@@ -306,6 +315,10 @@ extension ConnectionHandler {
 
     /// Answers with a whole JSON object.
     private func answer(_ body: ByteBuffer, as type: String = "application/json") {
+        answer(body, HTTPHeaders([("Content-Type", type)]))
+    }
+
+    private func answer(_ body: ByteBuffer, _ headers: HTTPHeaders) {
         guard case .answering(var answering) = phase else { return }
         guard state.fits(answerBytes: body.readableBytes, inPlaceOf: answering.heldBytes) else {
             return refuse(
@@ -313,7 +326,6 @@ extension ConnectionHandler {
         }
         answering.record.status = Int(HTTPResponseStatus.ok.code)
         phase = .answering(answering)
-        let headers = HTTPHeaders([("Content-Type", type)])
         sendWhole(.ok, headers, body, to: answering.request, keepsAlive: answering.keepsAlive)
     }
 

@@ -81,6 +81,16 @@ import Testing
                 #expect(model["id"]?.string == "echo", "\(target)")
             }
             #expect(try server.request("GET", "http://localhost").body == "Ollama is running")
+            // A browser gets the page, which may not do more than ask here.
+            let page = try server.raw(
+                "GET / HTTP/1.1\r\nHost: x\r\nAccept: text/html,*/*;q=0.8\r\n"
+                    + "Connection: close\r\n\r\n")
+            #expect(page.status == 200 && page.body.hasPrefix("<!DOCTYPE html>"))
+            #expect(page.body.hasSuffix("</html>\n"))
+            #expect(page.headers["content-type"] == "text/html; charset=utf-8")
+            let policy = page.headers["content-security-policy"] ?? ""
+            #expect(policy.hasPrefix("default-src 'none'") && policy.contains("connect-src 'self'"))
+            #expect(!page.body.contains("http://") && !page.body.contains("https://"))
         }
     }
 
