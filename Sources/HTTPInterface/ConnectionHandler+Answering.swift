@@ -143,6 +143,11 @@ extension ConnectionHandler {
         guard !state.isDraining else {
             throw HTTPFailure(GenerationError(.draining, "shutting down"))
         }
+        guard !state.refusesForMemory else {
+            throw HTTPFailure(
+                .serviceUnavailable, "the system is short of memory; try later",
+                type: "unavailable_error", code: "memory_pressure", retrySeconds: 10)
+        }
         try state.requireTurn(for: client)
         guard state.admitGeneration(for: client) else {
             throw HTTPFailure(

@@ -90,6 +90,11 @@ package final class HTTPServer: Sendable {
         eventLoop.execute { self.state.value.configuration.access = access }
     }
 
+    /// Whether generations are refused from here on because the system is short of memory.
+    package func update(refusesForMemory: Bool) {
+        eventLoop.execute { self.state.value.refusesForMemory = refusesForMemory }
+    }
+
     /// Stops accepting, closes idle connections and refuses new requests. What runs goes on.
     package func beginDrain() throws {
         try eventLoop.submit {

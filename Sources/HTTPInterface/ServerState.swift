@@ -16,6 +16,8 @@ final class ServerState {
     /// Called when a connection's state may have made room for another, or taken it.
     var onChange: () -> Void = {}
     private(set) var isDraining = false
+    /// The system is short of memory: no new generations.
+    var refusesForMemory = false
     private let eventLoop: any EventLoop
     private var connections: [UInt64: ConnectionHandler] = [:]
     private var nextNumber: UInt64 = 0

@@ -74,9 +74,12 @@ package final class Daemon {
     /// What the service runs with until a restart.
     private let startProfile: Profile
     private let manager: ServiceManager
-    private let log: Log
+    let log: Log
     private let signals: any SignalSource
-    private let metrics = Metrics()
+    let metrics = Metrics()
+    /// Nil where the kernel does not tell.
+    let pressureFile: PressureFile?
+    var pressure = PressureLadder()
     private var state = State.serving
     /// Nil without a watchdog.
     private var watch: ProgressWatch?
@@ -100,9 +103,10 @@ package final class Daemon {
 
     package init(
         configuration: DaemonConfiguration, manager: ServiceManager, log: Log,
-        signals: any SignalSource
+        signals: any SignalSource, pressureFile: PressureFile? = .own()
     ) {
         self.configuration = configuration
+        self.pressureFile = pressureFile
         startProfile = configuration.profile
         self.manager = manager
         self.log = log
@@ -236,7 +240,8 @@ package final class Daemon {
     private var period: Double? {
         guard manager.isPresent else { return nil }
         let watchdog = manager.watchdogMicroseconds.map { Double($0) / 2e6 }
-        return min(reported.isDue ? Self.statusSeconds : 10, watchdog ?? 10)
+        let soon = reported.isDue || pressure.isUp
+        return min(soon ? Self.statusSeconds : 10, watchdog ?? 10)
     }
 
     private func serve(_ server: HTTPServer, _ service: any GenerationService) throws {
@@ -248,6 +253,7 @@ package final class Daemon {
                     deadline: MonotonicClock.microseconds + seconds * 1_000_000)
             case .reload: reload(server, service)
             case .changed:
+                lookAtPressure(server, service)
                 tellStatus(service)
                 if isBeatDue { try beat(server, service) }
             case nil: try beat(server, service)
@@ -265,6 +271,7 @@ package final class Daemon {
     private func beat(_ server: HTTPServer, _ service: any GenerationService) throws {
         guard manager.isPresent else { return }
         _ = try server.activeCount()
+        lookAtPressure(server, service)
         tellStatus(service)
         beatAt = MonotonicClock.microseconds
         if isProgressing(service) { manager.alive() }
@@ -313,6 +320,7 @@ package final class Daemon {
         let refused = counts.refusals > 0 ? ", \(counts.refusals) refused" : ""
         status.served =
             "\(counts.requests) requests\(refused), \(counts.generatedTokens) tokens generated"
+        status.doing = pressureStatus + status.doing
         if let profileProblem {
             status.doing = "Profile not taken over: \(profileProblem); \(status.doing)"
         }

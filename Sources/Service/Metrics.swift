@@ -28,6 +28,8 @@ package final class Metrics: Sendable {
     /// Everything that is counted.
     package struct Books: Sendable {
         package var counts = Counts()
+        /// See ``PressureStep``.
+        package var pressureStep = 0
         package var requests: [Kind: Int] = [:]
         /// What answers took that came to their end.
         package var took = GenerationStatistics()
@@ -46,6 +48,8 @@ package final class Metrics: Sendable {
     package var current: Counts { books.withLock { $0.counts } }
 
     package var all: Books { books.withLock { $0 } }
+
+    package func set(pressureStep: Int) { books.withLock { $0.pressureStep = pressureStep } }
 
     package func add(_ record: RequestRecord) {
         books.withLock { books in

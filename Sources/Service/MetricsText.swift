@@ -47,6 +47,10 @@ package struct MetricsText {
             "sluiced_disconnected_total", "counter", "Requests whose client left before the end.",
             "\(books.counts.disconnects)")
         single(
+            "sluiced_memory_pressure_step", "gauge",
+            "0, 1 where memory is given back, 2 where requests are refused for want of it.",
+            "\(books.pressureStep)")
+        single(
             "sluiced_connections", "gauge", "Connections that are open.", "\(load.connections)")
         single(
             "sluiced_generations_running", "gauge", "Generations that the engine has begun with.",

@@ -207,7 +207,8 @@ final class RunningDaemon: Sendable {
                 self.log.withLock { $0.append(line) }
             }
             let daemon = Daemon(
-                configuration: configuration, manager: notifier, log: log, signals: signals)
+                configuration: configuration, manager: notifier, log: log, signals: signals,
+                pressureFile: PressureFile(path: directory.path + "/pressure"))
             var problem = ""
             do {
                 try daemon.run(activatedSockets: []) { _, log in
