@@ -4,7 +4,7 @@ SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test test-cross-kernels test-models test-sanitizers lint build bench format clean
-.PHONY: install-packages install-test-packages test-scale
+.PHONY: install-packages install-test-packages test-scale deb
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
@@ -13,6 +13,7 @@ help:
 	@echo "make test-sanitizers    tests under the compiler's sanitizers"
 	@echo "make test-scale     three machines behind HAProxy and LiteLLM, one of which is lost"
 	@echo "make build   sluiced and sluice, without needing Swift where they run"
+	@echo "make deb     a Debian package of it, in .build"
 	@echo "make bench   measure the bundled model's speed"
 	@echo "make lint, format, clean"
 
@@ -53,6 +54,10 @@ format:
 
 build: install-packages
 	$(SWIFT) build -c release
+
+# Tests/Systemd/package.sh installs it, asks it, upgrades and purges it under a real systemd.
+deb: build
+	@scripts/make-deb.sh "$$($(SWIFT) build -c release --show-bin-path)" .build
 
 bench: build
 	@"$$($(SWIFT) build -c release --show-bin-path)/sluice" bench Models/shell-moe-q4_0.gguf
