@@ -16,7 +16,8 @@ enum WebPage {
         (
             "Content-Security-Policy",
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; "
-                + "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+                + "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+                + "frame-ancestors 'none'"
         ), ("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "no-referrer"),
         ("Cache-Control", "no-cache"), ("Vary", "Accept")
     ])

@@ -87,7 +87,8 @@ import Testing
         }
         let stream = try chat(Self.question, greedy)
         for part in [
-            #""content":"","thinking":"Hm."},"done":false}"#, #""content":"I look."}"#, called
+            #""content":"","thinking":"Hm."},"sluice":{"expected":"#, #""content":"I look."}"#,
+            called
         ] {
             #expect(stream.contains(part), "\(part): \(stream)")
         }
