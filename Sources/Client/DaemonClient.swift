@@ -196,6 +196,10 @@ package final class DaemonClient: GenerationService {
         var head = HTTPRequestHead(version: .http1_1, method: method, uri: route)
         head.headers.add(name: "Host", value: "localhost")
         head.headers.add(name: "Connection", value: "close")
+        // Where the daemon asks for one: access.tokens_required, or over a bridge.
+        if let token = SystemCalls.environment("SLUICE_TOKEN") {
+            head.headers.add(name: "Authorization", value: "Bearer \(token)")
+        }
         if let body {
             head.headers.add(name: "Content-Type", value: "application/json")
             head.headers.add(name: "Content-Length", value: String(body.readableBytes))

@@ -6,9 +6,8 @@ internal import NIOHTTP1
 
 /// What the kernel says of a connection's other end.
 package struct ConnectionPeer: Sendable, Equatable {
-    /// nil where the kernel does not say, or in a namespace where the user has no number.
+    /// nil where the kernel does not say.
     package var user: UInt32?
-    /// Read where groups are asked for.
     package var groups: [UInt32] = []
 
     package init(user: UInt32? = nil, groups: [UInt32] = []) {
@@ -62,7 +61,8 @@ package struct AccessPolicy: Sendable, Equatable {
         _ head: HTTPRequestHead, from peer: ConnectionPeer
     ) throws(HTTPFailure) -> UInt32? {
         if Self.isOpen(head, .health) { return nil }
-        let isBridged = peer.user.map(bridgeUsers.contains) ?? false
+        // Whom the kernel does not name is nobody of this machine.
+        let isBridged = peer.user.map(bridgeUsers.contains) ?? !bridgeUsers.isEmpty
         if isBridged {
             try requireHost(head)
             try requireOrigin(head)
@@ -70,25 +70,35 @@ package struct AccessPolicy: Sendable, Equatable {
         // The page asks for a token itself; nothing is told here that the source does not say.
         if Self.isOpen(head, .root) { return nil }
         // A browser asks first, without a token, whether it may ask.
-        if isPreflight(head) { return nil }
+        if isPreflight(head), !Self.hasBody(head) { return nil }
         let token = tokens.isEmpty ? nil : tokenShown(head)
         guard token != nil || !tokensRequired && !(isBridged && !tokens.isEmpty) else {
             throw .tokenNeeded
         }
-        guard isBridged && token != nil || allows(peer) else { throw .userRefused }
+        guard isBridged && token != nil || allows(peer, isBridged: isBridged) else {
+            throw .userRefused
+        }
         return isBridged ? token?.user : nil
     }
 
     /// What anybody may read: whether the service is well, and its page.
     private static func isOpen(_ head: HTTPRequestHead, _ route: Route) -> Bool {
-        (head.method == .GET || head.method == .HEAD) && Route(target: head.uri) == route
+        (head.method == .GET || head.method == .HEAD) && !hasBody(head)
+            && Route(target: head.uri) == route
     }
 
-    private func allows(_ peer: ConnectionPeer) -> Bool {
+    /// A body takes memory that others may need: from whom nobody has checked there is none.
+    private static func hasBody(_ head: HTTPRequestHead) -> Bool {
+        head.headers.contains(name: "transfer-encoding")
+            || head.headers["content-length"].contains { $0 != "0" }
+    }
+
+    /// The bridge has the socket's group so that it can open it: that lets nobody in.
+    private func allows(_ peer: ConnectionPeer, isBridged: Bool) -> Bool {
         guard isRestricted else { return true }
         guard let user = peer.user else { return false }
-        return users?.contains(user) == true
-            || peer.groups.contains { groups?.contains($0) == true }
+        if users?.contains(user) == true { return true }
+        return !isBridged && peer.groups.contains { groups?.contains($0) == true }
     }
 
     // MARK: what browsers send

@@ -220,7 +220,7 @@ extension ConnectionHandler {
                 HTTPFailure(
                     GenerationError(
                         .budgetExceeded,
-                        "the answers at hand exceed the memory budget; ask for a stream")))
+                        "the answers at hand exceed the memory budget; \(exchange.remedy)")))
         }
         for action in actions {
             guard isAnswering else { return }

@@ -24,11 +24,12 @@ enum EmbeddingFields {
         // Ollama leaves out what does not fit, unless it is told not to.
         if dialect == .ollama { rules.truncates = try fields.boolean("truncate") ?? true }
         let keepAlive = dialect == .ollama ? try KeepAliveField.read(fields) : nil
-        let prompts = try texts(fields, name, dialect)
-        func order(_ prompt: GenerationOrder.Prompt) -> GenerationOrder {
+        let prompts = try texts(fields, name, dialect, countMax: kind == .embedding ? 1 : textsMax)
+        func order(_ prompt: GenerationOrder.Prompt, isLast: Bool = true) -> GenerationOrder {
             var order = GenerationOrder(prompt: prompt, client: client)
             order.model = answer.modelName
-            order.keepAlive = keepAlive
+            // One after the other, between which the model is not to go.
+            order.keepAlive = isLast ? keepAlive : .untilNeeded
             order.wanted = .embedding(rules)
             order.sampling.temperature = 0
             return order
@@ -40,14 +41,17 @@ enum EmbeddingFields {
             order.wanted = answer.unloads ? .unloading : .tokens(TokenizingRules())
             return CompletionRequest(order: order, answer: answer)
         }
-        var request = CompletionRequest(order: order(first), answer: answer)
-        request.more = prompts.dropFirst().map(order)
+        var request = CompletionRequest(
+            order: order(first, isLast: prompts.count == 1), answer: answer)
+        request.more = prompts.indices.dropFirst().map {
+            order(prompts[$0], isLast: $0 == prompts.count - 1)
+        }
         return request
     }
 
     /// The texts. In Ollama's dialect there may be none.
     private static func texts(
-        _ fields: RequestFields, _ name: String, _ dialect: Dialect
+        _ fields: RequestFields, _ name: String, _ dialect: Dialect, countMax: Int
     ) throws(GenerationError) -> [GenerationOrder.Prompt] {
         if dialect == .ollama {
             switch fields[name] {
@@ -55,7 +59,7 @@ enum EmbeddingFields {
             default: break
             }
         }
-        return try TextPrompt.read(fields, name: name, countMax: textsMax)
+        return try TextPrompt.read(fields, name: name, countMax: countMax)
     }
 
     private static func isBase64(

@@ -62,6 +62,14 @@ struct GenerationExchange {
     /// What is kept until it can be written, or once more, takes in memory until then.
     var heldBytes: Int { repeatedBytes + choiceBytes + (writer?.keptBytes ?? 0) }
 
+    /// What to do where there is no room for all that is kept.
+    var remedy: String {
+        switch answer.kind {
+        case .embeddings, .embedding: "send fewer texts at a time, or ask for base64"
+        default: "ask for a stream"
+        }
+    }
+
     /// Whether the engine has begun with it.
     var hasStarted: Bool { writer != nil && state != .ended }
 
@@ -84,7 +92,12 @@ struct GenerationExchange {
             return []
         case (.started, .embedding(let vector)):
             choice.answer.embedding = vector
-            choiceBytes += EmbeddingWriter.bytesMax(vector, isBase64: answer.encodesBase64)
+            // All are as long as the first: whether there is room is known after one text.
+            if endedCount == 0 {
+                choiceBytes +=
+                    choiceCount
+                    * EmbeddingWriter.bytesMax(vector, isBase64: answer.encodesBase64)
+            }
             return []
         case (.started, .finished(let reason, let statistics)):
             return finish(reason, statistics)

@@ -65,14 +65,13 @@ package final class HTTPServer: Sendable {
         // Known at once with a socket of this machine.
         state.configuration.identify(channel).whenSuccess { client in
             guard let client else { return }
-            bound.value.client = client
+            // A process without a number is told from others by its connection.
+            let number = client.rawValue > 0 ? client.rawValue : bound.value.client.rawValue
+            bound.value.client = ClientID(rawValue: number, user: client.user)
             bound.value.peer.user = client.user
         }
-        if state.configuration.access.groups != nil {
-            state.configuration.identifyGroups(channel).whenSuccess {
-                bound.value.peer.groups = $0
-            }
-        }
+        // Whatever the policy is now: a reload may ask for groups.
+        state.configuration.identifyGroups(channel).whenSuccess { bound.value.peer.groups = $0 }
         if !state.admit(handler) {
             handler.place.refusal = HTTPFailure(
                 GenerationError(.overloaded, "too many connections at once"))

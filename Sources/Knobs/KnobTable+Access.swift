@@ -31,7 +31,7 @@ extension KnobTable {
             "access.queue_per_user_max", \.access.queuePerUserMax,
             Form.integer(1...100_000).orOff, unit: "requests",
             effect: """
-                Requests of one user that may wait.
+                Requests of one user that may wait, those among them that are about to begin.
                 Further ones are answered 429.
                 """
         ).reloaded,

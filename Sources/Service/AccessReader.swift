@@ -22,11 +22,13 @@ package struct AccessReader {
         self.accounts = accounts
     }
 
-    /// - Throws: `ConfigurationError` when tokens cannot be read, or are asked for and there are
-    ///   none.
+    /// - Throws: `ConfigurationError` when tokens cannot be read, are asked for and there are none,
+    ///   or would be asked of nobody.
     package mutating func policy() throws(ConfigurationError) -> AccessPolicy {
         var policy = AccessPolicy()
-        policy.bridgeUsers = users(access.bridgeUsers, key: nil)
+        // The package makes the usual one; who has no bridge has none to name.
+        let isUsual = access.bridgeUsers == Profile().access.bridgeUsers
+        policy.bridgeUsers = users(access.bridgeUsers, key: isUsual ? nil : "access.bridge_users")
         if !access.users.isEmpty || !access.groups.isEmpty {
             policy.users = users(access.users, key: "access.users").union([0, geteuid()])
         }
@@ -41,6 +43,13 @@ package struct AccessReader {
             throw ConfigurationError(
                 file: "access.tokens_required",
                 "there are no tokens: set access.tokens_file, or the credential sluice-tokens")
+        }
+        guard access.tokensRequired || policy.tokens.isEmpty || !policy.bridgeUsers.isEmpty else {
+            throw ConfigurationError(
+                file: "access.bridge_users",
+                "there are tokens, and nobody of whom they would be asked: /etc/passwd has no user "
+                    + "'\(access.bridgeUsers)'. Name the bridge's user, or set "
+                    + "access.tokens_required")
         }
         return policy
     }

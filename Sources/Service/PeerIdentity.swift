@@ -14,8 +14,8 @@ private struct PeerCredentials: Sendable {
 
 /// Reads SO_PEERCRED (unix(7)).
 enum PeerIdentity {
-    /// The client of a connection: its process, and its user. nil when the kernel does not say, for
-    /// instance for a process in another namespace.
+    /// The client of a connection: its process, and its user. A process in another namespace has no
+    /// number here, which is 0; its user has. nil when the kernel does not say.
     static func identify(_ channel: any Channel) -> EventLoopFuture<ClientID?> {
         guard let provider = channel as? any SocketOptionProvider else {
             return channel.eventLoop.makeSucceededFuture(nil)
@@ -23,8 +23,10 @@ enum PeerIdentity {
         let credentials: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
             level: .socket, name: .init(rawValue: SO_PEERCRED))
         return credentials.map { credentials in
-            credentials.process > 0
-                ? ClientID(rawValue: UInt64(credentials.process), user: credentials.user) : nil
+            credentials.user == .max
+                ? nil
+                : ClientID(
+                    rawValue: UInt64(max(0, credentials.process)), user: credentials.user)
         }.recover { _ in nil }
     }
 

@@ -30,6 +30,7 @@ extension EngineLoop {
                 "\(rules.parameter): a text of \(prompt.count) tokens, the context has \(context) "
                     + "(\(model.contextReason))", parameter: rules.parameter)
         }
+        let sampler = try sampler(for: order, model)
         let grows = !model.cache.layout.hasColdSpans
         if grows, !hasPages(for: prompt.count, upTo: prompt.count, in: open) { return nil }
         let begun = model.cache.begin(
@@ -41,7 +42,7 @@ extension EngineLoop {
         }
         let admission = Admission(
             order: order, prompt: prompt, sequence: sequence, placesMax: prompt.count, grows: grows,
-            sampler: try sampler(for: order, model), tokensMax: 1, contextTokens: context,
+            sampler: sampler, tokensMax: 1, contextTokens: context,
             embedding: EmbeddingSum(model.pooling, width: width, dimensions: rules.dimensions),
             submittedNanoseconds: ready.waiting.submittedNanoseconds, draftWindowTokens: nil)
         return Session(

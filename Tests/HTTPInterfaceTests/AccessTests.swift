@@ -110,6 +110,40 @@ import Testing
         let server = try TestServer(access: policy)
         defer { server.stop() }
         #expect(try status(server, as: Self.bridge, ["Host: localhost"]) == 403)
+        // The bridge is in the socket's group, so that it can open it.
+        policy.groups = [7]
+        let grouped = try TestServer(access: policy)
+        defer { grouped.stop() }
+        #expect(try status(grouped, as: Self.bridge, ["Host: localhost"]) == 403)
+        #expect(try status(grouped, as: 6, ["Host: localhost"]) == 200)
+    }
+
+    /// Whom the kernel does not name may have come from anywhere.
+    @Test func whoHasNoNameIsABridge() throws {
+        let server = try TestServer(access: Self.policy(tokens: [Self.secret]))
+        defer { server.stop() }
+        #expect(try status(server, as: nil, ["Host: localhost"]) == 401)
+        #expect(try status(server, as: nil, ["Host: evil.example"]) == 403)
+        let shown = "X-Api-Key: \(Self.secret)"
+        #expect(try status(server, as: nil, ["Host: localhost", shown]) == 200)
+        // A process of another namespace has no number, and its user is who it is.
+        server.identify(as: 0, user: Self.bridge)
+        #expect(try server.raw(Self.head("/v1/models", ["Host: localhost"])).status == 401)
+        server.identify(as: 0, user: 5)
+        #expect(try server.raw(Self.head("/v1/models", ["Host: localhost"])).status == 200)
+    }
+
+    /// What anybody may read takes nothing from anybody.
+    @Test func bodiesAreTakenOnlyOfThoseWhoMayAsk() throws {
+        let server = try TestServer(access: Self.policy(tokens: [Self.secret]))
+        defer { server.stop() }
+        let host = "Host: localhost"
+        for target in ["/health", "/"] {
+            #expect(try status(server, as: Self.bridge, [host], target) == 200)
+            #expect(try status(server, as: Self.bridge, [host, "Content-Length: 0"], target) == 200)
+            let more = "Content-Length: 9000"
+            #expect(try status(server, as: Self.bridge, [host, more], target) == 401)
+        }
     }
 
     @Test func theBridgeIsCalledByItsNames() throws {

@@ -63,6 +63,11 @@ import Testing
             _ = try server.request("POST", "/api/embed", whole)
             let other = try #require(server.service.orders.last)
             #expect(rules(other)?.truncates == false && other.keepAlive == .seconds(0))
+            // Texts come one after the other: the model goes after the last.
+            let three = #"{"model":"echo","input":["a","b","c"],"keep_alive":0}"#
+            _ = try server.request("POST", "/api/embed", three)
+            let keeping = server.service.orders.suffix(3).map(\.keepAlive)
+            #expect(keeping == [.untilNeeded, .untilNeeded, .seconds(0)])
             let older = try server.request(
                 "POST", "/api/embeddings", #"{"model":"echo","prompt":"a"}"#)
             #expect(older.body == #"{"embedding":\#(Self.vector)}"#)
@@ -83,7 +88,8 @@ import Testing
         ("/api/embed", #"{"input":{}}"#, "input"),
         ("/api/embed", #"{"input":"a","truncate":1}"#, "truncate"),
         ("/api/embed", #"{"input":"a","keep_alive":"x"}"#, "keep_alive"),
-        ("/api/embeddings", #"{"prompt":5}"#, "prompt")
+        ("/api/embeddings", #"{"prompt":5}"#, "prompt"),
+        ("/api/embeddings", #"{"prompt":["a","b"]}"#, "prompt")
     ])
     func refusesByName(_ route: String, _ body: String, _ name: String) throws {
         try withServer { server in

@@ -49,6 +49,20 @@ import Testing
         #expect(policy.users == [0, geteuid()] && policy.groups == [50])
     }
 
+    /// Tokens that nobody would be asked for keep nobody out.
+    @Test func aBridgeThatNobodyIsIsTold() throws {
+        var reader = try reader("bridge_users = \"sluice-brigde\"")
+        #expect(try reader.policy().bridgeUsers == [])
+        #expect(reader.notices.count == 1 && reader.notices[0].contains("'sluice-brigde'"))
+        let file = directory.write(Self.tokens[0], to: "tokens")
+        unsafe chmod(file, 0o640)
+        let both = "tokens_file = \"\(file)\"\nbridge_users = \"sluice-brigde\"\n"
+        var second = try self.reader(both)
+        #expect(throws: ConfigurationError.self) { try second.policy() }
+        var third = try self.reader(both + "tokens_required = true")
+        #expect(try third.policy().tokens.count == 1)
+    }
+
     @Test func tokensAreOneOnEachLine() throws {
         let text = "# of the kitchen\n\(Self.tokens[0])\r\n\n  \(Self.tokens[1])\t"
         let file = directory.write(text, to: "tokens")
