@@ -59,8 +59,8 @@ struct Walk {
         #expect(ended > 5, "seed \(seed)")
     }
 
-    /// - Returns: nil where a free name was chosen twice: no grammar over bytes can forbid that, and
-    ///   our reader of JSON refuses it.
+    /// - Returns: nil where a free name was chosen twice: no grammar over bytes can forbid that,
+    ///   and our reader of JSON refuses it.
     private static func value(_ text: [UInt8]) throws(JSONError) -> JSONValue? {
         do { return try JSONParser.parse(text) } catch {
             guard error.problem == "a key appears twice" else { throw error }
