@@ -76,9 +76,10 @@ package enum FlashFile {
     ///
     /// Must be called on the thread that will read, before the arena is used: until then, its
     /// memory may serve to measure the drive.
+    /// - Parameter seal: what decrypts the file's bytes; nil where they are as they are.
     /// - Throws: `SystemError` when the file cannot be opened or neither kind of queue can be made.
     package static func reader(
-        path: String, arena: MemoryArena, options: FlashOptions
+        path: String, arena: MemoryArena, options: FlashOptions, seal: SealedReads? = nil
     ) throws(SystemError) -> FlashReader {
         let options = tuned(options, path: path, arena: arena)
         var isDirect = options.mayReadDirectly
@@ -91,7 +92,8 @@ package enum FlashFile {
                 pieceBytesMax: options.pieceBytesMax,
                 stallNanosecondsMax: options.stallNanosecondsMax, progress: options.progress),
             blockBytes: isDirect ? try directBlockBytes(path, options) : 4096,
-            droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read))
+            droppingPagesOf: isDirect ? nil : try FileDescriptor(path: path, mode: .read),
+            seal: seal)
         reader.isCancelled = options.isCancelled
         reader.ringRefusal = refusal
         return reader

@@ -58,6 +58,8 @@ package final class FlashReader {
     /// By their indices in the queue.
     private var files: [FlashSource]
     private var requests = RequestTable()
+    /// Decrypts what comes of the first file; nil where that is not encrypted.
+    private let seal: SealedReads?
     private var pieces: PieceQueue
     private var busySince: UInt64 = 0
     /// A wait is no longer than this before it is told of.
@@ -68,10 +70,13 @@ package final class FlashReader {
     /// - Parameters:
     ///   - blockBytes: what requests begin and end at multiples of; divides 4 KiB.
     ///   - cachedFile: the file, when `queue` goes through the page cache.
+    ///   - seal: what decrypts the file's bytes; nil where they are as they are.
     package init(
         queue: any StorageQueue, fileName: String, limits: FlashReaderLimits,
-        blockBytes: Int = 4096, droppingPagesOf cachedFile: consuming FileDescriptor? = nil
+        blockBytes: Int = 4096, droppingPagesOf cachedFile: consuming FileDescriptor? = nil,
+        seal: SealedReads? = nil
     ) {
+        self.seal = seal
         self.queue = queue
         self.limits = limits
         files = [FlashSource(name: fileName, blockBytes: blockBytes, cached: cachedFile)]
@@ -92,6 +97,9 @@ package final class FlashReader {
         files.append(source)
         return index
     }
+
+    /// Whether the first file is encrypted: its units are read whole.
+    package var isSealed: Bool { seal != nil }
 
     /// Requests not yet handed back by ``next(waiting:)``.
     package var requestsInFlight: Int { requests.count }
@@ -145,7 +153,7 @@ package final class FlashReader {
     ///   when ``isCancelled`` says so: the requests are then still under way, and their completions
     ///   come later.
     package func next(waiting: Bool) throws(ReadFailure) -> FlashCompletion? {
-        if let completion = requests.popFinished() { return completion }
+        if let completion = popFinished() { return completion }
         let start = waiting ? MonotonicClock.nanoseconds : 0
         defer {
             if waiting { statistics.waitNanoseconds += MonotonicClock.nanoseconds - start }
@@ -154,8 +162,13 @@ package final class FlashReader {
             guard let result = try waiting ? wait() : result(within: 0) else { return nil }
             finish(result)
             try issue()
-            if let completion = requests.popFinished() { return completion }
+            if let completion = popFinished() { return completion }
         }
+    }
+
+    private func popFinished() -> FlashCompletion? {
+        let completion = requests.popFinished()
+        return seal.flatMap { seal in completion.map { seal.opened($0) } } ?? completion
     }
 
     /// The next result, waited for in slices, each of which is progress: a drive may be slow.

@@ -11,6 +11,8 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case full(byteCount: Int)
         case endOfFile
         case checksum(expected: UInt32, found: UInt32)
+        /// The bytes are not those that were encrypted.
+        case notAuthentic
         /// Nothing arrived for so many seconds.
         case stalled(seconds: Double)
         /// The file is another now, or has other contents, than when its reading began.
@@ -36,7 +38,7 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
     /// Whether the bytes came and were wrong, rather than not at all.
     package var isDamage: Bool {
         switch cause {
-        case .checksum, .endOfFile: true
+        case .checksum, .endOfFile, .notAuthentic: true
         case .system, .full, .directReadDiffers, .stalled, .cancelled, .changed, .inMemory: false
         }
     }
@@ -45,7 +47,9 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
     package var isDelay: Bool {
         switch cause {
         case .stalled, .cancelled: true
-        case .system, .full, .endOfFile, .checksum, .directReadDiffers, .changed, .inMemory: false
+        case .system, .full, .endOfFile, .checksum, .notAuthentic, .directReadDiffers, .changed,
+            .inMemory:
+            false
         }
     }
 
@@ -63,6 +67,8 @@ package struct ReadFailure: Error, Sendable, Equatable, CustomStringConvertible 
         case .cancelled: "\(file): reading was cancelled"
         case .directReadDiffers:
             "\(place): direct reads return other bytes than buffered ones"
+        case .notAuthentic:
+            "\(place): encrypted weights are damaged, or were changed: they do not fit their tag"
         case .checksum(let expected, let found):
             "\(place): weights are damaged: expected checksum \(expected), found \(found)"
         }

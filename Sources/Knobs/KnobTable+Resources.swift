@@ -74,7 +74,15 @@ extension KnobTable {
         Knob(
             "flash.verify", \.flash.verify, Form.choice(VerificationPolicy.self),
             effect: "Compare weights with their checksums on the first read, or always."
-        ).option("verify")
+        ).option("verify"),
+        Knob(
+            "flash.model_keys", \.flash.modelKeys, Form.text("a path", placeholder: "path"),
+            effect: """
+                File of the keys of encrypted models: 32 bytes, or lines of 64 hexadecimal digits.
+                Empty: $SLUICE_MODEL_KEYS, else systemd's credential sluice-model-keys. Read when a
+                model is opened. docs/ENCRYPTION.md says what it protects.
+                """
+        ).option("model-keys")
     ]
 
     static let weights = [

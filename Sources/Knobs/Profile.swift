@@ -30,6 +30,8 @@ package struct Profile: Sendable, Equatable {
         /// A request whose reads bring nothing for so long fails.
         package var readSecondsMax = 4
         package var verify = VerificationPolicy.first
+        /// A file of the keys of encrypted models; nil is the usual places.
+        package var modelKeys: String?
     }
 
     package struct Weights: Sendable, Equatable {

@@ -12,9 +12,9 @@ internal import Tokenization
 package enum TextTokens {
     /// The first `count` tokens of a text; all where there are fewer.
     package static func of(
-        _ bytes: [UInt8], path: String, count: Int
+        _ bytes: [UInt8], path: String, keys: ModelKeySource, count: Int
     ) throws(LoadError) -> [TokenID] {
-        let tokenizer = try ModelInstance.parse(path).tokenizer
+        let tokenizer = try ModelInstance.parse(path, keys: keys).tokenizer
         var stream = TokenStream(tokenizer, addSpecial: true)
         do throws(UnbrokenTextError) {
             var rest = bytes[...]

@@ -43,6 +43,8 @@ package enum PackedLimits {
     package static let layersMax = 1024
     package static let expertsMax = 4096
     package static let rowsMax = 1 << 24
+    /// Of an encrypted file: 64 MiB of tags.
+    package static let sealedUnitsMax = 1 << 22
     package static let columnsMax = 1 << 18
     package static let contextLengthMax = 1 << 31
     package static let convolutionLengths = 2...8
@@ -54,25 +56,30 @@ package struct PackedHeader: Sendable, Equatable {
     package let version: Int
     package var manifest: PackedExtent
     package var fileByteCount: UInt64
+    /// Nil where everything is as it is.
+    package var encryption: PackedEncryption?
 
     package init(
-        version: Int = PackedLayout.formatVersion, manifest: PackedExtent, fileByteCount: UInt64
+        version: Int = PackedLayout.formatVersion, manifest: PackedExtent, fileByteCount: UInt64,
+        encryption: PackedEncryption? = nil
     ) {
         self.version = version
         self.manifest = manifest
         self.fileByteCount = fileByteCount
+        self.encryption = encryption
     }
 
     /// The header as it is written.
     package var encoded: [UInt8] {
         var bytes = PackedLayout.magic
         bytes.appendLittleEndian(UInt32(version))
-        bytes.appendLittleEndian(UInt32(0))  // flags
+        bytes.appendLittleEndian(encryption == nil ? 0 : PackedEncryption.flag)
         bytes.appendLittleEndian(manifest.offset)
         bytes.appendLittleEndian(UInt64(manifest.byteCount))
         bytes.appendLittleEndian(manifest.checksum)
         bytes.appendLittleEndian(UInt32(0))  // reserved
         bytes.appendLittleEndian(fileByteCount)
+        encryption?.encode(into: &bytes)
         bytes.append(
             contentsOf: repeatElement(0, count: PackedLayout.headerBytes - 4 - bytes.count))
         bytes.appendLittleEndian(Checksum.of(bytes[...]))
@@ -113,7 +120,9 @@ package struct PackedHeader: Sendable, Equatable {
             throw refuse(checksumOffset, "the header's checksum", "a damaged header")
         }
         let flags: UInt32 = bytes.littleEndian(at: 12)
-        guard flags == 0 else { throw refuse(12, "no header flags", "flags \(flags)") }
+        guard flags & ~PackedEncryption.flag == 0 else {
+            throw refuse(12, "no header flags but that of encryption", "flags \(flags)")
+        }
         let manifestOffset: UInt64 = bytes.littleEndian(at: 16)
         let manifestBytes: UInt64 = bytes.littleEndian(at: 24)
         fileByteCount = bytes.littleEndian(at: 40)
@@ -132,5 +141,8 @@ package struct PackedHeader: Sendable, Equatable {
         manifest = PackedExtent(
             offset: manifestOffset, byteCount: Int(manifestBytes),
             checksum: bytes.littleEndian(at: 32))
+        guard flags == PackedEncryption.flag else { return }
+        encryption = try PackedEncryption(
+            header: bytes, file: source.name, manifestOffset: manifestOffset)
     }
 }

@@ -13,18 +13,24 @@ package struct PackedModel: Sendable {
     /// Identity, not security: the file it was imported from, how long this one is, and the
     /// checksum of all that its manifest says.
     package let identity: String
+    /// What opens the file's bytes; nil where they are as they are.
+    package let seal: ModelSeal?
 
     /// Reads and validates the header and the manifest of `source`.
     ///
+    /// - Parameter keys: where the file's key is, should it be encrypted.
     /// - Throws: `FormatError` when the file is not a packed file of this version, is cut short or
-    ///   damaged, or when its manifest contradicts itself.
-    package init(source: any ByteSource) throws(FormatError) {
+    ///   damaged, when no key opens it, or when its manifest contradicts itself.
+    package init(
+        source: any ByteSource, keys: ModelKeySource = .standard
+    ) throws(FormatError) {
         let header = try PackedHeader(source: source)
         fileName = source.name
         fileByteCount = header.fileByteCount
-        let bytes = try source.packedBytes(
+        var bytes = try source.packedBytes(
             at: header.manifest.offset, count: header.manifest.byteCount)
         try Self.verify(Checksum.of(bytes[...]), header.manifest, file: fileName, "the manifest")
+        let key = try header.encryption?.open(&bytes, of: header, file: fileName, keys: keys)
         manifest = try PackedManifest(json: bytes, file: fileName, offset: header.manifest.offset)
         guard manifest.formatVersion == header.version else {
             throw FormatError(
@@ -32,10 +38,28 @@ package struct PackedModel: Sendable {
                 expected: "a manifest of format version \(header.version), as the header says",
                 found: "\(manifest.formatVersion)")
         }
-        try manifest.validate(file: fileName, dataEnd: header.manifest.offset)
+        try manifest.validate(
+            file: fileName,
+            dataEnd: header.encryption?.tagsOffset ?? header.manifest.offset)
+        seal = try header.encryption?.seal(manifest, key: key ?? [], source: source)
         identity = [
             manifest.source.digest, "\(fileByteCount)", header.manifest.checksum.hexadecimal
         ].joined(separator: " ")
+    }
+
+    /// - Throws: `FormatError` when the file is encrypted, and so cannot be changed.
+    package func checkIsPlain() throws(FormatError) {
+        guard seal == nil else {
+            throw FormatError(
+                file: fileName, expected: "a model that can be changed",
+                found: "an encrypted one; calibrate the plain one, then encrypt that")
+        }
+    }
+
+    /// The file as it would be without encryption.
+    package func plain(_ source: any ByteSource) -> any ByteSource {
+        guard let seal, !(source is OpenedByteSource) else { return source }
+        return OpenedByteSource(source, seal)
     }
 
     /// Reads `extent` into `buffer`, which has its size, and verifies it.
@@ -46,7 +70,7 @@ package struct PackedModel: Sendable {
         _ what: @autoclosure () -> String = "an extent"
     ) throws(FormatError) {
         precondition(buffer.byteCount == extent.byteCount, "one extent, one buffer")
-        try source.read(at: extent.offset, into: &buffer)
+        try plain(source).read(at: extent.offset, into: &buffer)
         try Self.verify(Checksum.of(buffer.bytes), extent, file: fileName, what())
     }
 
@@ -66,7 +90,7 @@ package struct PackedModel: Sendable {
     ///
     /// - Throws: `FormatError` also when it is not one token per embedding.
     package func vocabulary(from source: any ByteSource) throws(FormatError) -> Vocabulary {
-        let vocabulary = try Vocabulary(packed: manifest.vocabulary, source: source)
+        let vocabulary = try Vocabulary(packed: manifest.vocabulary, source: plain(source))
         let count = manifest.shape.vocabularySize
         guard vocabulary.tokens.count == count else {
             throw FormatError(

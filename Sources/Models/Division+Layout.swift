@@ -206,7 +206,10 @@ extension Division {
             .vocabulary, tokenizer.residentBytes + problem.model.templates.byteCount)
         budget.add(.vectors, manifest.vectors.extent.byteCount)
         budget.add(.neuronScales, NeuronWeights.scalesBytes(manifest))
-        budget.add(.directory, directoryBytes(manifest, isSparse: choice.sparse != nil))
+        budget.add(
+            .directory,
+            directoryBytes(manifest, isSparse: choice.sparse != nil)
+                + (problem.model.model.seal?.byteCount ?? 0))
         let promptTokens = problem.wishes.promptTokensMax(contextTokens: contextTokens)
         budget.add(
             .promptText,

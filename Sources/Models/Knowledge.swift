@@ -44,7 +44,8 @@ extension Knowledge {
         guard manifest.neurons != nil else { return }
         reads = NeuronReads(
             gapBytesMax: speeds.gapBytesMax ?? options.flash.gapBytesMax,
-            blockBytes: (try? FlashFile.blockBytes(path: path, options: options.flash)) ?? 4096)
+            blockBytes: (try? FlashFile.blockBytes(path: path, options: options.flash)) ?? 4096,
+            readsWholeBundles: model.model.seal != nil)
         let digest = manifest.source.digest
         predictors = Result { () throws(SidecarError) in
             try NeuronPredictors.sidecar(besides: path, digest: digest)

@@ -199,7 +199,7 @@ extension ModelInstance {
     }
 
     package static func parse(
-        _ path: String, progress: ProgressCounter? = nil
+        _ path: String, keys: ModelKeySource, progress: ProgressCounter? = nil
     ) throws(LoadError) -> ParsedModel {
         let source: FileByteSource
         do {
@@ -210,7 +210,7 @@ extension ModelInstance {
         let vocabulary: Vocabulary
         let model: PackedModel
         do throws(FormatError) {
-            model = try PackedModel(source: source)
+            model = try PackedModel(source: source, keys: keys)
             vocabulary = try model.vocabulary(from: source)
         } catch {
             throw .format(error)

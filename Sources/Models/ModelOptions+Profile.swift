@@ -4,6 +4,7 @@ internal import FlashStorage
 package import Knobs
 internal import LinuxSystem
 package import Memory
+internal import ModelFormat
 
 extension ModelOptions {
     /// What a profile says about running models.
@@ -36,6 +37,7 @@ extension ModelOptions {
         flash.prefetchesMax = profile.flash.prefetchesMax
         flash.stallNanosecondsMax = UInt64(profile.flash.readSecondsMax) * 1_000_000_000
         flash.reader = profile.flash.reader
+        modelKeys = ModelKeySource(path: profile.flash.modelKeys)
     }
 }
 

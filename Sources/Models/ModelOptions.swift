@@ -78,6 +78,8 @@ package struct ModelOptions: Sendable {
     /// The process's, where it has one; else every model that is opened has its own.
     package var ledger: MemoryLedger?
     package var flash = FlashOptions()
+    /// Where the model's key is, should it be encrypted.
+    package var modelKeys = ModelKeySource.standard
     package var verification = VerificationPolicy.first
     package var cacheRules = CacheRules.standard
     /// Warm the experts that were popular in earlier runs, and save which ones are in this.

@@ -22,7 +22,8 @@ package struct ModelProposal {
     package init(path: String, options: ModelOptions) throws(LoadError) {
         self.path = path
         identity = ModelIdentity(path: path)
-        parsed = try ModelInstance.parse(path, progress: options.flash.progress)
+        parsed = try ModelInstance.parse(
+            path, keys: options.modelKeys, progress: options.flash.progress)
         try ModelInstance.check(parsed, options)
         self.options = options.adapted(to: parsed.model.manifest.shape)
         let share = self.options.share()

@@ -19,7 +19,11 @@ package struct NeuronReordering {
             throw .source(error)
         }
         let opened = source
-        model = try fromSource { () throws(FormatError) in try PackedModel(source: opened) }
+        model = try fromSource { () throws(FormatError) in
+            let model = try PackedModel(source: opened)
+            try model.checkIsPlain()
+            return model
+        }
     }
 
     /// Puts the file with other places of neurons under `path`.

@@ -32,7 +32,7 @@ final class WeightDirectory {
     /// - Throws: `FormatError` for what the file should not say, `SystemError` when it cannot be
     ///   read.
     init(
-        path: String, _ model: PackedModel, _ plan: WeightPlan, from source: FileByteSource,
+        path: String, _ model: PackedModel, _ plan: WeightPlan, from source: any ByteSource,
         memory: consuming MemoryReservation
     ) throws {
         self.path = path
@@ -112,7 +112,7 @@ final class WeightDirectory {
     }
 
     private static func readVectors(
-        _ model: PackedModel, from source: FileByteSource
+        _ model: PackedModel, from source: any ByteSource
     ) throws(FormatError) -> [[Float]] {
         let extent = model.manifest.vectors.extent
         var all = [Float](repeating: 0, count: extent.byteCount / MemoryLayout<Float>.stride)

@@ -39,10 +39,11 @@ package final class WeightStore {
         do {
             file = try FileDescriptor(path: path, mode: .read)
             identity = try FileIdentity(file)
-            let source = try FileByteSource(path: path, name: path, progress: options.progress)
+            let file = try FileByteSource(path: path, name: path, progress: options.progress)
             directory = try WeightDirectory(
-                path: path, model, plan, from: source, memory: memory)
-            reads = try WeightReads(directory, options, verification, memory: weightMemory)
+                path: path, model, plan, from: model.plain(file), memory: memory)
+            reads = try WeightReads(
+                directory, options, verification, model.seal, memory: weightMemory)
         } catch let error as FormatError {
             throw .format(error)
         } catch let error as SystemError {
@@ -140,17 +141,21 @@ extension WeightReads {
     /// The memory of a plan, and a reader into it.
     fileprivate convenience init(
         _ directory: WeightDirectory, _ options: FlashOptions,
-        _ verification: VerificationPolicy, memory: consuming MemoryReservation
-    ) throws(SystemError) {
+        _ verification: VerificationPolicy, _ seal: ModelSeal?,
+        memory: consuming MemoryReservation
+    ) throws {
         let path = directory.path
         let arena = try MemoryArena(byteCount: directory.plan.arenaBytes, of: memory)
+        let seal = try seal.map { try SealedReads($0, arena: arena) }
         var options = FlashFile.tuned(options, path: path, arena: arena)
         // Bundles are small: many of them are what keeps a drive busy.
         if let sparse = directory.plan.sparse {
             options.queueDepth = max(options.queueDepth, sparse.slotCount)
         }
         self.init(
-            arena: arena, reader: try FlashFile.reader(path: path, arena: arena, options: options),
+            arena: arena,
+            reader: try FlashFile.reader(
+                path: path, arena: arena, options: options, seal: seal),
             verifier: ExtentVerifier(
                 file: path, extentCount: directory.verifiedCount, policy: verification),
             gapBytesMax: options.gapBytesMax)

@@ -124,7 +124,9 @@ struct BenchCommand: ParsableCommand {
 
     private func tokens(of text: String, _ path: String) throws -> [TokenID] {
         let count = prompt + generate
-        let tokens = try TextTokens.of(TextInput.read(text), path: path, count: count + 1)
+        let tokens = try TextTokens.of(
+            TextInput.read(text), path: path, keys: model.engine.options().modelKeys,
+            count: count + 1)
         guard tokens.count >= count else {
             throw LadderError.textTooShort(tokens: tokens.count, needed: count)
         }

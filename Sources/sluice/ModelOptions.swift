@@ -86,6 +86,7 @@ struct EngineArguments: ParsableArguments {
     @Option(knob: "weights.quality_loss_max") var qualityLossMax: KnobArgument?
     @Option(knob: "weights.activation_sparsity") var activationSparsity: KnobArgument?
     @Option(knob: "flash.verify") var verify: KnobArgument?
+    @Option(knob: "flash.model_keys") var modelKeys: KnobArgument?
 
     @Flag(help: "Everything in memory, without a limit.")
     var resident = false
@@ -95,7 +96,7 @@ struct EngineArguments: ParsableArguments {
         [
             memory, threads, context, kvBits, kvMemory, kvColdTokens, kvWhenFull, kvSnapTokens,
             kvGemTokens, kvGemDepth, prefetchMax, readSecondsMax, speculate, sparse,
-            qualityLossMax, activationSparsity, verify
+            qualityLossMax, activationSparsity, verify, modelKeys
         ].compactMap { $0 }
     }
 

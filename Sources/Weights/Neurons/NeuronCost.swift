@@ -104,10 +104,13 @@ package struct NeuronReads: Sendable {
     package var gapBytesMax: Int
     /// What reads begin and end at multiples of.
     package var blockBytes: Int
+    /// Whether bundles are never read in parts: encrypted ones.
+    package var readsWholeBundles: Bool
 
-    package init(gapBytesMax: Int, blockBytes: Int) {
+    package init(gapBytesMax: Int, blockBytes: Int, readsWholeBundles: Bool = false) {
         self.gapBytesMax = gapBytesMax
         self.blockBytes = blockBytes
+        self.readsWholeBundles = readsWholeBundles
     }
 
     /// Bundle by bundle where a neuron's part takes a bundle's blocks, else neuron by neuron.
@@ -116,7 +119,7 @@ package struct NeuronReads: Sendable {
     ) -> (reads: Double, bytes: Double) {
         // A part begins anywhere in a block.
         let alone = (part.count + blockBytes - 1 + blockBytes / 2) / blockBytes * blockBytes
-        guard alone < layer.bundleBytes else {
+        guard alone < layer.bundleBytes, !readsWholeBundles else {
             let runs = BundleRuns(
                 bundles: fetch.bundles, of: layer.bundleCount,
                 gapMax: gapBytesMax / layer.bundleBytes, countMax: slotBytes / layer.bundleBytes)

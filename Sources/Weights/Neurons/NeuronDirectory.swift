@@ -17,7 +17,7 @@ struct NeuronDirectory {
     let scales: MemoryArena
 
     init(
-        _ model: PackedModel, from source: FileByteSource, memory: consuming MemoryReservation
+        _ model: PackedModel, from source: any ByteSource, memory: consuming MemoryReservation
     ) throws {
         let scales = try MemoryArena(
             byteCount: Self.scalesBytes(model.manifest), of: memory)

@@ -135,13 +135,15 @@ package final class NeuronWeights {
     }
 
     /// What is read for a neuron: its part, in whole blocks; its whole bundle while that is still
-    /// to be compared with its checksum.
+    /// to be compared with its checksum, or is to be decrypted.
     private func span(
         of neuron: NeuronID, _ record: PackedNeuronLayer, _ plan: SparsePlan
     ) -> NeuronSpan {
         let place = directory.neurons.place(of: neuron, layer: record.layer).index
         let bundle = BundleIndex(record.bundle(ofPlace: place))
-        guard reads.verifier.isVerified(directory.verified(bundle, layer: record.layer)) else {
+        guard !reads.reader.isSealed,
+            reads.verifier.isVerified(directory.verified(bundle, layer: record.layer))
+        else {
             let start = bundle.index * record.bundleBytes
             return NeuronSpan(neuron: neuron, bytes: start..<start + record.bundleBytes)
         }
