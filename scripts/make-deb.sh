@@ -87,7 +87,7 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -k --summarize --apparent-size --exclude=DEBIAN "$root" | cut -f 1)
 Depends: $needs, systemd (>= 252)
-Recommends: curl, libzstd1
+Recommends: curl, libssl3 | libssl3t64, libzstd1
 Suggests: libopenblas0
 Section: misc
 Priority: optional

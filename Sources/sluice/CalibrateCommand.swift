@@ -57,6 +57,9 @@ struct CalibrateCommand: ParsableCommand {
 
     func run() throws {
         let path = try model.packedPath()
+        let keys = try model.engine.options().modelKeys
+        let source = try FileByteSource(path: path, name: path)
+        try PackedModel(source: source, keys: keys).checkIsPlain()
         let learned = try learn(TextInput.read(text))
         // The model is gone by now: its memory serves this.
         guard var predictors = learned.predictors else { return }

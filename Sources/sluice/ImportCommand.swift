@@ -142,7 +142,7 @@ struct ActivationArgument: ExpressibleByArgument {
 }
 
 /// Raised once, from another thread.
-private final class StopFlag: Sendable {
+final class StopFlag: Sendable {
     private let raised = Atomic<Bool>(false)
 
     var isRaised: Bool { raised.load(ordering: .relaxed) }

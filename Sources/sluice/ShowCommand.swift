@@ -27,11 +27,13 @@ struct ShowCommand: ParsableCommand {
         try service.apply(to: &options, profile)
         if service.service { options.keepPrefixes(as: profile.keyValues) }
         let source = try FileByteSource(path: path, name: path)
-        let packed = try PackedModel(source: source)
+        let packed = try PackedModel(source: source, keys: options.modelKeys)
         describe(packed, try packed.vocabulary(from: source).templates.names)
         if check {
             try Progress.during("checking") { progress in
-                try PackedVerifier.verify(packed, source: source) { progress.show($0.share) }
+                try PackedVerifier.verify(packed, source: packed.plain(source)) {
+                    progress.show($0.share)
+                }
             }
             Terminal.line("weights         all checksums are right")
         }
@@ -64,6 +66,7 @@ struct ShowCommand: ParsableCommand {
             ("vocabulary", "\(shape.vocabularySize) tokens"),
             ("formats", formats(manifest))
         ]
+        if packed.seal != nil { rows.append(("encryption", "AES-256-GCM")) }
         if templates.count > 1 {
             rows.append(("chat templates", templates.joined(separator: " ")))
         }

@@ -17,8 +17,8 @@ internal import Packing
         subcommands: [
             ImportCommand.self, PullCommand.self, ListCommand.self, ShowCommand.self,
             RemoveCommand.self, RunCommand.self, RunningCommand.self, StopCommand.self,
-            EvalCommand.self, BenchCommand.self, CalibrateCommand.self, TokenizeCommand.self,
-            TemplateCommand.self, TuneCommand.self
+            EvalCommand.self, BenchCommand.self, CalibrateCommand.self, EncryptCommand.self,
+            TokenizeCommand.self, TemplateCommand.self, TuneCommand.self
         ])
 
     /// Parses, runs, and exits with the status that fits (docs: sysexits).

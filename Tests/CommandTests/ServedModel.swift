@@ -67,9 +67,11 @@ final class ServedModel {
     }
 
     /// The answer to a fixed question, but for what differs each time.
-    func complete() throws -> String {
+    func complete() throws -> String { try Self.complete(socket) }
+
+    static func complete(_ socket: String) throws -> String {
         let client = try RawClient(socket)
-        try client.send(Self.request)
+        try client.send(request)
         let answer = client.read(until: nil)
         let head = answer.prefix { $0 != "\r\n" }
         guard let start = answer.firstRange(of: "\"choices\""),
