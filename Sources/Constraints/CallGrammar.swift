@@ -22,12 +22,16 @@ package struct CallRequest: Sendable, Equatable {
     /// Where calls are the model's own choice, the tools whose arguments are held to their schemas;
     /// those of others are objects. Texts are then single calls, without what they begin with.
     package let strict: Set<String>?
+    /// What an answer may be in place of calls; nil where it has to call.
+    package let form: CallForm?
 
     package init(
         _ writing: CallWriting, tools: String, name: String?, allowsParallel: Bool,
-        strict: Set<String>? = nil
+        strict: Set<String>? = nil, form: CallForm? = nil
     ) {
+        precondition(strict == nil || form == nil, "a form is no free text")
         self.strict = strict
+        self.form = form
         self.writing = writing
         self.tools = tools
         self.name = name
@@ -36,8 +40,22 @@ package struct CallRequest: Sendable, Equatable {
 
     var key: String {
         let strict = strict.map { $0.sorted().joined(separator: ",") } ?? "|"
-        return "\(writing)|\(name ?? "")|\(allowsParallel)|\(strict)|\(tools)"
+        let form =
+            switch form {
+            case .object: "object"
+            case .schema(let text): "schema:\(text.utf8.count):\(text)"
+            case nil: ""
+            }
+        return "\(writing)|\(name ?? "")|\(allowsParallel)|\(strict)|\(form)|\(tools)"
     }
+}
+
+/// The form of an answer that calls nothing.
+package enum CallForm: Sendable, Equatable {
+    /// Any JSON object.
+    case object
+    /// JSON that is valid by a schema.
+    case schema(String)
 }
 
 enum CallGrammar {
@@ -102,7 +120,24 @@ enum CallGrammar {
             let own = Expression.sequence([marker(begin), body])
             rules[root] = .sequence([own, .repetition(own, least: 0, most: more)])
         }
+        if let form = request.form {
+            let calls = Expression.rule(try rules.add("onlyCalls", rules[root]))
+            rules[root] = .choice([try read(form, &rules, &json), calls])
+        }
         return rules
+    }
+
+    private static func read(
+        _ form: CallForm, _ rules: inout RuleSet, _ json: inout JSONRules
+    ) throws(ConstraintError) -> Expression {
+        switch form {
+        case .object: return try json.object(&rules)
+        case .schema(let text):
+            var reader = SchemaReader(try SchemaReader.parse(text), rules: rules, json: json)
+            let root = try reader.root(named: "form")
+            (rules, json) = (reader.rules, reader.json)
+            return .rule(root)
+        }
     }
 
     /// Each tool's arguments.

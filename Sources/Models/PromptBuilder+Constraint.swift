@@ -18,9 +18,6 @@ extension PromptBuilder {
         func refuse(_ problem: String) -> GenerationError {
             GenerationError(.invalidRequest, "\(parameter): \(problem)", parameter: parameter)
         }
-        if order.output != nil, order.tools != nil {
-            throw refuse("not together with tools that may be called (tool_choice \"none\")")
-        }
         let isFree = order.output == nil && order.toolUse == .free
         let what = isFree ? "strict: true is not supported" : "not supported"
         if plan?.style.isMessages == true {
@@ -33,29 +30,32 @@ extension PromptBuilder {
                 "\(parameter): the memory limit leaves nothing for grammars; a larger one, or a "
                     + "shorter context, would", parameter: parameter)
         }
+        var form: CallForm?
+        if order.tools != nil {
+            switch order.output?.kind {
+            case .grammar: throw refuse("a grammar does not go together with tools")
+            case .object: form = .object
+            case .schema(let text): form = .schema(text)
+            case nil: break
+            }
+        }
         let source: ConstraintSource
         var callBegin = ""
         switch order.output?.kind {
-        case .object: source = .object
-        case .schema(let text): source = .schema(text)
+        case .object where form == nil: source = .object
+        case .schema(let text) where form == nil: source = .schema(text)
         case .grammar(let text): source = .grammar(text)
-        case nil:
+        case .object, .schema, nil:
             let writing =
                 isFree
                 ? plan?.style.freeCallWriting(template) : plan?.style.callWriting(template)
             guard let tools = order.tools, let writing else {
                 throw refuse(
-                    "\(what) for this model: how it writes calls is not one of the ways "
-                        + "that are kept to here")
+                    "\(form == nil ? what : "not supported beside tools") for this model: how it "
+                        + "writes calls is not one of the ways that are kept to here")
             }
             if isFree { callBegin = writing.begin }
-            var name: String?
-            if case .named(let one) = order.toolUse { name = one }
-            source = .calls(
-                CallRequest(
-                    CallWriting(writing), tools: tools, name: name,
-                    allowsParallel: order.allowsParallelCalls && name == nil,
-                    strict: isFree ? order.strictTools : nil))
+            source = .calls(order.callRequest(CallWriting(writing), tools, isFree: isFree, form))
         }
         return AnswerConstraint(
             try grammar(source, of: constraints, parameter),
@@ -82,6 +82,21 @@ extension PromptBuilder {
                         + "and all are in use; try again later", parameter: parameter)
             }
         }
+    }
+}
+
+extension GenerationOrder {
+    /// - Parameters:
+    ///   - isFree: whether there may be text, too.
+    ///   - form: what an answer is that calls nothing; whoever has to call calls.
+    fileprivate func callRequest(
+        _ writing: CallWriting, _ tools: String, isFree: Bool, _ form: CallForm?
+    ) -> CallRequest {
+        var name: String?
+        if case .named(let one) = toolUse { name = one }
+        return CallRequest(
+            writing, tools: tools, name: name, allowsParallel: allowsParallelCalls && name == nil,
+            strict: isFree ? strictTools : nil, form: toolUse == .free ? form : nil)
     }
 }
 

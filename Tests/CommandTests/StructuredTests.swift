@@ -76,15 +76,27 @@ import Testing
         #expect(recursive.contains("grammar: root: begins with itself"), "\(recursive)")
         let none = #""parameters":{"type":"object","properties":{}}"#
         let tool = #"{"type":"function","function":{"name":"f",\#(none)}}"#
-        let both = try post(
-            #""tools":[\#(tool)],"response_format":{"type":"json_object"}"#)
-        #expect(both.contains("not together with tools"), "\(both)")
+        let both = try post(#""tools":[\#(tool)],"grammar":"root ::= \"a\"""#)
+        #expect(both.contains("a grammar does not go together with tools"), "\(both)")
         let forced = try post(
             #""tools":[\#(tool)],"tool_choice":"required","parallel_tool_calls":false"#)
         #expect(forced.contains(#""finish_reason":"tool_calls""#), "\(forced)")
         let strict = #"{"type":"function","function":{"name":"f","strict":true,\#(none)}}"#
-        let other = try post(#""tools":[\#(strict)],"response_format":{"type":"json_object"}"#)
-        #expect(other.contains("not together with tools"), "\(other)")
+        let format =
+            #""response_format":{"type":"json_schema","json_schema":{"name":"n","schema":"#
+            + #"{"type":"object","properties":{"d":{"type":"integer","maximum":9}},"#
+            + #""required":["d"]}}}"#
+        var (forms, calls) = (0, 0)
+        for seed in 0..<12 {
+            let other = try post(
+                #""tools":[\#(strict)],\#(format),"seed":\#(seed),"parallel_tool_calls":false"#)
+            let isForm = other.contains(#""content":"{"#)
+            let isCall = other.contains(#""finish_reason":"tool_calls""#)
+            #expect(isForm != isCall, "\(other)")
+            forms += isForm ? 1 : 0
+            calls += isCall ? 1 : 0
+        }
+        #expect(forms + calls == 12)
         #expect(daemon.stop() == 0)
     }
 

@@ -82,6 +82,25 @@ import Tokenization
         return true
     }
 
+    @Test func orAForm() throws {
+        let writing = CallWriting.objects(begin: "<call>", arguments: "arguments", end: "</call>")
+        let call = "<call>{\"name\": \"add\", \"arguments\": {\"a\": 3}}</call>"
+        for form in [
+            CallForm.object, .schema(#"{"type":"object","properties":{"d":{"type":"integer"}}}"#)
+        ] {
+            let request = CallRequest(
+                writing, tools: Self.tools, name: nil, allowsParallel: false, form: form)
+            try check(
+                try TestVocabulary.library().grammar(.calls(request)),
+                accepts: [call, "{\"d\": 3}"],
+                refuses: ["", "{\"d\": 3}" + call, call + "{\"d\": 3}", "a", "[]"])
+        }
+        let strange = CallRequest(
+            writing, tools: Self.tools, name: nil, allowsParallel: false,
+            form: .schema(#"{"type":"array","uniqueItems":true}"#))
+        #expect(refusal(.calls(strange)) == "#/uniqueItems: not supported here")
+    }
+
     private func free(_ writing: CallWriting, begin: String) throws -> ConstraintMatcher {
         let request = CallRequest(
             writing, tools: Self.tools, name: nil, allowsParallel: true, strict: ["add"])
