@@ -84,6 +84,11 @@ package final class HTTPServer: Sendable {
         eventLoop.execute { self.state.value.configuration.defaults = defaults }
     }
 
+    /// So many generations from here on, waiting ones too. Those that there are go on.
+    package func update(generationsMax: Int) {
+        eventLoop.execute { self.state.value.configuration.limits.generationsMax = generationsMax }
+    }
+
     /// Requests from here on are let in by this.
     package func update(access: AccessPolicy) {
         eventLoop.execute { self.state.value.configuration.access = access }

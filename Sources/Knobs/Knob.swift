@@ -1,6 +1,25 @@
 // One knob: its name, what it may be, and what it does. Whoever reads, offers or documents knobs
 // loops over KnobTable; nobody keeps a list of their own.
 
+/// What takes the new value of a knob over, of a profile that changed while the daemon runs.
+package enum KnobTakeover: Sendable {
+    /// `systemctl reload`, at once.
+    case reload
+    /// The same, from the next request on: a model that is open is opened anew for it.
+    case opening
+    /// The daemon's next start.
+    case restart
+
+    /// As docs/PROFILES.md has it.
+    var word: String {
+        switch self {
+        case .reload: "yes"
+        case .opening: "model"
+        case .restart: "no"
+        }
+    }
+}
+
 /// A knob of the table: a key of profiles and, where it has a name there, an option of commands.
 package struct Knob: Sendable {
     /// `table.name`, as profiles write it.
@@ -11,8 +30,8 @@ package struct Knob: Sendable {
     package let summary: String
     /// More sentences, for whoever reads a profile; may be empty.
     package let details: String
-    /// Whether `systemctl reload` takes it over; else it waits for a restart.
-    package private(set) var isReloaded = false
+    /// What takes it over where a profile is read again.
+    package private(set) var takeover = KnobTakeover.restart
     /// The option's names without dashes; none for what only a profile says.
     package private(set) var optionNames: [String] = []
     /// What it may be, in words: `a whole number between 1 and 64, or "auto"`.
@@ -73,9 +92,14 @@ package struct Knob: Sendable {
     }
 
     /// The same, taken over when a profile is read again.
-    var reloaded: Knob {
+    var reloaded: Knob { takenOver(by: .reload) }
+
+    /// The same, taken over where a model is opened.
+    var ofModels: Knob { takenOver(by: .opening) }
+
+    private func takenOver(by takeover: KnobTakeover) -> Knob {
         var knob = self
-        knob.isReloaded = true
+        knob.takeover = takeover
         return knob
     }
 

@@ -36,7 +36,12 @@ extension KnobTable {
             lines += ["", "[\(section.name)]"]
             for knob in section.knobs {
                 let unit = knob.unit == "-" ? "" : " Unit: \(knob.unit)."
-                let reload = knob.isReloaded ? " A reload takes it over." : ""
+                let reload =
+                    switch knob.takeover {
+                    case .reload: " A reload takes it over."
+                    case .opening: " A reload takes it over when a model is opened next."
+                    case .restart: ""
+                    }
                 let text = [knob.summary, knob.details].filter { !$0.isEmpty }
                 lines += comment(text.joined(separator: " "))
                 lines += comment("\(sentence(knob.expectation))\(unit)\(reload)")
@@ -69,7 +74,7 @@ extension KnobTable {
         let options = knob.optionNames.map { "`--\($0)`" }.joined(separator: ", ")
         let cells = [
             "`\(knob.name)`", "`\(knob.text(in: Profile()))`", knob.expectation, knob.unit,
-            options.isEmpty ? "-" : options, knob.isReloaded ? "yes" : "no",
+            options.isEmpty ? "-" : options, knob.takeover.word,
             [knob.summary, knob.details].filter { !$0.isEmpty }.joined(separator: " ")
         ]
         return "| " + cells.joined(separator: " | ") + " |"
@@ -88,8 +93,10 @@ extension KnobTable {
         sizes and words go without quotes there. Two options reach further than the key, because \
         a command that measures may ask for what no service can use: `--memory` may be less than \
         the daemon needs, and `--context` is neither more nor less than it says, or an error. Keys \
-        that say "yes" under reload are taken over by `systemctl reload sluiced`; the log names \
-        those that changed and wait for a restart.
+        that say "yes" under reload are taken over by `systemctl reload sluiced` at once, those \
+        that say "model" from the next request on: a model that is loaded is loaded anew for it, \
+        when answers that are under way have ended. The log names those that changed and wait for \
+        a restart.
 
         This page, profiles/generic.toml, the profile's reader and the options are made from one \
         table, in Sources/Knobs. `SLUICE_RECORD_KNOBS=1 swift test --filter KnobTableTests` writes \

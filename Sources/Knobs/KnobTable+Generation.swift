@@ -5,7 +5,7 @@ internal import GenerationAPI
 internal import ModelFormat
 
 extension KnobTable {
-    static let generation = computing + sampling
+    static let generation = computing.map(\.ofModels) + sampling
 
     private static let computing = [
         Knob(

@@ -22,7 +22,8 @@ extension KnobTable {
             effect: """
                 Requests that may wait; further ones are answered 429.
                 A small budget allows fewer: its share for connections decides.
-                """),
+                """
+        ).reloaded,
         Knob(
             "service.sessions_max", \.service.sessionsMax,
             Form.integer(Profile.Service.sessionsRange).orAuto, unit: "requests",
@@ -31,7 +32,8 @@ extension KnobTable {
                 Each step reads weights once for all of them. They share the KV pages: where these
                 run out, the latest gives up its own and goes on later, with the same answer. "auto"
                 is up to four where that costs little memory; `sluice show` says how many.
-                """),
+                """
+        ).ofModels,
         Knob(
             "service.keep_alive_seconds", \.service.keepAliveSeconds,
             Form.integer(0...(1 << 30)).orOff, unit: "seconds",
@@ -39,7 +41,8 @@ extension KnobTable {
                 How long a model stays in memory that nobody uses; then the memory is given back.
                 "off": until another model needs it. Several stay at once where they do not get in
                 each other's way. A request may say its own: Ollama's keep_alive.
-                """),
+                """
+        ).reloaded,
         Knob(
             "service.models_directory", \.service.modelsDirectory,
             Form.text("a path", placeholder: "dir"),

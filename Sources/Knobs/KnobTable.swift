@@ -11,9 +11,11 @@ package enum KnobTable {
     }
 
     package static let sections = [
-        Section(name: "memory", knobs: memory), Section(name: "flash", knobs: flash),
-        Section(name: "weights", knobs: weights), Section(name: "kv", knobs: keyValues),
-        Section(name: "compute", knobs: compute),
+        Section(name: "memory", knobs: memory),
+        Section(name: "flash", knobs: flash.map(\.ofModels)),
+        Section(name: "weights", knobs: weights.map(\.ofModels)),
+        Section(name: "kv", knobs: keyValues.map(\.ofModels)),
+        Section(name: "compute", knobs: compute.map(\.ofModels)),
         Section(name: "generation", knobs: generation), Section(name: "service", knobs: service),
         Section(name: "access", knobs: access)
     ]

@@ -4,7 +4,7 @@
 package import GenerationAPI
 internal import Glibc
 internal import HTTPInterface
-internal import Knobs
+package import Knobs
 internal import Library
 internal import LinuxSystem
 package import Memory
@@ -21,10 +21,16 @@ package protocol StoppableService: GenerationService {
 
     /// What is held of the memory budget; nil where nobody knows.
     var heldMemory: MemoryPlan? { get }
+
+    /// Takes over what a profile says that was read again.
+    ///
+    /// - Parameter before: the profile until then.
+    func update(_ configuration: DaemonConfiguration, from before: Profile, log: Log)
 }
 
 extension StoppableService {
     package var heldMemory: MemoryPlan? { nil }
+    package func update(_ configuration: DaemonConfiguration, from before: Profile, log: Log) {}
 }
 
 /// Runs the daemon with the process's signals, service manager and standard error, and returns its
@@ -331,9 +337,12 @@ package final class Daemon {
     private func reload(_ server: HTTPServer, _ service: any GenerationService) {
         manager.reloading()
         do throws(ConfigurationError) {
+            let before = configuration.profile
             configuration = try configuration.reloaded()
             profileProblem = nil
             let profile = configuration.profile
+            (service as? any StoppableService)?.update(configuration, from: before, log: log)
+            server.update(generationsMax: limits().generationsMax)
             log.set(level: profile.service.logLevel)
             server.update(defaults: profile.generation.sampling)
             server.update(access: configuration.access)

@@ -2,7 +2,7 @@
 
 internal import FlashStorage
 internal import GenerationAPI
-internal import Knobs
+package import Knobs
 internal import Library
 package import LinuxSystem
 package import Memory
@@ -20,6 +20,31 @@ extension Engine: StoppableService {
 package func makeEngine(
     _ configuration: DaemonConfiguration, log: EngineLog
 ) throws(SystemError) -> Engine {
+    var options = engineOptions(configuration)
+    let ledger = options.model.openLedger()
+    let onNotice: @Sendable (String) -> Void = { log.notice($0) }
+    options.model.onNotice = onNotice
+    options.onEvent = { log.receive($0) }
+    options.model.flash.tuner = tuner(configuration, in: ledger, onNotice: onNotice)
+    let catalog = LibraryCatalog(
+        library: configuration.library, defaultModel: configuration.profile.service.defaultModel)
+    return try Engine(catalog: catalog, options: options)
+}
+
+extension Engine {
+    package func update(_ configuration: DaemonConfiguration, from before: Profile, log: Log) {
+        var options = engineOptions(configuration)
+        let onNotice: @Sendable (String) -> Void = { log.log(.info, $0) }
+        options.model.onNotice = onNotice
+        if let ledger {
+            options.model.flash.tuner = tuner(configuration, in: ledger, onNotice: onNotice)
+        }
+        update(options, reopens: configuration.profile.opensModels(unlike: before))
+    }
+}
+
+/// What a profile says of the engine.
+private func engineOptions(_ configuration: DaemonConfiguration) -> EngineOptions {
     let profile = configuration.profile
     var options = EngineOptions()
     options.model = ModelOptions(profile)
@@ -30,17 +55,18 @@ package func makeEngine(
         profile.service.keepAliveSeconds.map { .seconds(Double($0)) } ?? .untilNeeded
     options.stepTokens = profile.generation.stepTokens
     options.model.keepPrefixes(as: profile.keyValues)
-    let ledger = options.model.openLedger()
-    let onNotice: @Sendable (String) -> Void = { log.notice($0) }
-    options.model.onNotice = onNotice
-    let library = configuration.library
-    options.model.flash.tuner = DriveTuner(
-        file: MeasurementsFile(path: configuration.measurementsPath), fixed: profile.flash,
-        neighbours: { library.neighbours(of: $0) }, measures: true, in: ledger,
-        onNotice: onNotice)
     options.queueMax = profile.service.queueMax
-    options.onEvent = { log.receive($0) }
-    let catalog = LibraryCatalog(
-        library: configuration.library, defaultModel: profile.service.defaultModel)
-    return try Engine(catalog: catalog, options: options)
+    return options
+}
+
+/// Gets to know the library's drive.
+private func tuner(
+    _ configuration: DaemonConfiguration, in ledger: MemoryLedger,
+    onNotice: @escaping @Sendable (String) -> Void
+) -> DriveTuner {
+    let library = configuration.library
+    return DriveTuner(
+        file: MeasurementsFile(path: configuration.measurementsPath),
+        fixed: configuration.profile.flash, neighbours: { library.neighbours(of: $0) },
+        measures: true, in: ledger, onNotice: onNotice)
 }

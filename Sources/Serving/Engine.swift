@@ -33,6 +33,8 @@ package final class Engine: GenerationService {
     private let catalog: any ModelCatalog
     /// Where memory is accounted for; nil where each model has a budget of its own.
     package let ledger: MemoryLedger?
+    /// Of what it was started with, what stays whatever comes.
+    private let started: ModelOptions
     /// Nil once it was joined.
     private let thread: Mutex<Thread?>
 
@@ -64,7 +66,28 @@ package final class Engine: GenerationService {
         self.mailbox = mailbox
         self.shared = shared
         ledger = options.model.ledger
+        started = options.model
         self.catalog = catalog
+    }
+
+    /// Goes on with other options; the budget, and who is told, stay.
+    ///
+    /// - Parameter reopens: whether models that are open are to be opened anew, each for the next
+    ///   order that it has when nobody uses it.
+    package func update(_ options: EngineOptions, reopens: Bool) {
+        var options = options
+        options.model.ledger = started.ledger
+        options.model.memoryBytesMax = started.memoryBytesMax
+        options.model.connectionBytes = started.connectionBytes
+        options.model.flash.progress = started.flash.progress
+        options.model.flash.isCancelled = started.flash.isCancelled
+        options.model.flash.interposer = started.flash.interposer
+        shared.queueMax.store(options.queueMax, ordering: .relaxed)
+        shared.changes.withLock { changes in
+            changes = OptionsChange(
+                options: options, reopens: reopens || changes?.reopens ?? false)
+        }
+        _ = mailbox.post(.wake)
     }
 
     package var state: ServiceState { shared.state.withLock { $0 } }
@@ -154,6 +177,12 @@ enum EngineMessage: Sendable {
     case wake
 }
 
+/// Options that the engine's thread has yet to take over.
+struct OptionsChange: Sendable {
+    let options: EngineOptions
+    let reopens: Bool
+}
+
 /// What the engine thread and its callers share.
 final class EngineStatus: Sendable {
     /// What is told of a model that is open.
@@ -173,14 +202,17 @@ final class EngineStatus: Sendable {
     /// Whether the engine's thread has taken up something and not yet laid it down.
     let isWorking = Atomic<Bool>(false)
     private let cancelled = Mutex<Set<Int>>([])
+    /// Options that changed.
+    let changes = Mutex<OptionsChange?>(nil)
     private let queued = Atomic<Int>(0)
-    private let queueMax: Int
+    let queueMax: Atomic<Int>
 
-    init(queueMax: Int) { self.queueMax = queueMax }
+    init(queueMax: Int) { self.queueMax = Atomic(queueMax) }
 
     /// Counts an order in, unless the queue is full.
     func reserveQueuePlace() -> Bool {
-        if queued.add(1, ordering: .relaxed).newValue <= queueMax { return true }
+        let most = queueMax.load(ordering: .relaxed)
+        if queued.add(1, ordering: .relaxed).newValue <= most { return true }
         queued.subtract(1, ordering: .relaxed)
         return false
     }

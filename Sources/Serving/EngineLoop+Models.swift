@@ -18,7 +18,8 @@ extension EngineLoop {
         let (name, path) = try catalog.locate(name)
         if let open = models.first(where: { $0.name == name }) {
             let mayGrow = open.isDivided && models.count == 1 && open.isIdle
-            if open.isCurrent(at: path), !mayGrow { return open }
+            let isAsAsked = open.isCurrent(at: path) && open.optionsNumber == optionsNumber
+            if isAsAsked, !mayGrow { return open }
             guard open.isIdle else { return nil }
             try unload(open, forAnother: true)
         }
@@ -101,6 +102,7 @@ extension EngineLoop {
         model.pinComputingThread()
         let open = OpenModel(model, name: name, stepTokens: options.stepTokens)
         open.keepAlive = options.keepAlive
+        open.optionsNumber = optionsNumber
         models.append(open)
         let seconds = Double(MonotonicClock.nanoseconds - start) / 1e9
         let report = model.report(name: name, seconds: seconds)

@@ -12,7 +12,9 @@ final class EngineLoop {
     private let mailbox: Mailbox<EngineMessage>
     let status: EngineStatus
     let catalog: any ModelCatalog
-    let options: EngineOptions
+    private(set) var options: EngineOptions
+    /// How often models were to be opened anew.
+    private(set) var optionsNumber = 0
     let desk: PromptDesk
     var queue = FairQueue()
     /// Orders whose prompts are at the desk, by their ids.
@@ -114,8 +116,26 @@ final class EngineLoop {
         }
     }
 
+    /// Takes over options that changed. Who is told of models stays.
+    private func takeOptions() {
+        let change = status.changes.withLock { change in
+            defer { change = nil }
+            return change
+        }
+        guard let change else { return }
+        let before = options
+        options = change.options
+        options.onEvent = before.onEvent
+        if change.reopens { optionsNumber += 1 }
+        for open in models where open.keepAlive == before.keepAlive {
+            open.keepAlive = options.keepAlive
+            noteUse(of: open)
+        }
+    }
+
     private func takeMessages(waiting: Bool, within nanoseconds: UInt64?) {
         mailbox.take(waiting: waiting, within: nanoseconds).forEach(handle)
+        takeOptions()
         // An order is posted before it can be cancelled: whoever is cancelled by now is either here
         // or in the mailbox.
         let cancelled = status.takeCancelled()

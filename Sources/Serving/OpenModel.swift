@@ -35,6 +35,8 @@ final class OpenModel {
     var idleSince = MonotonicClock.nanoseconds
     /// Whether it has less memory than it would have alone, for others that were open with it.
     var isDivided = false
+    /// Which of the engine's options it was opened with.
+    var optionsNumber = 0
     /// Orders that it took.
     var ordersServed = 0
 

@@ -82,7 +82,37 @@ import Testing
         // The command line has set the budget.
         try reload(
             "[service]\ndefault_model = \"b\"\n[memory]\nbudget = \"1G\"\n[kv]\nbits = 32\n",
-            "needs a restart keys=kv.bits,service.default_model\n")
+            "needs a restart keys=service.default_model\n")
+        #expect(daemon.stop() == 0)
+    }
+
+    /// The next request has what the profile says by then.
+    @Test func aReloadChangesHowModelsRun() throws {
+        let daemon = try Daemon(profile: "[kv]\nbits = 16\n")
+        let order = "{\"model\":\"shell\",\"prompt\":\"a\",\"max_tokens\":1}"
+        func ask() throws {
+            #expect(try daemon.post(order, to: "/v1/completions").hasSuffix("\n200"))
+        }
+        func reload(_ profile: String, times: Int) throws {
+            _ = try daemon.scratch.write(Array(profile.utf8), to: "p.toml")
+            daemon.process.signal(SIGHUP)
+            #expect(
+                eventually {
+                    daemon.log.split(separator: "\n").count { $0.contains("read again") } == times
+                }, "\(daemon.log)")
+        }
+        try ask()
+        #expect(daemon.log.contains("kv_bits=16"), "\(daemon.log)")
+        // What is no model's leaves it as it is.
+        let others = "[service]\nqueue_max = 3\nkeep_alive_seconds = 900\n"
+        try reload("[kv]\nbits = 16\n" + others, times: 1)
+        try ask()
+        #expect(!daemon.log.contains("unloaded"))
+        try reload("[kv]\nbits = 8\n", times: 2)
+        try ask()
+        #expect(daemon.log.contains("unloaded model=shell"), "\(daemon.log)")
+        #expect(daemon.log.contains("kv_bits=8"), "\(daemon.log)")
+        #expect(!daemon.log.contains("restart"))
         #expect(daemon.stop() == 0)
     }
 

@@ -88,7 +88,7 @@ import Testing
             #expect(differing.map(\.key) == [knob.key])
             #expect(try profile(knob, knob.text(in: changed)) == changed, "\(knob.key)")
             let waiting = changed.changesThatWait(since: Profile())
-            #expect(waiting == (knob.isReloaded ? [] : [knob.key]))
+            #expect(waiting == (knob.takeover == .restart ? [knob.key] : []))
         }
     }
 
