@@ -4,10 +4,11 @@ SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test test-cross-kernels test-models test-sanitizers lint build bench format clean
-.PHONY: install-packages install-test-packages test-scale deb
+.PHONY: install-packages install-test-packages test-scale deb model pictures
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
+	@echo "make model   a real public model (94 MiB), fetched into your library as smollm2"
 	@echo "make test    check the format and run every test"
 	@echo "make test-models    a real public model, fetched, against its exact numbers and llama.cpp"
 	@echo "make test-sanitizers    tests under the compiler's sanitizers"
@@ -58,6 +59,16 @@ build: install-packages
 # Tests/Systemd/package.sh installs it, asks it, upgrades and purges it under a real systemd.
 deb: build
 	@scripts/make-deb.sh "$$($(SWIFT) build -c release --show-bin-path)" .build
+
+# SmolLM2-135M-Instruct, in the user's library once.
+model: build
+	@"$$($(SWIFT) build -c release --show-bin-path)/sluice" show smollm2 >/dev/null 2>&1 || \
+		{ file=$$(scripts/fetch_model.py) && \
+		"$$($(SWIFT) build -c release --show-bin-path)/sluice" import "$$file" --name smollm2; }
+
+# docs/chat.svg and docs/top.svg: that model in a terminal, as it answers here.
+pictures: build
+	@scripts/terminal_svg.py "$$($(SWIFT) build -c release --show-bin-path)"
 
 bench: build
 	@"$$($(SWIFT) build -c release --show-bin-path)/sluice" bench Models/shell-moe-q4_0.gguf

@@ -48,7 +48,8 @@ License: Apache-2.0
  On Debian systems the full text is in /usr/share/common-licenses/Apache-2.0.
 COPYRIGHT
 put "$work/copyright" usr/share/doc/sluice/copyright
-for document in CHANGELOG.md README.md SECURITY.md docs/SERVICE.md docs/PROFILES.md docs/API.md; do
+for document in CHANGELOG.md README.md SECURITY.md docs/API.md docs/PROFILES.md \
+    docs/SERVICE.md docs/USING.md; do
     put "$here/$document" "usr/share/doc/sluice/$(basename "$document")"
 done
 

