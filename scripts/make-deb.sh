@@ -36,6 +36,7 @@ for unit in "$here"/systemd/user/*; do
 done
 put "$here/systemd/sluice.sysusers.conf" usr/lib/sysusers.d/sluice.conf
 put "$here/systemd/sluice.tmpfiles.conf" usr/lib/tmpfiles.d/sluice.conf
+put "$here/deploy/grafana/sluice.json" usr/share/sluice/grafana/sluice.json
 put "$here/profiles/generic.toml" etc/sluice/sluice.toml
 cat > "$work/copyright" << 'COPYRIGHT'
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/

@@ -102,6 +102,8 @@ package final class Daemon {
     private struct Status: Equatable {
         var doing = ""
         var served = ""
+        /// Something runs or waits, which is told again soon.
+        var isBusy = false
         var isDue = false
 
         var text: String { "\(doing); \(served)" }
@@ -246,7 +248,7 @@ package final class Daemon {
     private var period: Double? {
         guard manager.isPresent else { return nil }
         let watchdog = manager.watchdogMicroseconds.map { Double($0) / 2e6 }
-        let soon = reported.isDue || pressure.isUp
+        let soon = reported.isDue || reported.isBusy || pressure.isUp
         return min(soon ? Self.statusSeconds : 10, watchdog ?? 10)
     }
 
@@ -323,9 +325,13 @@ package final class Daemon {
             case .loading(let model): "Loading \(model)"
             case .draining: "Draining"
             }
+        let load = service.load
+        status.isBusy = load.sequences + load.waiting > 0
+        let now = status.isBusy ? "\(load.sequences) running, \(load.waiting) waiting; " : ""
         let refused = counts.refusals > 0 ? ", \(counts.refusals) refused" : ""
         status.served =
-            "\(counts.requests) requests\(refused), \(counts.generatedTokens) tokens generated"
+            "\(now)\(counts.requests) requests\(refused), "
+            + "\(counts.generatedTokens) tokens generated"
         status.doing = pressureStatus + status.doing
         if let profileProblem {
             status.doing = "Profile not taken over: \(profileProblem); \(status.doing)"

@@ -31,6 +31,8 @@ package final class Metrics: Sendable {
         /// See ``PressureStep``.
         package var pressureStep = 0
         package var requests: [Kind: Int] = [:]
+        /// Reasons for which answers ended, and errors' codes: words of the program's own.
+        package var outcomes: [String: Int] = [:]
         /// What answers took that came to their end.
         package var took = GenerationStatistics()
         /// From a request's beginning to the first of its answer.
@@ -61,6 +63,7 @@ package final class Metrics: Sendable {
             books.counts.promptTokens += record.promptTokens
             books.counts.generatedTokens += record.generatedTokens
             books.requests[Kind(route: record.route, status: record.status), default: 0] += 1
+            if let outcome = record.outcome { books.outcomes[outcome, default: 0] += 1 }
             books.took.add(record.statistics, includesPrompt: true)
         }
     }

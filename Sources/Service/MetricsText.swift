@@ -39,6 +39,14 @@ package struct MetricsText {
                 "sluiced_requests_total",
                 labels: [("route", kind.route), ("status", "\(kind.status)")], "\(count)")
         }
+        if !books.outcomes.isEmpty {
+            head(
+                "sluiced_outcomes_total", "counter",
+                "Requests by what ended them, streams' errors after their status included.")
+        }
+        for (outcome, count) in books.outcomes.sorted(by: { $0.key < $1.key }) {
+            line("sluiced_outcomes_total", labels: [("outcome", outcome)], "\(count)")
+        }
         single(
             "sluiced_refused_total", "counter",
             "Requests and connections that were told to come back later.",

@@ -69,15 +69,18 @@ import Testing
         let daemon = try RunningDaemon()
         #expect(daemon.manager.receive().hasPrefix("READY=1"))
         daemon.service.state = .loading(model: "big")
+        (daemon.service.load.sequences, daemon.service.load.waiting) = (2, 1)
         let report = LoadReport(
             model: "big", architecture: "llama", fileBytes: 7, seconds: 1.25, budgetBytes: 5,
             limitBytes: 6, contextTokens: 8, reading: [LoadReport.Field("sparse", "exact")])
         let start = ContinuousClock.now
         daemon.engineLog?.receive(.loading(model: "big"))
-        #expect(daemon.manager.receive().hasPrefix("STATUS=Loading big;"))
+        let loading = "STATUS=Loading big; 2 running, 1 waiting; 0 requests"
+        #expect(daemon.manager.receive().hasPrefix(loading))
         daemon.service.state = .ready(models: ["big"])
+        daemon.service.load = EngineLoad()
         daemon.engineLog?.receive(.loaded(report))
-        #expect(daemon.manager.receive().hasPrefix("STATUS=Ready; big loaded;"))
+        #expect(daemon.manager.receive().hasPrefix("STATUS=Ready; big loaded; 0 requests,"))
         daemon.engineLog?.receive(.unloaded(model: "big", orders: 3, forAnother: true))
         daemon.engineLog?.receive(.readFailed(model: "big", problem: "at byte 5"))
         // The sign of life comes every ten seconds.

@@ -16,6 +16,7 @@ final class EchoService: StoppableService {
     private let recorded = Mutex<(orders: [GenerationOrder], cancelled: Int, stopped: Bool)>(
         ([], 0, false))
     private let reportedState = Mutex(ServiceState.ready(models: ["echo"]))
+    private let reportedLoad = Mutex(EngineLoad())
 
     var orders: [GenerationOrder] { recorded.withLock { $0.orders } }
     var cancelledCount: Int { recorded.withLock { $0.cancelled } }
@@ -23,6 +24,11 @@ final class EchoService: StoppableService {
     var state: ServiceState {
         get { reportedState.withLock { $0 } }
         set { reportedState.withLock { $0 = newValue } }
+    }
+
+    var load: EngineLoad {
+        get { reportedLoad.withLock { $0 } }
+        set { reportedLoad.withLock { $0 = newValue } }
     }
 
     var progress: EngineProgress { EngineProgress(count: 0, isBusy: false) }

@@ -10,6 +10,7 @@ import Testing
 @Suite(.serialized) struct MetricsTests {
     private static func record(_ route: String, _ status: Int) -> RequestRecord {
         var record = RequestRecord(route: route, status: status, seconds: 1)
+        record.outcome = status == 200 ? "stop" : "overloaded"
         record.promptTokens = 10
         record.generatedTokens = 5
         record.statistics.promptTokens = 10
@@ -42,6 +43,8 @@ import Testing
         for line in [
             "sluiced_requests_total{route=\"/v1/completions\",status=\"200\"} 2",
             "sluiced_requests_total{route=\"/v1/completions\",status=\"429\"} 1",
+            "sluiced_outcomes_total{outcome=\"overloaded\"} 1",
+            "sluiced_outcomes_total{outcome=\"stop\"} 2",
             "sluiced_refused_total 1", "sluiced_connections 3", "sluiced_generations_waiting 2",
             "sluiced_prompt_tokens_total 30", "sluiced_cached_tokens_total 12",
             "sluiced_generated_tokens_total 15", "sluiced_flash_bytes_total 12288",
