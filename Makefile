@@ -4,7 +4,7 @@ SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test test-cross-kernels test-models test-sanitizers lint build bench format clean
-.PHONY: install-packages install-test-packages test-scale test-grafana deb model pictures
+.PHONY: install-packages install-test-packages test-scale test-grafana test-web deb model pictures
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
@@ -12,6 +12,7 @@ help:
 	@echo "make test    check the format and run every test"
 	@echo "make test-models    a real public model, fetched, against its exact numbers and llama.cpp"
 	@echo "make test-sanitizers    tests under the compiler's sanitizers"
+	@echo "make test-web      the web page in a headless Chromium"
 	@echo "make test-grafana   the dashboard's expressions in a Prometheus that asks a daemon"
 	@echo "make test-scale     three machines behind HAProxy and LiteLLM, one of which is lost"
 	@echo "make build   sluiced and sluice, without needing Swift where they run"
@@ -41,6 +42,10 @@ PEER = python3
 test-models: build
 	@scripts/test-models.py --sluice "$$($(SWIFT) build -c release --show-bin-path)/sluice" \
 		--peer "$(PEER)"
+
+# The web page in a headless Chromium, where there is one: a part of make test by itself.
+test-web:
+	@scripts/test.sh --filter PageTests
 
 # The dashboard in a Prometheus that asks a daemon (docs/SERVICE.md); what is not here is said.
 test-grafana: build
