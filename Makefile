@@ -4,7 +4,7 @@ SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test test-cross-kernels test-models test-sanitizers lint build bench format clean
-.PHONY: install-packages install-test-packages test-scale test-grafana test-web deb model pictures
+.PHONY: install-packages install-test-packages test-scale test-grafana test-web test-package deb model pictures
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
@@ -12,6 +12,7 @@ help:
 	@echo "make test    check the format and run every test"
 	@echo "make test-models    a real public model, fetched, against its exact numbers and llama.cpp"
 	@echo "make test-sanitizers    tests under the compiler's sanitizers"
+	@echo "make test-package  the Debian package under a real systemd, in a container"
 	@echo "make test-web      the web page in a headless Chromium"
 	@echo "make test-grafana   the dashboard's expressions in a Prometheus that asks a daemon"
 	@echo "make test-scale     three machines behind HAProxy and LiteLLM, one of which is lost"
@@ -67,7 +68,7 @@ format:
 build: install-packages
 	$(SWIFT) build -c release
 
-# Tests/Systemd/package.sh installs it, asks it, upgrades and purges it under a real systemd.
+# make test-package installs it, asks it, upgrades and purges it under a real systemd.
 deb: build
 	@scripts/make-deb.sh "$$($(SWIFT) build -c release --show-bin-path)" .build
 
@@ -80,6 +81,10 @@ model: build
 # docs/chat.svg and docs/top.svg: that model in a terminal, as it answers here.
 pictures: build
 	@scripts/terminal_svg.py "$$($(SWIFT) build -c release --show-bin-path)"
+
+# In a container (docs/SERVICE.md), as root; what is not here is said.
+test-package: build
+	@scripts/test-package.sh "$$($(SWIFT) build -c release --show-bin-path)"
 
 bench: build
 	@"$$($(SWIFT) build -c release --show-bin-path)/sluice" bench Models/shell-moe-q4_0.gguf

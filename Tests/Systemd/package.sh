@@ -1,8 +1,8 @@
 #!/bin/bash
 # The Debian package under a real systemd: installed, started by its first client, asked by users
-# who may and who may not, over TCP with and without a token, as an instance, upgraded, purged. Runs
-# as root where process 1 is systemd and dpkg may write (a virtual machine, or systemd-nspawn
-# --boot), changes that system, and says "skipped" (77) elsewhere.
+# who may and who may not, over TCP with and without a token, as an instance, as a user's own
+# daemon, upgraded, purged. Runs as root where process 1 is systemd and dpkg may write (make
+# test-package), changes that system, and says "skipped" (77) elsewhere.
 #   package.sh PACKAGE.deb MODEL.sluice
 set -euo pipefail
 package=$1 model=$2
@@ -82,6 +82,40 @@ expect "its unit" active "$(systemctl is-active sluiced@small.service || true)"
 systemctl stop sluiced@small.socket sluiced@small.service
 rm /etc/sluice/small.toml
 echo "ok: an instance"
+
+useradd --create-home visitor
+number=$(id -u visitor)
+home=$(getent passwd visitor | cut -d : -f 6)
+runtime=/run/user/$number
+as_visitor() { # COMMAND...
+    setpriv --reuid=visitor --regid=visitor --init-groups env HOME=$home \
+        XDG_RUNTIME_DIR="$runtime" "$@"
+}
+systemctl start "user@$number.service"
+install -d -o visitor -g visitor $home/.local{,/share{,/sluice{,/models}}} \
+    $home/.config{,/sluice}
+install -o visitor -g visitor -m 600 "$model" $home/.local/share/sluice/models/mine.sluice
+printf '[memory]\nbudget = "31M"\n' > $home/.config/sluice/sluice.toml
+as_visitor systemctl --user enable --now sluiced.socket 2> /dev/null || fail "no user's socket"
+expect "a user's daemon before anybody asks" inactive \
+    "$(as_visitor systemctl --user is-active sluiced.service || true)"
+expect "a question of the user's own daemon" 200 "$(as_visitor curl -s -m 60 -o "$scratch/mine" \
+    -w '%{http_code}' --unix-socket "$runtime/sluice.sock" http://localhost/v1/completions \
+    -d '{"prompt":"What is curl?","max_tokens":4}' || true)"
+as_visitor curl -s -m 60 --unix-socket "$runtime/sluice.sock" http://localhost/metrics \
+    > "$scratch/metrics"
+grep -q '^sluiced_model_loaded{model="mine"} 1' "$scratch/metrics" || fail "not the user's library"
+grep -q "^sluiced_memory_limit_bytes $((31 << 20))$" "$scratch/metrics" ||
+    fail "not the user's profile"
+process=$(as_visitor systemctl --user show -p MainPID --value sluiced.service)
+expect "its user" "$number" "$(stat -c %u "/proc/$process")"
+expect "another user there" 000 "$(setpriv --reuid=4243 --regid=4243 --clear-groups \
+    curl -s -m 60 -o /dev/null -w '%{http_code}' --unix-socket "$runtime/sluice.sock" \
+    http://localhost/health || true)"
+as_visitor sluice run mine "What is curl?" > "$scratch/answer" || fail "no answer by sluice run"
+as_visitor systemctl --user stop sluiced.socket sluiced.service
+systemctl stop "user@$number.service"
+echo "ok: a user's own daemon"
 
 before=$(systemctl show -p MainPID --value sluiced.service)
 dpkg-deb -R "$package" "$scratch/newer"
