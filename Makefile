@@ -4,7 +4,7 @@ SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test test-cross-kernels test-models test-sanitizers lint build bench format clean
-.PHONY: install-packages install-test-packages test-scale test-grafana test-web test-package deb model pictures
+.PHONY: install-packages install-test-packages test-scale test-grafana test-web test-package deb model pictures test-soak
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-web      the web page in a headless Chromium"
 	@echo "make test-grafana   the dashboard's expressions in a Prometheus that asks a daemon"
 	@echo "make test-scale     three machines behind HAProxy and LiteLLM, one of which is lost"
+	@echo "make test-soak      two hours of mixed clients on a streamed model, under a cap"
 	@echo "make build   sluiced and sluice, without needing Swift where they run"
 	@echo "make deb     a Debian package of it, in .build"
 	@echo "make bench   measure the bundled model's speed"
@@ -58,6 +59,13 @@ test-grafana: build
 test-scale: build
 	@"$(PEER)" Tests/Scale/scale_test.py "$$($(SWIFT) build -c release --show-bin-path)" \
 		Models/shell-moe-q4_0.gguf
+
+# Mixed clients for SLUICE_SOAK_SECONDS on a streamed model under a cap (docs/SOAK.md), as root for
+# the cap; what it measured stays in .build/soak.
+SLUICE_SOAK_SECONDS ?= 7200
+test-soak: build
+	@python3 Tests/Soak/soak.py "$$($(SWIFT) build -c release --show-bin-path)" \
+		Models/shell-moe-q4_0.gguf .build/soak --seconds "$(SLUICE_SOAK_SECONDS)"
 
 lint:
 	$(SWIFT) format lint --strict --recursive $(SOURCES)
