@@ -1,5 +1,5 @@
-// JSON values as text. Keys are sorted: equal values give equal bytes. Numbers are exact: the
-// shortest digits that read back as the same.
+// JSON values as text. Keys are sorted by their bytes: equal values give equal bytes. Numbers are
+// exact: the shortest digits that read back as the same.
 
 extension JSONValue {
     /// The value as JSON text (RFC 8259), without a newline at its end.
@@ -31,7 +31,8 @@ private struct JSONWriter {
         case .array(let elements):
             writeList(elements, "[", "]") { writer, element in writer.write(element) }
         case .object(let members):
-            let sorted = members.sorted { $0.key < $1.key }
+            // By bytes: "e\u{301}" is neither before, after nor equal to "\u{E9}a" by Swift's `<`.
+            let sorted = members.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }
             writeList(sorted, "{", "}") { writer, member in
                 writer.bytes.writeJSON(member.key)
                 writer.bytes += (writer.isPretty ? ": " : ":").utf8

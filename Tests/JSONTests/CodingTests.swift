@@ -30,6 +30,17 @@ import Testing
         #expect(text == "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": null\n}")
     }
 
+    /// Whatever order a dictionary has, also of keys that Swift's `<` does not put in one.
+    @Test func keysAreInTheOrderOfTheirBytes() throws {
+        let keys = ["e\u{301}", "e\u{301}b", "z", "\u{E9}a", "\u{E9}c", "\u{4E2D}"]
+        let expected = "{" + keys.map { "\"\($0)\":0" }.joined(separator: ",") + "}"
+        for _ in 0..<50 {
+            var members: [String: JSONValue] = [:]
+            for key in keys.shuffled() { members[key] = .integer(0) }
+            #expect(JSONValue.object(members).text() == Array(expected.utf8))
+        }
+    }
+
     struct Numbers: Codable, Equatable {
         var double: Double
         var float: Float
