@@ -2,19 +2,19 @@
 // request stays as the bytes it is until that request has been answered. `Upgrade` means nothing
 // here, as RFC 9110, section 7.8, allows. Refuses what two readers could read differently.
 
-internal import NIOCore
-internal import NIOHTTP1
+package import NIOCore
+package import NIOHTTP1
 
 /// How a request's body ends (RFC 9112, section 6.3).
-enum BodyFraming: Equatable {
+package enum BodyFraming: Equatable {
     /// After so many bytes; zero is no body.
     case length(Int)
     case chunked
 }
 
 /// Reads one connection's requests.
-struct RequestParser {
-    enum Part {
+package struct RequestParser {
+    package enum Part {
         case head(HTTPRequestHead, BodyFraming)
         /// Some of the body; never empty.
         case body(ByteBuffer)
@@ -39,11 +39,11 @@ struct RequestParser {
     private var scannedBytes = 0
     private var lineBytes = 0
 
-    init(limits: HTTPLimits) { self.limits = limits }
+    package init(limits: HTTPLimits) { self.limits = limits }
 
     /// The next part, whose bytes are taken from `input`; nil when there are not enough of them.
     /// After an error the connection is of no further use.
-    mutating func next(_ input: inout ByteBuffer) throws(HTTPFailure) -> Part? {
+    package mutating func next(_ input: inout ByteBuffer) throws(HTTPFailure) -> Part? {
         while true {
             switch state {
             case .head: return try head(&input)

@@ -1,7 +1,7 @@
 // Grammars and schemas that nobody meant: none traps, each is refused or followed, within bounds.
 
 import Constraints
-import LinuxSystem
+import JSON
 import ModelFormat
 import TestSupport
 import Testing
@@ -22,12 +22,12 @@ struct ConstraintFuzzer {
         "\u{1F600}", "\\ud800"
     ]
 
-    private var random: SplitMix
+    var random = SplitMix(seed: 0)
     private let library = TestVocabulary.library(limitBytes: 32 << 20)
     private(set) var followed = 0
     private(set) var refused = 0
-
-    init(seed: UInt64) { random = SplitMix(seed: seed) }
+    /// Answers that ended and were held to their schema.
+    private(set) var validated = 0
 
     private mutating func mutated(_ text: String) -> String {
         var bytes = Array(text.utf8)
@@ -51,9 +51,9 @@ struct ConstraintFuzzer {
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// Makes one text, and follows a few tokens of what it allows. Not ending is the test's time
+    /// Makes one text, and follows some tokens of what it allows. Not ending is the test's time
     /// limit's to find.
-    mutating func step() {
+    mutating func step(_ place: String) {
         let source: ConstraintSource
         switch Int.random(in: 0..<10, using: &random) {
         case 0: source = .grammar(String(decoding: random.bytes(200), as: UTF8.self))
@@ -69,26 +69,48 @@ struct ConstraintFuzzer {
         }
         followed += 1
         let count = TestVocabulary.tokenizer.tokenCount
-        for _ in 0..<12 {
+        var answer: [UInt8] = []
+        for _ in 0..<Int.random(in: 1...60, using: &random) {
             let told = allowedTokens(
                 matcher, candidatesMax: Bool.random(using: &random) ? count : 1)
             let allowed = (0..<count).filter { matcher.allows(TokenID($0)) }
-            #expect(told == allowed)
-            guard let token = allowed.randomElement(using: &random),
-                token != TestVocabulary.end.index,
+            #expect(told == allowed, "\(place)")
+            if allowed.contains(TestVocabulary.end.index) {
+                check(answer, source, place)
+                if Bool.random(using: &random) { return }
+            }
+            let usable = allowed.filter { $0 != TestVocabulary.end.index }
+            guard let token = usable.randomElement(using: &random),
                 let isTaken = try? matcher.accept(TokenID(token)), isTaken
             else { return }
+            answer += TestVocabulary.tokenizer.bytes(of: TokenID(token))
         }
+    }
+
+    /// An answer that may end here is what its schema says.
+    private mutating func check(
+        _ answer: [UInt8], _ source: ConstraintSource, _ place: String
+    ) {
+        guard case .schema(let text) = source,
+            let schema = try? JSONParser.parse(Array(text.utf8))
+        else { return }
+        validated += 1
+        guard let value = try? JSONParser.parse(answer) else {
+            Issue.record("\(place): no JSON: \(String(decoding: answer, as: UTF8.self))")
+            return
+        }
+        let told = "\(place): \(String(decoding: answer, as: UTF8.self)) for \(text)"
+        #expect(SchemaValidator(root: schema).isValid(value), "\(told)")
     }
 }
 
 @Suite struct ConstraintFuzzTests {
-    @Test(.timeLimit(.minutes(3))) func whatNobodyMeantEnds() {
-        let seed = UInt64(UInt32.random(in: 0 ... .max))
-        var fuzzer = ConstraintFuzzer(seed: seed)
-        let end = MonotonicClock.nanoseconds + 10_000_000_000
-        while MonotonicClock.nanoseconds < end { fuzzer.step() }
-        #expect(fuzzer.followed > 100, "seed \(seed)")
-        #expect(fuzzer.refused > 100, "seed \(seed)")
+    @Test(.timeLimit(.minutes(FuzzRun.minutesMax))) func whatNobodyMeantEnds() {
+        var fuzzer = ConstraintFuzzer()
+        FuzzRun("schemas").each { random, place in
+            fuzzer.random = SplitMix(seed: random.next())
+            fuzzer.step(place)
+        }
+        #expect(fuzzer.followed > 0 && fuzzer.refused > 0 && fuzzer.validated > 0)
     }
 }

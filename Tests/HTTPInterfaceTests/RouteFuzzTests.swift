@@ -12,7 +12,7 @@ import Testing
         #""tools":[{"type":"function","function":{"name":"f","parameters":{"type":"object"}}}]"#
 
     /// A request of each shape that has most of what there is.
-    private static let samples: [(route: String, body: String)] = [
+    static let samples: [(route: String, body: String)] = [
         (
             "/v1/chat/completions",
             #"{"model":"echo","messages":[{"role":"system","content":"s"},{"role":"assistant","#
@@ -110,32 +110,39 @@ import Testing
 
     @Test(arguments: samples.indices) func everyRequestIsAnswered(index: Int) throws {
         let (route, body) = Self.samples[index]
-        let sound = try JSONParser.parse(Array(body.utf8))
         let server = try TestServer()
         defer { server.stop() }
         let whole = try server.request("POST", route, body)
         #expect(whole.status == 200, "\(route): \(whole.body)")
         let seed = UInt64.random(in: .min ... .max)
         var random = SplitMix(seed: seed)
-        for _ in 0..<300 {
-            var text = Self.changed(sound, &random).text()
-            if Int.random(in: 0..<10, using: &random) == 0, !text.isEmpty {
-                text[Int.random(in: 0..<text.count, using: &random)] = .random(
-                    in: 0...255, using: &random)
-            }
-            let socket = try server.connect()
-            try socket.send(
-                "POST \(route) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
-                    + "Content-Length: \(text.count)\r\n\r\n")
-            try socket.send(text)
-            let reply = Reply(socket.readToEnd())
-            let told = String(decoding: text.prefix(2000), as: UTF8.self)
-            #expect(
-                reply.status == 200 || (400..<500).contains(reply.status),
-                "seed \(seed), \(reply.status) for \(told)")
-            guard reply.headers["content-type"] == "application/json" else { continue }
-            #expect(reply.json != .null, "seed \(seed), \(reply.body)")
-        }
+        for _ in 0..<300 { try Self.askDamaged(index, server, &random, "seed \(seed)") }
         #expect(try server.request("POST", route, body).status == 200)
+    }
+
+    /// One request made of a sample, with a value of it changed, and what is answered.
+    static func askDamaged(
+        _ index: Int, _ server: TestServer, _ random: inout SplitMix, _ place: String
+    ) throws {
+        let (route, body) = samples[index]
+        var value = try JSONParser.parse(Array(body.utf8))
+        for _ in 0..<Int.random(in: 1...3, using: &random) { value = changed(value, &random) }
+        var text = value.text()
+        if Int.random(in: 0..<10, using: &random) == 0, !text.isEmpty {
+            text[Int.random(in: 0..<text.count, using: &random)] = .random(
+                in: 0...255, using: &random)
+        }
+        let socket = try server.connect()
+        try socket.send(
+            "POST \(route) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                + "Content-Length: \(text.count)\r\n\r\n")
+        try socket.send(text)
+        let reply = Reply(socket.readToEnd())
+        let told = String(decoding: text.prefix(2000), as: UTF8.self)
+        #expect(
+            reply.status == 200 || (400..<500).contains(reply.status),
+            "\(place), \(route): \(reply.status) for \(told)")
+        guard reply.headers["content-type"] == "application/json" else { return }
+        #expect(reply.json != .null, "\(place), \(route): \(reply.body)")
     }
 }

@@ -1,6 +1,7 @@
 // Damaged files: each either reads as something consistent or is refused with one line. A trap
 // would end the test run.
 
+import LinuxSystem
 import ModelFamilies
 import ModelFormat
 import TestSupport
@@ -22,10 +23,12 @@ import Testing
             #expect(try file.metadata.summaries().count == file.metadata.entries.count)
             try check(file, mutation)
             let shape = try file.shape()
-            let attention = shape.attention
-            #expect(
-                attention.headCount % attention.keyValueHeadCount == 0, "\(mutation.name)")
-            #expect(shape.rotatedWidth <= attention.keyHeadWidth, "\(mutation.name)")
+            for attention in shape.attentions {
+                #expect(
+                    attention.headCount % attention.keyValueHeadCount == 0, "\(mutation.name)")
+                let rotated = attention.rope?.rotatedWidth ?? 0
+                #expect(rotated <= attention.keyHeadWidth, "\(mutation.name)")
+            }
             let vocabulary = try file.vocabulary()
             #expect(vocabulary.tokens.count == shape.vocabularySize, "\(mutation.name)")
             #expect(
@@ -70,6 +73,30 @@ import Testing
         // Not vacuous: most damage is noticed, and some is harmless (a bit in a token's text).
         #expect(accepted < 200)
         #expect(use(("undamaged", bytes)) == (name != "vocabulary-spm.gguf"))
+    }
+
+    /// What random numbers make of small files and of one of each family.
+    @Test(.timeLimit(.minutes(FuzzRun.minutesMax))) func whatNobodyMeantEnds() throws {
+        var files: [(bytes: [UInt8], fields: GGUFFields)] = []
+        for name in ["tiny-v3", "tiny-experts", "vocabulary-spm"] {
+            let bytes = try GGUFTestFiles.source(name + ".gguf").bytes
+            files.append((bytes, GGUFFields(of: bytes)))
+        }
+        let families = GGUFTestFiles.root + "/Tests/Fixtures/models/"
+        for name in try FileSystem.names(in: families).sorted() where name.hasSuffix(".gguf") {
+            let bytes = try GGUFTestFiles.read(families + name)
+            guard bytes.count < 400_000 else { continue }
+            files.append((bytes, GGUFFields(of: bytes)))
+        }
+        var (accepted, refused) = (0, 0)
+        FuzzRun("GGUF").each { random, place in
+            let (bytes, fields) = files[Int.random(in: 0..<files.count, using: &random)]
+            var mutation = FileMutator.mutation(
+                of: bytes, fields: fields.fields, within: 0..<fields.headerBytes, &random)
+            mutation.name = place + ": " + mutation.name
+            if use(mutation) { accepted += 1 } else { refused += 1 }
+        }
+        #expect(accepted > 0 && refused > accepted / 4)
     }
 
     @Test func truncations() throws {

@@ -37,34 +37,6 @@ import Testing
         }
     }
 
-    /// Places of the numbers and short texts of a JSON text, with the key before each.
-    private func fields(_ json: [UInt8]) -> [FileField] {
-        var fields: [FileField] = []
-        var key = ""
-        var index = 0
-        while index < json.count {
-            if json[index] == UInt8(ascii: "\"") {
-                let end = json[(index + 1)...].firstIndex(of: UInt8(ascii: "\"")) ?? json.count - 1
-                if end + 1 < json.count, json[end + 1] == UInt8(ascii: ":") {
-                    key = String(decoding: json[(index + 1)..<end], as: UTF8.self)
-                } else {
-                    fields.append(
-                        FileField(
-                            name: key, offset: index, byteCount: end + 1 - index, isText: true))
-                }
-                index = end + 1
-            } else if (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(json[index]) {
-                let digits = json[index...].prefix { "0123456789.e-+".utf8.contains($0) }
-                fields.append(
-                    FileField(name: key, offset: index, byteCount: digits.count, isText: true))
-                index += digits.count
-            } else {
-                index += 1
-            }
-        }
-        return fields
-    }
-
     @Test func theWholeFileIsAccepted() throws {
         try read(PackedBytes(Self.tiny()).bytes)
     }
@@ -88,7 +60,7 @@ import Testing
             "\"\"", "\"zz\"", "\"\\u0000\"", "[[[[[[[[[[[[[[[[[[[[", ""
         ]
         var count = 0
-        for field in fields(manifest) {
+        for field in JSONFields.find(manifest) {
             for value in values {
                 let old = String(decoding: manifest[field.range], as: UTF8.self)
                 guard value != old else { continue }
@@ -113,7 +85,7 @@ import Testing
         let packed = try PackedBytes(Self.tiny())
         let manifest = packed.manifest
         let mutations = FileMutator.mutations(
-            of: manifest, fields: fields(manifest), seed: Self.seed, count: 400)
+            of: manifest, fields: JSONFields.find(manifest), seed: Self.seed, count: 400)
         for mutation in mutations where mutation.bytes != manifest {
             if fixed {
                 _ = refuses(packed.replacingManifest(mutation.bytes).bytes, mutation.name)

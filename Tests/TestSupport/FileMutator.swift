@@ -43,6 +43,29 @@ package enum FileMutator {
         }
     }
 
+    /// One damaged copy of `bytes`, as ``mutations(of:fields:within:seed:count:)`` makes them;
+    /// every third is damaged further at random places.
+    package static func mutation(
+        of bytes: [UInt8], fields: [FileField] = [], within range: Range<Int>? = nil,
+        _ random: inout SplitMix
+    ) -> Mutation {
+        precondition(bytes.count >= 16, "a file worth mutating")
+        var first = Mutator(
+            bytes: bytes, fields: fields, range: range ?? 0..<bytes.count,
+            random: SplitMix(seed: random.next()))
+        var result = first.next(Int.random(in: 0..<18, using: &random))
+        while result.bytes.count >= 16, Int.random(in: 0..<3, using: &random) == 0 {
+            let end = min(result.bytes.count, range?.upperBound ?? .max)
+            var next = Mutator(
+                bytes: result.bytes, fields: [],
+                range: min(range?.lowerBound ?? 0, end - 16)..<end,
+                random: SplitMix(seed: random.next()))
+            let (name, bytes) = next.next(Int.random(in: 0..<18, using: &random))
+            result = (result.name + ", " + name, bytes)
+        }
+        return result
+    }
+
     /// The file cut at the start and in the middle of every field.
     package static func truncations(of bytes: [UInt8], fields: [FileField]) -> [Mutation] {
         fields.flatMap { field in

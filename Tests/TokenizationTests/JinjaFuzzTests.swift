@@ -5,15 +5,15 @@ import TestSupport
 import Testing
 
 @Suite struct JinjaFuzzTests {
-    @Test func mutatedTemplatesEndAndKeepMarks() throws {
+    /// They end, and keep marks.
+    @Test(.timeLimit(.minutes(FuzzRun.minutesMax))) func whatNobodyMeantEnds() throws {
         let fixture = try fixture("jinja.json", as: JinjaFixture.self)
-        let seed = UInt64(UInt32.random(in: 0 ... .max))
-        var fuzzer = JinjaFuzzer(
-            seed: seed, templates: fixture.cases.map(\.template))
-        for _ in 0..<3000 {
-            if let finding = fuzzer.step() { Issue.record("seed \(seed): \(finding)") }
+        var fuzzer = JinjaFuzzer(templates: fixture.cases.map(\.template))
+        FuzzRun("templates").each { random, place in
+            fuzzer.random = SplitMix(seed: random.next())
+            if let finding = fuzzer.step() { Issue.record("\(place): \(finding)") }
         }
-        #expect(fuzzer.rendered > 100)
-        #expect(fuzzer.refused > 100)
+        #expect(fuzzer.rendered > 10)
+        #expect(fuzzer.refused > 10)
     }
 }

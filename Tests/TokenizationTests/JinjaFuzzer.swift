@@ -20,7 +20,7 @@ struct JinjaFuzzer {
          "zero": 0, "none": null, "lines": "one§\n\n §two\r\nthree\n", "yes": true,
          "float": 1e20, "empty": []}
         """#
-    private var random: SplitMix
+    var random = SplitMix(seed: 0)
     private let templates: [String]
     private let pieces: [String]
     private let variables: [(name: String, value: JinjaValue)]
@@ -28,8 +28,7 @@ struct JinjaFuzzer {
     private(set) var rendered = 0
     private(set) var refused = 0
 
-    init(seed: UInt64, templates: [String]) {
-        random = SplitMix(seed: seed)
+    init(templates: [String]) {
         // Words, spaces and marks of the templates.
         var pieces: Set<String> = []
         for template in templates {
