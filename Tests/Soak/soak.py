@@ -41,8 +41,7 @@ CLIENTS = 8
 MEMORY_PART = 0.02
 # Below so many samples after the warm-up nothing is said of what is flat.
 SAMPLES_MIN = 10
-# Pages of the program's own come and go with what was asked last: resident memory is looked at as
-# the medians of so many parts of the time.
+# Parts of the time, in which memory is compared.
 GROUPS = 10
 BROKEN_MAX = 200
 TEMPLATE = ("{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
@@ -287,7 +286,9 @@ class Soak:
             if name in ("Rss:", "Pss:", "Pss_Anon:"):
                 line[name[:-1].lower()] = int(size) * 1024
         line["files"] = len(os.listdir(process / "fd"))
-        line["threads"] = len(os.listdir(process / "task"))
+        names = [(each / "comm").read_text() for each in (process / "task").iterdir()]
+        # The kernel's own for io_uring come and go.
+        line["threads"] = sum(not name.startswith("iou-") for name in names)
         peak = re.search(r"VmHWM:\s+(\d+)", (process / "status").read_text())
         line["peak"] = int(peak[1]) * 1024
         metrics = self.daemon.get("/metrics").decode()
@@ -362,26 +363,31 @@ def total(outcomes):
     return sum(outcomes.values())
 
 
-def flat(samples, name, part, groups):
-    """Whether a value stayed within a part of its median, as the medians of so many groups of
-    samples one after the other have it; with what it was."""
+def most_of_each(samples, name, groups):
+    """The most that a value was in each of so many parts of the time."""
     values = [each[name] for each in samples if name in each]
-    if not values:
-        return True, "not known"
-    middle = statistics.median(values)
     places = [len(values) * index // groups for index in range(groups + 1)]
-    medians = [statistics.median(values[first:last]) for first, last in zip(places, places[1:])]
-    passed = all(abs(value - middle) <= part * middle for value in medians)
-    if middle < 10_000:
-        return passed, f"{min(values)} to {max(values)}"
+    return [max(values[first:last]) for first, last in zip(places, places[1:]) if first < last]
 
-    def mebi(value):
-        return f"{value / 2**20:.2f}"
 
-    most = max(abs(value - middle) for value in medians) / middle
-    return passed, (f"{mebi(medians[0])}, {mebi(middle)}, {mebi(medians[-1])} MiB at first, in the "
-                    f"middle, at last ({mebi(min(values))} to {mebi(max(values))}); the medians of "
-                    f"{groups} groups at most {most * 100:.2f} % from the middle")
+def flat(samples, name):
+    """Whether memory was as much in each tenth of the time, within MEMORY_PART of their median;
+    with what it was. What matters is the most of each: it is less for a while when a model was just
+    loaded again."""
+    most = most_of_each(samples, name, GROUPS)
+    if not most:
+        return "not known", True
+    middle = statistics.median(most)
+    part = max(abs(value - middle) for value in most) / middle
+    mebi = [f"{value / 2**20:.2f}" for value in (most[0], middle, most[-1])]
+    return (f"{mebi[0]}, {mebi[1]}, {mebi[2]} MiB in the first tenth of the time, the median, the "
+            f"last; at most {part * 100:.2f} % from the median"), part <= MEMORY_PART
+
+
+def steady(samples, name):
+    """Whether a count did not grow from one half of the time to the other; with what it was."""
+    most = most_of_each(samples, name, 2)
+    return f"at most {most[0]}, then {most[-1]}", most[-1] <= most[0]
 
 
 def judge(folder):
@@ -396,13 +402,11 @@ def judge(folder):
     counts = about.get("counts", last["counts"])
     rows = []
     if len(after) >= SAMPLES_MIN:
-        for title, name, part, groups in [
-                ("resident memory", "rss", MEMORY_PART, GROUPS),
-                ("its share (PSS)", "pss", MEMORY_PART, GROUPS),
-                ("of it anonymous", "pss_anon", MEMORY_PART, GROUPS),
-                ("the group's anonymous memory", "group_anonymous", MEMORY_PART, GROUPS),
-                ("open files", "files", 0, len(after)), ("threads", "threads", 0, len(after))]:
-            rows.append((title, *reversed(flat(after, name, part, groups))))
+        for title, name in [("resident memory", "rss"), ("its share (PSS)", "pss"),
+                            ("of it anonymous", "pss_anon"),
+                            ("the group's anonymous memory", "group_anonymous")]:
+            rows.append((title, *flat(after, name)))
+        rows += [("open files", *steady(after, "files")), ("threads", *steady(after, "threads"))]
     else:
         rows.append(("what is flat", f"{len(after)} samples after the warm-up say nothing", True))
     if "memory" in about:
