@@ -99,13 +99,20 @@ package final class HTTPServer: Sendable {
         eventLoop.execute { self.state.value.refusesForMemory = refusesForMemory }
     }
 
-    /// Stops accepting, closes idle connections and refuses new requests. What runs goes on.
-    package func beginDrain() throws {
+    /// Closes idle connections and refuses new requests. What runs goes on.
+    ///
+    /// - Parameter keepsListening: whether who comes from here on is told so, with 503. Else he
+    ///   waits at the socket, which somebody else has open too, for the next to listen there.
+    package func beginDrain(keepsListening: Bool) throws {
         try eventLoop.submit {
-            for listener in self.listeners.value { listener.close(promise: nil) }
-            self.listeners.value = []
+            if !keepsListening { self.closeListeners() }
             self.state.value.beginDrain()
         }.wait()
+    }
+
+    private func closeListeners() {
+        for listener in listeners.value { listener.close(promise: nil) }
+        listeners.value = []
     }
 
     /// Requests being answered now. Doubles as a proof that the event loop turns.
@@ -118,8 +125,13 @@ package final class HTTPServer: Sendable {
         try eventLoop.submit { self.state.value.connectionCount }.wait()
     }
 
-    /// Cancels every generation; each answer ends with an error.
-    package func cancelAll() { eventLoop.execute { self.state.value.cancelAll() } }
+    /// Accepts nobody any more and cancels every generation; each answer ends with an error.
+    package func cancelAll() {
+        eventLoop.execute {
+            self.closeListeners()
+            self.state.value.cancelAll()
+        }
+    }
 
     /// Closes every connection.
     package func closeAll() throws { try eventLoop.submit { self.state.value.closeAll() }.wait() }

@@ -158,7 +158,7 @@ package final class Daemon {
         ProcessMemory.release()
         ProcessMemory.releaseCode()
         try serve(server, service)
-        try drain(server)
+        try drain(server, keepsListening: bound != nil)
         (service as? any StoppableService)?.stop()
         // The event loop's thread ends with the process: shutting it down in order would start
         // Dispatch's threads for nothing.
@@ -371,13 +371,15 @@ package final class Daemon {
 
     // MARK: ending
 
-    /// Lets running answers finish until the deadline or a second signal, then ends them.
-    private func drain(_ server: HTTPServer) throws {
+    /// Lets running answers finish until the deadline or a second signal, then ends them. At a
+    /// socket of its own it tells whoever comes meanwhile; at the service manager's they wait for
+    /// the next daemon.
+    private func drain(_ server: HTTPServer, keepsListening: Bool) throws {
         guard case .draining(let deadline) = state else { return }
         manager.stopping(
             "Finishing running answers", seconds: configuration.profile.service.drainSeconds)
         log.log(.info, "stopping", ["active": "\(try server.activeCount())"])
-        try server.beginDrain()
+        try server.beginDrain(keepsListening: keepsListening)
         var aliveAt = MonotonicClock.microseconds
         while try server.activeCount() > 0, MonotonicClock.microseconds < deadline {
             if signals.next(within: 0.02) == .terminate { break }

@@ -340,11 +340,16 @@ import Testing
                 "POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: \(body.utf8.count)"
                     + "\r\n\r\n\(body)")
             #expect(busy.read(until: "\r\n\r\n").contains("200 OK"))
-            try server.server.beginDrain()
+            try server.server.beginDrain(keepsListening: true)
             #expect(idle.readToEnd().isEmpty)
             #expect(try server.server.activeCount() == 1)
+            // Who comes now is told so, and that trying again makes sense.
+            let late = try server.chat("late")
+            #expect(late.status == 503 && late.headers["retry-after"] == "5", "\(late.body)")
+            #expect(try server.request("GET", "/health").status == 503)
             server.server.cancelAll()
             #expect(busy.readToEnd().contains("\"code\":\"draining\""))
+            #expect(eventually { (try? server.connect()) == nil })
             #expect(eventually { (try? server.server.activeCount()) == 0 })
         }
     }

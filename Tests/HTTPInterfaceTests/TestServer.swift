@@ -49,7 +49,7 @@ final class TestServer: Sendable {
     }
 
     func stop() {
-        try? server.beginDrain()
+        try? server.beginDrain(keepsListening: false)
         try? server.closeAll()
         try? group.syncShutdownGracefully()
         unsafe unlink(path)

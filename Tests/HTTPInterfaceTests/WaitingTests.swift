@@ -82,7 +82,7 @@ import Testing
         try withServer { server in
             let socket = try server.complete("queued", Self.stream)
             #expect(socket.read(until: ": queued\n\n").contains(": queued\n\n"))
-            try server.server.beginDrain()
+            try server.server.beginDrain(keepsListening: false)
             server.server.cancelAll()
             let rest = socket.read(until: "0\r\n\r\n")
             #expect(rest.contains("the service is going down"), "\(rest)")
