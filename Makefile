@@ -4,7 +4,7 @@ SWIFT = swift
 SOURCES = Package.swift Sources Tests Benchmarks
 
 .PHONY: help demo test test-cross-kernels test-models test-sanitizers lint build bench format clean
-.PHONY: install-packages install-test-packages test-scale test-grafana test-web test-package deb model pictures test-soak test-fuzz
+.PHONY: install-packages install-test-packages test-scale test-grafana test-web test-package deb model pictures test-soak test-fuzz test-faults
 
 help:
 	@echo "make demo    a model bigger than its memory answers over a Unix socket"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-grafana   the dashboard's expressions in a Prometheus that asks a daemon"
 	@echo "make test-scale     three machines behind HAProxy and LiteLLM, one of which is lost"
 	@echo "make test-soak      two hours of mixed clients on a streamed model, under a cap"
+	@echo "make test-faults    drives that fail, files that change, kill -9"
 	@echo "make test-fuzz      each fuzzer for an hour"
 	@echo "make build   sluiced and sluice, without needing Swift where they run"
 	@echo "make deb     a Debian package of it, in .build"
@@ -67,6 +68,11 @@ SLUICE_SOAK_SECONDS ?= 7200
 test-soak: build
 	@python3 Tests/Soak/soak.py "$$($(SWIFT) build -c release --show-bin-path)" \
 		Models/shell-moe-q4_0.gguf .build/soak --seconds "$(SLUICE_SOAK_SECONDS)"
+
+# What the programs stand on breaks (docs/FAULTS.md), as root for small file systems.
+test-faults: build
+	@python3 Tests/Faults/faults.py "$$($(SWIFT) build -c release --show-bin-path)" \
+		Models/shell-moe-q4_0.gguf Tests/Fixtures/models/qwen3moe.gguf .build/faults
 
 # Each fuzzer for SLUICE_FUZZ_SECONDS (docs/FAULTS.md), as many at once as there are processors. The
 # input that a crash was made by is the last line of its file in .build/fuzz.
