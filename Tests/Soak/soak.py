@@ -312,6 +312,7 @@ class Soak:
         self.pace = Pace(self.process.pid, self.options.load)
         self.used = self.pace.used()
         self.first = self.daemon.answer()
+        self.write_about("not yet")
         workers = [threading.Thread(target=self.work, args=(number,), daemon=True)
                    for number in range(CLIENTS)]
         for worker in workers:
@@ -328,6 +329,7 @@ class Soak:
             except (OSError, ValueError, IndexError) as error:
                 self.note("sample", "BROKEN", f"{type(error).__name__}: {error}", "-")
                 continue
+            self.write_about("not yet")
             print(f"{line['at']:.0f} s: {sum(map(total, line['counts'].values()))} requests, "
                   f"{self.broken} broken, {line['rss'] / 2**20:.2f} MiB, {line['files']} files, "
                   f"{line['threads']} threads", flush=True)
@@ -343,15 +345,19 @@ class Soak:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 ended = "none within a minute"
+        self.write_about(ended)
+        try:
+            self.group.remove()
+        except OSError as error:
+            print(f"the control group stays: {error}")
+
+    def write_about(self, ended):
+        """What the judge has to know besides the samples."""
         about = {name: getattr(self.options, name) for name in [
             "seconds", "memory", "cap", "seed", "load", "warmup", "interval"]}
         about |= {"ended": ended, "uncapped": str(self.group.problem or ""),
                   "broken": self.broken, "counts": self.counts}
         (self.folder / "end.json").write_text(json.dumps(about, indent=1))
-        try:
-            self.group.remove()
-        except OSError as error:
-            print(f"the control group stays: {error}")
 
 
 def size_bytes(text):
