@@ -61,7 +61,7 @@ struct Walk {
 
     /// - Returns: nil where a free name was chosen twice: no grammar over bytes can forbid that,
     ///   and our reader of JSON refuses it.
-    private static func value(_ text: [UInt8]) throws(JSONError) -> JSONValue? {
+    static func value(_ text: [UInt8]) throws(JSONError) -> JSONValue? {
         do { return try JSONParser.parse(text) } catch {
             guard error.problem == "a key appears twice" else { throw error }
             return nil

@@ -63,7 +63,7 @@ class Control:
 READ_FAULTS = [
     ("error", errno.EINTR, True), ("error", errno.EAGAIN, True), ("short", 0, True),
     ("stall", 300, True), ("error", errno.EIO, False), ("error", errno.ENOMEM, False),
-    ("end of file", 0, False), ("flipped bit", 0, False), ("stall", 5000, False)]
+    ("end of file", 0, False), ("flipped bit", 0, False), ("stall", 6000, False)]
 
 
 def reads(stage, is_short):
@@ -75,7 +75,7 @@ def reads(stage, is_short):
         print("skipped: no C compiler")
         return
     control = Control(stage.folder / "control")
-    profile = ('[flash]\nreader = "pread"\nverify = "always"\nread_seconds_max = 2\n'
+    profile = ('[flash]\nreader = "pread"\nverify = "always"\nread_seconds_max = 4\n'
                '[kv]\nprefixes = "off"\n')
     with stage.daemon(profile, LD_PRELOAD=str(library), FAULTY_FILE="model.sluice",
                       FAULTY_CONTROL=str(stage.folder / "control")) as daemon:
