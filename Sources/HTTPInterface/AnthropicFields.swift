@@ -29,11 +29,7 @@ enum AnthropicFields {
         var order = GenerationOrder(prompt: .chat(messages), client: client)
         order.model = answer.modelName
         order.templateArguments = try thinking(fields)
-        if let output = try fields.object("output_config"), let format = try output.object("format")
-        {
-            order.output = try OutputFields.readFlat(
-                format, texts.nestedFormat, parameter: "output_config.format")
-        }
+        order.output = try output(fields, texts)
         try readTools(fields, texts, into: &order)
         if kind == .count {
             order.wanted = .tokens(TokenizingRules())
@@ -46,6 +42,24 @@ enum AnthropicFields {
         var request = CompletionRequest(order: order, answer: answer)
         try request.readExtras(fields)
         return request
+    }
+
+    /// What the answer has to be, by its name of today or by that of older clients.
+    private static func output(
+        _ fields: RequestFields, _ texts: RequestTexts
+    ) throws(GenerationError) -> OutputFormat? {
+        let older = try fields.object("output_format")
+        if let output = try fields.object("output_config"), let format = try output.object("format")
+        {
+            guard older == nil else {
+                throw fields.error("output_format", "not together with output_config.format")
+            }
+            return try OutputFields.readFlat(
+                format, texts.nestedFormat, parameter: "output_config.format")
+        }
+        return try older.flatMap { older throws(GenerationError) in
+            try OutputFields.readFlat(older, texts.nestedFormat, parameter: "output_format")
+        }
     }
 
     private static func readTools(

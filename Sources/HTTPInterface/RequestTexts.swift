@@ -43,9 +43,10 @@ package struct RequestTexts: Sendable {
             readCalls(body, in: bytes, list: "tool_calls", path: ["function", "arguments"])
         case .anthropic:
             readCalls(body, in: bytes, list: "content", path: ["input"])
-            nestedFormat = text("output_config").flatMap {
+            let nested = text("output_config").flatMap {
                 JSONParser.text(ofMember: "format", in: $0.span)
             }
+            nestedFormat = nested ?? text("output_format")
         }
     }
 

@@ -207,6 +207,10 @@ import Testing
         (#""thinking":{"type":"much"}"#, "thinking.type"), (#""thinking":true"#, "thinking"),
         (#""output_config":{"format":{"type":"json_schema"}}"#, "output_config.format.schema"),
         (#""output_config":{"effort":"some"}"#, "output_config.effort"),
+        (
+            #""output_format":{"type":"text"},"output_config":{"format":{"type":"text"}}"#,
+            "output_format"
+        ),
         (#""mcp_servers":[{}]"#, "mcp_servers"), (#""system":5"#, "system"),
         (#""system":[{"type":"image"}]"#, "system[0].type"),
         (#""stop_sequences":5"#, "stop_sequences"), (#""stream":1"#, "stream"),

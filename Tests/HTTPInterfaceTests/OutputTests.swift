@@ -68,6 +68,8 @@ import Testing
         #expect(text == OutputFormat(.schema(Self.schema), parameter: "text.format"))
         let config = try output(#""output_config":{"format":\#(format)}"#, dialect: .anthropic)
         #expect(config == OutputFormat(.schema(Self.schema), parameter: "output_config.format"))
+        let older = try output(#""output_format":\#(format)"#, dialect: .anthropic)
+        #expect(older == OutputFormat(.schema(Self.schema), parameter: "output_format"))
         let object = try output(
             #""text":{"format":{"type":"json_object"}}"#, dialect: .responses)
         #expect(object?.kind == .object)
