@@ -20,8 +20,10 @@ package struct CallRequest: Sendable, Equatable {
     package let name: String?
     package let allowsParallel: Bool
     /// Where calls are the model's own choice, the tools whose arguments are held to their schemas;
-    /// those of others are objects. Texts are then single calls, without what they begin with.
+    /// those of others are objects. Nil is all.
     package let strict: Set<String>?
+    /// Whether they are among free text: texts are then single calls, without what they begin with.
+    var isFree: Bool { strict != nil && form == nil }
     /// What an answer may be in place of calls; nil where it has to call.
     package let form: CallForm?
 
@@ -29,7 +31,6 @@ package struct CallRequest: Sendable, Equatable {
         _ writing: CallWriting, tools: String, name: String?, allowsParallel: Bool,
         strict: Set<String>? = nil, form: CallForm? = nil
     ) {
-        precondition(strict == nil || form == nil, "a form is no free text")
         self.strict = strict
         self.form = form
         self.writing = writing
@@ -95,7 +96,7 @@ enum CallGrammar {
             .repetition(.sequence([.text(","), space, body]), least: 0, most: more), space,
             .text("]")
         ])
-        if request.strict != nil {
+        if request.isFree {
             switch request.writing {
             case .objects(_, _, let end): rules[root] = .sequence([space, body, space, marker(end)])
             case .list: rules[root] = list

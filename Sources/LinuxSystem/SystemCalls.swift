@@ -114,7 +114,7 @@ package enum SystemCalls {
 
 /// The part of stat(2) that is used here.
 package struct FileStatus: Equatable {
-    package enum Kind { case regular, directory, socket, other }
+    package enum Kind { case regular, directory, socket, pipe, other }
 
     package let kind: Kind
     package let device: UInt64
@@ -131,6 +131,7 @@ package struct FileStatus: Equatable {
             case S_IFREG: .regular
             case S_IFDIR: .directory
             case S_IFSOCK: .socket
+            case S_IFIFO: .pipe
             default: .other
             }
         device = UInt64(info.st_dev)

@@ -49,7 +49,9 @@ extension PromptBuilder {
             let writing =
                 isFree
                 ? plan?.style.freeCallWriting(template) : plan?.style.callWriting(template)
-            guard let tools = order.tools, let writing else {
+            // Calls without a beginning of their own could not be told from the form.
+            guard let tools = order.tools, let writing, form == nil || !writing.begin.isEmpty
+            else {
                 throw refuse(
                     "\(form == nil ? what : "not supported beside tools") for this model: how it "
                         + "writes calls is not one of the ways that are kept to here")
@@ -96,7 +98,7 @@ extension GenerationOrder {
         if case .named(let one) = toolUse { name = one }
         return CallRequest(
             writing, tools: tools, name: name, allowsParallel: allowsParallelCalls && name == nil,
-            strict: isFree ? strictTools : nil, form: toolUse == .free ? form : nil)
+            strict: toolUse == .free ? strictTools : nil, form: toolUse == .free ? form : nil)
     }
 }
 

@@ -44,7 +44,14 @@ package struct ModelEncryption {
         to destination: String, key: ModelKey, salt: [UInt8] = Self.randomSalt(),
         overwrite: Bool = false, processID: Int32, observer: PackingObserver = PackingObserver()
     ) throws(PackingError) -> UInt64 {
-        guard overwrite || !FileSystem.exists(destination) else { throw .exists(destination) }
+        try Self.check(destination, overwrite: overwrite)
+        // What is encrypted is not looked at again for as long as nobody reads it.
+        try fromSource { () throws(FormatError) in
+            try PackedVerifier.verify(model, source: source) {
+                observer.progress(
+                    PackingProgress(bytesDone: $0.bytesDone / 2, bytesTotal: $0.bytesTotal))
+            }
+        }
         let (derived, cipher) = try fromSource { () throws(FormatError) in
             do throws(DynamicLibraryError) {
                 let derived = try key.derived(salt: salt)
@@ -88,6 +95,22 @@ package struct ModelEncryption {
         return size
     }
 
+    /// Only models are replaced, and what earlier ones that were killed left is removed.
+    private static func check(_ destination: String, overwrite: Bool) throws(PackingError) {
+        guard destination.hasSuffix(".sluice") else {
+            throw .name("\(destination): an encrypted model's name ends in .sluice")
+        }
+        if FileSystem.exists(destination) {
+            guard overwrite else { throw .exists(destination) }
+            guard (try? SystemCalls.status(destination))?.kind == .regular else {
+                throw .name("\(destination) is no file that could be replaced")
+            }
+        }
+        try fromDestination { () throws(SystemError) in
+            try PartialFile.removeStale(in: FileSystem.parent(of: destination))
+        }
+    }
+
     /// 256 bits of the kernel's.
     package static func randomSalt() -> [UInt8] {
         var generator = SystemRandomNumberGenerator()
@@ -118,7 +141,9 @@ package struct ModelEncryption {
             seal(&bytes, from: start, cipher, adding: &tags)
             try Self.write(bytes, at: start, into: file)
             file.writeOut(at: start, byteCount: count)
-            observer.progress(PackingProgress(bytesDone: end, bytesTotal: source.byteCount))
+            observer.progress(
+                PackingProgress(
+                    bytesDone: (source.byteCount + end) / 2, bytesTotal: source.byteCount))
         }
         return tags
     }

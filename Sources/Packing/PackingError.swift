@@ -52,7 +52,7 @@ package indirect enum PackingError: Error, Equatable, Sendable, CustomStringConv
                 + "'sluice rm \(name)' drops it"
         case .transfer(let address, let reason, _): "\(address): \(reason)"
         case .sourceChanged(let path): "\(path): its size changed while it was imported"
-        case .cancelled: "import stopped"
+        case .cancelled: "stopped"
         }
     }
 }

@@ -223,7 +223,7 @@ package final class Daemon {
     /// The limits of the HTTP interface, within the memory budget and the process's descriptors.
     private func limits() -> HTTPLimits {
         let budget = ConnectionBudget(
-            memoryBytes: configuration.profile.memory.budgetBytes,
+            memoryBytes: startProfile.memory.budgetBytes,
             limitBytes: MemoryLimits.smallestBytes())
         let queueMax = configuration.profile.service.queueMax
         let wished = budget.limits(descriptors: .max, queueMax: queueMax)

@@ -42,7 +42,9 @@ package final class Engine: GenerationService {
     ///
     /// - Throws: `SystemError` when no thread can be started.
     package init(catalog: any ModelCatalog, options: EngineOptions) throws(SystemError) {
-        let mailbox = Mailbox<EngineMessage>(capacity: options.queueMax * 4 + 16)
+        // A reload may raise what the queue holds.
+        let most = max(options.queueMax, Self.queueRoomMin)
+        let mailbox = Mailbox<EngineMessage>(capacity: most * 4 + 16)
         let shared = EngineStatus(queueMax: options.queueMax)
         var options = options
         // Several models may be open: each takes what others leave.
@@ -159,6 +161,9 @@ package final class Engine: GenerationService {
 
     /// How busy it was when it last looked.
     package var load: EngineLoad { shared.load.withLock { $0 } }
+
+    /// Orders that there is room for on their way to the queue, whatever it holds.
+    private static let queueRoomMin = 1024
 
     /// A thread that counts nothing for so long while it is to end is stuck.
     private static let stuckNanosecondsMin: UInt64 = 1_500_000_000

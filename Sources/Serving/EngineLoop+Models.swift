@@ -4,6 +4,7 @@
 internal import FlashStorage
 internal import GenerationAPI
 internal import LinuxSystem
+internal import ModelFormat
 package import Models
 internal import SequenceState
 internal import Synchronization
@@ -21,7 +22,7 @@ extension EngineLoop {
             let isAsAsked = open.isCurrent(at: path) && open.optionsNumber == optionsNumber
             if isAsAsked, !mayGrow { return open }
             guard open.isIdle else { return nil }
-            try unload(open, forAnother: true)
+            try unload(open, forAnother: false)
         }
         return try makeRoom(for: name, path)
     }
@@ -130,7 +131,9 @@ extension EngineLoop {
     private func told(_ error: LoadError, _ name: String, _ path: String) -> GenerationError {
         let problem = GenerationError(loading: error)
         options.onEvent(.loadFailed(model: name, problem: problem))
-        return problem.naming(name, insteadOf: path)
+        let told = problem.naming(name, insteadOf: path)
+        return options.model.modelKeys.file.map { told.naming("flash.model_keys", insteadOf: $0) }
+            ?? told
     }
 
     /// Gives a model's memory back, once no read can write to it.

@@ -127,6 +127,7 @@ final class EngineLoop {
         options = change.options
         options.onEvent = before.onEvent
         if change.reopens { optionsNumber += 1 }
+        guard options.keepAlive != before.keepAlive else { return }
         for open in models where open.keepAlive == before.keepAlive {
             open.keepAlive = options.keepAlive
             noteUse(of: open)

@@ -28,19 +28,17 @@ struct EncryptCommand: ParsableCommand {
 
     @OptionGroup var library: LibraryOptions
 
-    @Option(
-        name: .customLong("model-keys"),
-        help: ArgumentHelp(
-            "File of keys, of which the first is taken; else $SLUICE_MODEL_KEYS.",
-            valueName: "path"))
-    var keys: String?
+    @OptionGroup var keys: ModelKeyOptions
 
     @Flag(help: "Replace a file of the same name.")
     var force = false
 
     func run() throws {
-        let key = try ModelKeySource(path: keys).keys()[0]
-        let path = try library.packedPath(of: model)
+        let key = try keys.value.keys()[0]
+        let path = try library.value.resolve(model)
+        guard !GGUFFile.isGGUF(try FileByteSource(path: path, name: path)) else {
+            throw ValidationError("\(path) is a GGUF file: import it first")
+        }
         let encryption = try ModelEncryption(path: path)
         let stopped = StopFlag()
         let interrupts = Interrupts.shared
@@ -55,4 +53,19 @@ struct EncryptCommand: ParsableCommand {
         }
         Terminal.write("\(output): encrypted, \(ByteSize.format(bytes))\n", to: STDERR_FILENO)
     }
+}
+
+/// Where the keys of encrypted models are, for commands without knobs.
+struct ModelKeyOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "File of the keys of encrypted models, of which `encrypt` takes the first; else "
+                + "$SLUICE_MODEL_KEYS.", valueName: "path"))
+    var modelKeys: String?
+
+    func validate() throws {
+        if modelKeys?.isEmpty == true { throw ValidationError("--model-keys takes a path") }
+    }
+
+    var value: ModelKeySource { ModelKeySource(path: modelKeys) }
 }

@@ -31,7 +31,9 @@ struct LadderArguments: ParsableArguments {
         _ path: String, _ arguments: ModelArguments, _ options: ModelOptions,
         _ plan: BenchmarkPlan, showsJSON: Bool
     ) throws {
-        let manifest = try PackedModel(source: FileByteSource(path: path, name: path)).manifest
+        let manifest = try PackedModel(
+            source: FileByteSource(path: path, name: path), keys: options.modelKeys
+        ).manifest
         guard manifest.neurons != nil else {
             throw LadderError.noBundles(path)
         }
@@ -57,8 +59,9 @@ struct LadderArguments: ParsableArguments {
         _ path: String, wholePath: String, _ options: ModelOptions, _ plan: BenchmarkPlan,
         _ showsJSON: Bool
     ) throws {
-        let whole = try PackedModel(source: FileByteSource(path: wholePath, name: wholePath))
-            .manifest
+        let whole = try PackedModel(
+            source: FileByteSource(path: wholePath, name: wholePath), keys: options.modelKeys
+        ).manifest
         // Of a bundled file, the first projections count once.
         let wholeBytes =
             whole.matrices.reduce(0) { $0 + $1.byteCount }

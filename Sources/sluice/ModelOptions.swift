@@ -19,7 +19,9 @@ struct ModelArguments: ParsableArguments {
     @OptionGroup var library: LibraryOptions
 
     /// The packed file that MODEL means; a GGUF file is packed into the library on first use.
-    func packedPath() throws -> String { try library.packedPath(of: model) }
+    func packedPath() throws -> String {
+        try library.packedPath(of: model, keys: engine.options().modelKeys)
+    }
 
     /// MODEL itself where it is a GGUF file.
     func sourcePath() throws -> String? {
@@ -58,10 +60,12 @@ struct ServiceArguments: ParsableArguments {
 
 extension LibraryOptions {
     /// The packed file that `model` means; a GGUF file is packed into the library on first use.
-    func packedPath(of model: String) throws -> String {
+    func packedPath(
+        of model: String, keys: ModelKeySource = .standard
+    ) throws -> String {
         let path = try explaining { try $0.resolve(model) }
         guard GGUFFile.isGGUF(try FileByteSource(path: path, name: path)) else { return path }
-        return try PackedOnFirstUse(source: path, library: value).path()
+        return try PackedOnFirstUse(source: path, library: value, keys: keys).path()
     }
 }
 

@@ -8,6 +8,7 @@ internal import Packing
 struct PackedOnFirstUse {
     let source: String
     let library: ModelLibrary
+    let keys: ModelKeySource
 
     /// The packed file of ``source``; packs it, saying so on standard error, unless the library has
     /// it.
@@ -20,7 +21,7 @@ struct PackedOnFirstUse {
             return job.destination
         }
         let packed = try PackedModel(
-            source: FileByteSource(path: job.destination, name: job.destination))
+            source: FileByteSource(path: job.destination, name: job.destination), keys: keys)
         guard packed.manifest.source.fileName == FileSystem.name(of: source) else {
             throw PackingError.exists(job.destination)
         }

@@ -96,7 +96,9 @@ struct RunCommand: ParsableCommand {
         engineOptions.model.keepsPopularity = true
         engineOptions.model.prefixes = .memory
         let service = try Engine(
-            catalog: FileCatalog(path: try library.packedPath(of: model)), options: engineOptions)
+            catalog: FileCatalog(
+                path: try library.packedPath(of: model, keys: engineOptions.model.modelKeys)),
+            options: engineOptions)
         defer { service.stop() }
         try Self.run(
             prompt: prompt,

@@ -22,6 +22,7 @@ struct TemplateCommand: ParsableCommand {
     var model: String?
 
     @OptionGroup var library: LibraryOptions
+    @OptionGroup var keys: ModelKeyOptions
 
     @Option(help: ArgumentHelp("A Jinja template, instead of a model's.", valueName: "path"))
     var file: String?
@@ -100,7 +101,7 @@ struct TemplateCommand: ParsableCommand {
             return try ChatTemplate(
                 String(decoding: try TextInput.read(file ?? ""), as: UTF8.self))
         }
-        let vocabulary = try library.vocabulary(of: model)
+        let vocabulary = try library.vocabulary(of: model, keys: keys.value)
         let tokenizer = try Tokenizer(vocabulary)
         conversation.beginningToken = tokenizer.text(tokenizer.vocabularySpecial.beginning)
         conversation.endToken = tokenizer.text(tokenizer.vocabularySpecial.end)

@@ -20,6 +20,8 @@ struct TokenizeCommand: ParsableCommand {
 
     @OptionGroup var library: LibraryOptions
 
+    @OptionGroup var keys: ModelKeyOptions
+
     @Option(help: ArgumentHelp("The text; special tokens in it are parsed.", valueName: "text"))
     var text: String?
 
@@ -42,7 +44,7 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     func run() throws {
-        let tokenizer = try Tokenizer(try library.vocabulary(of: model))
+        let tokenizer = try Tokenizer(try library.vocabulary(of: model, keys: keys.value))
         var stream = TokenStream(
             tokenizer, addSpecial: special, unbrokenBytesMax: Self.unbrokenBytesMax)
         var printer = TokenPrinter(isJSON: json)
@@ -65,11 +67,11 @@ struct TokenizeCommand: ParsableCommand {
 
 extension LibraryOptions {
     /// The vocabulary of a model, which may also be a GGUF file without tensors.
-    func vocabulary(of model: String) throws -> Vocabulary {
+    func vocabulary(of model: String, keys: ModelKeySource) throws -> Vocabulary {
         let path = try explaining { try $0.resolve(model) }
         let source = try FileByteSource(path: path, name: path)
         guard GGUFFile.isGGUF(source) else {
-            return try PackedModel(source: source).vocabulary(from: source)
+            return try PackedModel(source: source, keys: keys).vocabulary(from: source)
         }
         return try GGUFFile(parts: [source]).vocabulary().repaired().vocabulary
     }

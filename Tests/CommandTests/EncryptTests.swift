@@ -75,6 +75,26 @@ import Testing
         let nowhere = try Program.sluice.run(
             ["encrypt", "shell", "/nowhere/x.sluice", "--library", library] + keys, in: scratch)
         #expect(nowhere.status != 0 && nowhere.errors.contains("/nowhere"))
+        unsafe mkdir(scratch.path("folder.sluice"), 0o700)
+        for (output, said) in [
+            ("/dev/null", "ends in .sluice"), (scratch.path("folder.sluice"), "no file")
+        ] {
+            let ending = try Program.sluice.run(
+                ["encrypt", "shell", output, "--library", library, "--force"] + keys, in: scratch)
+            #expect(ending.status == 64 && ending.errors.contains(said), "\(ending.errors)")
+        }
+        let gguf = try Program.sluice.run(
+            ["encrypt", Repository.model, file, "--library", library] + keys, in: scratch)
+        #expect(gguf.status == 64 && gguf.errors.contains("import it first"))
+        var plain = try #require(fileBytes("\(library)/shell.sluice"))
+        plain[plain.count / 2] ^= 1
+        let damaged = try scratch.write(plain, to: "damaged.sluice")
+        let refused = try Program.sluice.run(
+            ["encrypt", damaged, scratch.path("from-damaged.sluice")] + keys, in: scratch)
+        #expect(refused.status == 65 && refused.errors.contains("checksum"), "\(refused.errors)")
+        let tokens = try Program.sluice.run(
+            ["tokenize", file, "--text", "a"] + keys, in: scratch)
+        #expect(tokens.status == 0, "\(tokens.errors)")
         let checked = try Program.sluice.run(["show", file, "--check"] + keys, in: scratch)
         #expect(checked.output.contains("encryption          AES-256-GCM\n"))
         #expect(checked.output.contains("all checksums are right"))

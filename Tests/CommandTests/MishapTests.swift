@@ -98,7 +98,7 @@ import Testing
             daemon.process.signal(SIGHUP)
             #expect(
                 eventually {
-                    daemon.log.split(separator: "\n").count { $0.contains("read again") } == times
+                    daemon.log.split(separator: "\n").count { $0.contains("profile read") } == times
                 }, "\(daemon.log)")
         }
         try ask()

@@ -95,6 +95,14 @@ import Tokenization
                 accepts: [call, "{\"d\": 3}"],
                 refuses: ["", "{\"d\": 3}" + call, call + "{\"d\": 3}", "a", "[]"])
         }
+        // Only strict tools' schemas are kept to.
+        let request = CallRequest(
+            writing, tools: Self.tools, name: nil, allowsParallel: false, strict: ["add"],
+            form: .object)
+        try check(
+            try TestVocabulary.library().grammar(.calls(request)),
+            accepts: [call, "<call>{\"name\": \"now\", \"arguments\": {\"b\": 1}}</call>", "{}"],
+            refuses: ["<call>{\"name\": \"add\", \"arguments\": {\"b\": 1}}</call>", ""])
         let strange = CallRequest(
             writing, tools: Self.tools, name: nil, allowsParallel: false,
             form: .schema(#"{"type":"array","uniqueItems":true}"#))

@@ -169,6 +169,8 @@ import Testing
             }
             _ = unsafe unlink("\(folder)/keys")
             #expect(throws: FormatError.self) { try open(nil) }
+            unsafe mkfifo("\(folder)/keys", 0o600)
+            #expect(throws: FormatError.self, "nobody writes") { try open(nil) }
             let source = try FileByteSource(path: path)
             let error = #expect(throws: FormatError.self) { try PackedModel(source: source) }
             #expect(error?.description.contains("flash.model_keys") == true)
@@ -180,10 +182,33 @@ import Testing
         }
     }
 
+    /// Of a manifest that puts a matrix where the embeddings are, nothing is encrypted.
+    @Test func extentsOverEachOtherAreRefused() throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/gemma3.gguf") { plain in
+            var manifest = try PackedModel(source: FileByteSource(path: plain)).manifest
+            #expect(manifest.embeddings.rowsPerExtent != nil)
+            _ = try SealedUnits(manifest, file: "whole")
+            manifest.matrices[0].offset = manifest.embeddings.offset
+            let changed = manifest
+            #expect(throws: FormatError.self) { try SealedUnits(changed, file: "changed") }
+        }
+    }
+
+    @Test func whatIsReadInPartIsNotOpened() throws {
+        try Self.withEncrypted("llama-q4_0") { _, path, keys in
+            let bytes = try #require(fileBytes(path))
+            let model = try PackedModel(source: FileByteSource(path: path), keys: keys)
+            let seal = try #require(model.seal)
+            let unit = try #require(seal.units.unit(endingAfter: 0))
+            var part = Array(bytes[Int(unit.offset)..<Int(unit.end) - 1])
+            #expect(Self.damage(of: &part, try seal.opener(), unit.offset) == unit.offset)
+        }
+    }
+
     /// Files of the same model and key have nothing in common.
     @Test func noTwoFilesAreAlike() throws {
         try Self.withEncrypted("llama-q4_0") { plain, path, keys in
-            let other = path + ".other"
+            let other = path + ".other.sluice"
             defer { _ = unsafe unlink(other) }
             _ = try ModelEncryption(path: plain).write(
                 to: other, key: try keys.keys()[0], processID: getpid())

@@ -17,7 +17,8 @@ package struct ModelKeySource: Sendable, Equatable {
     /// Where nobody says another place.
     package static let standard = ModelKeySource()
 
-    private var file: String? {
+    /// Where that is now; nil where there are no keys.
+    package var file: String? {
         if let path = path ?? SystemCalls.environment("SLUICE_MODEL_KEYS") { return path }
         guard let folder = SystemCalls.environment("CREDENTIALS_DIRECTORY") else { return nil }
         let path = folder + "/" + Self.credentialName
@@ -38,6 +39,10 @@ package struct ModelKeySource: Sendable, Equatable {
         }
         let bytes: [UInt8]
         do throws(SystemError) {
+            // Nobody may ever write to it, and the service would wait.
+            guard try SystemCalls.status(file).kind != .pipe else {
+                throw SystemError("read", errorNumber: SystemError.invalid, subject: file)
+            }
             bytes = try SystemCalls.readFile(file, bytesMax: Self.fileBytesMax)
         } catch {
             throw FormatError(

@@ -76,7 +76,7 @@ extension PackedEncryption {
         _ manifest: inout [UInt8], of header: PackedHeader, file: String, keys: ModelKeySource
     ) throws(FormatError) -> [UInt8] {
         let candidates = try keys.keys()
-        do throws(DynamicLibraryError) {
+        do {
             for candidate in candidates {
                 let derived = try candidate.derived(salt: salt)
                 guard derived.check == check else { continue }
@@ -88,9 +88,17 @@ extension PackedEncryption {
                 let isOpen = cipher.open(
                     &bytes, nonce: header.manifest.offset, tag: tag, additional: additional)
                 if isOpen { return derived.key }
+                throw FormatError(
+                    file: file, offset: header.manifest.offset,
+                    expected: "the manifest as it was encrypted",
+                    found: "another: it is damaged, or was changed")
             }
-        } catch {
+        } catch let error as DynamicLibraryError {
             throw .withoutCipher(file, error)
+        } catch let error as FormatError {
+            throw error
+        } catch {
+            preconditionFailure("opening throws only these")
         }
         throw FormatError(
             file: file, expected: "a model that one of the keys opens",

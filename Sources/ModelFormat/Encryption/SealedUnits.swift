@@ -66,7 +66,7 @@ package struct SealedUnits: Sendable {
             regions.append(pages(at: rows.offset, count: rows.pageCount))
         }
         let tied = manifest.embeddings.rowsPerExtent == nil ? nil : manifest.embeddings.offset
-        for matrix in manifest.matrices where matrix.offset != tied {
+        for matrix in manifest.matrices where matrix.role != .output || matrix.offset != tied {
             let last = matrix.extent(matrix.extentCount - 1)
             regions.append(
                 SealedRegion(
