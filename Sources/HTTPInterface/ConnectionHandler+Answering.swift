@@ -94,7 +94,7 @@ extension ConnectionHandler {
 
     private func properties() throws(HTTPFailure) -> ByteBuffer {
         PropertiesWriter.properties(
-            loaded: try models().first(where: \.isLoaded), defaults: state.configuration.defaults,
+            loaded: try models().filter(\.isLoaded), defaults: state.configuration.defaults,
             hasMetrics: state.configuration.metrics != nil)
     }
 

@@ -7,12 +7,13 @@ internal import NIOCore
 
 enum PropertiesWriter {
     /// - Parameters:
-    ///   - loaded: the model that is loaded, if any.
+    ///   - all: the models that are loaded; the first is told of as if it were alone.
     ///   - defaults: sampling for requests that do not say.
     ///   - hasMetrics: whether anything is counted.
     static func properties(
-        loaded: ModelSummary?, defaults: SamplingParameters, hasMetrics: Bool
+        loaded all: [ModelSummary], defaults: SamplingParameters, hasMetrics: Bool
     ) -> ByteBuffer {
+        let loaded = all.first
         var buffer = ByteBuffer(staticString: "{\"default_generation_settings\":{\"n_ctx\":")
         buffer.writeString("\(loaded?.loaded?.contextTokens ?? 0),\"params\":{")
         for field in SamplingParameters.numbers {
@@ -33,14 +34,34 @@ enum PropertiesWriter {
             buffer.writeStaticString(",\"chat_template_tool_use\":")
             buffer.writeJSON(template)
         }
-        buffer.writeStaticString(",\"bos_token\":")
-        buffer.writeJSON(model?.beginning ?? "")
-        buffer.writeStaticString(",\"eos_token\":")
-        buffer.writeJSON(model?.end ?? "")
+        write(endsOf: model, to: &buffer)
+        write(all, to: &buffer)
         buffer.writeStaticString(",\"modalities\":{\"vision\":false,\"audio\":false}")
         buffer.writeString(",\"endpoint_slots\":true,\"endpoint_props\":false")
         buffer.writeString(",\"endpoint_metrics\":\(hasMetrics)")
         buffer.writeString(",\"build_info\":\"sluice \(SluiceVersion.current)\"}")
         return buffer
+    }
+
+    private static func write(endsOf model: LoadedModel?, to buffer: inout ByteBuffer) {
+        buffer.writeStaticString(",\"bos_token\":")
+        buffer.writeJSON(model?.beginning ?? "")
+        buffer.writeStaticString(",\"eos_token\":")
+        buffer.writeJSON(model?.end ?? "")
+    }
+
+    /// Of each, all but its templates: these may be large, and `/api/show` has any model's.
+    private static func write(_ all: [ModelSummary], to buffer: inout ByteBuffer) {
+        buffer.writeStaticString(",\"models\":[")
+        for (index, summary) in all.enumerated() {
+            buffer.writeStaticString(index == 0 ? "{\"model_alias\":" : ",{\"model_alias\":")
+            buffer.writeJSON(summary.name)
+            let model = summary.loaded
+            buffer.writeString(",\"n_ctx\":\(model?.contextTokens ?? 0)")
+            buffer.writeString(",\"total_slots\":\(model?.sequencesMax ?? 1)")
+            write(endsOf: model, to: &buffer)
+            buffer.writeStaticString("}")
+        }
+        buffer.writeStaticString("]")
     }
 }

@@ -4,6 +4,24 @@ import TestSupport
 import Testing
 
 @Suite struct ModelsInMemoryTests {
+    @Test func propertiesAreOfEveryLoadedModel() throws {
+        let folder = "\(Repository.fixtures)/models"
+        let models = ["one": "\(folder)/qwen3moe.gguf", "two": "\(folder)/arcee.gguf"]
+        let served = try ServedModel(memory: "64M", models: models)
+        #expect(try served.read("/props").contains("\"models\":[]"))
+        for name in ["two", "one"] {
+            let fields = "\"model\":\"\(name)\",\"prompt\":\"a\",\"max_tokens\":1"
+            #expect(try served.answer(fields, to: "/v1/completions").contains("200 OK"))
+        }
+        let properties = try served.read("/props")
+        let (ends, slots) = ("\"bos_token\":", "\"total_slots\":")
+        let one = properties.firstRange(of: "\"models\":[{\"model_alias\":\"one\",\"n_ctx\":")
+        let two = properties.firstRange(of: "},{\"model_alias\":\"two\",\"n_ctx\":")
+        #expect(one != nil && two != nil, "\(properties)")
+        #expect(properties.ranges(of: ends).count == 3 && properties.ranges(of: slots).count == 3)
+        #expect(served.stop() == 0)
+    }
+
     @Test func stopGivesAModelBack() throws {
         let profile = "[service]\nsessions_max = 3\n"
         let served = try ServedModel(memory: "64M", profile: profile)

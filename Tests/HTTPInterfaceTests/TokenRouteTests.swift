@@ -84,6 +84,8 @@ import Testing
             #expect(reply.json["model_alias"]?.string == "echo")
             #expect(reply.json["chat_template"]?.string == "")
             #expect(reply.json["bos_token"]?.string == "")
+            #expect(reply.json["models"]?.array?.count == 1)
+            #expect(reply.json["models"]?.array?.first?["model_alias"]?.string == "echo")
             #expect(reply.json["endpoint_metrics"]?.boolean == false)
             #expect(reply.json["build_info"]?.string == "sluice \(SluiceVersion.current)")
             #expect(try server.request("POST", "/props", "{}").status == 405)
