@@ -59,6 +59,35 @@ cp "$scratch/good" /etc/sluice/sluice.toml
 expect "a user after a broken profile" 200 "$(as_user 4242 "$group" /v1/models)"
 echo "ok: users are told apart"
 
+# An encrypted model, whose key the service has as a credential: as it is, then encrypted itself.
+head -c 32 /dev/urandom > "$scratch/key"
+sluice encrypt "$model" "$scratch/secret.sluice" --model-keys "$scratch/key" 2> "$scratch/log" ||
+    fail "not encrypted: $(cat "$scratch/log")"
+install -o sluice -g sluice -m 640 "$scratch/secret.sluice" /var/lib/sluice/models/
+secret='{"model":"secret","prompt":"What is curl?","max_tokens":4,"temperature":0}'
+ask_secret() {
+    systemctl restart sluiced.service
+    status --unix-socket $socket http://localhost/v1/completions -d "$secret"
+}
+expect "an encrypted model without its key" 500 "$(ask_secret)"
+mkdir -p -m 700 /etc/credstore
+install -m 600 "$scratch/key" /etc/credstore/sluice-model-keys
+expect "an encrypted model" 200 "$(ask_secret)"
+rm /etc/credstore/sluice-model-keys
+systemd-creds encrypt --with-key=host --name=sluice-model-keys "$scratch/key" \
+    "$scratch/keys.cred" 2> "$scratch/log" || fail "no credential: $(cat "$scratch/log")"
+install -m 600 "$scratch/keys.cred" /etc/sluice/model-keys.cred
+mkdir -p /etc/systemd/system/sluiced.service.d
+printf '[Service]\nLoadCredentialEncrypted=sluice-model-keys:%s\n' /etc/sluice/model-keys.cred \
+    > /etc/systemd/system/sluiced.service.d/keys.conf
+systemctl daemon-reload
+expect "an encrypted model with an encrypted key" 200 "$(ask_secret)"
+rm -r /etc/systemd/system/sluiced.service.d /etc/sluice/model-keys.cred
+rm /var/lib/sluice/models/secret.sluice
+systemctl daemon-reload
+systemctl restart sluiced.service
+echo "ok: encrypted models"
+
 address=http://127.0.0.1:11434
 systemctl start sluiced-tcp.socket
 expect "TCP without tokens, beside a list" 403 "$(status $address/v1/models)"
