@@ -5,17 +5,25 @@ package import Glibc
 
 /// Thin, checked wrappers; each throws `SystemError` naming call and path.
 package enum SystemCalls {
-    /// A whole small file. Throws EFBIG beyond `bytesMax`.
+    /// A pipe brings something within this time, or ends.
+    private static let pipeMillisecondsMax: CInt = 5000
+
+    /// A whole small file. Throws EFBIG beyond `bytesMax`, and ETIMEDOUT for a pipe that nobody
+    /// writes to.
     package static func readFile(_ path: String, bytesMax: Int) throws(SystemError) -> [UInt8] {
-        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY)
+        // Opening a pipe would wait for a writer.
+        let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
         guard descriptor >= 0 else { throw SystemError("open", errorNumber: errno, subject: path) }
         defer { close(descriptor) }
         var bytes: [UInt8] = []
+        var isPipe = false
         if let status = try? status(descriptor: descriptor) {
             bytes.reserveCapacity(Int(clamping: min(status.bytes, UInt64(bytesMax))))
+            isPipe = status.kind == .pipe
         }
         var buffer = [UInt8](repeating: 0, count: 16384)
         while true {
+            if isPipe { try waitForPipe(descriptor, path) }
             let count = unsafe read(descriptor, &buffer, buffer.count)
             if count < 0, errno == EINTR { continue }
             guard count >= 0 else { throw SystemError("read", errorNumber: errno, subject: path) }
@@ -24,6 +32,18 @@ package enum SystemCalls {
                 throw SystemError("read", errorNumber: EFBIG, subject: path)
             }
             bytes += buffer[..<count]
+        }
+    }
+
+    private static func waitForPipe(_ descriptor: CInt, _ path: String) throws(SystemError) {
+        var wanted = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        while true {
+            let count = unsafe poll(&wanted, 1, pipeMillisecondsMax)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else {
+                throw SystemError("read", errorNumber: ETIMEDOUT, subject: path)
+            }
+            return
         }
     }
 

@@ -43,8 +43,6 @@ extension SystemError {
     package static var inputOutputError: Int32 { EIO }
     /// EWOULDBLOCK, for what somebody else has.
     package static var busy: Int32 { EWOULDBLOCK }
-    /// EINVAL.
-    package static var invalid: Int32 { EINVAL }
     /// EMFILE.
     static var tooManyFiles: Int32 { EMFILE }
 }

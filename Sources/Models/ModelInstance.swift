@@ -162,7 +162,10 @@ extension ModelInstance {
     package var speculationRoom: SpeculationRoom { division.speculationRoom }
     /// Which neurons are read, and why.
     package var sparse: SparseDecision { division.sparse }
-    var keepsPopularity: Bool { options.keepsPopularity && !options.isResident }
+    /// Of an encrypted model, how often which expert was used would tell of it in the clear.
+    var keepsPopularity: Bool {
+        options.keepsPopularity && !options.isResident && parsed.model.seal == nil
+    }
 }
 
 // MARK: Opening

@@ -44,7 +44,7 @@ package struct ModelEncryption {
         to destination: String, key: ModelKey, salt: [UInt8] = Self.randomSalt(),
         overwrite: Bool = false, processID: Int32, observer: PackingObserver = PackingObserver()
     ) throws(PackingError) -> UInt64 {
-        try Self.check(destination, overwrite: overwrite)
+        try check(destination, overwrite: overwrite)
         // What is encrypted is not looked at again for as long as nobody reads it.
         try fromSource { () throws(FormatError) in
             try PackedVerifier.verify(model, source: source) {
@@ -96,14 +96,18 @@ package struct ModelEncryption {
     }
 
     /// Only models are replaced, and what earlier ones that were killed left is removed.
-    private static func check(_ destination: String, overwrite: Bool) throws(PackingError) {
+    private func check(_ destination: String, overwrite: Bool) throws(PackingError) {
         guard destination.hasSuffix(".sluice") else {
             throw .name("\(destination): an encrypted model's name ends in .sluice")
         }
         if FileSystem.exists(destination) {
             guard overwrite else { throw .exists(destination) }
-            guard (try? SystemCalls.status(destination))?.kind == .regular else {
+            let there = try? SystemCalls.status(destination)
+            guard let there, there.kind == .regular else {
                 throw .name("\(destination) is no file that could be replaced")
+            }
+            guard (try? SystemCalls.status(source.name))?.isSameFile(as: there) != true else {
+                throw .name("\(destination) is the model itself: give the new one another name")
             }
         }
         try fromDestination { () throws(SystemError) in

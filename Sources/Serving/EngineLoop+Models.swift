@@ -132,7 +132,7 @@ extension EngineLoop {
         let problem = GenerationError(loading: error)
         options.onEvent(.loadFailed(model: name, problem: problem))
         let told = problem.naming(name, insteadOf: path)
-        return options.model.modelKeys.file.map { told.naming("flash.model_keys", insteadOf: $0) }
+        return options.model.modelKeys.file.map { told.naming("the keys' file", insteadOf: $0) }
             ?? told
     }
 

@@ -83,6 +83,10 @@ import Testing
                 ["encrypt", "shell", output, "--library", library, "--force"] + keys, in: scratch)
             #expect(ending.status == 64 && ending.errors.contains(said), "\(ending.errors)")
         }
+        let itself = try Program.sluice.run(
+            ["encrypt", "shell", "\(library)/shell.sluice", "--library", library, "--force"] + keys,
+            in: scratch)
+        #expect(itself.status == 64 && itself.errors.contains("the model itself"))
         let gguf = try Program.sluice.run(
             ["encrypt", Repository.model, file, "--library", library] + keys, in: scratch)
         #expect(gguf.status == 64 && gguf.errors.contains("import it first"))

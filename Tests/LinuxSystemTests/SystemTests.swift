@@ -34,6 +34,19 @@ import Testing
                 == "x: open: No such file or directory")
     }
 
+    @Test func pipesAreReadToTheirEnd() throws {
+        var ends: [CInt] = [0, 0]
+        let made = unsafe pipe(&ends)
+        #expect(made == 0)
+        defer { close(ends[0]) }
+        let text = Array("hello".utf8)
+        let written = unsafe write(ends[1], text, text.count)
+        #expect(written == text.count)
+        close(ends[1])
+        let read = try SystemCalls.readFile("/proc/self/fd/\(ends[0])", bytesMax: 100)
+        #expect(read == text)
+    }
+
     @Test func readingEndsAtTheFilesEnd() throws {
         let file = try TemporaryFile(Array("hello".utf8))
         let descriptor = try FileDescriptor(path: file.path, mode: .read)

@@ -39,10 +39,6 @@ package struct ModelKeySource: Sendable, Equatable {
         }
         let bytes: [UInt8]
         do throws(SystemError) {
-            // Nobody may ever write to it, and the service would wait.
-            guard try SystemCalls.status(file).kind != .pipe else {
-                throw SystemError("read", errorNumber: SystemError.invalid, subject: file)
-            }
             bytes = try SystemCalls.readFile(file, bytesMax: Self.fileBytesMax)
         } catch {
             throw FormatError(
