@@ -59,7 +59,8 @@ import Testing
             var last = order("llama")
             last.keepAlive = .seconds(0)
             _ = engine.answer(last)
-            waitUntil { engine.state == .ready(models: []) }
+            // The load is told a moment after the state.
+            waitUntil { engine.state == .ready(models: []) && engine.load.pages == 0 }
             #expect(engine.state == .ready(models: []) && engine.load.pages == 0)
             #expect(engine.answer(order("llama")).reason == .length)
         }
