@@ -2,6 +2,7 @@
 // library is opened when the first encrypted model is: most processes never have one.
 
 internal import Glibc
+internal import Synchronization
 
 /// What proves that bytes are those that were encrypted, and were encrypted with the key.
 @frozen
@@ -37,7 +38,7 @@ package final class AuthenticatedCipher {
     /// - Precondition: the key has ``keyBytes``.
     package init(key: [UInt8]) throws(DynamicLibraryError) {
         precondition(key.count == Self.keyBytes, "a key of 256 bits")
-        functions = try CipherFunctions()
+        functions = try CipherFunctions.opened()
         guard let context = unsafe functions.create(),
             unsafe functions.begin(context, functions.aes256GCM(), nil, key, nil, 1) == 1
         else { throw DynamicLibraryError(missing: "AES-256-GCM") }
@@ -119,7 +120,7 @@ package final class AuthenticatedCipher {
     package static func authenticate(
         _ message: [UInt8], key: [UInt8]
     ) throws(DynamicLibraryError) -> [UInt8] {
-        let functions = try CipherFunctions()
+        let functions = try CipherFunctions.opened()
         var code = [UInt8](repeating: 0, count: 32)
         let result = unsafe functions.authenticate(
             functions.sha256(), key, CInt(key.count), message, message.count, &code, nil)
@@ -130,22 +131,23 @@ package final class AuthenticatedCipher {
 
 /// What is used of libcrypto; its numbers are part of its interface (EVP_EncryptInit(3)).
 @safe
-private struct CipherFunctions {
+private struct CipherFunctions: Sendable {
     typealias Pointer = UnsafeMutableRawPointer
-    typealias Make = @convention(c) () -> Pointer?
-    typealias Free = @convention(c) (Pointer?) -> Void
+    typealias Make = @convention(c) @Sendable () -> Pointer?
+    typealias Free = @convention(c) @Sendable (Pointer?) -> Void
     typealias Begin =
-        @convention(c) (
+        @convention(c) @Sendable (
             Pointer?, Pointer?, Pointer?, UnsafeRawPointer?, UnsafeRawPointer?, CInt
         ) -> CInt
     typealias Update =
-        @convention(c) (
+        @convention(c) @Sendable (
             Pointer?, Pointer?, UnsafeMutablePointer<CInt>?, UnsafeRawPointer?, CInt
         ) -> CInt
-    typealias Final = @convention(c) (Pointer?, Pointer?, UnsafeMutablePointer<CInt>?) -> CInt
-    typealias Control = @convention(c) (Pointer?, CInt, CInt, Pointer?) -> CInt
+    typealias Final =
+        @convention(c) @Sendable (Pointer?, Pointer?, UnsafeMutablePointer<CInt>?) -> CInt
+    typealias Control = @convention(c) @Sendable (Pointer?, CInt, CInt, Pointer?) -> CInt
     typealias Authenticate =
-        @convention(c) (
+        @convention(c) @Sendable (
             Pointer?, UnsafeRawPointer?, CInt, UnsafeRawPointer?, Int, Pointer?,
             UnsafeMutablePointer<CUnsignedInt>?
         ) -> Pointer?
@@ -163,7 +165,19 @@ private struct CipherFunctions {
     let authenticate: Authenticate
     private let final: Final
 
-    init() throws(DynamicLibraryError) {
+    private static let found = Mutex<CipherFunctions?>(nil)
+
+    /// Found once; a library that is missing may be installed.
+    static func opened() throws(DynamicLibraryError) -> CipherFunctions {
+        try found.withLock { found throws(DynamicLibraryError) in
+            if let found { return found }
+            let functions = try CipherFunctions()
+            found = functions
+            return functions
+        }
+    }
+
+    private init() throws(DynamicLibraryError) {
         let library = try DynamicLibrary(names: ["libcrypto.so.3", "libcrypto.so.1.1"])
         unsafe create = try library.function("EVP_CIPHER_CTX_new", as: Make.self)
         unsafe free = try library.function("EVP_CIPHER_CTX_free", as: Free.self)

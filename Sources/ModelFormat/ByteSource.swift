@@ -13,6 +13,17 @@ package protocol ByteSource: Sendable {
     func read(at offset: UInt64, into buffer: inout MutableRawSpan) throws(FormatError)
 }
 
+extension ByteSource {
+    /// - Throws: `FormatError` when the range is not inside the source.
+    func checkRange(at offset: UInt64, count: UInt64) throws(FormatError) {
+        guard offset <= byteCount, count <= byteCount - offset else {
+            throw FormatError(
+                file: name, offset: offset, expected: "\(count) bytes",
+                found: "end of file at \(byteCount)")
+        }
+    }
+}
+
 /// Bytes in memory, for tests, fuzzing and small extents.
 package struct ByteArraySource: ByteSource {
     package let name: String
@@ -27,11 +38,7 @@ package struct ByteArraySource: ByteSource {
 
     package func read(at offset: UInt64, into buffer: inout MutableRawSpan) throws(FormatError) {
         let length = buffer.byteCount
-        guard offset <= byteCount, UInt64(length) <= byteCount - offset else {
-            throw FormatError(
-                file: name, offset: offset, expected: "\(length) bytes",
-                found: "end of file at \(byteCount)")
-        }
+        try checkRange(at: offset, count: UInt64(length))
         for index in 0..<length {
             buffer.storeBytes(
                 of: bytes[Int(offset) + index], toByteOffset: index, as: UInt8.self)

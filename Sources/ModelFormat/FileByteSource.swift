@@ -72,11 +72,7 @@ package final class FileByteSource: ByteSource, Sendable {
 
     package func read(at offset: UInt64, into buffer: inout MutableRawSpan) throws(FormatError) {
         let length = UInt64(buffer.byteCount)
-        guard offset <= byteCount, length <= byteCount - offset else {
-            throw FormatError(
-                file: name, offset: offset, expected: "\(length) bytes",
-                found: "end of file at \(byteCount)")
-        }
+        try checkRange(at: offset, count: length)
         try fill(&buffer, from: file, at: offset)
         for (index, byte) in firstBytes.enumerated().dropFirst(Int(clamping: offset))
         where index < Int(offset + length) {

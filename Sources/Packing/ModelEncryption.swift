@@ -12,25 +12,25 @@ package struct ModelEncryption {
     private let source: FileByteSource
     private let model: PackedModel
     private let units: SealedUnits
+    /// Where the plain file's manifest begins.
+    private let dataEnd: UInt64
 
     /// Reads the directory of the plain file at `path`.
     ///
     /// - Throws: `PackingError` when it cannot be read, or is encrypted already.
     package init(path: String) throws(PackingError) {
-        do throws(SystemError) {
-            source = try FileByteSource(path: path, name: path)
-        } catch {
-            throw .source(error)
-        }
-        let opened = source
-        (model, units) = try fromSource { () throws(FormatError) in
-            guard try PackedHeader(source: opened).encryption == nil else {
+        let opened = try openedSource(path)
+        source = opened
+        (model, units, dataEnd) = try fromSource { () throws(FormatError) in
+            let header = try PackedHeader(source: opened)
+            guard header.encryption == nil else {
                 throw FormatError(
                     file: path, expected: "a model to encrypt",
                     found: "one that is encrypted already")
             }
             let model = try PackedModel(source: opened)
-            return (model, try SealedUnits(model.manifest, file: path))
+            let units = try SealedUnits(model.manifest, file: path)
+            return (model, units, header.manifest.offset)
         }
     }
 
@@ -46,12 +46,15 @@ package struct ModelEncryption {
     ) throws(PackingError) -> UInt64 {
         try check(destination, overwrite: overwrite)
         // What is encrypted is not looked at again for as long as nobody reads it.
-        try fromSource { () throws(FormatError) in
-            try PackedVerifier.verify(model, source: source) {
-                observer.progress(
-                    PackingProgress(bytesDone: $0.bytesDone / 2, bytesTotal: $0.bytesTotal))
-            }
+        let isWhole = try fromSource { () throws(FormatError) in
+            try PackedVerifier.verify(
+                model, source: source,
+                progress: {
+                    observer.progress(
+                        PackingProgress(bytesDone: $0.bytesDone / 2, bytesTotal: $0.bytesTotal))
+                }, isCancelled: observer.isCancelled)
         }
+        guard isWhole else { throw .cancelled }
         let (derived, cipher) = try fromSource { () throws(FormatError) in
             do throws(DynamicLibraryError) {
                 let derived = try key.derived(salt: salt)
@@ -63,32 +66,29 @@ package struct ModelEncryption {
         let json = try fromSource { () throws(FormatError) in
             try model.manifest.encodedJSON(file: model.fileName)
         }
-        let tagsOffset = try fromSource { () throws(FormatError) in
-            try PackedHeader(source: source).manifest.offset
-        }
         let tagsBytes = units.count * AuthenticationTag.byteCount
-        let manifestOffset = tagsOffset + UInt64(PackedLayout.aligned(tagsBytes))
+        let manifestOffset = dataEnd + UInt64(PackedLayout.aligned(tagsBytes))
         let size = manifestOffset + UInt64(json.count)
         let file = try fromDestination { () throws(SystemError) in
             try PartialFile(destination: destination, processID: processID, byteCount: size)
         }
         let tags = try encryptUnits(into: file, cipher, observer)
         precondition(tags.count == tagsBytes, "a tag for each unit")
-        try Self.write(tags, at: tagsOffset, into: file)
+        try file.put(tags, at: dataEnd)
         var header = PackedHeader(
             version: model.manifest.formatVersion,
             manifest: PackedExtent(offset: manifestOffset, byteCount: json.count, checksum: 0),
             fileByteCount: size,
             encryption: PackedEncryption(
-                salt: salt, check: derived.check, manifestTag: [], tagsOffset: tagsOffset,
+                salt: salt, check: derived.check, manifestTag: [], tagsOffset: dataEnd,
                 unitCount: units.count))
         let sealed = Self.seal(
             json, at: manifestOffset, cipher,
             additional: Array(header.encoded.prefix(PackedEncryption.additionalBytes)))
         header.manifest.checksum = Checksum.of(sealed.bytes[...])
         header.encryption?.manifestTag = sealed.tag
-        try Self.write(sealed.bytes, at: manifestOffset, into: file)
-        try Self.write(header.encoded, at: 0, into: file)
+        try file.put(sealed.bytes, at: manifestOffset)
+        try file.put(header.encoded, at: 0)
         try fromDestination { () throws(SystemError) in
             try file.commit(to: destination, byteCount: size, overwrite: overwrite)
         }
@@ -143,7 +143,7 @@ package struct ModelEncryption {
                 try source.packedBytes(at: start, count: count)
             }
             seal(&bytes, from: start, cipher, adding: &tags)
-            try Self.write(bytes, at: start, into: file)
+            try file.put(bytes, at: start)
             file.writeOut(at: start, byteCount: count)
             observer.progress(
                 PackingProgress(
@@ -176,15 +176,5 @@ package struct ModelEncryption {
         var raw = unsafe span.mutableBytes
         let tag = cipher.seal(&raw, nonce: offset, additional: additional)
         return (bytes, tag.bytes)
-    }
-
-    private static func write(
-        _ bytes: [UInt8], at offset: UInt64, into file: borrowing PartialFile
-    ) throws(PackingError) {
-        do throws(SystemError) {
-            try unsafe file.write(bytes.span.bytes, at: offset)
-        } catch {
-            throw .destination(error)
-        }
     }
 }

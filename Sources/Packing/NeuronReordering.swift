@@ -13,12 +13,8 @@ package struct NeuronReordering {
 
     /// - Throws: `PackingError` when the file cannot be read.
     package init(path: String) throws(PackingError) {
-        do throws(SystemError) {
-            source = try FileByteSource(path: path, name: path)
-        } catch {
-            throw .source(error)
-        }
-        let opened = source
+        let opened = try openedSource(path)
+        source = opened
         model = try fromSource { () throws(FormatError) in
             let model = try PackedModel(source: opened)
             try model.checkIsPlain()
@@ -70,21 +66,11 @@ package struct NeuronReordering {
         }
     }
 
-    private func write(
-        _ bytes: [UInt8], at offset: UInt64, into file: borrowing PartialFile
-    ) throws(PackingError) {
-        do throws(SystemError) {
-            try unsafe file.write(bytes.span.bytes, at: offset)
-        } catch {
-            throw .destination(error)
-        }
-    }
-
     private func copyAll(into file: borrowing PartialFile) throws(PackingError) {
         var offset: UInt64 = 0
         while offset < source.byteCount {
             let count = Int(min(UInt64(Self.pieceBytes), source.byteCount - offset))
-            try write(try bytes(at: offset, count: count), at: offset, into: file)
+            try file.put(try bytes(at: offset, count: count), at: offset)
             offset += UInt64(count)
         }
     }
@@ -116,8 +102,7 @@ package struct NeuronReordering {
                 let start = (index - first) * record.bundleBytes
                 checksums.append(Checksum.of(piece[start..<start + record.bundleBytes]))
             }
-            try write(
-                piece, at: record.offset + UInt64(first * record.bundleBytes), into: file)
+            try file.put(piece, at: record.offset + UInt64(first * record.bundleBytes))
         }
         return checksums
     }
@@ -126,7 +111,7 @@ package struct NeuronReordering {
         words: [UInt32], at offset: UInt64, into file: borrowing PartialFile
     ) throws(PackingError) -> UInt32 {
         let bytes = words.flatMap(\.littleEndianBytes)
-        try write(bytes, at: offset, into: file)
+        try file.put(bytes, at: offset)
         return Checksum.of(bytes[...])
     }
 
@@ -149,8 +134,8 @@ package struct NeuronReordering {
             manifest: PackedExtent(
                 offset: offset, byteCount: json.count, checksum: Checksum.of(json[...])),
             fileByteCount: end)
-        try write(json, at: offset, into: file)
-        try write(changed.encoded, at: 0, into: file)
+        try file.put(json, at: offset)
+        try file.put(changed.encoded, at: 0)
         return end
     }
 }

@@ -57,6 +57,15 @@ package indirect enum PackingError: Error, Equatable, Sendable, CustomStringConv
     }
 }
 
+/// The packed file at `path`, to make another of it.
+func openedSource(_ path: String) throws(PackingError) -> FileByteSource {
+    do throws(SystemError) {
+        return try FileByteSource(path: path, name: path)
+    } catch {
+        throw .source(error)
+    }
+}
+
 /// Runs `body`, whose failure is the source's.
 func fromSource<Result: ~Copyable>(
     _ body: () throws(FormatError) -> Result
@@ -69,4 +78,15 @@ func fromDestination<Result: ~Copyable>(
     _ body: () throws(SystemError) -> Result
 ) throws(PackingError) -> Result {
     do { return try body() } catch { throw .destination(error) }
+}
+
+extension PartialFile {
+    /// Writes bytes anywhere; a failure is the destination's.
+    func put(_ bytes: [UInt8], at offset: UInt64) throws(PackingError) {
+        do throws(SystemError) {
+            try unsafe write(bytes.span.bytes, at: offset)
+        } catch {
+            throw .destination(error)
+        }
+    }
 }

@@ -16,8 +16,8 @@ struct EncryptCommand: ParsableCommand {
             AES-256-GCM. Who has the key runs the new file as any other (--model-keys, \
             $SLUICE_MODEL_KEYS, or the daemon's credential sluice-model-keys); nobody else can \
             read it, or change it unnoticed. Calibrate before: an encrypted model is not \
-            changed. Make a key with 'head -c 32 /dev/urandom > FILE', and keep it: nothing \
-            replaces it.
+            changed. Make a key with 'umask 077; head -c 32 /dev/urandom > FILE', and keep it: \
+            nothing replaces it.
             """)
 
     @Argument(help: "A name in the library, or a packed file.")
@@ -27,7 +27,6 @@ struct EncryptCommand: ParsableCommand {
     var output: String
 
     @OptionGroup var library: LibraryOptions
-
     @OptionGroup var keys: ModelKeyOptions
 
     @Flag(help: "Replace a file of the same name.")

@@ -31,7 +31,7 @@ struct ShowCommand: ParsableCommand {
         describe(packed, try packed.vocabulary(from: source).templates.names)
         if check {
             try Progress.during("checking") { progress in
-                try PackedVerifier.verify(packed, source: packed.plain(source)) {
+                _ = try PackedVerifier.verify(packed, source: packed.plain(source)) {
                     progress.show($0.share)
                 }
             }

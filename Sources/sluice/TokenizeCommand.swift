@@ -19,7 +19,6 @@ struct TokenizeCommand: ParsableCommand {
     var model: String
 
     @OptionGroup var library: LibraryOptions
-
     @OptionGroup var keys: ModelKeyOptions
 
     @Option(help: ArgumentHelp("The text; special tokens in it are parsed.", valueName: "text"))

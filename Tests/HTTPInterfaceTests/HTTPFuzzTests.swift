@@ -124,17 +124,7 @@ private struct HTTPFuzzer {
     }
 
     mutating func damaged(_ sound: [UInt8]) -> [UInt8] {
-        var bytes = sound
-        for _ in 0..<1 + below(4) {
-            if below(3) == 0, bytes.count >= 16 {
-                bytes = FileMutator.mutation(of: bytes, &random).bytes
-            } else {
-                let place = below(bytes.count + 1)
-                let end = below(2) == 0 ? place : min(bytes.count, place + below(6))
-                bytes.replaceSubrange(place..<end, with: one(of: Self.pieces).utf8)
-            }
-        }
-        return bytes
+        FileMutator.edited(sound, with: Self.pieces, editsMax: 4, lengthMax: 5, &random)
     }
 
     mutating func cut(_ bytes: [UInt8]) -> [ArraySlice<UInt8>] {

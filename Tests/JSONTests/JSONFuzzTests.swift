@@ -159,17 +159,7 @@ private struct JSONFuzzer {
     }
 
     mutating func damaged(_ sound: [UInt8]) -> [UInt8] {
-        var bytes = sound
-        for _ in 0..<1 + below(3) {
-            if below(3) == 0, bytes.count >= 16 {
-                bytes = FileMutator.mutation(of: bytes, &random).bytes
-            } else {
-                let place = below(bytes.count + 1)
-                let end = below(2) == 0 ? place : min(bytes.count, place + below(4))
-                bytes.replaceSubrange(place..<end, with: Self.pieces[below(Self.pieces.count)].utf8)
-            }
-        }
-        return bytes
+        FileMutator.edited(sound, with: Self.pieces, editsMax: 3, lengthMax: 3, &random)
     }
 }
 

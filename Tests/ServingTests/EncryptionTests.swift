@@ -10,6 +10,7 @@ import Measurement
 import ModelFormat
 import Models
 import Packing
+import Synchronization
 import TestSupport
 import Testing
 
@@ -202,6 +203,27 @@ import Testing
             let unit = try #require(seal.units.unit(endingAfter: 0))
             var part = Array(bytes[Int(unit.offset)..<Int(unit.end) - 1])
             #expect(Self.damage(of: &part, try seal.opener(), unit.offset) == unit.offset)
+        }
+    }
+
+    /// Also while the source is still compared with its checksums, the first half of the work.
+    @Test func whoStopsItHasNothing() throws {
+        try Fixtures.withPacked(Fixtures.folder + "models/qwen3moe.gguf") { plain in
+            try withTemporaryDirectory { folder in
+                let share = Mutex(0.0)
+                let observer = PackingObserver(
+                    progress: { done in
+                        share.withLock { $0 = Double(done.bytesDone) / Double(done.bytesTotal) }
+                    }, isCancelled: { share.withLock { $0 } > 0.1 })
+                #expect(throws: PackingError.cancelled) {
+                    try ModelEncryption(path: plain).write(
+                        to: "\(folder)/x.sluice", key: ModelKey(bytes: Array(0..<32)),
+                        processID: getpid(), observer: observer)
+                }
+                #expect((0.1..<0.5).contains(share.withLock { $0 }))
+                let left = try FileSystem.names(in: folder)
+                #expect(left.isEmpty)
+            }
         }
     }
 

@@ -66,6 +66,26 @@ package enum FileMutator {
         return result
     }
 
+    /// `bytes` with up to `editsMax` damages: as ``mutation(of:fields:within:_:)`` makes them, or
+    /// one of `pieces` put in the place of up to `lengthMax` bytes.
+    package static func edited(
+        _ bytes: [UInt8], with pieces: [String], editsMax: Int, lengthMax: Int,
+        _ random: inout SplitMix
+    ) -> [UInt8] {
+        func below(_ count: Int) -> Int { Int.random(in: 0..<count, using: &random) }
+        var bytes = bytes
+        for _ in 0..<1 + below(editsMax) {
+            if below(3) == 0, bytes.count >= 16 {
+                bytes = mutation(of: bytes, &random).bytes
+            } else {
+                let place = below(bytes.count + 1)
+                let end = below(2) == 0 ? place : min(bytes.count, place + below(lengthMax + 1))
+                bytes.replaceSubrange(place..<end, with: pieces[below(pieces.count)].utf8)
+            }
+        }
+        return bytes
+    }
+
     /// The file cut at the start and in the middle of every field.
     package static func truncations(of bytes: [UInt8], fields: [FileField]) -> [Mutation] {
         fields.flatMap { field in

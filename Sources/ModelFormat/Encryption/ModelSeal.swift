@@ -95,11 +95,7 @@ package final class OpenedByteSource: ByteSource {
 
     package func read(at offset: UInt64, into buffer: inout MutableRawSpan) throws(FormatError) {
         let length = UInt64(buffer.byteCount)
-        guard offset <= byteCount, length <= byteCount - offset else {
-            throw FormatError(
-                file: name, offset: offset, expected: "\(length) bytes",
-                found: "end of file at \(byteCount)")
-        }
+        try checkRange(at: offset, count: length)
         var done: UInt64 = 0
         while done < length {
             let place = offset + done
